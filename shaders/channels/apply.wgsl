@@ -1,0 +1,23 @@
+// y = (x − mean)·rstd·weight + bias with saved statistics, for x[samples, positions, channels].
+//
+// Mapping: a thread owns four neighbouring channels and one slot of the positions; its statistics and parameters stay
+// in registers. No barrier.
+// Bindings: x, y; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups].
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let c = column_of((wid.x + wid.y * grid.x) * WORKGROUP + index);
+  if (!c.alive) {
+    return;
+  }
+  let s = column_statistics(c);
+  let scale = s.rstd * column_weight(c);
+  let shift = column_bias(c);
+  for (var p = c.first; p < c.end; p++) {
+    let i = element_of(c, p);
+    store_y(i, c.valid, ((load_x(i, c.valid) - s.hi) - s.lo) * scale + shift);
+  }
+}

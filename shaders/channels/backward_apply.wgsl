@@ -1,0 +1,32 @@
+// dx = rstd·(dy·weight − mean(dy·weight) − x̂·mean(dy·weight·x̂)) for x[samples, positions, channels], with the means
+// over each set from merge/sums.wgsl.
+//
+// Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
+// Bindings: x, dy, dx; weight [channels]; mean, rstd, sums [samples·groups].
+@group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let c = column_of((wid.x + wid.y * grid.x) * WORKGROUP + index);
+  if (!c.alive) {
+    return;
+  }
+  let s = column_statistics(c);
+  let w = column_weight(c);
+  var mean_g: vec4<f32>;
+  var mean_g_xhat: vec4<f32>;
+  for (var j = 0u; j < 4u; j++) {
+    let one = sums[set_of(c, j)];
+    mean_g[j] = one.x;
+    mean_g_xhat[j] = one.y;
+  }
+  for (var p = c.first; p < c.end; p++) {
+    let i = element_of(c, p);
+    let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
+    store_dx(i, c.valid, s.rstd * (load_dy(i, c.valid) * w - mean_g - xhat * mean_g_xhat));
+  }
+}

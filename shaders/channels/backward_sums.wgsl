@@ -1,0 +1,40 @@
+// Partial Σdy and Σdy·x̂ per channel of x[samples, positions, channels], positions split over slots. The same partials
+// make dweight and dbias (merge/gradients.wgsl) and what dx needs (merge/sums.wgsl).
+//
+// Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
+// Bindings: x, dy; mean [samples·groups] (hi, lo); rstd [samples·groups]; partials [samples, slots, channels].
+// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
+@group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let c = column_of((wid.x + wid.y * grid.x) * WORKGROUP + index);
+  if (!c.alive) {
+    return;
+  }
+  let s = column_statistics(c);
+  var sum_dy = vec4<f32>();
+  var sum_dy_xhat = vec4<f32>();
+  var p = c.first;
+  while (p < c.end) {
+    let stop = min(c.end, p + 16u * params.block);
+    var block_dy = vec4<f32>();
+    var block_dy_xhat = vec4<f32>();
+    for (; p < stop; p++) {
+      let i = element_of(c, p);
+      let g = load_dy(i, c.valid);
+      block_dy += g;
+      block_dy_xhat += g * (((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd);
+    }
+    sum_dy += block_dy;
+    sum_dy_xhat += block_dy_xhat;
+  }
+  let at = partial_of(c);
+  for (var j = 0u; j < c.valid; j++) {
+    partials[at + j] = vec2<f32>(sum_dy[j], sum_dy_xhat[j]);
+  }
+}

@@ -1,0 +1,82 @@
+// Partial statistics of the channels of x[samples, positions, channels], positions split over slots;
+// merge/statistics.wgsl makes mean and rstd of them.
+//
+// Mapping: a thread owns four neighbouring channels and one slot of the positions, so neighbouring threads load
+// neighbouring channels. No barrier.
+// Bindings: x; partials [samples, slots, channels] (n, mean − k, M2, k).
+// Numerics: as lib/moments.wgsl, one chunk per column: sums about the column's own pivot, merged relative to k, which
+// is common to the set. Determinism: one writer per partial.
+// The host guarantees positions ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
+@group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
+
+const CHUNK = 32u;  // positions in a chunk
+
+// Column-wise parts: mean − k and M2 of four columns that have seen the same number of positions.
+struct Columns {
+  n: f32,
+  mean: vec4<f32>,
+  m2: vec4<f32>,
+}
+
+fn merge_columns(a: Columns, b: Columns) -> Columns {
+  let n = a.n + b.n;
+  let share = b.n / max(n, 1.0);
+  let delta = b.mean - a.mean;
+  return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
+}
+
+fn set_pivot(c: Column, j: u32) -> f32 {
+  let width = params.channels / params.groups;
+  let first = c.sample * params.positions * params.channels + channel_of(c, j) / width * width;
+  return common_pivot(
+    input_element(first),
+    input_element(first + params.positions / 2u * params.channels),
+    input_element(first + (params.positions - 1u) * params.channels),
+  );
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let c = column_of((wid.x + wid.y * grid.x) * WORKGROUP + index);
+  if (!c.alive) {
+    return;
+  }
+  var k: vec4<f32>;
+  for (var j = 0u; j < 4u; j++) {
+    k[j] = set_pivot(c, j);
+  }
+  var total = Columns();
+  var block = Columns();
+  var merged = 0u;
+  var p = c.first;
+  while (p < c.end) {
+    let start = p;
+    let stop = min(c.end, p + CHUNK);
+    let pivot = input(element_of(c, p), c.valid);
+    var s = vec4<f32>();
+    var q = vec4<f32>();
+    for (p += 1u; p < stop; p++) {
+      let d = input(element_of(c, p), c.valid) - pivot;
+      s += d;
+      q += d * d;
+    }
+    let n = f32(stop - start);
+    let m = s / n;
+    block = merge_columns(block, Columns(n, (pivot - k) + m, max(q - s * m, vec4<f32>())));
+    merged += 1u;
+    if (merged == params.block) {
+      total = merge_columns(total, block);
+      block = Columns();
+      merged = 0u;
+    }
+  }
+  total = merge_columns(total, block);
+  let at = partial_of(c);
+  for (var j = 0u; j < c.valid; j++) {
+    partials[at + j] = vec4<f32>(total.n, total.mean[j], total.m2[j], k[j]);
+  }
+}

@@ -1,0 +1,17 @@
+// Saved statistics of the sets that a thread's four columns belong to.
+struct ColumnStatistics {
+  hi: vec4<f32>,
+  lo: vec4<f32>,
+  rstd: vec4<f32>,
+}
+
+fn column_statistics(c: Column) -> ColumnStatistics {
+  var s: ColumnStatistics;
+  for (var j = 0u; j < 4u; j++) {
+    let one = saved(set_of(c, j));
+    s.hi[j] = one.hi;
+    s.lo[j] = one.lo;
+    s.rstd[j] = one.rstd;
+  }
+  return s;
+}

@@ -1,0 +1,64 @@
+// For kernels in which a thread owns four neighbouring channels of x[samples, positions, channels] and walks over a
+// slot of the positions.
+@group(0) @binding(3) var<storage, read> weight: array<W>;
+@group(0) @binding(4) var<storage, read> bias: array<W>;
+
+struct Column {
+  alive: bool,   // surplus threads are not
+  sample: u32,
+  slot: u32,
+  channel: u32,  // the first of the four
+  valid: u32,    // how many of the four exist
+  first: u32,    // positions first … end − 1
+  end: u32,
+}
+
+fn column_of(thread: u32) -> Column {
+  let quads = (params.channels + 3u) / 4u;
+  let channel = 4u * (thread % quads);
+  let slot = (thread / quads) % params.slots;
+  let sample = thread / (quads * params.slots);
+  let first = slot * params.slot_length;
+  let end = min(first + params.slot_length, params.positions);
+  return Column(sample < params.samples, sample, slot, channel, valid_of(params.channels - channel), first, end);
+}
+
+// Index in x of a position of the column.
+fn element_of(c: Column, position: u32) -> u32 {
+  return (c.sample * params.positions + position) * params.channels + c.channel;
+}
+
+// Index of the column in an array [samples, slots, channels] of partials.
+fn partial_of(c: Column) -> u32 {
+  return (c.sample * params.slots + c.slot) * params.channels + c.channel;
+}
+
+fn channel_of(c: Column, j: u32) -> u32 {
+  return c.channel + min(j, c.valid - 1u);
+}
+
+fn set_of(c: Column, j: u32) -> u32 {
+  return c.sample * params.groups + channel_of(c, j) / (params.channels / params.groups);
+}
+
+fn column_weight(c: Column) -> vec4<f32> {
+  if (!HAS_WEIGHT) {
+    return vec4<f32>(1.0);
+  }
+  var w: vec4<f32>;
+  for (var j = 0u; j < 4u; j++) {
+    w[j] = f32(weight[channel_of(c, j)]);
+  }
+  return w;
+}
+
+fn column_bias(c: Column) -> vec4<f32> {
+  if (!HAS_BIAS) {
+    return vec4<f32>();
+  }
+  var b: vec4<f32>;
+  for (var j = 0u; j < 4u; j++) {
+    b[j] = f32(bias[channel_of(c, j)]);
+  }
+  return b;
+}

@@ -1,0 +1,35 @@
+// The numbers of one dispatch. The host lays out the same 16 words (src/kernels/params.ts).
+//
+// x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one
+// (sample, group) and is what one mean and one rstd belong to.
+struct Params {
+  samples: u32,
+  positions: u32,
+  channels: u32,
+  inner: u32,
+  groups: u32,
+  rows: u32,         // contiguous runs of x that this dispatch walks
+  cols: u32,         // elements of such a run
+  slots: u32,        // parts that a run (rows) or a sample's positions (channels) are split into
+  slot_length: u32,  // quads (rows) or positions or rows (channels, columns) of a slot
+  first_slot: u32,   // first slot of the gradient partials that this dispatch writes
+  rounds: u32,       // rows that one row-group of a persistent dispatch walks
+  block: u32,        // chunks that are merged before they meet the total: about the root of their number
+  mask: u32,         // 0xffffffff; the compiler must not know that
+  count: f32,        // elements of a set
+  eps: f32,
+  spare: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// What a set is normalized with. The mean is hi + lo, unevaluated.
+struct Statistics {
+  hi: f32,
+  lo: f32,
+  rstd: f32,
+}
+
+fn add_up(v: vec4<f32>) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}

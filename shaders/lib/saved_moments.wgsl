@@ -1,0 +1,20 @@
+// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd.
+@group(0) @binding(7) var<storage, read> mean: array<vec2<f32>>;
+@group(0) @binding(8) var<storage, read> rstd: array<f32>;
+
+const HAS_MEAN = true;
+
+fn saved(which: u32) -> Statistics {
+  let m = mean[which];
+  return Statistics(m.x, m.y, rstd[which]);
+}
+
+// The same for kernels that get rstd from elsewhere and have no binding left for it.
+fn saved_mean(which: u32, r: f32) -> Statistics {
+  let m = mean[which];
+  return Statistics(m.x, m.y, r);
+}
+
+fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
+  return (v - s.hi) - s.lo;
+}

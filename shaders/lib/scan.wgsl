@@ -1,0 +1,42 @@
+// The statistics of quads first, first + LANES, … below end of the run that starts at `base`.
+//
+// Chunks are merged into blocks and blocks into the total, each about the root of the number of chunks long: one long
+// chain of merges would round as often as there are chunks.
+const CHUNK = 16u;  // quads in a chunk
+
+fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
+  var total = Part();
+  var block = Part();
+  var merged = 0u;
+  var q = first;
+  while (q < end) {
+    let stop = min(end, q + CHUNK * LANES);
+    var valid = valid_of(params.cols - 4u * q);
+    var v = input(base + 4u * q, valid);
+    var chunk = chunk_add(chunk_start(v), v, valid);
+    var n = valid;
+    for (q += LANES; q < stop; q += LANES) {
+      valid = valid_of(params.cols - 4u * q);
+      v = input(base + 4u * q, valid);
+      chunk = chunk_add(chunk, v, valid);
+      n += valid;
+    }
+    block = merge(block, chunk_part(chunk, n, k));
+    merged += 1u;
+    if (merged == params.block) {
+      total = merge(total, block);
+      block = Part();
+      merged = 0u;
+    }
+  }
+  return merge(total, block);
+}
+
+// The common pivot of the run at `base`.
+fn run_pivot(base: u32) -> f32 {
+  return common_pivot(
+    input_element(base),
+    input_element(base + params.cols / 2u),
+    input_element(base + params.cols - 1u),
+  );
+}

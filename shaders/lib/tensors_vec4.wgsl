@@ -1,0 +1,55 @@
+// Tensors of x's shape, four elements a load. The host guarantees that every run starts at a multiple of four
+// and that its length is one. A quad is four consecutive elements; `i` is the index of its first.
+@group(0) @binding(1) var<storage, read> x: array<X4>;
+@group(0) @binding(2) var<storage, read> residual: array<X4>;
+@group(0) @binding(5) var<storage, read_write> y: array<X4>;
+@group(0) @binding(6) var<storage, read_write> sum: array<X4>;
+@group(0) @binding(9) var<storage, read> dy: array<X4>;
+@group(0) @binding(10) var<storage, read> dsum: array<X4>;
+@group(0) @binding(11) var<storage, read_write> dx: array<X4>;
+
+// How many elements of a quad lie inside its run.
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+// Zero where a quad reaches past its run. Sums mask after centring: a masked value must not become −mean.
+fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+fn load_x(i: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[i / 4u]);
+}
+
+fn load_x_element(i: u32) -> f32 {
+  return f32(x[i / 4u][i % 4u]);
+}
+
+fn load_residual(i: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(residual[i / 4u]);
+}
+
+fn load_residual_element(i: u32) -> f32 {
+  return f32(residual[i / 4u][i % 4u]);
+}
+
+fn load_dy(i: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(dy[i / 4u]);
+}
+
+fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(dsum[i / 4u]);
+}
+
+fn store_y(i: u32, valid: u32, v: vec4<f32>) {
+  y[i / 4u] = X4(v);
+}
+
+fn store_sum(i: u32, valid: u32, v: vec4<f32>) {
+  sum[i / 4u] = X4(v);
+}
+
+fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
+  dx[i / 4u] = X4(v);
+}

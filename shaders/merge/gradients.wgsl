@@ -1,0 +1,49 @@
+// dweight and dbias from the partials of a backward pass: the sum over slots, in order.
+//
+// Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
+// Bindings: partials [slots, channels] (Σdy, Σdy·x̂); dweight, dbias [channels].
+// Numerics: two levels of sums, one rounding at the store; ACCUMULATE adds to what the gradients hold, before it.
+// Determinism: slots are added in a fixed order, whatever order they were written in.
+@group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
+@group(0) @binding(14) var<storage, read_write> dweight: array<W>;
+@group(0) @binding(15) var<storage, read_write> dbias: array<W>;
+
+override ACCUMULATE: bool = false;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let channel = min(wanted, params.channels - 1u);
+
+  var total = Part();
+  var slot = lane;
+  while (slot < params.slots) {
+    let stop = min(params.slots, slot + params.block * LANES);
+    var block = Part();
+    for (; slot < stop; slot += LANES) {
+      block += partials[slot * params.channels + channel];
+    }
+    total += block;
+  }
+  total = reduce(total, lane, index);
+  if (lane > 0u || wanted >= params.channels) {
+    return;
+  }
+  if (HAS_BIAS) {
+    if (ACCUMULATE) {
+      total.x += f32(dbias[channel]);
+    }
+    dbias[channel] = W(total.x);
+  }
+  if (HAS_WEIGHT) {
+    if (ACCUMULATE) {
+      total.y += f32(dweight[channel]);
+    }
+    dweight[channel] = W(total.y);
+  }
+}

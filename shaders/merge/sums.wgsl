@@ -1,0 +1,41 @@
+// mean(g) and mean(g·x̂) of every set from their partial sums, g = dy·weight.
+// PER_CHANNEL: the partials are of dy alone and per channel, and meet weight here.
+//
+// Mapping: LANES lanes per set; a set's parts are slots × (channels / groups).
+// Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
+// sums [samples·groups] (mean(g), mean(g·x̂), rstd, 0): rstd rides along for kernels that have no binding left for it.
+// Determinism: parts are added in a fixed order.
+@group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
+@group(0) @binding(13) var<storage, read_write> sums: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> weight: array<W>;
+@group(0) @binding(8) var<storage, read> rstd: array<f32>;
+
+override PER_CHANNEL: bool = false;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let sets = params.samples * params.groups;
+  let which = min(wanted, sets - 1u);
+  let width = params.channels / params.groups;
+  let channel = (which % params.groups) * width;
+  let first = (which / params.groups) * params.slots * params.channels + channel;
+
+  var part = Part();
+  for (var j = lane; j < params.slots * width; j += LANES) {
+    var one = partials[first + (j / width) * params.channels + j % width];
+    if (PER_CHANNEL && HAS_WEIGHT) {
+      one *= f32(weight[channel + j % width]);
+    }
+    part += one;
+  }
+  part = reduce(part, lane, index) / params.count;
+  if (lane == 0u && wanted < sets) {
+    sums[which] = vec4<f32>(part, rstd[which], 0.0);
+  }
+}

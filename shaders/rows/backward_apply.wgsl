@@ -1,0 +1,37 @@
+// dx = rstd·(dy·weight − mean(g) − x̂·mean(g·x̂)) of GroupNorm and InstanceNorm over x[samples, channels, inner] whose
+// means are known from merge/sums.wgsl.
+//
+// Mapping: LANES lanes per (channel of a sample, slot); slot s holds quads s·slot_length, … of that channel.
+// Bindings: x, dy, dx; weight [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), rstd, 0).
+@group(0) @binding(3) var<storage, read> weight: array<W>;
+@group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let worker = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  if (worker >= params.rows * params.slots) {
+    return;
+  }
+  let run = worker / params.slots;
+  let channel = run % params.channels;
+  let which = (run / params.channels) * params.groups + channel / (params.channels / params.groups);
+  let base = run * params.cols;
+  let first = (worker % params.slots) * params.slot_length;
+  let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
+  let known = sums[which];
+  let s = saved_mean(which, known.z);
+  var w = 1.0;
+  if (HAS_WEIGHT) {
+    w = f32(weight[channel]);
+  }
+  for (var q = first + index % LANES; q < end; q += LANES) {
+    let valid = valid_of(params.cols - 4u * q);
+    let i = base + 4u * q;
+    let xhat = centre(load_x(i, valid), s) * s.rstd;
+    store_dx(i, valid, s.rstd * (load_dy(i, valid) * w - known.x - xhat * known.y));
+  }
+}

@@ -1,0 +1,75 @@
+// dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
+// dispatch: a set is one run of channels / groups channels. x and dy are read a second time for dx, from a cache.
+//   A_c = Σ dy, B_c = Σ dy·x̂ per channel;  dx = rstd·(dy·weight − Σ weight·A / count − x̂·Σ weight·B / count)
+//
+// Mapping: LANES lanes per set, WORKGROUP / LANES sets per workgroup.
+// Bindings: x, dy, dx; weight [channels]; mean [sets] (hi, lo); rstd [sets]; partials [samples, channels] (A, B).
+// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
+// The host guarantees enough workgroups; surplus ones do nothing.
+@group(0) @binding(3) var<storage, read> weight: array<W>;
+@group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
+
+const CHUNK = 16u;  // quads in a chunk
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let sets = params.samples * params.groups;
+  let alive = wanted < sets;
+  let which = min(wanted, sets - 1u);
+  let width = params.channels / params.groups;
+  let channel = (which % params.groups) * width;
+  let base = which * width * params.inner;
+  let quads = (params.inner + 3u) / 4u;
+  let s = saved(which);
+
+  var total = Part();
+  for (var c = 0u; c < width; c++) {
+    let run = base + c * params.inner;
+    var part = Part();
+    var q = lane;
+    while (q < quads) {
+      let stop = min(quads, q + CHUNK * params.block * LANES);
+      var sum_dy = vec4<f32>();
+      var sum_dy_xhat = vec4<f32>();
+      for (; q < stop; q += LANES) {
+        let valid = valid_of(params.inner - 4u * q);
+        let upstream = within(valid, load_dy(run + 4u * q, valid));
+        sum_dy += upstream;
+        sum_dy_xhat += upstream * within(valid, centre(load_x(run + 4u * q, valid), s) * s.rstd);
+      }
+      part += Part(add_up(sum_dy), add_up(sum_dy_xhat));
+    }
+    part = reduce(part, lane, index);
+    if (lane == 0u && alive) {
+      partials[(which / params.groups) * params.channels + channel + c] = part;
+    }
+    var w = 1.0;
+    if (HAS_WEIGHT) {
+      w = f32(weight[channel + c]);
+    }
+    total += w * part;
+  }
+  total /= params.count;
+  if (!alive) {
+    return;
+  }
+  for (var c = 0u; c < width; c++) {
+    let run = base + c * params.inner;
+    var w = 1.0;
+    if (HAS_WEIGHT) {
+      w = f32(weight[channel + c]);
+    }
+    for (var q = lane; q < quads; q += LANES) {
+      let valid = valid_of(params.inner - 4u * q);
+      let xhat = centre(load_x(run + 4u * q, valid), s) * s.rstd;
+      let out = s.rstd * (load_dy(run + 4u * q, valid) * w - total.x - xhat * total.y);
+      store_dx(run + 4u * q, valid, out);
+    }
+  }
+}

@@ -1,0 +1,93 @@
+// dx and the partials of dweight and dbias of a row norm in one pass: x and dy are read once.
+//   g = dy·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  dweight = Σ dy·x̂,  dbias = Σ dy
+// (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019).
+//
+// Mapping: LANES lanes per row, WORKGROUP / LANES rows at a time per workgroup; the dispatch is persistent: each
+// row-group walks `rounds` rows and keeps its share of dweight and dbias in registers. Lane l holds quads l,
+// l + LANES, …, ITEMS of them (a constant, so that the loops unroll and the arrays are registers).
+// Bindings: x, dy, dsum, dx [rows, cols]; weight [cols]; mean [rows] (hi, lo); rstd [rows];
+// partials [slots, cols] (Σdy, Σdy·x̂), one slot per row-group.
+// Numerics: centred sums. Determinism: rows are dealt to row-groups by index, one writer per slot.
+// The host guarantees cols ≤ 4·LANES·ITEMS and as many workgroups as write all slots; surplus ones do nothing.
+@group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
+
+// Whether anyone wants dweight or dbias.
+override HAS_PARTIALS: bool = true;
+// Whether the residual sum's own gradient comes in.
+override HAS_DSUM: bool = false;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let group = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let quads = (params.cols + 3u) / 4u;
+
+  var dbias: array<vec4<f32>, ITEMS>;
+  var dweight: array<vec4<f32>, ITEMS>;
+  for (var round = 0u; round < params.rounds; round++) {
+    let wanted = round * params.slots + group;
+    let alive = group < params.slots && wanted < params.rows;
+    let row = min(wanted, params.rows - 1u);
+    let base = row * params.cols;
+    let s = saved(row);
+
+    var xhats: array<vec4<f32>, ITEMS>;
+    var gs: array<vec4<f32>, ITEMS>;
+    var sum_g = vec4<f32>();
+    var sum_g_xhat = vec4<f32>();
+    for (var j = 0u; j < ITEMS; j++) {
+      let q = lane + j * LANES;
+      if (q < quads) {
+        let col = 4u * q;
+        let valid = valid_of(params.cols - col);
+        let centred = within(valid, centre(load_x(base + col, valid), s));
+        let upstream = within(valid, load_dy(base + col, valid));
+        let xhat = centred * s.rstd;
+        let g = upstream * weight_at(row, col, valid);
+        xhats[j] = xhat;
+        gs[j] = g;
+        sum_g += g;
+        sum_g_xhat += g * xhat;
+        if (HAS_PARTIALS && alive) {
+          dbias[j] += upstream;
+          dweight[j] += upstream * normalized(centred, s.rstd);
+        }
+      }
+    }
+    let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), lane, index) / params.count;
+    if (alive) {
+      for (var j = 0u; j < ITEMS; j++) {
+        let q = lane + j * LANES;
+        if (q < quads) {
+          let col = 4u * q;
+          let valid = valid_of(params.cols - col);
+          var out = gs[j] - xhats[j] * total.y;
+          if (HAS_MEAN) {
+            out -= total.x;
+          }
+          out *= s.rstd;
+          if (HAS_DSUM) {
+            out += load_dsum(base + col, valid);
+          }
+          store_dx(base + col, valid, out);
+        }
+      }
+    }
+  }
+  if (HAS_PARTIALS && group < params.slots) {
+    for (var j = 0u; j < ITEMS; j++) {
+      let q = lane + j * LANES;
+      if (q < quads) {
+        let valid = valid_of(params.cols - 4u * q);
+        let at = (params.first_slot + group) * params.cols + 4u * q;
+        for (var e = 0u; e < valid; e++) {
+          partials[at + e] = vec2<f32>(dbias[j][e], dweight[j][e]);
+        }
+      }
+    }
+  }
+}

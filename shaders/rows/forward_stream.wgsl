@@ -1,0 +1,36 @@
+// y = (x − mean)·rstd·weight + bias per row, the row read twice: once for its statistics, once (from a cache, if it
+// fits one) for y. With LANES = 1 a thread owns a row and there is no barrier; with LANES = WORKGROUP a workgroup does.
+//
+// Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l takes quads l, l + LANES, …
+// Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].
+// Numerics: lib/moments.wgsl. Determinism: every row is summed in a fixed order.
+// The host guarantees rows ≥ 1, cols ≥ 1, rows·cols < 2^32, and enough workgroups; surplus ones do nothing.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let row = min(wanted, params.rows - 1u);
+  let base = row * params.cols;
+  let quads = (params.cols + 3u) / 4u;
+
+  let k = run_pivot(base);
+  let s = finish(reduce(scan(base, lane, quads, k), lane, index), k);
+  if (wanted >= params.rows) {
+    return;
+  }
+  if (lane == 0u) {
+    save(row, s);
+  }
+  for (var q = lane; q < quads; q += LANES) {
+    let col = 4u * q;
+    let valid = valid_of(params.cols - col);
+    let v = input(base + col, valid);
+    emit_sum(base + col, valid, v);
+    let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
+    store_y(base + col, valid, out);
+  }
+}

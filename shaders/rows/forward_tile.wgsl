@@ -1,0 +1,57 @@
+// y = (x − mean)·rstd·weight + bias per row, the row kept in registers: each input is read once.
+//
+// Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l holds quads l, l + LANES, …, ITEMS of
+// them (a constant, so that the loops unroll and the array is registers).
+// Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].
+// Numerics: lib/moments.wgsl; a lane's quads are one chunk. Determinism: the merge tree is fixed.
+// The host guarantees cols ≤ 4·LANES·ITEMS, ITEMS ≤ 16, rows·cols < 2^32, enough workgroups; surplus ones do nothing.
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let lane = index % LANES;
+  let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
+  let row = min(wanted, params.rows - 1u);
+  let base = row * params.cols;
+  let quads = (params.cols + 3u) / 4u;
+
+  var tile: array<vec4<f32>, ITEMS>;
+  for (var j = 0u; j < ITEMS; j++) {
+    let q = min(lane + j * LANES, quads - 1u);
+    tile[j] = input(base + 4u * q, valid_of(params.cols - 4u * q));
+  }
+  let k = run_pivot(base);
+  var chunk = chunk_start(tile[0]);
+  var n = 0u;
+  for (var j = 0u; j < ITEMS; j++) {
+    let q = lane + j * LANES;
+    if (q < quads) {
+      let valid = valid_of(params.cols - 4u * q);
+      chunk = chunk_add(chunk, tile[j], valid);
+      n += valid;
+    }
+  }
+  var part = Part();
+  if (n > 0u) {
+    part = chunk_part(chunk, n, k);
+  }
+  let s = finish(reduce(part, lane, index), k);
+  if (wanted >= params.rows) {
+    return;
+  }
+  if (lane == 0u) {
+    save(row, s);
+  }
+  for (var j = 0u; j < ITEMS; j++) {
+    let q = lane + j * LANES;
+    if (q < quads) {
+      let col = 4u * q;
+      let valid = valid_of(params.cols - col);
+      emit_sum(base + col, valid, tile[j]);
+      let out = affine(centre(tile[j], s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
+      store_y(base + col, valid, out);
+    }
+  }
+}

@@ -1,0 +1,46 @@
+/** What kind of mistake or failure a {@link NormError} reports. */
+export type NormErrorCode =
+  /** The platform has no WebGPU, or no adapter. */
+  | 'no-webgpu'
+  /** A shape, rank or length does not fit. */
+  | 'shape'
+  /** A dtype does not fit, or the device lacks it. */
+  | 'dtype'
+  /** An option's value is out of range. */
+  | 'value'
+  /** A GPUBuffer is too small, misaligned or lacks a usage. */
+  | 'buffer'
+  /** An output shares its GPUBuffer with another argument. */
+  | 'aliasing'
+  /** A tensor or buffer belongs to another device. */
+  | 'wrong-device'
+  /** Calls came in an order that cannot work, such as backward before forward. */
+  | 'order'
+  /** The object was destroyed. */
+  | 'destroyed'
+  /** The GPU device was lost. */
+  | 'device-lost'
+  /** The device's limits do not allow it. */
+  | 'limit'
+  /** The device ran out of memory. */
+  | 'out-of-memory'
+  /** A shader did not compile; the message holds the compiler's words and the numbered source. */
+  | 'shader';
+
+/**
+ * The one error class of this library.
+ *
+ * Errors of arguments are thrown before anything is allocated, recorded or changed.
+ */
+export class NormError extends Error {
+  override readonly name = 'NormError';
+  readonly code: NormErrorCode;
+  /** What to do about it. */
+  readonly fix: string;
+
+  constructor(code: NormErrorCode, message: string, fix: string, cause?: unknown) {
+    super(`${message} ${fix}`, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.fix = fix;
+  }
+}

@@ -1,0 +1,77 @@
+import { NormError } from './errors.ts';
+import type { Gpu } from './gpu.ts';
+import { alignUp, type Program, type Step } from './program.ts';
+import type { Tensor } from './tensor.ts';
+
+/**
+ * Where an operation is recorded. With neither, it gets an encoder of its own and is submitted at once. With either,
+ * nothing is submitted: the caller ends the pass, finishes the encoder and submits.
+ */
+export interface RecordOptions {
+  /** An open command encoder; gets a compute pass of its own. */
+  encoder?: GPUCommandEncoder;
+  /** An open compute pass. */
+  pass?: GPUComputePassEncoder;
+}
+
+/** Tensors by role; absent roles are those that the kernel does not touch. */
+export type Operands = Readonly<Record<string, Tensor | undefined>>;
+
+/** Records the program's dispatches, in order. Each sees what the ones before it wrote. */
+export function execute(gpu: Gpu, program: Program, operands: Operands, target: RecordOptions, label: string): void {
+  if (target.pass) {
+    for (const step of program.steps) record(gpu, target.pass, step, program, operands);
+    return;
+  }
+  const encoder = target.encoder ?? gpu.device.createCommandEncoder({ label });
+  const pass = encoder.beginComputePass({ label });
+  for (const step of program.steps) record(gpu, pass, step, program, operands);
+  pass.end();
+  if (!target.encoder) gpu.device.queue.submit([encoder.finish()]);
+}
+
+function record(gpu: Gpu, pass: GPUComputePassEncoder, step: Step, program: Program, operands: Operands): void {
+  const { kernel } = step;
+  const { pipeline, layout } = gpu.pipeline(kernel);
+  const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: gpu.uniform(step.params) } }];
+  for (const { role, binding, writes } of kernel.bindings) {
+    entries.push({ binding, resource: resource(gpu, role, binding, writes, step, program, operands) });
+  }
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, gpu.device.createBindGroup({ label: kernel.key, layout, entries }));
+  const [columns, lines] = fold(step.workgroups, gpu.facts.maxWorkgroupsPerDimension);
+  pass.dispatchWorkgroups(columns, lines);
+}
+
+function resource(
+  gpu: Gpu,
+  role: string,
+  binding: number,
+  writes: boolean,
+  step: Step,
+  program: Program,
+  operands: Operands,
+): GPUBufferBinding {
+  const range = step.ranges[role];
+  const tensor = operands[role];
+  if (tensor) {
+    const offset = tensor.offset + (range?.offset ?? 0);
+    return { buffer: tensor.buffer, offset, size: alignUp(range?.size ?? tensor.byteLength, 4) };
+  }
+  const bytes = program.scratch[role];
+  if (bytes !== undefined) {
+    return { buffer: gpu.scratch(role, bytes), offset: range?.offset ?? 0, size: alignUp(range?.size ?? bytes, 4) };
+  }
+  return gpu.placeholder(binding, writes);
+}
+
+/** The two dispatch sizes whose product is at least `workgroups`; kernels skip the surplus. */
+export function fold(workgroups: number, limit: number): [number, number] {
+  if (workgroups <= limit) return [workgroups, 1];
+  const columns = Math.ceil(Math.sqrt(workgroups));
+  const lines = Math.ceil(workgroups / columns);
+  if (columns > limit || lines > limit) {
+    throw new NormError('limit', `${workgroups} workgroups exceed what the device dispatches at once.`, 'Split the tensor.');
+  }
+  return [columns, lines];
+}

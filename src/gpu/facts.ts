@@ -1,0 +1,34 @@
+/** What strategies are chosen from: plain numbers, so that choosing needs no GPU. */
+export interface DeviceFacts {
+  /** Runs on the CPU (SwiftShader, llvmpipe, WARP): workgroup barriers cost hundreds of loads. */
+  software: boolean;
+  f16: boolean;
+  /** A size that divides every subgroup size the device may choose; 0 without subgroups. */
+  subgroup: number;
+  maxInvocations: number;
+  maxWorkgroupStorage: number;
+  maxBindingBytes: number;
+  maxWorkgroupsPerDimension: number;
+  /** Alignment of binding offsets in bytes. */
+  offsetAlignment: number;
+}
+
+/** Reads the facts of a device. */
+export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined): DeviceFacts {
+  const words = `${info?.vendor} ${info?.architecture} ${info?.device} ${info?.description}`;
+  const limits = device.limits;
+  const f16 = device.features.has('shader-f16');
+  const smallest = info?.subgroupMinSize ?? 0;
+  return {
+    software:
+      info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(words),
+    f16,
+    // Shuffles by index work within aligned runs of the smallest size; a size of 1 to 3 would not pay.
+    subgroup: device.features.has('subgroups') && smallest >= 4 ? smallest : 0,
+    maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+    maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
+    maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    offsetAlignment: limits.minStorageBufferOffsetAlignment,
+  };
+}

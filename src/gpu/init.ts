@@ -1,0 +1,64 @@
+import { NormError } from './errors.ts';
+import { Gpu } from './gpu.ts';
+
+/** Options of {@link init}. */
+export interface InitOptions {
+  /** Borrow this device. Nothing is requested, and destroy() leaves it alone. */
+  device?: GPUDevice;
+  /** Where to find adapters. Default `navigator.gpu`; in Node, what the package `webgpu` creates. */
+  gpu?: GPU;
+  /** Default 'high-performance'. */
+  powerPreference?: GPUPowerPreference;
+}
+
+const wantedFeatures: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+
+// Those that make larger tensors, larger workgroups or fewer dispatches possible.
+const wantedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+
+/**
+ * Makes a context: on a device of its own with every limit and feature that the adapter has and this library uses
+ * (shader-f16, subgroups, timestamp-query), or on yours.
+ *
+ * @throws NormError `no-webgpu` where there is no WebGPU or no adapter, `device-lost` where the given device is lost.
+ */
+export async function init(options: InitOptions = {}): Promise<Gpu> {
+  if (options.device) {
+    const borrowed = new Gpu(options.device, options.device.adapterInfo, false);
+    // A device that is already lost says so within a turn of the event loop.
+    await Promise.race([borrowed.lost, new Promise((next) => setTimeout(next))]);
+    borrowed.checkAlive();
+    return borrowed;
+  }
+  const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (!gpu) {
+    throw new NormError(
+      'no-webgpu',
+      'This platform has no WebGPU.',
+      'Use a browser with WebGPU on https or localhost; in Node pass init({ gpu }) with the package `webgpu`.',
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' });
+  if (!adapter) {
+    throw new NormError(
+      'no-webgpu',
+      'WebGPU found no adapter.',
+      'Check that the GPU driver is not blocked (chrome://gpu, about:support).',
+    );
+  }
+  const requiredLimits: Record<string, number> = {};
+  for (const name of wantedLimits) {
+    const limit = adapter.limits[name];
+    if (limit !== undefined) requiredLimits[name] = limit;
+  }
+  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+  const device = await adapter.requestDevice({ label: 'webgpu-norm', requiredFeatures, requiredLimits });
+  return new Gpu(device, adapter.info, true);
+}

@@ -1,0 +1,136 @@
+import { ShaderStage } from './constants.ts';
+import { NormError } from './errors.ts';
+import type { Kernel } from './program.ts';
+
+/** A compiled kernel. */
+export interface Pipeline {
+  pipeline: GPUComputePipeline;
+  layout: GPUBindGroupLayout;
+}
+
+/**
+ * The compiled kernels of one device. It hangs on the device, so that two contexts on one device compile once and a
+ * dropped device drops its pipelines.
+ */
+export class PipelineCache {
+  static readonly #caches = new WeakMap<GPUDevice, PipelineCache>();
+
+  static of(device: GPUDevice): PipelineCache {
+    let cache = PipelineCache.#caches.get(device);
+    if (!cache) {
+      cache = new PipelineCache(device);
+      PipelineCache.#caches.set(device, cache);
+    }
+    return cache;
+  }
+
+  readonly #device: GPUDevice;
+  readonly #ready = new Map<string, Pipeline>();
+  readonly #inFlight = new Map<string, Promise<Pipeline>>();
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+
+  private constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Number of compiled kernels. */
+  get size(): number {
+    return this.#ready.size;
+  }
+
+  /**
+   * The pipeline, compiled now if it is not yet. A compile error reaches `report` later: WebGPU validates
+   * asynchronously.
+   */
+  get(kernel: Kernel, report: (check: Promise<NormError | undefined>) => void): Pipeline {
+    const known = this.#ready.get(kernel.key);
+    if (known) return known;
+    const layout = this.#layout(kernel);
+    // Pushed and popped without an await in between: error scopes belong to the device, which others may share.
+    this.#device.pushErrorScope('validation');
+    const module = this.#module(kernel);
+    const pipeline = this.#device.createComputePipeline(this.#descriptor(kernel, layout, module));
+    const scope = this.#device.popErrorScope();
+    const made = { pipeline, layout };
+    this.#ready.set(kernel.key, made);
+    report(
+      scope.then(async (error) => {
+        if (!error) return undefined;
+        this.#ready.delete(kernel.key);
+        return compileError(kernel, module, error);
+      }),
+    );
+    return made;
+  }
+
+  /** Compiles without blocking, once however often it is asked for meanwhile. */
+  prepare(kernel: Kernel): Promise<Pipeline> {
+    const known = this.#ready.get(kernel.key);
+    if (known) return Promise.resolve(known);
+    const begun = this.#inFlight.get(kernel.key);
+    if (begun) return begun;
+    const promise = this.#compile(kernel).finally(() => this.#inFlight.delete(kernel.key));
+    this.#inFlight.set(kernel.key, promise);
+    return promise;
+  }
+
+  async #compile(kernel: Kernel): Promise<Pipeline> {
+    const layout = this.#layout(kernel);
+    this.#device.pushErrorScope('validation');
+    const module = this.#module(kernel);
+    const scope = this.#device.popErrorScope();
+    const compiling = this.#device.createComputePipelineAsync(this.#descriptor(kernel, layout, module));
+    const [error, pipeline] = await Promise.all([scope, compiling.catch((cause: unknown) => cause as Error)]);
+    if (error || pipeline instanceof Error) throw await compileError(kernel, module, error ?? pipeline);
+    const made = { pipeline, layout };
+    this.#ready.set(kernel.key, made);
+    return made;
+  }
+
+  #module(kernel: Kernel): GPUShaderModule {
+    return this.#device.createShaderModule({ label: kernel.key, code: kernel.code() });
+  }
+
+  #descriptor(kernel: Kernel, layout: GPUBindGroupLayout, module: GPUShaderModule): GPUComputePipelineDescriptor {
+    return {
+      label: kernel.key,
+      layout: this.#device.createPipelineLayout({ label: kernel.key, bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: 'main', constants: kernel.constants },
+    };
+  }
+
+  #layout(kernel: Kernel): GPUBindGroupLayout {
+    const key = kernel.bindings.map(({ binding, writes }) => `${binding}${writes ? 'w' : 'r'}`).join();
+    let layout = this.#layouts.get(key);
+    if (!layout) {
+      const storage = kernel.bindings.map(({ binding, writes }) => ({
+        binding,
+        visibility: ShaderStage.COMPUTE,
+        buffer: { type: writes ? ('storage' as const) : ('read-only-storage' as const) },
+      }));
+      layout = this.#device.createBindGroupLayout({
+        label: key,
+        entries: [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } }, ...storage],
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+}
+
+async function compileError(kernel: Kernel, module: GPUShaderModule, cause: unknown): Promise<NormError> {
+  const info = await module.getCompilationInfo();
+  const said = info.messages.map((m) => `${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`).join('\n');
+  const source = kernel
+    .code()
+    .split('\n')
+    .map((line, index) => `${String(index + 1).padStart(4)} ${line}`)
+    .join('\n');
+  const reason = (cause as { message?: string }).message ?? '';
+  return new NormError(
+    'shader',
+    `The shader ${kernel.key} did not compile: ${reason}\n${said}\n${source}\n`,
+    'Please report this with the name of your browser and adapter.',
+    cause,
+  );
+}

@@ -1,0 +1,136 @@
+import { BufferUsage } from './constants.ts';
+import { NormError } from './errors.ts';
+import { decodeHalf, encodeHalf } from './float16.ts';
+import type { Gpu } from './gpu.ts';
+
+/** Storage type of a tensor's elements. Arithmetic is f32 whatever it is. */
+export type DType = 'f32' | 'f16';
+
+/** Bytes of one element. */
+export function byteSize(dtype: DType): number {
+  return dtype === 'f16' ? 2 : 4;
+}
+
+/** Number of elements of a shape; 1 for a scalar's []. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Throws `shape` unless every size is an integer ≥ 0. */
+export function checkShape(shape: readonly number[]): void {
+  for (const size of shape) {
+    if (!Number.isInteger(size) || size < 0) {
+      throw new NormError('shape', `Shape [${shape}] has a size that is no integer ≥ 0.`, 'Pass integers.');
+    }
+  }
+}
+
+/**
+ * A dense row-major array in a GPUBuffer.
+ *
+ * Made by {@link Gpu.tensor}, {@link Gpu.zeros} or {@link Gpu.empty}, which own their buffer, or by
+ * {@link Gpu.wrap} around a buffer of yours, which is never destroyed and never resized.
+ */
+export class Tensor {
+  readonly gpu: Gpu;
+  readonly buffer: GPUBuffer;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  /** Byte offset of the first element in `buffer`; a multiple of the device's storage offset alignment. */
+  readonly offset: number;
+  /** Whether {@link destroy} destroys `buffer`. */
+  readonly owned: boolean;
+  #destroyed = false;
+
+  /** @internal Use {@link Gpu.tensor} or {@link Gpu.wrap}. */
+  constructor(
+    gpu: Gpu,
+    buffer: GPUBuffer,
+    shape: readonly number[],
+    dtype: DType,
+    offset: number,
+    owned: boolean,
+  ) {
+    this.gpu = gpu;
+    this.buffer = buffer;
+    this.shape = Object.freeze([...shape]);
+    this.dtype = dtype;
+    this.offset = offset;
+    this.owned = owned;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return elementCount(this.shape);
+  }
+
+  /** Number of bytes, without padding. */
+  get byteLength(): number {
+    return this.size * byteSize(this.dtype);
+  }
+
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /**
+   * Reads the elements back, f16 converted to f32 (exactly).
+   *
+   * @throws NormError `destroyed`, `device-lost`, `buffer` (a wrapped buffer without COPY_SRC) or the error of an
+   * earlier dispatch, such as `shader`.
+   */
+  async data(): Promise<Float32Array<ArrayBuffer>> {
+    const bytes = await this.gpu.readBytes(this);
+    return this.dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
+  }
+
+  /**
+   * Overwrites the elements; f16 rounds to nearest even.
+   *
+   * @throws NormError `shape` if the length differs, `buffer` if a wrapped buffer lacks COPY_DST.
+   */
+  write(values: ArrayLike<number>): void {
+    this.gpu.checkUsable(this);
+    if (values.length !== this.size) {
+      throw new NormError(
+        'shape',
+        `A tensor of shape [${this.shape}] holds ${this.size} elements, not ${values.length}.`,
+        'Pass as many values as the shape has elements.',
+      );
+    }
+    if (!(this.buffer.usage & BufferUsage.COPY_DST)) {
+      throw new NormError('buffer', 'The buffer lacks the usage COPY_DST.', 'Create it with COPY_DST to write to it.');
+    }
+    let bytes: ArrayBuffer;
+    if (this.dtype === 'f16') bytes = encodeHalf(values);
+    else if (values instanceof Float32Array && values.buffer instanceof ArrayBuffer) {
+      this.gpu.device.queue.writeBuffer(this.buffer, this.offset, values.buffer, values.byteOffset, values.byteLength);
+      return;
+    } else bytes = Float32Array.from(values).buffer;
+    if (bytes.byteLength % 4 !== 0) {
+      // writeBuffer takes multiples of four bytes. Our own buffers are padded; in a wrapped one, what follows is yours.
+      if (!this.owned) {
+        throw new NormError(
+          'buffer',
+          'An odd number of f16 elements cannot be written into a wrapped buffer: writes are multiples of 4 bytes.',
+          'Write into the buffer yourself, or use gpu.tensor().',
+        );
+      }
+      const padded = new Uint8Array(bytes.byteLength + 2);
+      padded.set(new Uint8Array(bytes));
+      bytes = padded.buffer;
+    }
+    this.gpu.device.queue.writeBuffer(this.buffer, this.offset, bytes);
+  }
+
+  /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.gpu.release(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}

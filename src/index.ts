@@ -1,0 +1,61 @@
+/**
+ * Normalization on WebGPU, forward and backward.
+ *
+ * @packageDocumentation
+ */
+export { NormError, type NormErrorCode } from './gpu/errors.ts';
+export type { RecordOptions } from './gpu/execute.ts';
+export type { DeviceFacts } from './gpu/facts.ts';
+export type { Gpu, MemoryUse } from './gpu/gpu.ts';
+export { type InitOptions, init } from './gpu/init.ts';
+export type { DType, Tensor } from './gpu/tensor.ts';
+export { GroupNorm } from './nn/group-norm.ts';
+export {
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  type InstanceNormModuleOptions,
+} from './nn/instance-norm.ts';
+export { LayerNorm } from './nn/layer-norm.ts';
+export { Module, type Parameter } from './nn/module.ts';
+export { type ForwardOptions, type ModuleBackwardOptions, NormModule } from './nn/norm-module.ts';
+export { RMSNorm } from './nn/rms-norm.ts';
+export {
+  type GroupNormBackwardOptions,
+  type GroupNormOptions,
+  groupNorm,
+  groupNormBackward,
+} from './ops/group-norm.ts';
+export {
+  type InstanceNormBackwardOptions,
+  type InstanceNormOptions,
+  instanceNorm,
+  instanceNormBackward,
+} from './ops/instance-norm.ts';
+export {
+  addLayerNorm,
+  type LayerNormBackwardOptions,
+  type LayerNormOptions,
+  layerNorm,
+  layerNormBackward,
+} from './ops/layer-norm.ts';
+export type {
+  BackwardOptions,
+  BackwardOutputs,
+  BackwardResult,
+  ForwardOutputs,
+  ForwardResult,
+  NormOptions,
+} from './ops/norm.ts';
+export {
+  addRmsNorm,
+  type RmsNormBackwardOptions,
+  type RmsNormCast,
+  type RmsNormOptions,
+  type RmsNormResult,
+  rmsNorm,
+  rmsNormBackward,
+  rmsNormEps,
+} from './ops/rms-norm.ts';
+export type { Layout } from './plan/geometry.ts';
+export type { Reduction, ScheduleOptions, Strategy } from './plan/schedule.ts';

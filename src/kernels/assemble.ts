@@ -1,0 +1,56 @@
+import type { Kernel } from '../gpu/program.ts';
+import type { DType } from '../gpu/tensor.ts';
+import { bindingOf, type Role } from './roles.ts';
+import type { ShaderSource } from './sources.ts';
+
+/** What a kernel is assembled from. */
+export interface Assembly {
+  /** The kernel's own file, then the fragments it stands on. */
+  main: ShaderSource;
+  fragments: readonly ShaderSource[];
+  dtype: DType;
+  paramDtype: DType;
+  /** Roles it reads and roles it writes: at most eight together, WebGPU's floor. */
+  reads: readonly Role[];
+  writes: readonly Role[];
+  /** Values of its overrides. */
+  constants: Readonly<Record<string, number | boolean>>;
+  /** Quads in a lane's registers; a type depends on it, so it cannot be an override. */
+  items?: number;
+  subgroups?: boolean;
+}
+
+/** Joins prelude, fragments and kernel into one WGSL module, named by everything that tells it from others. */
+export function assemble(a: Assembly): Kernel {
+  const constants: Record<string, number> = {};
+  const settings: string[] = [];
+  for (const [name, value] of Object.entries(a.constants)) {
+    constants[name] = Number(value);
+    settings.push(`${name}=${Number(value)}`);
+  }
+  const fragments = a.fragments.map((fragment) => fragment.name);
+  const items = a.items === undefined ? [] : [`items=${a.items}`];
+  const key = [a.main.name, a.dtype, a.paramDtype, ...fragments, ...items, ...settings].join('.');
+  return {
+    key,
+    code: () => [prelude(a), ...a.fragments.map((f) => f.text), a.main.text].join('\n'),
+    constants,
+    bindings: [
+      ...a.reads.map((role) => ({ role, binding: bindingOf[role], writes: false })),
+      ...a.writes.map((role) => ({ role, binding: bindingOf[role], writes: true })),
+    ],
+  };
+}
+
+const wgslType = { f32: 'f32', f16: 'f16' } as const;
+
+/** What must come first or cannot be an override: directives, element types, array lengths. */
+function prelude({ dtype, paramDtype, items, subgroups }: Assembly): string {
+  const lines: string[] = [];
+  if (dtype === 'f16' || paramDtype === 'f16') lines.push('enable f16;');
+  if (subgroups) lines.push('enable subgroups;');
+  lines.push(`alias X = ${wgslType[dtype]};`, `alias X4 = vec4<${wgslType[dtype]}>;`);
+  lines.push(`alias W = ${wgslType[paramDtype]};`, `alias W4 = vec4<${wgslType[paramDtype]}>;`);
+  if (items !== undefined) lines.push(`const ITEMS = ${items}u;`);
+  return `${lines.join('\n')}\n`;
+}

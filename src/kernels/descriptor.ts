@@ -1,0 +1,37 @@
+import type { DType } from '../gpu/tensor.ts';
+import type { Geometry } from '../plan/geometry.ts';
+import type { ScheduleOptions } from '../plan/schedule.ts';
+
+/** A norm as the kernels see it: a geometry, a statistic, an affine map. */
+export interface NormDescriptor {
+  geometry: Geometry;
+  /** `moments` subtracts the mean; `rms` does not. */
+  kind: 'moments' | 'rms';
+  /** Of x and everything of its shape. */
+  dtype: DType;
+  /** Of weight and bias. */
+  paramDtype: DType;
+  eps: number;
+  weight: boolean;
+  bias: boolean;
+  /** Added to weight (gemma: 1). */
+  weightOffset: number;
+  /** Round x̂ to dtype before it meets weight (llama). */
+  castFirst: boolean;
+  schedule: ScheduleOptions;
+}
+
+export interface ForwardDescriptor extends NormDescriptor {
+  /** Normalizes x + residual and stores the sum. */
+  residual: boolean;
+}
+
+export interface BackwardDescriptor extends NormDescriptor {
+  /** Which gradients of the parameters are wanted; `weight` says whether dy meets a weight, `bias` nothing. */
+  dweight: boolean;
+  dbias: boolean;
+  /** Adds the gradient of the residual sum to dx. */
+  dsum: boolean;
+  /** Adds dweight and dbias to what the gradients hold. */
+  accumulate: boolean;
+}

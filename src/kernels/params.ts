@@ -1,0 +1,35 @@
+/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Sixteen words. */
+export const paramFields = [
+  'samples',
+  'positions',
+  'channels',
+  'inner',
+  'groups',
+  'rows',
+  'cols',
+  'slots',
+  'slot_length',
+  'first_slot',
+  'rounds',
+  'block',
+  'mask',
+  'count',
+  'eps',
+  'spare',
+] as const;
+
+export type ParamField = (typeof paramFields)[number];
+
+/** Those that are f32; the others are u32. */
+export const floatFields: ReadonlySet<ParamField> = new Set(['count', 'eps']);
+
+/** The bytes of a Params; absent fields are 0, `mask` is all ones. */
+export function packParams(values: Partial<Record<ParamField, number>>): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(4 * paramFields.length));
+  paramFields.forEach((field, index) => {
+    const value = field === 'mask' ? 0xffffffff : (values[field] ?? 0);
+    if (floatFields.has(field)) view.setFloat32(4 * index, value, true);
+    else view.setUint32(4 * index, value, true);
+  });
+  return view.buffer;
+}

@@ -1,0 +1,25 @@
+/**
+ * The binding number of every role, the same in all shaders (shaders/lib/tensors_*.wgsl and the heads of the kernels).
+ * Binding 0 is the uniform buffer with the dispatch's numbers.
+ */
+export const bindingOf = {
+  x: 1,
+  residual: 2,
+  weight: 3,
+  bias: 4,
+  y: 5,
+  sum: 6,
+  mean: 7,
+  rstd: 8,
+  dy: 9,
+  dsum: 10,
+  dx: 11,
+  partials: 12,
+  // Partial sums of dweight and dbias where they are not those of dx; no kernel has both.
+  gradients: 12,
+  sums: 13,
+  dweight: 14,
+  dbias: 15,
+} as const;
+
+export type Role = keyof typeof bindingOf;

@@ -1,0 +1,56 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { DType } from '../gpu/tensor.ts';
+import { checkEps } from '../ops/check.ts';
+import { checkGroups, checkLayout, groupNormCall } from '../ops/group-norm.ts';
+import type { NormCall } from '../ops/norm.ts';
+import type { Layout } from '../plan/geometry.ts';
+import { NormModule } from './norm-module.ts';
+
+/** torch.nn.GroupNorm: see {@link groupNorm} for the formula. */
+export class GroupNorm extends NormModule {
+  readonly numGroups: number;
+  readonly numChannels: number;
+  readonly eps: number;
+  readonly layout: Layout;
+
+  /**
+   * @param numGroups - must divide numChannels.
+   * @param options.eps - added to the variance. Default 1e-5.
+   * @param options.affine - whether there are a weight (ones at first) and a bias (zeros). Default true.
+   * @param options.layout - of the inputs. Default 'channels-first'.
+   * @param options.dtype - of the parameters. Default 'f32', which serves f32 and f16 inputs.
+   * @throws NormError `shape`, `value`, `dtype`.
+   */
+  constructor(
+    gpu: Gpu,
+    numGroups: number,
+    numChannels: number,
+    options: { eps?: number; affine?: boolean; layout?: Layout; dtype?: DType } = {},
+  ) {
+    super(gpu);
+    const { eps = 1e-5, affine = true, layout = 'channels-first', dtype = 'f32' } = options;
+    checkGroups(numChannels, numGroups);
+    checkEps(eps);
+    checkLayout(layout);
+    this.numGroups = numGroups;
+    this.numChannels = numChannels;
+    this.eps = eps;
+    this.layout = layout;
+    if (!affine) return;
+    this.weight = this.register('weight', [numChannels], dtype, 1);
+    this.bias = this.register('bias', [numChannels], dtype, 0);
+  }
+
+  protected override describe(shape: readonly number[]): NormCall {
+    const channels = shape[this.layout === 'channels-first' ? 1 : shape.length - 1];
+    if (channels !== this.numChannels) {
+      throw new NormError(
+        'shape',
+        `x of shape [${shape}] has ${channels} channels (${this.layout}); this module has ${this.numChannels}.`,
+        'Match numChannels and layout to the input.',
+      );
+    }
+    return groupNormCall(shape, this.numGroups, this.layout, this.eps);
+  }
+}

@@ -1,0 +1,51 @@
+import type { Gpu } from '../gpu/gpu.ts';
+import type { DType, Tensor } from '../gpu/tensor.ts';
+import { checkEps } from '../ops/check.ts';
+import type { NormCall } from '../ops/norm.ts';
+import { type RmsNormCast, rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
+import { type ForwardOptions, NormModule } from './norm-module.ts';
+
+/** torch.nn.RMSNorm: see {@link rmsNorm} for the formula. */
+export class RMSNorm extends NormModule {
+  readonly normalizedShape: readonly number[];
+  readonly eps: number;
+  readonly cast: RmsNormCast;
+
+  /**
+   * @param normalizedShape - the trailing sizes that are normalized together; a number stands for one size.
+   * @param options.eps - added to the mean square. Default null: 2^-23, as PyTorch.
+   * @param options.elementwiseAffine - whether there is a weight (ones at first; zeros for gemma). Default true.
+   * @param options.cast - where it rounds and what weight means. Default 'torch'.
+   * @param options.dtype - of the weight. Default 'f32', which serves f32 and f16 inputs.
+   * @throws NormError `shape`, `value`, `dtype`.
+   */
+  constructor(
+    gpu: Gpu,
+    normalizedShape: number | readonly number[],
+    options: { eps?: number | null; elementwiseAffine?: boolean; cast?: RmsNormCast; dtype?: DType } = {},
+  ) {
+    super(gpu);
+    const { eps, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
+    this.eps = eps ?? rmsNormEps;
+    this.cast = cast;
+    checkEps(this.eps);
+    rmsNormCall([1, ...this.normalizedShape], this.normalizedShape, this.eps, cast);
+    if (elementwiseAffine) {
+      this.weight = this.register('weight', this.normalizedShape, dtype, cast === 'gemma' ? 0 : 1);
+    }
+  }
+
+  /** As {@link LayerNorm.forwardResidual}; see {@link addRmsNorm}. */
+  forwardResidual(
+    x: Tensor,
+    residual: Tensor,
+    options: ForwardOptions & { outSum?: Tensor } = {},
+  ): { y: Tensor; sum: Tensor } {
+    return this.addForward(x, residual, options);
+  }
+
+  protected override describe(shape: readonly number[]): NormCall {
+    return rmsNormCall(shape, this.normalizedShape, this.eps, this.cast);
+  }
+}

@@ -1,0 +1,80 @@
+import { NormError } from '../gpu/errors.ts';
+import type { RecordOptions } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { DType, Tensor } from '../gpu/tensor.ts';
+
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((size, axis) => size === b[axis]);
+
+/** Throws `shape` unless the tensor has this shape. */
+export function checkTensorShape(tensor: Tensor, shape: readonly number[], name: string): void {
+  if (!sameShape(tensor.shape, shape)) {
+    throw new NormError(
+      'shape',
+      `${name} has shape [${tensor.shape}]; [${shape}] is needed.`,
+      `Pass ${name} with that shape.`,
+    );
+  }
+}
+
+/** Throws `dtype` unless the tensor has this dtype. */
+export function checkTensorDType(tensor: Tensor, dtype: DType, name: string): void {
+  if (tensor.dtype !== dtype) {
+    throw new NormError(
+      'dtype',
+      `${name} is ${tensor.dtype}; ${dtype} is needed.`,
+      `Convert ${name}, or make it with { dtype: '${dtype}' }.`,
+    );
+  }
+}
+
+/**
+ * The dtype that weight and bias share. PyTorch's rule: that of x, or f32 beside an f16 x.
+ *
+ * @throws NormError `dtype`.
+ */
+export function parameterDType(x: DType, weight: Tensor | undefined, bias: Tensor | undefined): DType {
+  if (weight && bias) checkTensorDType(bias, weight.dtype, 'bias');
+  const dtype = (weight ?? bias)?.dtype ?? x;
+  if (x === 'f32' && dtype === 'f16') {
+    throw new NormError('dtype', 'weight and bias are f16 while x is f32.', 'Use f32 parameters with an f32 x.');
+  }
+  return dtype;
+}
+
+/** Throws `value` unless eps is a finite number ≥ 0. */
+export function checkEps(eps: number): void {
+  if (!(Number.isFinite(eps) && eps >= 0)) {
+    throw new NormError('value', `eps is ${eps}.`, 'Use a finite number ≥ 0, such as 1e-5.');
+  }
+}
+
+/** Throws `value` if both an encoder and a pass are given. */
+export function checkTarget({ encoder, pass }: RecordOptions): void {
+  if (encoder && pass) {
+    throw new NormError('value', 'Both encoder and pass were given.', 'Pass one of them.');
+  }
+}
+
+/**
+ * Throws unless every tensor can be used, and `aliasing` if an output shares its GPUBuffer with any other operand:
+ * WebGPU forbids a dispatch to write a buffer that it also reads, wherever in it.
+ */
+export function checkOperands(
+  gpu: Gpu,
+  inputs: Readonly<Record<string, Tensor | undefined>>,
+  outputs: Readonly<Record<string, Tensor | undefined>>,
+): void {
+  const all = Object.entries({ ...inputs, ...outputs });
+  for (const [name, tensor] of all) if (tensor) gpu.checkUsable(tensor, name);
+  for (const [name, output] of Object.entries(outputs)) {
+    const twin = output && all.find(([other, tensor]) => other !== name && tensor?.buffer === output.buffer);
+    if (twin) {
+      throw new NormError(
+        'aliasing',
+        `${name} shares its GPUBuffer with ${twin[0]}: a dispatch cannot write a buffer that it also uses otherwise.`,
+        `Give ${name} a GPUBuffer of its own.`,
+      );
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normBackward,
+  normForward,
+} from './norm.ts';
+
+/** Options of {@link groupNorm}. */
+export interface GroupNormOptions extends NormOptions {
+  /** Groups that the channels fall into; each has a mean and variance of its own per sample. */
+  numGroups: number;
+  /** β, [C]. Absent or null: 0. */
+  bias?: Tensor | null | undefined;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
+  layout?: Layout;
+  out?: ForwardOutputs;
+}
+
+/** Options of {@link groupNormBackward}. */
+export interface GroupNormBackwardOptions extends BackwardOptions {
+  numGroups: number;
+  /** What forward returned. */
+  mean: Tensor;
+  layout?: Layout;
+}
+
+/**
+ * Normalizes each group of channels of each sample:
+ * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
+ * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm).
+ *
+ * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
+ * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups].
+ * @throws NormError `shape` (also for a single value in all, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
+ * `destroyed`, `wrong-device`, `device-lost`.
+ */
+export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
+  const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  return { y, mean: mean as Tensor, rstd };
+}
+
+/**
+ * Gradients of {@link groupNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
+ * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) with means over each group; dweight = Σ dy·x̂ and dbias = Σ dy per channel.
+ *
+ * @param dy - like x.
+ * @param x - what forward normalized.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @throws as {@link groupNorm}.
+ */
+export function groupNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: GroupNormBackwardOptions,
+): BackwardResult {
+  const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
+  return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
+}
+
+/** @internal */
+export function groupNormCall(
+  shape: readonly number[],
+  numGroups: number,
+  layout: Layout = 'channels-first',
+  eps = 1e-5,
+): NormCall {
+  if (shape.length < 2) {
+    throw new NormError('shape', `x has shape [${shape}]; GroupNorm needs [N, C, ...].`, 'Add the missing dimensions.');
+  }
+  checkLayout(layout);
+  const samples = shape[0] as number;
+  const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;
+  checkGroups(channels, numGroups);
+  const geometry = groupNormGeometry(shape, numGroups, layout);
+  if (samples * setSize(geometry) === 1) {
+    throw new NormError(
+      'shape',
+      `x of shape [${shape}] has one value per group: its variance is no estimate of anything.`,
+      'Normalize more than one value per group.',
+    );
+  }
+  return {
+    name: 'group_norm',
+    kind: 'moments',
+    geometry,
+    parameterShape: [channels],
+    setShape: [samples, numGroups],
+    eps,
+  };
+}
+
+/** Throws `value` unless the channels fall into the groups. */
+export function checkGroups(channels: number, numGroups: number): void {
+  if (!Number.isInteger(numGroups) || numGroups < 1) {
+    throw new NormError('value', `numGroups is ${numGroups}.`, 'Use an integer ≥ 1.');
+  }
+  if (channels % numGroups !== 0) {
+    throw new NormError(
+      'shape',
+      `${channels} channels are not divisible by ${numGroups} groups.`,
+      'Choose a number of groups that divides the channels.',
+    );
+  }
+}
+
+/** Throws `value` unless it is a layout. */
+export function checkLayout(layout: Layout): void {
+  if (layout !== 'channels-first' && layout !== 'channels-last') {
+    throw new NormError('value', `There is no layout '${layout}'.`, "Use 'channels-first' or 'channels-last'.");
+  }
+}

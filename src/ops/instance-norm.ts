@@ -1,0 +1,105 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import { checkLayout } from './group-norm.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normBackward,
+  normForward,
+} from './norm.ts';
+
+/** Options of {@link instanceNorm}. */
+export interface InstanceNormOptions extends NormOptions {
+  /** β, [C]. Absent or null: 0. */
+  bias?: Tensor | null | undefined;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
+  layout?: Layout;
+  out?: ForwardOutputs;
+}
+
+/** Options of {@link instanceNormBackward}. */
+export interface InstanceNormBackwardOptions extends BackwardOptions {
+  /** What forward returned. */
+  mean: Tensor;
+  layout?: Layout;
+}
+
+/**
+ * Normalizes each channel of each sample over its spatial elements:
+ * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
+ * (Ulyanov, Vedaldi and Lempitsky 2016, arXiv 1607.08022; torch.nn.functional.instance_norm).
+ *
+ * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
+ * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C].
+ * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
+ * `destroyed`, `wrong-device`, `device-lost`.
+ */
+export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
+  const call = instanceNormCall(x.shape, options.layout, options.eps);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  return { y, mean: mean as Tensor, rstd };
+}
+
+/**
+ * Gradients of {@link instanceNorm}; the formulas of {@link groupNormBackward} with one group per channel.
+ *
+ * @param dy - like x.
+ * @param x - what forward normalized.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @throws as {@link instanceNorm}.
+ */
+export function instanceNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: InstanceNormBackwardOptions,
+): BackwardResult {
+  const call = instanceNormCall(x.shape, options.layout, 0);
+  return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
+}
+
+/** @internal `unbatched`: shape lacks the batch dimension. */
+export function instanceNormCall(
+  shape: readonly number[],
+  layout: Layout = 'channels-first',
+  eps = 1e-5,
+  unbatched = false,
+): NormCall {
+  checkLayout(layout);
+  const batched = unbatched ? [1, ...shape] : shape;
+  if (batched.length < 3) {
+    throw new NormError(
+      'shape',
+      `x has shape [${shape}]; InstanceNorm needs [N, C, ...spatial].`,
+      'Add the missing dimensions.',
+    );
+  }
+  if (batched[layout === 'channels-first' ? 1 : batched.length - 1] === 0) {
+    throw new NormError('shape', `x has shape [${shape}]: no channels.`, 'Pass at least one channel.');
+  }
+  const geometry = instanceNormGeometry(batched, layout);
+  const { samples, channels } = geometry;
+  if (setSize(geometry) === 1) {
+    throw new NormError(
+      'shape',
+      `x of shape [${shape}] has one spatial element per channel: its variance is no estimate of anything.`,
+      'Normalize more than one spatial element.',
+    );
+  }
+  return {
+    name: 'instance_norm',
+    kind: 'moments',
+    geometry,
+    parameterShape: [channels],
+    setShape: unbatched ? [channels] : [samples, channels],
+    eps,
+  };
+}

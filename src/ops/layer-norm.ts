@@ -1,0 +1,123 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { layerNormGeometry } from '../plan/geometry.ts';
+import { sameShape } from './check.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normBackward,
+  normForward,
+} from './norm.ts';
+
+/** Options of {@link layerNorm}. */
+export interface LayerNormOptions extends NormOptions {
+  /** The trailing dimensions that are normalized together. */
+  normalizedShape: readonly number[];
+  /** β, of shape normalizedShape. Absent or null: 0. */
+  bias?: Tensor | null | undefined;
+  /** Added to the variance. Default 1e-5. */
+  eps?: number;
+  out?: ForwardOutputs;
+}
+
+/** Options of {@link layerNormBackward}. */
+export interface LayerNormBackwardOptions extends BackwardOptions {
+  normalizedShape: readonly number[];
+  /** What forward returned. */
+  mean: Tensor;
+  /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
+  dsum?: Tensor | null | undefined;
+}
+
+/**
+ * Normalizes over the trailing dimensions:
+ * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
+ * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm).
+ *
+ * @param x - f32 or f16, [...rows, ...normalizedShape].
+ * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows].
+ * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
+ */
+export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
+  const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  return { y, mean: mean as Tensor, rstd };
+}
+
+/**
+ * LayerNorm of a residual stream: sum = x + residual, y = layerNorm(sum), in one pass. The sum is rounded to the dtype
+ * of x before it is normalized, as PyTorch's `layer_norm(x + residual)` does.
+ *
+ * For the backward pass, give `sum` to {@link layerNormBackward} as x and the sum's own gradient as dsum; its dx is
+ * the gradient of both x and residual.
+ *
+ * @param residual - like x.
+ * @returns as {@link layerNorm}, and sum like x.
+ * @throws as {@link layerNorm}.
+ */
+export function addLayerNorm(
+  gpu: Gpu,
+  x: Tensor,
+  residual: Tensor,
+  options: LayerNormOptions,
+): ForwardResult & { sum: Tensor } {
+  const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
+  const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
+  return { y, sum: sum as Tensor, mean: mean as Tensor, rstd };
+}
+
+/**
+ * Gradients of {@link layerNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
+ * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum, dweight = Σ dy·x̂, dbias = Σ dy, sums over rows.
+ *
+ * @param dy - like x.
+ * @param x - what forward normalized.
+ * @returns dx like x; dweight and dbias of shape normalizedShape, or null where not wanted.
+ * @throws as {@link layerNorm}.
+ */
+export function layerNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: LayerNormBackwardOptions,
+): BackwardResult {
+  const call = layerNormCall(x.shape, options.normalizedShape, 0);
+  return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, options);
+}
+
+/** @internal */
+export function layerNormCall(shape: readonly number[], normalizedShape: readonly number[], eps = 1e-5): NormCall {
+  checkNormalizedShape(shape, normalizedShape);
+  return {
+    name: 'layer_norm',
+    kind: 'moments',
+    geometry: layerNormGeometry(shape, normalizedShape),
+    parameterShape: normalizedShape,
+    setShape: shape.slice(0, shape.length - normalizedShape.length),
+    eps,
+  };
+}
+
+/** Throws `shape` unless normalizedShape is the end of shape (PyTorch's condition). */
+export function checkNormalizedShape(shape: readonly number[], normalizedShape: readonly number[]): void {
+  if (normalizedShape.length === 0) {
+    throw new NormError(
+      'shape',
+      'normalizedShape is empty; it must have at least one dimension.',
+      'Pass the trailing sizes of x, such as [768].',
+    );
+  }
+  const leading = shape.length - normalizedShape.length;
+  if (leading < 0 || !sameShape(shape.slice(leading), normalizedShape)) {
+    throw new NormError(
+      'shape',
+      `Given normalizedShape [${normalizedShape}], x must have shape [*, ${normalizedShape.join(', ')}], not [${shape}].`,
+      'Make normalizedShape the trailing sizes of x.',
+    );
+  }
+}

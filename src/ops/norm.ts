@@ -1,0 +1,263 @@
+// The one path that every functional norm takes: validate, allocate what the caller did not bring, record.
+import { type Operands, type RecordOptions, execute } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { type Program, scratchBytes } from '../gpu/program.ts';
+import type { DType, Tensor } from '../gpu/tensor.ts';
+import { backwardProgram } from '../kernels/backward.ts';
+import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
+import { forwardProgram } from '../kernels/forward.ts';
+import type { Geometry } from '../plan/geometry.ts';
+import type { ScheduleOptions } from '../plan/schedule.ts';
+import { checkEps, checkOperands, checkTarget, checkTensorDType, checkTensorShape, parameterDType } from './check.ts';
+
+/** Options that every functional norm has. */
+export interface NormOptions extends RecordOptions {
+  /** γ, one value per normalized element (LayerNorm, RMSNorm) or channel. Absent or null: 1. */
+  weight?: Tensor | null | undefined;
+  /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
+  schedule?: ScheduleOptions;
+}
+
+/** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
+export interface ForwardOutputs {
+  /** Shape and dtype of x. */
+  y?: Tensor;
+  /** Shape and dtype of x: x + residual. */
+  sum?: Tensor;
+  /** f32, [...sets, 2]. */
+  mean?: Tensor;
+  /** f32, [...sets]. */
+  rstd?: Tensor;
+}
+
+/** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
+export interface BackwardOutputs {
+  /** Shape and dtype of x. */
+  dx?: Tensor;
+  /** Shape of weight and the dtype of the parameters. */
+  dweight?: Tensor;
+  /** Shape of bias and the dtype of the parameters. */
+  dbias?: Tensor;
+}
+
+/** Options that every functional backward has. */
+export interface BackwardOptions extends NormOptions {
+  /** f32 [...sets]: what forward returned. */
+  rstd: Tensor;
+  /** Which gradients of the parameters are wanted. Default: dweight if there is a weight; dbias if the op has a bias. */
+  wants?: { dweight?: boolean; dbias?: boolean };
+  /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */
+  accumulate?: boolean;
+  out?: BackwardOutputs;
+}
+
+/** What a forward pass returns. */
+export interface ForwardResult {
+  /** Shape and dtype of x. */
+  y: Tensor;
+  /**
+   * f32, [...sets, 2]: the mean as hi + lo, an unevaluated sum. hi is the mean in f32; lo is what f32 rounding lost,
+   * and what keeps the result exact where |mean| ≫ std.
+   */
+  mean: Tensor;
+  /** f32, [...sets]: 1 / sqrt(variance + eps). */
+  rstd: Tensor;
+}
+
+/** What a backward pass returns. */
+export interface BackwardResult {
+  /** Shape and dtype of x. */
+  dx: Tensor;
+  /** Shape of weight, dtype of the parameters; null if not wanted. */
+  dweight: Tensor | null;
+  /** Shape of bias, dtype of the parameters; null if not wanted. */
+  dbias: Tensor | null;
+}
+
+/** A norm of a tensor, described by its functional front end. */
+export interface NormCall {
+  /** The function's name, for labels. */
+  name: string;
+  kind: 'moments' | 'rms';
+  geometry: Geometry;
+  /** Shape of weight and bias. */
+  parameterShape: readonly number[];
+  /** Shape of rstd. */
+  setShape: readonly number[];
+  eps: number;
+  weightOffset?: number;
+  castFirst?: boolean;
+}
+
+const programs = new WeakMap<Gpu, Map<string, Program>>();
+
+function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Program): Program {
+  let known = programs.get(gpu);
+  if (!known) {
+    known = new Map();
+    programs.set(gpu, known);
+  }
+  const key = direction + JSON.stringify(d);
+  let program = known.get(key);
+  if (!program) {
+    program = make();
+    known.set(key, program);
+  }
+  return program;
+}
+
+const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
+  remember(gpu, 'forward', d, () => forwardProgram(d, gpu.facts));
+const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
+  remember(gpu, 'backward', d, () => backwardProgram(d, gpu.facts));
+
+function descriptor(
+  call: NormCall,
+  dtype: DType,
+  paramDtype: DType,
+  weight: boolean,
+  bias: boolean,
+  schedule: ScheduleOptions | undefined,
+): NormDescriptor {
+  const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
+  // In f32 the cast to x's dtype changes nothing; in all else it is part of the variant.
+  const cast = castFirst && dtype !== 'f32';
+  const offset = weight ? weightOffset : 0;
+  return {
+    geometry,
+    kind,
+    dtype,
+    paramDtype,
+    eps,
+    weight,
+    bias,
+    weightOffset: offset,
+    castFirst: cast,
+    schedule: schedule ?? {},
+  };
+}
+
+function checkParameters(call: NormCall, x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): DType {
+  checkEps(call.eps);
+  if (weight) checkTensorShape(weight, call.parameterShape, 'weight');
+  if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
+  return parameterDType(x.dtype, weight, bias);
+}
+
+function checkLike(tensor: Tensor | undefined, shape: readonly number[], dtype: DType, name: string): void {
+  if (!tensor) return;
+  checkTensorShape(tensor, shape, name);
+  checkTensorDType(tensor, dtype, name);
+}
+
+/** Validates and records a forward pass. Nothing is allocated or recorded if it throws. */
+export function normForward(
+  gpu: Gpu,
+  call: NormCall,
+  x: Tensor,
+  residual: Tensor | undefined,
+  bias: Tensor | null | undefined,
+  { weight, schedule, encoder, pass, out = {} }: NormOptions & { out?: ForwardOutputs },
+): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
+  gpu.checkUsable(x, 'x');
+  checkTarget({ encoder, pass } as RecordOptions);
+  const centred = call.kind === 'moments';
+  const meanShape = [...call.setShape, 2];
+  const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
+  const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
+  checkLike(residual, x.shape, x.dtype, 'residual');
+  checkLike(out.y, x.shape, x.dtype, 'out.y');
+  checkLike(out.sum, x.shape, x.dtype, 'out.sum');
+  checkLike(out.mean, meanShape, 'f32', 'out.mean');
+  checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
+  checkOperands(gpu, inputs, { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd });
+  const program = forwardOf(gpu, {
+    ...descriptor(call, x.dtype, paramDtype, !!inputs.weight, !!inputs.bias, schedule),
+    residual: !!residual,
+  });
+
+  const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
+  const sum = residual ? (out.sum ?? gpu.empty(x.shape, { dtype: x.dtype })) : undefined;
+  const mean = centred ? (out.mean ?? gpu.empty(meanShape)) : undefined;
+  const rstd = out.rstd ?? gpu.empty(call.setShape);
+  const operands: Operands = { ...inputs, y, sum, mean, rstd };
+  execute(gpu, program, operands, { encoder, pass } as RecordOptions, `${call.name}.forward`);
+  return { y, sum, mean, rstd };
+}
+
+/** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */
+export function normBackward(
+  gpu: Gpu,
+  call: NormCall,
+  dy: Tensor,
+  x: Tensor,
+  mean: Tensor | undefined,
+  dsum: Tensor | undefined,
+  hasBias: boolean,
+  options: BackwardOptions,
+): BackwardResult {
+  const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
+  gpu.checkUsable(x, 'x');
+  checkTarget({ encoder, pass } as RecordOptions);
+  const weight = options.weight ?? undefined;
+  checkParameters(call, x, weight, undefined);
+  const given = (out.dweight ?? out.dbias)?.dtype;
+  const paramDtype = weight?.dtype ?? given ?? x.dtype;
+  const wantsWeight = options.wants?.dweight ?? !!weight;
+  const wantsBias = hasBias && (options.wants?.dbias ?? true);
+  checkLike(dy, x.shape, x.dtype, 'dy');
+  checkLike(dsum, x.shape, x.dtype, 'dsum');
+  checkLike(mean, [...call.setShape, 2], 'f32', 'mean');
+  checkLike(rstd, call.setShape, 'f32', 'rstd');
+  checkLike(out.dx, x.shape, x.dtype, 'out.dx');
+  checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
+  checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
+  const inputs = { dy, x, weight, mean, rstd, dsum };
+  checkOperands(gpu, inputs, { 'out.dx': out.dx, 'out.dweight': out.dweight, 'out.dbias': out.dbias });
+  const d = descriptor(call, x.dtype, paramDtype, !!weight, false, schedule);
+  const program = backwardOf(gpu, {
+    ...d,
+    dweight: wantsWeight,
+    dbias: wantsBias,
+    dsum: !!dsum,
+    accumulate,
+  });
+
+  const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
+  const dtype = paramDtype;
+  const dweight = wantsWeight ? (out.dweight ?? gpu.empty(call.parameterShape, { dtype })) : undefined;
+  const dbias = wantsBias ? (out.dbias ?? gpu.empty(call.parameterShape, { dtype })) : undefined;
+  const operands: Operands = { ...inputs, dx, dweight, dbias };
+  execute(gpu, program, operands, { encoder, pass } as RecordOptions, `${call.name}.backward`);
+  return { dx, dweight: dweight ?? null, dbias: dbias ?? null };
+}
+
+/** What {@link prepareNorm} needs to know of a call to come. */
+export interface PrepareOptions {
+  dtype?: DType;
+  paramDtype?: DType;
+  weight?: boolean;
+  bias?: boolean;
+  residual?: boolean;
+  accumulate?: boolean;
+  schedule?: ScheduleOptions;
+}
+
+function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[] {
+  const { dtype = 'f32', weight = false, bias = false, residual = false, accumulate = false, schedule } = options;
+  const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, schedule);
+  return [
+    forwardOf(gpu, { ...d, residual }),
+    backwardOf(gpu, { ...d, bias: false, dweight: weight, dbias: bias, dsum: residual, accumulate }),
+  ];
+}
+
+/** Compiles the pipelines of forward and backward without blocking. */
+export async function prepareNorm(gpu: Gpu, call: NormCall, options: PrepareOptions): Promise<void> {
+  await Promise.all(programsOf(gpu, call, options).map((program) => gpu.prepare(program)));
+}
+
+/** Bytes of scratch that forward or backward needs, whichever needs more. */
+export function scratchBytesOf(gpu: Gpu, call: NormCall, options: PrepareOptions): number {
+  return Math.max(...programsOf(gpu, call, options).map(scratchBytes));
+}

@@ -1,0 +1,132 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { layerNormGeometry } from '../plan/geometry.ts';
+import { checkNormalizedShape } from './layer-norm.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  type ForwardOutputs,
+  type NormCall,
+  type NormOptions,
+  normBackward,
+  normForward,
+} from './norm.ts';
+
+/**
+ * Where an RMSNorm rounds and what its weight means. They differ for f16 only, but for gemma's weight:
+ * - `torch`: f32 throughout, rounded once at the end (PyTorch, Transformer Engine).
+ * - `llama`: x̂ is rounded to x's dtype before it meets weight (Hugging Face's LlamaRMSNorm).
+ * - `gemma`: multiplies by 1 + weight, f32 throughout (Hugging Face's GemmaRMSNorm).
+ */
+export type RmsNormCast = 'torch' | 'llama' | 'gemma';
+
+/** The default eps of torch.nn.RMSNorm: the machine epsilon of the type it computes in, f32. */
+export const rmsNormEps = 2 ** -23;
+
+/** Options of {@link rmsNorm}. */
+export interface RmsNormOptions extends NormOptions {
+  /** The trailing dimensions that are normalized together. */
+  normalizedShape: readonly number[];
+  /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
+  eps?: number | undefined;
+  /** Default 'torch'. */
+  cast?: RmsNormCast;
+  out?: Omit<ForwardOutputs, 'mean'>;
+}
+
+/** Options of {@link rmsNormBackward}. */
+export interface RmsNormBackwardOptions extends BackwardOptions {
+  normalizedShape: readonly number[];
+  /** What forward had. Default 'torch'. */
+  cast?: RmsNormCast;
+  /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
+  dsum?: Tensor | null | undefined;
+}
+
+/** What {@link rmsNorm} returns. */
+export interface RmsNormResult {
+  /** Shape and dtype of x. */
+  y: Tensor;
+  /** f32 [...rows]: 1 / sqrt(mean(x²) + eps). */
+  rstd: Tensor;
+}
+
+/**
+ * Divides by the root mean square over the trailing dimensions: y = x / sqrt(mean(x²) + eps) · weight
+ * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
+ *
+ * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
+ * @returns y like x; rstd f32 [...rows].
+ * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
+ */
+export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
+  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
+  const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
+  return { y, rstd };
+}
+
+/**
+ * RMSNorm of a residual stream: sum = x + residual, y = rmsNorm(sum), in one pass. The sum is rounded to the dtype of
+ * x before it is normalized. For the backward pass see {@link addLayerNorm}.
+ *
+ * @param residual - like x.
+ * @returns as {@link rmsNorm}, and sum like x.
+ * @throws as {@link rmsNorm}.
+ */
+export function addRmsNorm(
+  gpu: Gpu,
+  x: Tensor,
+  residual: Tensor,
+  options: RmsNormOptions,
+): RmsNormResult & { sum: Tensor } {
+  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
+  const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
+  return { y, sum: sum as Tensor, rstd };
+}
+
+/**
+ * Gradients of {@link rmsNorm}: with g = dy·weight and x̂ = x·rstd, dx = rstd·(g − x̂·mean(g·x̂)) + dsum,
+ * dweight = Σ dy·x̂ over rows.
+ *
+ * @param dy - like x.
+ * @param x - what forward normalized.
+ * @returns dx like x; dweight of shape normalizedShape, or null where not wanted.
+ * @throws as {@link rmsNorm}.
+ */
+export function rmsNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: RmsNormBackwardOptions,
+): { dx: Tensor; dweight: Tensor | null } {
+  const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
+  const result: BackwardResult = normBackward(gpu, call, dy, x, undefined, options.dsum ?? undefined, false, options);
+  return { dx: result.dx, dweight: result.dweight };
+}
+
+/** @internal */
+export function rmsNormCall(
+  shape: readonly number[],
+  normalizedShape: readonly number[],
+  eps: number = rmsNormEps,
+  cast: RmsNormCast = 'torch',
+): NormCall {
+  checkNormalizedShape(shape, normalizedShape);
+  if (shape.length < 2) {
+    throw new NormError('shape', `x has shape [${shape}]; RMSNorm needs two dimensions.`, 'Add a batch dimension.');
+  }
+  if (cast !== 'torch' && cast !== 'llama' && cast !== 'gemma') {
+    throw new NormError('value', `There is no cast '${cast}'.`, "Use 'torch', 'llama' or 'gemma'.");
+  }
+  return {
+    name: 'rms_norm',
+    kind: 'rms',
+    geometry: layerNormGeometry(shape, normalizedShape),
+    parameterShape: normalizedShape,
+    setShape: shape.slice(0, shape.length - normalizedShape.length),
+    eps,
+    weightOffset: cast === 'gemma' ? 1 : 0,
+    castFirst: cast === 'llama',
+  };
+}

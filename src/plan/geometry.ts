@@ -1,0 +1,92 @@
+/**
+ * Every norm is one walk over x seen as [samples, positions, channels, inner].
+ *
+ * The channels fall into `groups` consecutive groups. One set is one (sample, group) pair: it is reduced over all
+ * positions, its channels/groups channels and inner, and shares one mean and one rstd. weight and bias have one value
+ * per channel.
+ *
+ *     element = ((sample * positions + position) * channels + channel) * inner + i
+ *     set     = sample * groups + floor(channel / (channels / groups))
+ *
+ *     norm                    samples  positions  channels  inner  groups
+ *     LayerNorm, RMSNorm      rows     1          D         1      1
+ *     GroupNorm    NCHW       N        1          C         H*W    G
+ *     GroupNorm    NHWC       N        H*W        C         1      G
+ *     InstanceNorm            as GroupNorm with one group per channel
+ */
+export interface Geometry {
+  samples: number;
+  positions: number;
+  channels: number;
+  inner: number;
+  groups: number;
+}
+
+/** Where the channel axis of a tensor with spatial axes lies: NCHW is channels-first, NHWC channels-last. */
+export type Layout = 'channels-first' | 'channels-last';
+
+const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
+
+export function elementCount({ samples, positions, channels, inner }: Geometry): number {
+  return samples * positions * channels * inner;
+}
+
+/** How many (mean, rstd) pairs there are. */
+export function setCount({ samples, groups }: Geometry): number {
+  return samples * groups;
+}
+
+/** How many elements share one mean and one rstd. */
+export function setSize({ positions, channels, inner, groups }: Geometry): number {
+  return positions * (channels / groups) * inner;
+}
+
+/** LayerNorm and RMSNorm: the trailing `normalizedShape` axes of `shape` are reduced, the leading ones are rows. */
+export function layerNormGeometry(
+  shape: readonly number[],
+  normalizedShape: number | readonly number[],
+): Geometry {
+  const normalized = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+  const leading = shape.length - normalized.length;
+  if (
+    normalized.length === 0 ||
+    leading < 0 ||
+    normalized.some((size, axis) => size !== shape[leading + axis])
+  ) {
+    throw new RangeError(`normalizedShape [${normalized}] is not the end of shape [${shape}]`);
+  }
+  return {
+    samples: product(shape.slice(0, leading)),
+    positions: 1,
+    channels: product(normalized),
+    inner: 1,
+    groups: 1,
+  };
+}
+
+/** GroupNorm: shape is [N, C, ...spatial] (channels-first) or [N, ...spatial, C] (channels-last), any spatial rank. */
+export function groupNormGeometry(shape: readonly number[], groups: number, layout: Layout): Geometry {
+  const channelsFirst = layout === 'channels-first';
+  const samples = shape[0];
+  const channels = shape[channelsFirst ? 1 : shape.length - 1];
+  if (shape.length < 2 || samples === undefined || channels === undefined) {
+    throw new RangeError(`shape [${shape}] needs a batch axis and a channel axis`);
+  }
+  if (!Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
+    throw new RangeError(`${channels} channels do not fall into ${groups} groups`);
+  }
+  const spatial = product(channelsFirst ? shape.slice(2) : shape.slice(1, -1));
+  return {
+    samples,
+    positions: channelsFirst ? 1 : spatial,
+    channels,
+    inner: channelsFirst ? spatial : 1,
+    groups,
+  };
+}
+
+/** InstanceNorm: GroupNorm with one group per channel. The batch axis must be there: give [1, ...shape] if it is not. */
+export function instanceNormGeometry(shape: readonly number[], layout: Layout): Geometry {
+  const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] ?? 0;
+  return groupNormGeometry(shape, channels, layout);
+}

@@ -1,0 +1,273 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { type Geometry, setCount, setSize } from './geometry.ts';
+
+/**
+ * How a norm is laid out on the device.
+ *
+ * - `thread`: one thread per row, no barrier; x is read twice.
+ * - `tile`: a few lanes to a whole workgroup per row, the row kept in registers; x is read once.
+ * - `workgroup`: one workgroup per row, x read twice, the second time from a cache where the row fits one.
+ * - `split`: a row, or a sample's positions, split over many workgroups; partial results, a merge, a second pass.
+ *
+ * All give the same result but for the order in which partial sums are merged.
+ */
+export type Strategy = 'thread' | 'tile' | 'workgroup' | 'split';
+
+/** How lanes merge what they summed: within a thread, in workgroup memory, or by subgroup shuffles first. */
+export type Reduction = 'serial' | 'portable' | 'subgroups';
+
+/** Overrides the choice of a schedule: for tests, benches and tuning. What is absent is chosen as usual. */
+export interface ScheduleOptions {
+  strategy?: Strategy;
+  reduction?: 'portable' | 'subgroups';
+  /** Threads of a workgroup; a power of two. */
+  workgroup?: number;
+  /** Lanes of a row (`tile`); a power of two, at most `workgroup`. */
+  lanes?: number;
+  /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
+  slots?: number;
+  /** false loads element by element even where four at a time would do. */
+  vec4?: boolean;
+}
+
+/** Threads and lanes of one dispatch. */
+export interface Team {
+  workgroup: number;
+  lanes: number;
+  reduction: Reduction;
+}
+
+/** A forward pass, made concrete. */
+export interface ForwardSchedule {
+  strategy: Strategy;
+  /** Of the dispatches over x. */
+  team: Team;
+  /** Of the merge. */
+  merge: Team;
+  /** Quads in a lane's registers (`tile`). */
+  items: number;
+  /** Parts of a row, or of a sample's positions (`split`). */
+  slots: number;
+  vec4: boolean;
+}
+
+/** A backward pass, made concrete. */
+export interface BackwardSchedule extends ForwardSchedule {
+  /** Slots of the dweight and dbias partials: groups of rows. */
+  gradientSlots: number;
+}
+
+/** Quads of four that cover a run. */
+export const quadsOf = (length: number): number => Math.ceil(length / 4);
+
+const powerOfTwoUp = (value: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+const clamp = (value: number, low: number, high: number): number => Math.max(low, Math.min(high, value));
+
+/**
+ * Which shaders a geometry takes: `rows` where a set is contiguous, `channels` where neighbouring elements belong to
+ * neighbouring channels and a set strides over positions.
+ */
+export function familyOf({ positions, inner, groups }: Geometry): 'rows' | 'channels' {
+  return positions === 1 && (inner > 1 || groups === 1) ? 'rows' : 'channels';
+}
+
+/** The strategies that a geometry has a kernel for. */
+export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
+  if (familyOf(geometry) === 'channels') return ['split'];
+  if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
+  return ['thread', 'tile', 'workgroup', 'split'];
+}
+
+// Registers of a lane: 16 quads are 64 f32 in a forward pass. A backward pass holds four such arrays.
+const maxForwardItems = 16;
+const maxBackwardItems = 8;
+
+/** Longest row that `tile` takes. */
+export function maxTileLength(facts: DeviceFacts, direction: 'forward' | 'backward'): number {
+  return 4 * maxWorkgroup(facts) * (direction === 'forward' ? maxForwardItems : maxBackwardItems);
+}
+
+// 256 is WebGPU's floor; a software adapter gains nothing from more, and larger groups hold fewer registers each.
+function maxWorkgroup(facts: DeviceFacts): number {
+  return Math.min(256, facts.maxInvocations);
+}
+
+// Enough independent threads to fill the largest GPUs a few times over; on a CPU, a few per core.
+const wantedThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
+
+function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team {
+  const workgroup = clamp(
+    options.workgroup ?? Math.max(lanes, facts.software ? 16 : 128),
+    lanes,
+    Math.max(lanes, facts.maxInvocations),
+  );
+  const shuffles = facts.subgroup > 0 && options.reduction !== 'portable';
+  return { workgroup, lanes, reduction: lanes === 1 ? 'serial' : shuffles ? 'subgroups' : 'portable' };
+}
+
+function mergeTeam(facts: DeviceFacts, parts: number, options: ScheduleOptions): Team {
+  const lanes = facts.software && options.reduction === undefined ? 1 : Math.min(32, powerOfTwoUp(parts));
+  return team(facts, lanes, { ...options, workgroup: facts.software ? Math.max(lanes, 16) : 64 });
+}
+
+/** Lanes and items of a tile: as few lanes as keep the registers of each within `items`. */
+function tileShape(facts: DeviceFacts, quads: number, maxItems: number, options: ScheduleOptions): [number, number] {
+  const comfortable = Math.min(4, maxItems);
+  const lanes =
+    options.lanes ?? clamp(powerOfTwoUp(Math.ceil(quads / comfortable)), 1, options.workgroup ?? maxWorkgroup(facts));
+  return [lanes, Math.ceil(quads / lanes)];
+}
+
+/** Chooses how a forward pass runs. A pure function of the geometry, the device's facts and the overrides. */
+export function scheduleForward(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions = {},
+): ForwardSchedule {
+  const rows = setCount(geometry);
+  const cols = setSize(geometry);
+  const quads = quadsOf(cols);
+  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
+
+  const vec4 = cols % 4 === 0 && options.vec4 !== false;
+  const strategy = options.strategy ?? forwardStrategy(rows, cols, facts);
+  if (strategy === 'tile') {
+    const [lanes, items] = tileShape(facts, quads, maxForwardItems, options);
+    return { strategy, team: team(facts, lanes, options), merge: team(facts, 1, {}), items, slots: 1, vec4 };
+  }
+  if (strategy === 'split') {
+    const lanes = splitLanes(facts, options);
+    const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
+    return { strategy, team: team(facts, lanes, options), merge: mergeTeam(facts, slots, options), items: 0, slots, vec4 };
+  }
+  const lanes = strategy === 'thread' ? 1 : (options.workgroup ?? workgroupLanes(quads, facts));
+  return { strategy, team: team(facts, lanes, options), merge: team(facts, 1, {}), items: 0, slots: 1, vec4 };
+}
+
+function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
+  // A CPU has a few cores and no use for barriers: rows as long as there are some for every core, else parts of rows.
+  if (facts.software) return rows >= 32 || cols <= 1024 ? 'thread' : 'split';
+  // One workgroup per row leaves most of a GPU idle when there are few of them.
+  if (rows < 64 && cols > 16384) return 'split';
+  if (cols <= maxTileLength(facts, 'forward')) return 'tile';
+  return rows >= 512 ? 'workgroup' : 'split';
+}
+
+function workgroupLanes(quads: number, facts: DeviceFacts): number {
+  return clamp(powerOfTwoUp(quads), 1, maxWorkgroup(facts));
+}
+
+function splitLanes(facts: DeviceFacts, options: ScheduleOptions): number {
+  if (options.lanes !== undefined) return options.lanes;
+  return facts.software && options.reduction === undefined ? 1 : (options.workgroup ?? maxWorkgroup(facts));
+}
+
+/** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
+function splitSlots(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
+  const shortest = facts.software ? 256 : 4 * lanes;
+  return clamp(Math.ceil(wantedThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
+}
+
+function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+  const { samples, positions, channels, groups } = geometry;
+  const threads = samples * quadsOf(channels);
+  const slots =
+    options.slots ?? clamp(Math.ceil(wantedThreads(facts) / threads), 1, Math.ceil(positions / 32));
+  return {
+    strategy: 'split',
+    team: team(facts, 1, options),
+    merge: mergeTeam(facts, slots * (channels / groups), options),
+    items: 0,
+    slots,
+    vec4: channels % 4 === 0 && options.vec4 !== false,
+    gradientSlots: samples * slots,
+  };
+}
+
+/** Chooses how a backward pass runs. */
+export function scheduleBackward(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions = {},
+): BackwardSchedule {
+  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
+  return geometry.inner > 1
+    ? backwardPerChannel(geometry, facts, options)
+    : backwardPerRow(geometry, facts, options);
+}
+
+/** LayerNorm and RMSNorm: every column has a weight of its own. */
+function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+  const rows = setCount(geometry);
+  const cols = setSize(geometry);
+  const quads = quadsOf(cols);
+  const vec4 = cols % 4 === 0 && options.vec4 !== false;
+  const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
+  // Scratch stays within 1 MiB or a hundredth of x, whichever is more: dweight and dbias take 8 bytes per slot and column.
+  const mostSlots = Math.max(1, Math.floor(Math.max(2 ** 20, (4 * rows * cols) / 100) / (8 * cols)));
+  if (strategy === 'tile') {
+    const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
+    const tile = team(facts, lanes, options);
+    const wanted = options.slots ?? clamp(Math.ceil(wantedThreads(facts) / lanes), 1, mostSlots);
+    const rounds = Math.ceil(rows / Math.min(wanted, rows));
+    const gradientSlots = Math.ceil(rows / rounds);
+    const merge = mergeTeam(facts, gradientSlots, options);
+    return { strategy, team: tile, merge, items, slots: 1, vec4, gradientSlots };
+  }
+  const lanes =
+    strategy === 'thread'
+      ? 1
+      : strategy === 'workgroup'
+        ? (options.workgroup ?? workgroupLanes(quads, facts))
+        : splitLanes(facts, options);
+  const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
+  const most = Math.min(mostSlots, Math.ceil(rows / 4));
+  const wanted = options.slots ?? clamp(Math.ceil(wantedThreads(facts) / quads), 1, most);
+  const perSlot = Math.ceil(rows / Math.min(wanted, rows));
+  return {
+    strategy,
+    team: team(facts, lanes, options),
+    merge: mergeTeam(facts, slots, options),
+    items: 0,
+    slots,
+    vec4,
+    gradientSlots: Math.ceil(rows / perSlot),
+  };
+}
+
+function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
+  if (facts.software) return rows >= 32 || cols <= 1024 ? 'thread' : 'split';
+  return cols <= maxTileLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'tile' : 'split';
+}
+
+/** GroupNorm and InstanceNorm with contiguous channels: a weight per run of `inner` elements. */
+function backwardPerChannel(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+  const { samples, channels, inner } = geometry;
+  const sets = setCount(geometry);
+  const size = setSize(geometry);
+  const quads = quadsOf(inner);
+  const vec4 = inner % 4 === 0 && options.vec4 !== false;
+  const strategy = options.strategy ?? perChannelStrategy(sets, size, facts);
+  const lanes =
+    strategy === 'thread'
+      ? 1
+      : strategy === 'workgroup'
+        ? (options.workgroup ?? workgroupLanes(quads, facts))
+        : splitLanes(facts, { ...options, workgroup: options.workgroup ?? workgroupLanes(quads, facts) });
+  const slots = strategy === 'split' ? (options.slots ?? splitSlots(samples * channels, quads, lanes, facts)) : 1;
+  return {
+    strategy,
+    team: team(facts, lanes, options),
+    merge: mergeTeam(facts, slots * (channels / geometry.groups), options),
+    items: 0,
+    slots,
+    vec4,
+    gradientSlots: samples * slots,
+  };
+}
+
+function perChannelStrategy(sets: number, size: number, facts: DeviceFacts): Strategy {
+  if (facts.software) return sets >= 32 || size <= 1024 ? 'thread' : 'split';
+  // Two reads of a set by one workgroup pay while the second finds it in a cache.
+  return sets >= 256 && size <= 65536 ? 'workgroup' : 'split';
+}

@@ -1,0 +1,21 @@
+/** The float64 reference that tests, bench and demo judge the GPU by: the textbook formulas, no dependencies. */
+export {
+  elementCount,
+  forEachElement,
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  type Layout,
+  layerNormGeometry,
+  setCount,
+  setSize,
+} from './geometry.ts';
+export { roundAllToHalf, roundToHalf } from './half.ts';
+export {
+  normBackwardReference,
+  normReference,
+  type ReferenceBackward,
+  type ReferenceForward,
+  type ReferenceOptions,
+} from './norm.ts';
+export { relativeError } from './relative-error.ts';

@@ -1,0 +1,191 @@
+import { elementCount, forEachElement, type Geometry, setCount, setSize } from './geometry.ts';
+import { Sums } from './sums.ts';
+
+export interface ReferenceOptions {
+  /** One value per channel; absent or null means 1. */
+  weight?: ArrayLike<number> | null | undefined;
+  /** One value per channel; absent or null means 0. */
+  bias?: ArrayLike<number> | null | undefined;
+  /** Added to the variance (or the mean square) inside the square root. */
+  eps: number;
+  /** 'moments' subtracts the mean and divides by the standard deviation; 'rms' only divides by the root mean square. */
+  kind: 'moments' | 'rms';
+  /** Added to every weight: Gemma stores weight - 1 and multiplies by (1 + weight). Default 0. */
+  weightOffset?: number | undefined;
+}
+
+export interface ReferenceForward {
+  /** Shaped like x. */
+  y: Float64Array;
+  /** One per set, in the order (sample, group); zeros for 'rms'. */
+  mean: Float64Array;
+  /** One per set: 1 / sqrt(variance + eps), or 1 / sqrt(mean square + eps). */
+  rstd: Float64Array;
+}
+
+export interface ReferenceBackward {
+  /** Shaped like x. */
+  dx: Float64Array;
+  /** One per channel, also when there is no weight. */
+  dweight: Float64Array;
+  /** One per channel, also when there is no bias. */
+  dbias: Float64Array;
+  /**
+   * The sizes of the terms that each gradient is a sum of, before they cancel. An error is judged against these: a
+   * gradient that cancels to almost nothing cannot be more exact than its terms.
+   */
+  scale: {
+    /** |rstd * weight * dy| per element, plus |dsum| where there is one. */
+    dx: Float64Array;
+    /** Per channel, sum of |dy * xhat|. */
+    dweight: Float64Array;
+    /** Per channel, sum of |dy|. */
+    dbias: Float64Array;
+  };
+}
+
+/** weight + weightOffset for every channel. */
+function scaleOf(geometry: Geometry, { weight, weightOffset = 0 }: ReferenceOptions): Float64Array {
+  const scale = new Float64Array(geometry.channels).fill(1);
+  return weight ? scale.map((_, channel) => (weight[channel] as number) + weightOffset) : scale;
+}
+
+function checkLengths(
+  geometry: Geometry,
+  lengths: Record<string, [ArrayLike<number> | null | undefined, number]>,
+) {
+  for (const [name, [values, expected]] of Object.entries(lengths)) {
+    if (values && values.length !== expected) {
+      throw new RangeError(`${name} has ${values.length} values, the geometry needs ${expected}`);
+    }
+  }
+  if (geometry.channels % geometry.groups !== 0) {
+    throw new RangeError(`${geometry.channels} channels do not fall into ${geometry.groups} groups`);
+  }
+}
+
+/**
+ * mean and rstd of every set, in two passes: the variance is the mean of the squared distances from the mean, divided
+ * by the number of elements (the biased variance, which torch.nn's norms normalise with).
+ */
+function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind }: ReferenceOptions) {
+  const sets = setCount(geometry);
+  const size = setSize(geometry);
+  let mean: Float64Array = new Float64Array(sets);
+  if (kind === 'moments') {
+    const sum = new Sums(sets);
+    forEachElement(geometry, (element, set) => sum.add(set, x[element] as number));
+    mean = sum.values(size);
+  }
+  const squares = new Sums(sets);
+  forEachElement(geometry, (element, set) => {
+    const distance = (x[element] as number) - (mean[set] as number);
+    squares.add(set, distance * distance);
+  });
+  return { mean, rstd: squares.values(size).map((variance) => 1 / Math.sqrt(variance + eps)) };
+}
+
+/**
+ * The forward pass of every norm, in float64.
+ *
+ *     xhat = (x - mean) * rstd        mean = E[x],  rstd = 1 / sqrt(E[(x - mean)^2] + eps)        'moments'
+ *     xhat = x * rstd                               rstd = 1 / sqrt(E[x^2] + eps)                 'rms'
+ *     y    = xhat * (weight + weightOffset) + bias
+ *
+ * LayerNorm: Ba, Kiros, Hinton 2016 (arXiv:1607.06450). RMSNorm: Zhang, Sennrich 2019 (arXiv:1910.07467), with eps
+ * where torch.nn.RMSNorm has it. GroupNorm: Wu, He 2018 (arXiv:1803.08494). InstanceNorm: Ulyanov, Vedaldi, Lempitsky
+ * 2016 (arXiv:1607.08022). The conventions (biased variance, eps inside the root) are torch.nn's.
+ */
+export function normReference(
+  x: ArrayLike<number>,
+  geometry: Geometry,
+  options: ReferenceOptions,
+): ReferenceForward {
+  const { bias } = options;
+  const count = elementCount(geometry);
+  checkLengths(geometry, {
+    x: [x, count],
+    weight: [options.weight, geometry.channels],
+    bias: [bias, geometry.channels],
+  });
+  const weight = scaleOf(geometry, options);
+  const { mean, rstd } = statistics(x, geometry, options);
+  const y = new Float64Array(count);
+  forEachElement(geometry, (element, set, channel) => {
+    const xhat = ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
+    y[element] = xhat * (weight[channel] as number) + (bias ? (bias[channel] as number) : 0);
+  });
+  return { y, mean, rstd };
+}
+
+/**
+ * The backward pass of every norm, in float64: the gradients of sum(y * dy) + sum(x * dsum).
+ *
+ *     g       = dy * (weight + weightOffset)
+ *     dx      = rstd * (g - E[g] - xhat * E[g * xhat]) + dsum        'moments'; E is the mean over the set
+ *     dx      = rstd * (g        - xhat * E[g * xhat]) + dsum        'rms'
+ *     dweight = sum over the channel of dy * xhat
+ *     dbias   = sum over the channel of dy
+ *
+ * This is the chain rule through mean and rstd, eps included, as in torch's native_layer_norm_backward. dsum, shaped
+ * like x, is the gradient that reaches x by another way: in residual + norm, x is the sum that is also an output.
+ */
+export function normBackwardReference(
+  dy: ArrayLike<number>,
+  x: ArrayLike<number>,
+  geometry: Geometry,
+  options: ReferenceOptions,
+  dsum?: ArrayLike<number> | null,
+): ReferenceBackward {
+  const { channels } = geometry;
+  const count = elementCount(geometry);
+  checkLengths(geometry, {
+    dy: [dy, count],
+    x: [x, count],
+    dsum: [dsum, count],
+    weight: [options.weight, channels],
+  });
+  const weight = scaleOf(geometry, options);
+  const { mean, rstd } = statistics(x, geometry, options);
+  const centred = options.kind === 'moments';
+  const sets = setCount(geometry);
+  const xhatAt = (element: number, set: number): number =>
+    ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
+
+  const sumG = new Sums(sets);
+  const sumGXhat = new Sums(sets);
+  const dweight = new Sums(channels);
+  const dbias = new Sums(channels);
+  const dweightScale = new Sums(channels);
+  const dbiasScale = new Sums(channels);
+  forEachElement(geometry, (element, set, channel) => {
+    const dyHere = dy[element] as number;
+    const xhat = xhatAt(element, set);
+    const g = dyHere * (weight[channel] as number);
+    if (centred) sumG.add(set, g);
+    sumGXhat.add(set, g * xhat);
+    dweight.add(channel, dyHere * xhat);
+    dbias.add(channel, dyHere);
+    dweightScale.add(channel, Math.abs(dyHere * xhat));
+    dbiasScale.add(channel, Math.abs(dyHere));
+  });
+
+  const meanG = sumG.values(setSize(geometry));
+  const meanGXhat = sumGXhat.values(setSize(geometry));
+  const dx = new Float64Array(count);
+  const dxScale = new Float64Array(count);
+  forEachElement(geometry, (element, set, channel) => {
+    const g = (dy[element] as number) * (weight[channel] as number);
+    const r = rstd[set] as number;
+    const extra = dsum ? (dsum[element] as number) : 0;
+    dx[element] =
+      r * (g - (meanG[set] as number) - xhatAt(element, set) * (meanGXhat[set] as number)) + extra;
+    dxScale[element] = Math.abs(r * g) + Math.abs(extra);
+  });
+  return {
+    dx,
+    dweight: dweight.values(),
+    dbias: dbias.values(),
+    scale: { dx: dxScale, dweight: dweightScale.values(), dbias: dbiasScale.values() },
+  };
+}

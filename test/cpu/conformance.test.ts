@@ -1,0 +1,160 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { normReference, roundToHalf } from '../../src/reference/index.ts';
+import {
+  CONFORMANCE_OPS,
+  type ConformanceCase,
+  type ConformanceTensor,
+  compare,
+  describeCase,
+  type SupportedCase,
+} from '../support/conformance.ts';
+
+/** The published cases lie beside the project, not in it. */
+const folder = new URL('../../../shared/conformance/', import.meta.url);
+
+function readCases(): ConformanceCase[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.json') && !file.includes('errors'))
+    .flatMap((file) => JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as ConformanceCase[]);
+}
+
+/** The float64 reference in the library's place. */
+function runReference({ x, residual, geometry, kind, eps, weight, bias, dtype }: SupportedCase) {
+  const round = dtype === 'f16' ? roundToHalf : Math.fround;
+  const sum = residual ? x.map((value, i) => round(value + (residual[i] as number))) : x;
+  return { ...normReference(sum, geometry, { kind, eps, weight, bias }), sum };
+}
+
+describe('conformance, float64 reference', () => {
+  if (!existsSync(folder)) {
+    it('has no cases to run', () =>
+      console.log(`The published conformance cases are absent: no ${folder.pathname}`));
+    return;
+  }
+  const ops: readonly string[] = CONFORMANCE_OPS;
+  const descriptors = readCases()
+    .filter(({ op }) => ops.includes(op))
+    .map(describeCase);
+
+  it('counts what it covers', () => {
+    const reasons = new Map<string, number>();
+    for (const each of descriptors) {
+      const key = each.supported ? 'supported' : `unsupported: ${each.reason}`;
+      reasons.set(key, (reasons.get(key) ?? 0) + 1);
+    }
+    console.log(
+      `conformance cases: ${[...reasons].map(([reason, count]) => `${count} ${reason}`).join('; ')}`,
+    );
+    expect(reasons.get('supported')).toBeGreaterThan(0);
+  });
+
+  descriptors.forEach((each, index) => {
+    if (!each.supported) return;
+    it(`${index} ${each.op} ${each.name}`, () => {
+      const actual = runReference(each);
+      for (const [name, expected] of Object.entries(each.expected)) {
+        expect(compare(actual[name as keyof typeof actual], expected), name).toBeNull();
+      }
+    });
+  });
+});
+
+describe('the conformance adapter', () => {
+  const tensor = (shape: number[], data: number[], dtype: ConformanceTensor['dtype'] = 'float32') => ({
+    shape,
+    dtype,
+    data,
+  });
+  const tol = { metric: 'exact' };
+  const base = { source: 's', name: 'n', op: 'layer_norm', tol: { y: tol } };
+  const x = tensor([2, 3], [1, 2, 3, 4, 5, 6]);
+
+  it('moves normalised axes to the end, in the order of the parameters', () => {
+    const transposed = describeCase({
+      ...base,
+      attrs: { epsilon: 0.5, axes: [0] },
+      inputs: { x, scale: tensor([2], [7, 8]) },
+      expected: { y: x },
+    }) as SupportedCase;
+    expect(transposed).toMatchObject({ shape: [3, 2], normalizedShape: [2], eps: 0.5 });
+    expect([...transposed.x]).toEqual([1, 4, 2, 5, 3, 6]);
+    expect([...transposed.expected.y.data]).toEqual([1, 4, 2, 5, 3, 6]);
+    const unsorted = describeCase({
+      ...base,
+      attrs: { axes: [-1, 0] },
+      inputs: { x },
+      expected: { y: x },
+    }) as SupportedCase;
+    expect(unsorted).toMatchObject({ shape: [3, 2], normalizedShape: [3, 2] });
+    expect([...unsorted.x]).toEqual([1, 4, 2, 5, 3, 6]);
+  });
+
+  it('broadcasts skip, adds input_bias to it, repeats a scale per group', () => {
+    const { residual } = describeCase({
+      ...base,
+      op: 'skip_layer_norm',
+      attrs: { axes: [1] },
+      inputs: { x, skip: tensor([1, 3], [10, 20, 30]), input_bias: tensor([3], [1, 2, 3]) },
+      expected: { y: x },
+    }) as SupportedCase;
+    expect([...(residual ?? [])]).toEqual([11, 22, 33, 11, 22, 33]);
+    const { weight } = describeCase({
+      ...base,
+      op: 'group_norm',
+      attrs: { groups: 2, layout: 'nhwc', scale_per: 'group' },
+      inputs: { x: tensor([1, 4], [1, 2, 3, 4]), scale: tensor([2], [5, 6]) },
+      expected: { y: tensor([1, 4], [0, 0, 0, 0]) },
+    }) as SupportedCase;
+    expect([...(weight ?? [])]).toEqual([5, 5, 6, 6]);
+  });
+
+  it('names what it does not support', () => {
+    const reasonOf = (changes: Partial<ConformanceCase>): string | null => {
+      const result = describeCase({
+        ...base,
+        attrs: { axes: [1] },
+        inputs: { x },
+        expected: { y: x },
+        ...changes,
+      });
+      return result.supported ? null : result.reason;
+    };
+    expect(reasonOf({})).toBeNull();
+    expect(reasonOf({ op: 'lrn' })).toBe('op lrn');
+    expect(reasonOf({ attrs: { axes: [] } })).toMatch(/no axis/);
+    expect(reasonOf({ inputs: { x, scale: tensor([2, 1], [1, 2]) } })).toMatch(/differs between rows/);
+    expect(reasonOf({ inputs: { x: { ...x, dtype: 'bfloat16' } } })).toBe('bfloat16');
+    expect(reasonOf({ op: 'group_norm', attrs: { groups: 1, layout: 'nchw', activation: 'silu' } })).toBe(
+      'fused activation',
+    );
+  });
+
+  it('knows every tolerance', () => {
+    const check = (
+      actual: number,
+      value: number,
+      tolerance: object,
+      dtype: ConformanceTensor['dtype'] = 'float32',
+    ) => compare([actual], { data: Float64Array.of(value), dtype, tol: tolerance as never }) === null;
+    expect(check(1.1, 1, { metric: 'abs', value: 0.2 })).toBe(true);
+    expect(check(1.3, 1, { metric: 'abs', value: 0.2 })).toBe(false);
+    expect(check(101, 100, { metric: 'allclose', rtol: 0.01, atol: 0.1 })).toBe(true);
+    expect(check(101.2, 100, { metric: 'allclose', rtol: 0.01, atol: 0.1 })).toBe(false);
+    expect(check(1 + 1e-9, 1, { metric: 'exact' })).toBe(true); // the same f32
+    expect(check(1 + 1e-6, 1, { metric: 'exact' })).toBe(false);
+    expect(check(1 + 2 ** -9, 1, { metric: 'ulp', value: 2 }, 'float16')).toBe(true);
+    expect(check(1 + 2 ** -8, 1, { metric: 'ulp', value: 2 }, 'float16')).toBe(false);
+    expect(check(5.0004, 5, { metric: 'ort_js', abs: 1e-3, rel_ratio: 1.00001 })).toBe(true);
+    expect(check(1000.005, 1000, { metric: 'ort_js', abs: 1e-3, rel_ratio: 1.00001 })).toBe(true);
+    expect(check(1000.02, 1000, { metric: 'ort_js', abs: 1e-3, rel_ratio: 1.00001 })).toBe(false);
+    expect(check(7, 0, { metric: 'no_nan' })).toBe(true);
+    expect(check(NaN, 0, { metric: 'no_nan' })).toBe(false);
+    expect(check(NaN, 0, { metric: 'allclose', rtol: 1, atol: 1 })).toBe(false);
+    expect(check(NaN, NaN, { metric: 'allclose', rtol: 0, atol: 0 })).toBe(true);
+    expect(() => check(0, 1, { metric: 'other' })).toThrow(/unknown tolerance/);
+    expect(compare([1], { data: Float64Array.of(1, 2), dtype: 'float32', tol })).toMatch(
+      /1 values, expected 2/,
+    );
+  });
+});

@@ -1,0 +1,404 @@
+/**
+ * Published conformance cases (ONNX, ONNX Runtime, PyTorch, Keras, WebNN, ...) as calls of this library.
+ *
+ * The cases are read at run time from a folder that is not part of this project; here is only their format, the
+ * mapping of their attributes onto ours, and the comparison with each suite's own tolerance. A case the library has
+ * no word for comes back with a reason, so that a run can count and name what it left out.
+ */
+import {
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  type Layout,
+  layerNormGeometry,
+} from '../../src/reference/geometry.ts';
+import { roundToHalf } from '../../src/reference/half.ts';
+
+// ---- The format of a case.
+
+export type ConformanceDtype = 'float32' | 'float16' | 'bfloat16' | 'float64';
+
+export interface ConformanceTensor {
+  shape: number[];
+  dtype: ConformanceDtype;
+  /** Row-major values, or one value for all. */
+  data?: number[];
+  fill?: number;
+}
+
+export interface Tolerance {
+  metric: string;
+  value?: number;
+  rtol?: number;
+  atol?: number;
+  abs?: number;
+  rel_ratio?: number;
+}
+
+export interface ConformanceCase {
+  source: string;
+  name: string;
+  op: string;
+  attrs: {
+    epsilon?: number;
+    axes?: number[];
+    groups?: number;
+    layout?: 'nchw' | 'nhwc';
+    scale_per?: 'group' | 'channel';
+    activation?: string;
+  };
+  inputs: Partial<Record<string, ConformanceTensor>>;
+  expected: Partial<Record<string, ConformanceTensor>>;
+  tol: Partial<Record<string, Tolerance>>;
+}
+
+// ---- What the library is asked.
+
+export interface Expected {
+  data: Float64Array;
+  dtype: ConformanceDtype;
+  tol: Tolerance;
+}
+
+export interface SupportedCase {
+  supported: true;
+  name: string;
+  op: 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
+  kind: 'moments' | 'rms';
+  /** Shape of x, after the adapter has moved normalised axes to the end. */
+  shape: number[];
+  /** layerNorm, rmsNorm and their residual forms. */
+  normalizedShape?: number[];
+  /** groupNorm. */
+  groups?: number;
+  /** groupNorm, instanceNorm. */
+  layout?: Layout;
+  /** The same for the float64 reference. */
+  geometry: Geometry;
+  eps: number;
+  /** Type of x, residual and y. f16 inputs hold f16 values. */
+  dtype: 'f32' | 'f16';
+  /** Type of weight and bias. */
+  paramDtype: 'f32' | 'f16';
+  x: Float32Array;
+  residual?: Float32Array;
+  weight?: Float32Array;
+  bias?: Float32Array;
+  /** By the library's output names. */
+  expected: { y: Expected } & Partial<Record<'mean' | 'rstd' | 'sum', Expected>>;
+  /** What the adapter did on the CPU before the library saw the case. */
+  notes: string[];
+}
+
+export interface UnsupportedCase {
+  supported: false;
+  name: string;
+  reason: string;
+}
+
+/** The ops of the suites that this adapter maps; others are for norms the library does not have (yet). */
+export const CONFORMANCE_OPS = [
+  'layer_norm',
+  'rms_norm',
+  'skip_layer_norm',
+  'skip_rms_norm',
+  'group_norm',
+  'skip_group_norm',
+  'instance_norm',
+] as const;
+
+// ---- Small array tools.
+
+const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
+
+const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((size, i) => size === b[i]);
+
+const isIdentity = (order: readonly number[]): boolean => order.every((axis, i) => axis === i);
+
+function valuesOf({ shape, data, fill }: ConformanceTensor): Float64Array {
+  return data ? Float64Array.from(data) : new Float64Array(product(shape)).fill(fill ?? 0);
+}
+
+const roundTo = (dtype: 'f32' | 'f16'): ((value: number) => number) =>
+  dtype === 'f16' ? roundToHalf : Math.fround;
+
+/** The values reordered so that axis i of the result is axis order[i] of the original. */
+function permute(values: Float64Array, shape: readonly number[], order: readonly number[]): Float64Array {
+  if (isIdentity(order)) return values;
+  const strides = shape.map((_, axis) => product(shape.slice(axis + 1)));
+  const sizes = order.map((axis) => shape[axis] as number);
+  return values.map((_, target) => {
+    let source = 0;
+    let rest = target;
+    for (let i = order.length - 1; i >= 0; i--) {
+      const size = sizes[i] as number;
+      source += (rest % size) * (strides[order[i] as number] as number);
+      rest = Math.floor(rest / size);
+    }
+    return values[source] as number;
+  });
+}
+
+/** The values repeated to a larger shape by numpy's rule: axes align at the end, an axis of 1 repeats. */
+function broadcast(values: Float64Array, from: readonly number[], to: readonly number[]): Float64Array {
+  const missing = to.length - from.length;
+  const padded = to.map((_, axis) => from[axis - missing] ?? 1);
+  if (missing < 0 || padded.some((size, axis) => size !== 1 && size !== to[axis])) {
+    throw new RangeError(`[${from}] does not broadcast to [${to}]`);
+  }
+  return new Float64Array(product(to)).map((_, target) => {
+    let source = 0;
+    let stride = 1;
+    let rest = target;
+    for (let axis = to.length - 1; axis >= 0; axis--) {
+      const size = to[axis] as number;
+      if (padded[axis] !== 1) source += (rest % size) * stride;
+      stride *= padded[axis] as number;
+      rest = Math.floor(rest / size);
+    }
+    return values[source] as number;
+  });
+}
+
+// ---- The mapping.
+
+const OUTPUTS = { y: 'y', mean: 'mean', inv_std: 'rstd', sum: 'sum' } as const;
+
+/** A reason not to run a case, thrown through the mapping and returned by it. */
+class Unsupported extends Error {}
+
+interface Types {
+  dtype: 'f32' | 'f16';
+  paramDtype: 'f32' | 'f16';
+}
+
+/** y has the type of x in this library: a case that asks for another runs in f32, which holds every f16 input exactly. */
+function typesOf({ inputs, expected }: ConformanceCase): Types {
+  const all = [...Object.values(inputs), ...Object.values(expected)];
+  if (all.some((tensor) => tensor?.dtype === 'bfloat16')) throw new Unsupported('bfloat16');
+  const half = inputs.x?.dtype === 'float16' && expected.y?.dtype === 'float16';
+  const parameters = inputs.scale ?? inputs.bias;
+  return {
+    dtype: half ? 'f16' : 'f32',
+    paramDtype: half && parameters?.dtype === 'float16' ? 'f16' : 'f32',
+  };
+}
+
+function expectedOutputs(testCase: ConformanceCase, reorder: (values: Float64Array) => Float64Array) {
+  const outputs: Partial<Record<'y' | 'mean' | 'rstd' | 'sum', Expected>> = {};
+  for (const [name, tensor] of Object.entries(testCase.expected)) {
+    const tol = testCase.tol[name];
+    if (!(name in OUTPUTS) || !tensor) throw new Unsupported(`output ${name}`);
+    if (!tol) throw new Unsupported(`no tolerance for ${name}`);
+    const elementwise = name === 'y' || name === 'sum';
+    const data = elementwise ? reorder(valuesOf(tensor)) : valuesOf(tensor);
+    outputs[OUTPUTS[name as keyof typeof OUTPUTS]] = { data, dtype: tensor.dtype, tol };
+  }
+  if (!outputs.y) throw new Unsupported('no expected y');
+  return { ...outputs, y: outputs.y };
+}
+
+/** skip (and input_bias, which the library has no word for) as one tensor shaped like x. */
+function residualOf(
+  testCase: ConformanceCase,
+  x: ConformanceTensor,
+  notes: string[],
+): Float64Array | undefined {
+  const { skip, input_bias: inputBias } = testCase.inputs;
+  if (!skip) {
+    if (inputBias) throw new Unsupported('input_bias without skip');
+    return undefined;
+  }
+  let { shape } = skip;
+  // SkipGroupNorm's skip can be [N, C], added at every position of [N, ...spatial, C].
+  if (testCase.op === 'skip_group_norm' && shape.length === 2 && x.shape.length > 2) {
+    shape = [shape[0] as number, ...x.shape.slice(1, -1).map(() => 1), shape[1] as number];
+  }
+  let residual = broadcast(valuesOf(skip), shape, x.shape);
+  if (!sameShape(skip.shape, x.shape)) notes.push('skip broadcast to the shape of x');
+  if (inputBias) {
+    const addend = broadcast(valuesOf(inputBias), inputBias.shape, x.shape);
+    residual = residual.map((value, i) => value + (addend[i] as number));
+    notes.push('input_bias added to skip');
+  }
+  return residual;
+}
+
+const toFloat32 = (values: Float64Array, dtype: 'f32' | 'f16'): Float32Array =>
+  Float32Array.from(values, roundTo(dtype));
+
+function describeRows(testCase: ConformanceCase, x: ConformanceTensor): SupportedCase {
+  const notes: string[] = [];
+  const { axes } = testCase.attrs;
+  const rank = x.shape.length;
+  if (!axes || axes.length === 0) throw new Unsupported('no axis is normalised');
+  const normalized = axes.map((axis) => (axis + rank) % rank);
+  const order = [...x.shape.keys()].filter((axis) => !normalized.includes(axis)).concat(normalized);
+  if (!isIdentity(order)) notes.push(`axes permuted to [${order}]`);
+  const reorder = (values: Float64Array): Float64Array => permute(values, x.shape, order);
+  const shape = order.map((axis) => x.shape[axis] as number);
+  const normalizedShape = normalized.map((axis) => x.shape[axis] as number);
+
+  const { dtype, paramDtype } = typesOf(testCase);
+  const parameter = (name: 'scale' | 'bias'): Float32Array | undefined => {
+    const tensor = testCase.inputs[name];
+    if (!tensor) return undefined;
+    const leading = tensor.shape.slice(0, tensor.shape.length - normalizedShape.length);
+    const trailing = tensor.shape.slice(leading.length);
+    if (leading.some((size) => size !== 1) || !sameShape(trailing, normalizedShape)) {
+      throw new Unsupported('scale or bias that differs between rows, or broadcasts within one');
+    }
+    return toFloat32(valuesOf(tensor), paramDtype);
+  };
+  const weight = parameter('scale');
+  const bias = parameter('bias');
+  const residual = residualOf(testCase, x, notes);
+  const rms = testCase.op.endsWith('rms_norm');
+  return {
+    supported: true,
+    name: `${testCase.source}: ${testCase.name}`,
+    op: residual ? (rms ? 'addRmsNorm' : 'addLayerNorm') : rms ? 'rmsNorm' : 'layerNorm',
+    kind: rms ? 'rms' : 'moments',
+    shape,
+    normalizedShape,
+    geometry: layerNormGeometry(shape, normalizedShape),
+    eps: testCase.attrs.epsilon ?? 0,
+    dtype,
+    paramDtype,
+    x: toFloat32(reorder(valuesOf(x)), dtype),
+    ...(residual && { residual: toFloat32(reorder(residual), dtype) }),
+    ...(weight && { weight }),
+    ...(bias && { bias }),
+    expected: expectedOutputs(testCase, reorder),
+    notes,
+  };
+}
+
+function describeChannels(testCase: ConformanceCase, x: ConformanceTensor): SupportedCase {
+  const notes: string[] = [];
+  const { layout: suiteLayout, groups = -1, scale_per: scalePer, epsilon = 0 } = testCase.attrs;
+  const layout: Layout = suiteLayout === 'nhwc' ? 'channels-last' : 'channels-first';
+  const channels = x.shape[layout === 'channels-last' ? x.shape.length - 1 : 1] as number;
+  const instance = testCase.op === 'instance_norm';
+  const groupCount = instance || groups === -1 ? channels : groups;
+  const { dtype, paramDtype } = typesOf(testCase);
+  const parameter = (name: 'scale' | 'bias'): Float32Array | undefined => {
+    const tensor = testCase.inputs[name];
+    if (!tensor) return undefined;
+    const values = valuesOf(tensor);
+    if (values.length === channels && scalePer !== 'group') return toFloat32(values, paramDtype);
+    if (scalePer !== 'group' || values.length !== groupCount)
+      throw new Unsupported('scale or bias not per channel');
+    notes.push(`${name} per group repeated per channel`);
+    const repeat = channels / groupCount;
+    return toFloat32(
+      new Float64Array(channels).map((_, channel) => values[Math.floor(channel / repeat)] as number),
+      paramDtype,
+    );
+  };
+  const weight = parameter('scale');
+  const bias = parameter('bias');
+  const residual = residualOf(testCase, x, notes);
+  let values = valuesOf(x);
+  const expected = expectedOutputs(testCase, (data) => data);
+  if (residual) {
+    values = values.map((value, i) => value + (residual[i] as number));
+    delete expected.sum;
+    notes.push('x + skip added before, so that its sum is not tested');
+  }
+  return {
+    supported: true,
+    name: `${testCase.source}: ${testCase.name}`,
+    op: instance ? 'instanceNorm' : 'groupNorm',
+    kind: 'moments',
+    shape: x.shape,
+    ...(!instance && { groups: groupCount }),
+    layout,
+    geometry: instance
+      ? instanceNormGeometry(x.shape, layout)
+      : groupNormGeometry(x.shape, groupCount, layout),
+    eps: epsilon,
+    dtype,
+    paramDtype,
+    x: toFloat32(values, dtype),
+    ...(weight && { weight }),
+    ...(bias && { bias }),
+    expected,
+    notes,
+  };
+}
+
+/** The library call that a case asks for, or the reason why there is none. */
+export function describeCase(testCase: ConformanceCase): SupportedCase | UnsupportedCase {
+  const name = `${testCase.source}: ${testCase.name}`;
+  try {
+    const { x } = testCase.inputs;
+    if (!(CONFORMANCE_OPS as readonly string[]).includes(testCase.op))
+      throw new Unsupported(`op ${testCase.op}`);
+    if (!x) throw new Unsupported('no x');
+    if (testCase.attrs.activation) throw new Unsupported('fused activation');
+    const byChannel = testCase.op === 'instance_norm' || testCase.op.endsWith('group_norm');
+    return byChannel ? describeChannels(testCase, x) : describeRows(testCase, x);
+  } catch (error) {
+    if (error instanceof Unsupported) return { supported: false, name, reason: error.message };
+    throw error;
+  }
+}
+
+// ---- The comparison.
+
+/** Distance between neighbouring values of the type around `value`. */
+function spacing(value: number, dtype: ConformanceDtype): number {
+  const [fractionBits, minExponent] = {
+    float16: [10, -14],
+    bfloat16: [7, -126],
+    float32: [23, -126],
+    float64: [52, -1022],
+  }[dtype] as [number, number];
+  const exponent = value === 0 ? minExponent : Math.max(Math.floor(Math.log2(Math.abs(value))), minExponent);
+  return 2 ** (exponent - fractionBits);
+}
+
+function roundToDtype(value: number, dtype: ConformanceDtype): number {
+  if (dtype === 'float16') return roundToHalf(value);
+  return dtype === 'float32' ? Math.fround(value) : value;
+}
+
+/** Is one value within the suite's tolerance? */
+function within(actual: number, expected: number, dtype: ConformanceDtype, tol: Tolerance): boolean {
+  const { metric, value = 0, rtol = 0, atol = 0, abs = 0, rel_ratio: ratio = 1 } = tol;
+  if (metric === 'no_nan') return !Number.isNaN(actual);
+  const rounded = roundToDtype(actual, dtype);
+  if (rounded === expected || (Number.isNaN(actual) && Number.isNaN(expected))) return true;
+  const distance = Math.abs(actual - expected);
+  switch (metric) {
+    case 'exact':
+      return false;
+    case 'abs':
+      return distance <= value;
+    case 'allclose':
+      return distance <= atol + rtol * Math.abs(expected);
+    case 'ulp':
+      return Math.abs(rounded - expected) <= value * spacing(expected, dtype);
+    case 'ort_js':
+      return distance < abs || (actual / expected < ratio && expected / actual < ratio);
+    default:
+      throw new Error(`unknown tolerance metric ${metric}`);
+  }
+}
+
+/** null if every value is within the tolerance, else a sentence with the worst one. */
+export function compare(actual: ArrayLike<number>, { data, dtype, tol }: Expected): string | null {
+  if (actual.length !== data.length) return `${actual.length} values, expected ${data.length}`;
+  let [wrong, worst, worstDistance] = [0, 0, -1];
+  for (let i = 0; i < data.length; i++) {
+    const [a, e] = [actual[i] as number, data[i] as number];
+    if (within(a, e, dtype, tol)) continue;
+    wrong++;
+    const distance = Number.isNaN(a - e) ? Number.POSITIVE_INFINITY : Math.abs(a - e);
+    if (distance > worstDistance) [worst, worstDistance] = [i, distance];
+  }
+  if (wrong === 0) return null;
+  return `${wrong} of ${data.length} values off, worst [${worst}] = ${actual[worst]}, expected ${data[worst]} (${JSON.stringify(tol)})`;
+}

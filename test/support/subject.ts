@@ -1,0 +1,350 @@
+/** One norm with its shape and variant, run through the public functions and judged against the float64 reference. */
+import {
+  addLayerNorm,
+  addRmsNorm,
+  type DType,
+  type Gpu,
+  groupNorm,
+  groupNormBackward,
+  instanceNorm,
+  instanceNormBackward,
+  type Layout,
+  layerNorm,
+  layerNormBackward,
+  type RmsNormCast,
+  rmsNorm,
+  rmsNormBackward,
+  type ScheduleOptions,
+  type Tensor,
+} from '../../src/index.ts';
+import {
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  layerNormGeometry,
+  normBackwardReference,
+  normReference,
+  type ReferenceBackward,
+  type ReferenceForward,
+  type ReferenceOptions,
+  relativeError,
+  roundAllToHalf,
+} from '../../src/reference/index.ts';
+import { normal, toHalf, withOutlier } from './data.ts';
+import { bounds } from './tolerances.ts';
+
+export type Op = 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
+
+export const ops: readonly Op[] = [
+  'layerNorm',
+  'rmsNorm',
+  'addLayerNorm',
+  'addRmsNorm',
+  'groupNorm',
+  'instanceNorm',
+];
+
+export interface Subject {
+  op: Op;
+  shape: readonly number[];
+  /** Trailing dimensions that are normalized (layerNorm, rmsNorm and their residual forms). Default 1. */
+  trailing?: number;
+  groups?: number;
+  layout?: Layout;
+  eps?: number;
+  cast?: RmsNormCast;
+  dtype?: DType;
+  paramDtype?: DType;
+  /** Default true. */
+  affine?: boolean;
+  schedule?: ScheduleOptions;
+}
+
+/** The arrays of a run; f16 ones hold values that f16 can. */
+export interface Arrays {
+  x: Float32Array;
+  dy: Float32Array;
+  residual?: Float32Array | undefined;
+  dsum?: Float32Array | undefined;
+  weight?: Float32Array | undefined;
+  bias?: Float32Array | undefined;
+}
+
+/** What came back from the GPU. */
+export interface Results {
+  y: Float32Array;
+  sum?: Float32Array;
+  mean?: Float32Array;
+  rstd: Float32Array;
+  dx: Float32Array;
+  dweight?: Float32Array;
+  dbias?: Float32Array;
+}
+
+export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm';
+export const hasResidual = ({ op }: Subject): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
+
+export function normalizedShapeOf({ shape, trailing = 1 }: Subject): number[] {
+  return shape.slice(shape.length - trailing);
+}
+
+export function geometryOf(subject: Subject): Geometry {
+  const { op, shape, groups = 1, layout = 'channels-first' } = subject;
+  if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
+  if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
+  return layerNormGeometry(shape, normalizedShapeOf(subject));
+}
+
+export function parameterShapeOf(subject: Subject): number[] {
+  const { op } = subject;
+  return op === 'groupNorm' || op === 'instanceNorm'
+    ? [geometryOf(subject).channels]
+    : normalizedShapeOf(subject);
+}
+
+export function epsOf(subject: Subject): number {
+  return subject.eps ?? (isRms(subject) ? 2 ** -23 : 1e-5);
+}
+
+export function nameOf(subject: Subject): string {
+  const { op, shape, trailing, groups, layout, cast, dtype = 'f32', paramDtype, affine, schedule } = subject;
+  const words = [op, shape.join('x')];
+  if (trailing !== undefined && trailing !== 1) words.push(`trailing ${trailing}`);
+  if (groups !== undefined) words.push(`${groups} groups`);
+  if (layout) words.push(layout);
+  if (cast) words.push(cast);
+  words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
+  if (affine === false) words.push('no affine');
+  for (const [key, value] of Object.entries(schedule ?? {})) words.push(`${key}=${value}`);
+  return words.join(' ');
+}
+
+export interface DataOptions {
+  /** |mean| / std of what is normalized. Default 0. */
+  offset?: number;
+  seed?: number;
+  /** The first element of every row lies 1e5 standard deviations away. */
+  outlier?: boolean;
+}
+
+/** Random arrays of the subject's shapes. */
+export function arraysOf(subject: Subject, { offset = 0, seed = 1, outlier = false }: DataOptions = {}): Arrays {
+  const { dtype = 'f32', paramDtype = dtype, affine = true } = subject;
+  const count = subject.shape.reduce((product, size) => product * size, 1);
+  const { channels } = geometryOf(subject);
+  const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
+  const parameter = (values: Float32Array) => (paramDtype === 'f16' ? toHalf(values) : values);
+  // γ ~ N(1, 0.5), β ~ N(0, 1): no special value, no vanishing gradient.
+  let x = normal(count, { mean: offset, seed });
+  if (outlier) {
+    const length = count / geometryOf(subject).samples;
+    for (let row = 0; row < count / length; row++) x = withOutlier(x, length, row, 1e5);
+  }
+  return {
+    x: store(x),
+    dy: store(normal(count, { seed: seed + 1 })),
+    residual: hasResidual(subject) ? store(normal(count, { seed: seed + 2, std: 0.5 })) : undefined,
+    dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
+    weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
+    bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
+  };
+}
+
+/** Uploads, runs forward and backward, reads back, frees. */
+export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<Results> {
+  const { shape, dtype = 'f32', paramDtype = dtype } = subject;
+  const made: Tensor[] = [];
+  const keep = <T extends Tensor | undefined>(tensor: T): T => {
+    if (tensor) made.push(tensor);
+    return tensor;
+  };
+  const upload = (values: Float32Array | undefined) =>
+    keep(values ? gpu.tensor(values, shape, { dtype }) : undefined);
+  const parameter = (values: Float32Array | undefined) =>
+    keep(values ? gpu.tensor(values, parameterShapeOf(subject), { dtype: paramDtype }) : undefined);
+  try {
+    const x = upload(arrays.x) as Tensor;
+    const dy = upload(arrays.dy) as Tensor;
+    const residual = upload(arrays.residual);
+    const dsum = upload(arrays.dsum);
+    const weight = parameter(arrays.weight);
+    const bias = parameter(arrays.bias);
+    const forward = runForward(gpu, subject, x, residual, weight, bias);
+    for (const tensor of Object.values(forward)) keep(tensor);
+    const backward = runBackward(gpu, subject, dy, forward.sum ?? x, weight, forward.mean, forward.rstd, dsum);
+    for (const tensor of Object.values(backward)) keep(tensor ?? undefined);
+    const read = async (tensor: Tensor | null | undefined) => (tensor ? await tensor.data() : undefined);
+    return {
+      y: await forward.y.data(),
+      rstd: await forward.rstd.data(),
+      dx: await backward.dx.data(),
+      ...defined({ sum: await read(forward.sum), mean: await read(forward.mean) }),
+      ...defined({ dweight: await read(backward.dweight), dbias: await read(backward.dbias) }),
+    };
+  } finally {
+    for (const tensor of made) tensor.destroy();
+  }
+}
+
+type Forward = { y: Tensor; sum?: Tensor; mean?: Tensor; rstd: Tensor };
+
+export function runForward(
+  gpu: Gpu,
+  subject: Subject,
+  x: Tensor,
+  residual: Tensor | undefined,
+  weight: Tensor | undefined,
+  bias: Tensor | undefined,
+): Forward {
+  const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
+  const common = { weight, bias, eps: epsOf(subject), schedule };
+  const normalizedShape = normalizedShapeOf(subject);
+  switch (op) {
+    case 'layerNorm':
+      return layerNorm(gpu, x, { ...common, normalizedShape });
+    case 'addLayerNorm':
+      return addLayerNorm(gpu, x, residual as Tensor, { ...common, normalizedShape });
+    case 'rmsNorm':
+      return rmsNorm(gpu, x, { ...common, normalizedShape, cast });
+    case 'addRmsNorm':
+      return addRmsNorm(gpu, x, residual as Tensor, { ...common, normalizedShape, cast });
+    case 'groupNorm':
+      return groupNorm(gpu, x, { ...common, numGroups: groups, layout });
+    case 'instanceNorm':
+      return instanceNorm(gpu, x, { ...common, layout });
+  }
+}
+
+export function runBackward(
+  gpu: Gpu,
+  subject: Subject,
+  dy: Tensor,
+  x: Tensor,
+  weight: Tensor | undefined,
+  mean: Tensor | undefined,
+  rstd: Tensor,
+  dsum: Tensor | undefined,
+): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null } {
+  const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {}, affine = true } = subject;
+  const common = { weight, rstd, schedule, wants: { dbias: affine } };
+  const normalizedShape = normalizedShapeOf(subject);
+  if (op === 'rmsNorm' || op === 'addRmsNorm') {
+    return rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, cast, dsum });
+  }
+  const centred = { ...common, mean: mean as Tensor };
+  if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
+  if (op === 'instanceNorm') return instanceNormBackward(gpu, dy, x, { ...centred, layout });
+  return layerNormBackward(gpu, dy, x, { ...centred, normalizedShape, dsum });
+}
+
+/** What the results should be, in float64, from the same rounded inputs. */
+export function referenceOf(
+  subject: Subject,
+  arrays: Arrays,
+): { x: Float32Array; forward: ReferenceForward; backward: ReferenceBackward } {
+  const { dtype = 'f32', cast } = subject;
+  const geometry = geometryOf(subject);
+  const x = arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
+  const options: ReferenceOptions = {
+    eps: epsOf(subject),
+    kind: isRms(subject) ? 'rms' : 'moments',
+    weight: arrays.weight,
+    bias: arrays.bias,
+    weightOffset: cast === 'gemma' ? 1 : 0,
+  };
+  return {
+    x,
+    forward: normReference(x, geometry, options),
+    backward: normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum),
+  };
+}
+
+// The residual sum is rounded to the storage type before it is normalized.
+function add(a: Float32Array, b: Float32Array, dtype: DType): Float32Array {
+  const sum = a.map((value, i) => Math.fround(value + (b[i] as number)));
+  return dtype === 'f16' ? toHalf(sum) : sum;
+}
+
+/** Relative errors of a run, by output, and each one's bound. */
+export function errorsOf(
+  subject: Subject,
+  arrays: Arrays,
+  results: Results,
+  { outlier = false }: DataOptions = {},
+): { output: string; error: number; bound: number }[] {
+  const { dtype = 'f32', paramDtype = dtype } = subject;
+  const { x, forward, backward } = referenceOf(subject, arrays);
+  const forwardBound = outlier ? bounds.outlier : bounds.forward;
+  const found: { output: string; error: number; bound: number }[] = [];
+  const judge = (
+    output: string,
+    actual: ArrayLike<number> | undefined,
+    expected: Float64Array,
+    bound: number,
+    scale: Float64Array = expected,
+    storage: DType = 'f32',
+  ) => {
+    if (!actual) return;
+    // f16: the one rounding at the store is allowed for, and next to nothing beside it.
+    const rounding = storage === 'f16' ? relativeError(roundAllToHalf(expected), expected, scale) : 0;
+    const limit = storage === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : bound;
+    found.push({ output, error: relativeError(actual, expected, scale), bound: limit });
+  };
+  judge('y', results.y, forward.y, forwardBound, forward.y, dtype);
+  judge('rstd', results.rstd, forward.rstd, forwardBound);
+  if (results.mean) {
+    // hi + lo in float64, judged in units of the standard deviation: that is what the mean is subtracted from.
+    const mean = forward.mean.map((_, set) => (results.mean?.[2 * set] ?? 0) + (results.mean?.[2 * set + 1] ?? 0));
+    const std = forward.rstd.map((r) => 1 / r);
+    judge('mean', mean, forward.mean, forwardBound, std);
+    // hi alone, as a user without float64 reads it, in units of the row's root mean square: a mean near zero is a
+    // difference of large sums and cannot be exact in units of itself.
+    const rms = forward.mean.map((m, i) => Math.hypot(m, std[i] as number));
+    judge('mean (hi)', results.mean.filter((_, i) => i % 2 === 0), forward.mean, forwardBound, rms);
+  }
+  if (results.sum) judge('sum', results.sum, Float64Array.from(x), 0);
+  const { scale } = backward;
+  const backwardBound = outlier ? bounds.outlier : bounds.backward;
+  judge('dx', results.dx, backward.dx, backwardBound, scale.dx, dtype);
+  judge('dweight', results.dweight, backward.dweight, backwardBound, scale.dweight, paramDtype);
+  judge('dbias', results.dbias, backward.dbias, backwardBound, scale.dbias, paramDtype);
+  return found;
+}
+
+/** Runs a subject twice; throws where an error exceeds its bound or two runs differ in a bit. Returns the errors. */
+export async function verify(
+  gpu: Gpu,
+  subject: Subject,
+  data: DataOptions = {},
+): Promise<{ output: string; error: number; bound: number }[]> {
+  const arrays = arraysOf(subject, data);
+  const results = await run(gpu, subject, arrays);
+  const again = await run(gpu, subject, arrays);
+  for (const [output, values] of Object.entries(results)) {
+    if (!sameBits(values, again[output as keyof Results])) {
+      throw new Error(`${nameOf(subject)}: two runs differ in ${output}`);
+    }
+  }
+  const errors = errorsOf(subject, arrays, results, data);
+  const over = errors.filter(({ error, bound }) => !(error <= bound));
+  if (over.length > 0) {
+    const list = over.map(({ output, error, bound }) => `${output} ${show(error)} > ${show(bound)}`);
+    throw new Error(`${nameOf(subject)} ${JSON.stringify(data)}: ${list.join(', ')}`);
+  }
+  return errors;
+}
+
+const show = (value: number): string => value.toExponential(2);
+
+function sameBits(a: Float32Array, b: Float32Array | undefined): boolean {
+  if (!b || a.length !== b.length) return false;
+  const left = new Uint32Array(a.buffer, a.byteOffset, a.length);
+  const right = new Uint32Array(b.buffer, b.byteOffset, b.length);
+  return left.every((bits, i) => bits === right[i]);
+}
+
+function defined<T extends Record<string, unknown>>(values: T): { [K in keyof T]: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: NonNullable<T[K]>;
+  };
+}

@@ -1,0 +1,19 @@
+/**
+ * The bounds that GPU results are held to: relative errors ‖actual − expected‖ / ‖scale‖ against float64 on the same
+ * rounded inputs.
+ */
+export const bounds = {
+  /** y, mean, rstd in f32, for |mean|/std up to 1e5 alike: a few roundings of the last bit (2^-24 = 6e-8 each). */
+  forward: 5e-7,
+  /**
+   * dx relative to ‖rstd·γ·dy‖, dweight and dbias relative to the sums of their absolute terms. Two reductions follow
+   * each other; tiny rows cancel to almost nothing, so the terms are the scale and not the result.
+   */
+  backward: 2e-6,
+  /** Rows whose first element lies 1e5 standard deviations off: what is summed about such a pivot is as large. */
+  outlier: 1e-5,
+  /** f16: error of rounding the float64 answer once, times this … */
+  halfFactor: 1.05,
+  /** … plus this, for the f32 arithmetic before it. */
+  halfSlack: 1e-6,
+} as const;
