@@ -10,7 +10,7 @@ override CAST_FIRST: bool = false;
 fn normalized(centred: vec4<f32>, rstd: f32) -> vec4<f32> {
   let xhat = centred * rstd;
   if (CAST_FIRST) {
-    return vec4<f32>(X4(xhat));
+    return round_to_storage(xhat);
   }
   return xhat;
 }

@@ -1,7 +1,7 @@
 // Partial statistics of rows that are split over slots; merge/statistics.wgsl makes mean and rstd of them.
 //
 // Mapping: LANES lanes per (row, slot); slot s holds quads s·slot_length, … of its row.
-// Bindings: x, residual [rows, cols]; partials [rows, slots] (n, mean − k, M2, k).
+// Bindings: x, residual [rows, cols]; partials [samples, slots, groups] (n, mean − k, M2, k).
 // Numerics: lib/moments.wgsl. Determinism: one writer per slot.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -21,6 +21,8 @@ fn main(
   let k = run_pivot(base);
   let part = reduce(scan(base, first + lane, min(first + params.slot_length, quads), k), lane, index);
   if (lane == 0u && wanted < params.rows * params.slots) {
-    partials[worker] = pack(part, k);
+    let row = worker / params.slots;
+    let at = (row / params.groups * params.slots + worker % params.slots) * params.groups + row % params.groups;
+    partials[at] = pack(part, k);
   }
 }

@@ -18,7 +18,13 @@ export interface RecordOptions {
 export type Operands = Readonly<Record<string, Tensor | undefined>>;
 
 /** Records the program's dispatches, in order. Each sees what the ones before it wrote. */
-export function execute(gpu: Gpu, program: Program, operands: Operands, target: RecordOptions, label: string): void {
+export function execute(
+  gpu: Gpu,
+  program: Program,
+  operands: Operands,
+  target: RecordOptions,
+  label: string,
+): void {
   if (target.pass) {
     for (const step of program.steps) record(gpu, target.pass, step, program, operands);
     return;
@@ -30,7 +36,13 @@ export function execute(gpu: Gpu, program: Program, operands: Operands, target: 
   if (!target.encoder) gpu.device.queue.submit([encoder.finish()]);
 }
 
-function record(gpu: Gpu, pass: GPUComputePassEncoder, step: Step, program: Program, operands: Operands): void {
+function record(
+  gpu: Gpu,
+  pass: GPUComputePassEncoder,
+  step: Step,
+  program: Program,
+  operands: Operands,
+): void {
   const { kernel } = step;
   const { pipeline, layout } = gpu.pipeline(kernel);
   const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: gpu.uniform(step.params) } }];
@@ -60,7 +72,11 @@ function resource(
   }
   const bytes = program.scratch[role];
   if (bytes !== undefined) {
-    return { buffer: gpu.scratch(role, bytes), offset: range?.offset ?? 0, size: alignUp(range?.size ?? bytes, 4) };
+    return {
+      buffer: gpu.scratch(role, bytes),
+      offset: range?.offset ?? 0,
+      size: alignUp(range?.size ?? bytes, 4),
+    };
   }
   return gpu.placeholder(binding, writes);
 }
@@ -71,7 +87,11 @@ export function fold(workgroups: number, limit: number): [number, number] {
   const columns = Math.ceil(Math.sqrt(workgroups));
   const lines = Math.ceil(workgroups / columns);
   if (columns > limit || lines > limit) {
-    throw new NormError('limit', `${workgroups} workgroups exceed what the device dispatches at once.`, 'Split the tensor.');
+    throw new NormError(
+      'limit',
+      `${workgroups} workgroups exceed what the device dispatches at once.`,
+      'Split the tensor.',
+    );
   }
   return [columns, lines];
 }

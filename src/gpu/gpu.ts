@@ -36,7 +36,10 @@ export class Gpu {
   readonly #uniforms = new Map<string, GPUBuffer>();
   readonly #scratch = new Map<string, GPUBuffer>();
   readonly #retired: GPUBuffer[] = [];
-  readonly #placeholders: Record<'read' | 'write', GPUBuffer | undefined> = { read: undefined, write: undefined };
+  readonly #placeholders: Record<'read' | 'write', GPUBuffer | undefined> = {
+    read: undefined,
+    write: undefined,
+  };
   readonly #scopes: Set<Tensor>[] = [];
   readonly #checks = new Set<Promise<void>>();
   readonly #foreign = new WeakSet<GPUBuffer>();
@@ -46,10 +49,15 @@ export class Gpu {
   #destroyed = false;
 
   /** @internal Use {@link init}. */
-  constructor(device: GPUDevice, adapterInfo: GPUAdapterInfo | undefined, ownsDevice: boolean) {
+  constructor(
+    device: GPUDevice,
+    adapterInfo: GPUAdapterInfo | undefined,
+    ownsDevice: boolean,
+    facts: Partial<DeviceFacts> = {},
+  ) {
     this.device = device;
     this.adapterInfo = adapterInfo;
-    this.facts = deviceFacts(device, adapterInfo);
+    this.facts = { ...deviceFacts(device, adapterInfo), ...facts };
     this.#ownsDevice = ownsDevice;
     this.#pipelines = PipelineCache.of(device);
     this.lost = device.lost.then((info) => {
@@ -79,7 +87,11 @@ export class Gpu {
    * @param shape - sizes; [] for one element.
    * @throws NormError `shape`, `dtype` (f16 without shader-f16), `limit` (larger than maxBufferSize).
    */
-  tensor(values: ArrayLike<number> | null, shape: readonly number[], options: { dtype?: DType } = {}): Tensor {
+  tensor(
+    values: ArrayLike<number> | null,
+    shape: readonly number[],
+    options: { dtype?: DType } = {},
+  ): Tensor {
     checkShape(shape);
     if (values && values.length !== elementCount(shape)) {
       throw new NormError(
@@ -111,7 +123,11 @@ export class Gpu {
         'Split the tensor, or request a larger maxBufferSize if you made the device.',
       );
     }
-    const buffer = this.#createBuffer({ label: `tensor ${dtype} [${shape}]`, size: bytes, usage: tensorUsage });
+    const buffer = this.#createBuffer({
+      label: `tensor ${dtype} [${shape}]`,
+      size: bytes,
+      usage: tensorUsage,
+    });
     const tensor = new Tensor(this, buffer, shape, dtype, 0, true);
     this.#tensors.add(tensor);
     this.#tensorBytes += bytes;
@@ -140,7 +156,11 @@ export class Gpu {
       throw new NormError('buffer', `Offset ${offset} is no multiple of ${alignment} bytes.`, 'Align it.');
     }
     if (!(buffer.usage & BufferUsage.STORAGE)) {
-      throw new NormError('buffer', 'The buffer lacks the usage STORAGE.', 'Create it with GPUBufferUsage.STORAGE.');
+      throw new NormError(
+        'buffer',
+        'The buffer lacks the usage STORAGE.',
+        'Create it with GPUBufferUsage.STORAGE.',
+      );
     }
     // Bindings and copies are multiples of four bytes.
     const needed = offset + alignUp(Math.max(elementCount(shape) * byteSize(dtype), 4), 4);
@@ -214,7 +234,8 @@ export class Gpu {
   destroy(): void {
     if (this.#destroyed) return;
     for (const tensor of [...this.#tensors]) tensor.destroy();
-    for (const buffer of [...this.#uniforms.values(), ...this.#scratch.values(), ...this.#retired]) buffer.destroy();
+    for (const buffer of [...this.#uniforms.values(), ...this.#scratch.values(), ...this.#retired])
+      buffer.destroy();
     this.#placeholders.read?.destroy();
     this.#placeholders.write?.destroy();
     this.#uniforms.clear();
@@ -240,7 +261,11 @@ export class Gpu {
   checkUsable(tensor: Tensor, name = 'tensor'): void {
     this.checkAlive();
     if (tensor.gpu !== this && tensor.gpu.device !== this.device) {
-      throw new NormError('wrong-device', `${name} belongs to another device.`, 'Read it back and upload it here.');
+      throw new NormError(
+        'wrong-device',
+        `${name} belongs to another device.`,
+        'Read it back and upload it here.',
+      );
     }
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
@@ -307,7 +332,10 @@ export class Gpu {
     if (known && known.size >= bytes) return known;
     // Kept until destroy(): a pass that is not yet submitted may refer to it. Doubling bounds what that can add up to.
     if (known) this.#retired.push(known);
-    const size = alignUp(Math.max(bytes, 4096, Math.min(2 * (known?.size ?? 0), this.device.limits.maxBufferSize)), 256);
+    const size = alignUp(
+      Math.max(bytes, 4096, Math.min(2 * (known?.size ?? 0), this.device.limits.maxBufferSize)),
+      256,
+    );
     const buffer = this.#createBuffer({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE });
     this.#scratch.set(role, buffer);
     return buffer;
@@ -316,11 +344,12 @@ export class Gpu {
   /** @internal What is bound where an optional operand is absent; no kernel touches it. */
   placeholder(binding: number, writes: boolean): GPUBufferBinding {
     const kind = writes ? 'write' : 'read';
-    const buffer = (this.#placeholders[kind] ??= this.device.createBuffer({
-      label: `placeholder ${kind}`,
-      size: 16 * placeholderWindow,
-      usage: BufferUsage.STORAGE,
-    }));
+    let buffer = this.#placeholders[kind];
+    if (!buffer) {
+      const size = 16 * placeholderWindow;
+      buffer = this.device.createBuffer({ label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE });
+      this.#placeholders[kind] = buffer;
+    }
     return { buffer, offset: binding * placeholderWindow, size: placeholderWindow };
   }
 
@@ -329,7 +358,11 @@ export class Gpu {
     this.checkUsable(tensor);
     if (tensor.size === 0) return new ArrayBuffer(0);
     if (!(tensor.buffer.usage & BufferUsage.COPY_SRC)) {
-      throw new NormError('buffer', 'The buffer lacks the usage COPY_SRC.', 'Create it with COPY_SRC to read it.');
+      throw new NormError(
+        'buffer',
+        'The buffer lacks the usage COPY_SRC.',
+        'Create it with COPY_SRC to read it.',
+      );
     }
     const size = alignUp(tensor.byteLength, 4);
     const staging = this.device.createBuffer({
@@ -365,7 +398,12 @@ export class Gpu {
     this.#watch(
       scope.then((error) =>
         error
-          ? new NormError('out-of-memory', `No memory for ${descriptor.size} bytes (${descriptor.label}).`, 'Free tensors.', error)
+          ? new NormError(
+              'out-of-memory',
+              `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
+              'Free tensors.',
+              error,
+            )
           : undefined,
       ),
     );
@@ -423,7 +461,8 @@ export class Gpu {
       return await Promise.race([promise, lost]);
     } catch (error) {
       // A failed mapping on a lost device rejects before `lost` resolves.
-      if (!(error instanceof NormError)) await Promise.race([lost, new Promise((next) => setTimeout(next, 50))]);
+      if (!(error instanceof NormError))
+        await Promise.race([lost, new Promise((next) => setTimeout(next, 50))]);
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import { NormError } from './errors.ts';
+import type { DeviceFacts } from './facts.ts';
 import { Gpu } from './gpu.ts';
 
 /** Options of {@link init}. */
@@ -9,6 +10,8 @@ export interface InitOptions {
   gpu?: GPU;
   /** Default 'high-performance'. */
   powerPreference?: GPUPowerPreference;
+  /** Overrides what strategies are chosen from: for tests and tuning. The device must be able to do what they say. */
+  facts?: Partial<DeviceFacts>;
 }
 
 const wantedFeatures: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
@@ -31,7 +34,7 @@ const wantedLimits = [
  */
 export async function init(options: InitOptions = {}): Promise<Gpu> {
   if (options.device) {
-    const borrowed = new Gpu(options.device, options.device.adapterInfo, false);
+    const borrowed = new Gpu(options.device, options.device.adapterInfo, false, options.facts);
     // A device that is already lost says so within a turn of the event loop.
     await Promise.race([borrowed.lost, new Promise((next) => setTimeout(next))]);
     borrowed.checkAlive();
@@ -45,7 +48,9 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
       'Use a browser with WebGPU on https or localhost; in Node pass init({ gpu }) with the package `webgpu`.',
     );
   }
-  const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' });
+  const adapter = await gpu.requestAdapter({
+    powerPreference: options.powerPreference ?? 'high-performance',
+  });
   if (!adapter) {
     throw new NormError(
       'no-webgpu',
@@ -60,5 +65,5 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
   }
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const device = await adapter.requestDevice({ label: 'webgpu-norm', requiredFeatures, requiredLimits });
-  return new Gpu(device, adapter.info, true);
+  return new Gpu(device, adapter.info, true, options.facts);
 }

@@ -91,7 +91,11 @@ export class PipelineCache {
     return this.#device.createShaderModule({ label: kernel.key, code: kernel.code() });
   }
 
-  #descriptor(kernel: Kernel, layout: GPUBindGroupLayout, module: GPUShaderModule): GPUComputePipelineDescriptor {
+  #descriptor(
+    kernel: Kernel,
+    layout: GPUBindGroupLayout,
+    module: GPUShaderModule,
+  ): GPUComputePipelineDescriptor {
     return {
       label: kernel.key,
       layout: this.#device.createPipelineLayout({ label: kernel.key, bindGroupLayouts: [layout] }),

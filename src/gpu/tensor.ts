@@ -99,12 +99,22 @@ export class Tensor {
       );
     }
     if (!(this.buffer.usage & BufferUsage.COPY_DST)) {
-      throw new NormError('buffer', 'The buffer lacks the usage COPY_DST.', 'Create it with COPY_DST to write to it.');
+      throw new NormError(
+        'buffer',
+        'The buffer lacks the usage COPY_DST.',
+        'Create it with COPY_DST to write to it.',
+      );
     }
     let bytes: ArrayBuffer;
     if (this.dtype === 'f16') bytes = encodeHalf(values);
     else if (values instanceof Float32Array && values.buffer instanceof ArrayBuffer) {
-      this.gpu.device.queue.writeBuffer(this.buffer, this.offset, values.buffer, values.byteOffset, values.byteLength);
+      this.gpu.device.queue.writeBuffer(
+        this.buffer,
+        this.offset,
+        values.buffer,
+        values.byteOffset,
+        values.byteLength,
+      );
       return;
     } else bytes = Float32Array.from(values).buffer;
     if (bytes.byteLength % 4 !== 0) {

@@ -2,10 +2,11 @@ import type { Kernel } from '../gpu/program.ts';
 import type { DType } from '../gpu/tensor.ts';
 import { bindingOf, type Role } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
+import * as shaders from './sources.ts';
 
 /** What a kernel is assembled from. */
 export interface Assembly {
-  /** The kernel's own file, then the fragments it stands on. */
+  /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all have. */
   main: ShaderSource;
   fragments: readonly ShaderSource[];
   dtype: DType;
@@ -28,12 +29,14 @@ export function assemble(a: Assembly): Kernel {
     constants[name] = Number(value);
     settings.push(`${name}=${Number(value)}`);
   }
-  const fragments = a.fragments.map((fragment) => fragment.name);
+  const storage = a.dtype === 'f16' ? shaders.storageF16 : shaders.storageF32;
+  const fragments = [shaders.params, shaders.lanes, storage, ...a.fragments];
   const items = a.items === undefined ? [] : [`items=${a.items}`];
-  const key = [a.main.name, a.dtype, a.paramDtype, ...fragments, ...items, ...settings].join('.');
+  const names = a.fragments.map((fragment) => fragment.name);
+  const key = [a.main.name, a.dtype, a.paramDtype, ...names, ...items, ...settings].join('.');
   return {
     key,
-    code: () => [prelude(a), ...a.fragments.map((f) => f.text), a.main.text].join('\n'),
+    code: () => [prelude(a), ...fragments.map((f) => f.text), a.main.text].join('\n'),
     constants,
     bindings: [
       ...a.reads.map((role) => ({ role, binding: bindingOf[role], writes: false })),

@@ -115,8 +115,6 @@ function onePassPerRow({ d, g, schedule, facts, ranges }: At, firstSlot: number,
     kernel: assemble({
       main: shaders.rowsBackwardTile,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         shaders.affine,
         affineFragment(g, vec4),
@@ -160,8 +158,6 @@ function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): St
     kernel: assemble({
       main: shaders.rowsBackwardSums,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         shaders.affine,
         affineFragment(g, vec4),
@@ -200,8 +196,6 @@ function channelSums({ d, g, schedule, facts, ranges }: At): Step {
     kernel: assemble({
       main: shaders.channelsBackwardSums,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         shaders.affine,
         shaders.savedMoments,
@@ -230,7 +224,7 @@ function mergeSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): 
   return {
     kernel: assemble({
       main: shaders.mergeSums,
-      fragments: [shaders.params, shaders.lanes, shaders.affine, shaders.gradientSums, reduceFragment(merge)],
+      fragments: [shaders.affine, shaders.gradientSums, reduceFragment(merge)],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: ['partials', 'weight', 'rstd'],
@@ -257,14 +251,7 @@ function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots
   return {
     kernel: assemble({
       main: shaders.rowsBackwardColumns,
-      fragments: [
-        shaders.params,
-        shaders.lanes,
-        tensorsFragment(vec4),
-        shaders.affine,
-        affineFragment(g, vec4),
-        savedFragment(d),
-      ],
+      fragments: [tensorsFragment(vec4), shaders.affine, affineFragment(g, vec4), savedFragment(d)],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: ['x', 'dy', 'dsum', 'weight', ...means(d), 'sums'],
@@ -296,8 +283,6 @@ function onePassPerChannel({ d, g, schedule, facts, ranges }: At): Step {
     kernel: assemble({
       main: shaders.rowsBackwardChannels,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         shaders.affine,
         savedFragment(d),
@@ -326,7 +311,7 @@ function rowApply({ d, g, schedule, facts, ranges }: At): Step {
   return {
     kernel: assemble({
       main: shaders.rowsBackwardApply,
-      fragments: [shaders.params, shaders.lanes, tensorsFragment(vec4), shaders.affine, savedFragment(d)],
+      fragments: [tensorsFragment(vec4), shaders.affine, savedFragment(d)],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: ['x', 'dy', 'weight', 'mean', 'sums'],
@@ -354,8 +339,6 @@ function channelApply({ d, g, schedule, facts, ranges }: At): Step {
     kernel: assemble({
       main: shaders.channelsBackwardApply,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         shaders.affine,
         shaders.savedMoments,
@@ -386,7 +369,7 @@ function mergeGradients(
   return {
     kernel: assemble({
       main: shaders.mergeGradients,
-      fragments: [shaders.params, shaders.lanes, shaders.affine, shaders.gradientSums, reduceFragment(merge)],
+      fragments: [shaders.affine, shaders.gradientSums, reduceFragment(merge)],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: [role],

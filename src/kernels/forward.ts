@@ -59,7 +59,8 @@ const inputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['x', 'residual']
 const outputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['y', 'sum'] : ['y']);
 const statistics = (d: ForwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean', 'rstd'] : ['rstd']);
 const inputFragment = (d: ForwardDescriptor) => (d.residual ? shaders.inputResidual : shaders.inputX);
-const momentsFragment = (d: ForwardDescriptor) => (d.kind === 'moments' ? shaders.moments : shaders.meanSquare);
+const momentsFragment = (d: ForwardDescriptor) =>
+  d.kind === 'moments' ? shaders.moments : shaders.meanSquare;
 const savedFragment = (d: ForwardDescriptor) =>
   d.kind === 'moments' ? shaders.savedMoments : shaders.savedMeanSquare;
 
@@ -77,8 +78,6 @@ const onePass: Maker = (d, g, chunk, { strategy, team, items, vec4 }, facts) => 
     kernel: assemble({
       main: tile ? shaders.rowsForwardTile : shaders.rowsForwardStream,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         inputFragment(d),
         shaders.affine,
@@ -109,8 +108,6 @@ const rowStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
     kernel: assemble({
       main: shaders.rowsStatistics,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         inputFragment(d),
         momentsFragment(d),
@@ -142,15 +139,7 @@ const channelStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => 
   return {
     kernel: assemble({
       main: shaders.channelsStatistics,
-      fragments: [
-        shaders.params,
-        shaders.lanes,
-        tensorsFragment(vec4),
-        inputFragment(d),
-        shaders.affine,
-        shaders.moments,
-        shaders.columns,
-      ],
+      fragments: [tensorsFragment(vec4), inputFragment(d), shaders.affine, shaders.moments, shaders.columns],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: ['x'],
@@ -172,8 +161,6 @@ const mergeStatistics: Maker = (d, g, chunk, { merge, slots }, facts) => ({
   kernel: assemble({
     main: shaders.mergeStatistics,
     fragments: [
-      shaders.params,
-      shaders.lanes,
       // moments.wgsl masks what it sums, though nothing is summed here.
       tensorsFragment(true),
       momentsFragment(d),
@@ -203,8 +190,6 @@ const rowApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
     kernel: assemble({
       main: shaders.rowsApply,
       fragments: [
-        shaders.params,
-        shaders.lanes,
         tensorsFragment(vec4),
         inputFragment(d),
         shaders.affine,
@@ -233,8 +218,6 @@ const channelApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => ({
   kernel: assemble({
     main: shaders.channelsApply,
     fragments: [
-      shaders.params,
-      shaders.lanes,
       tensorsFragment(vec4),
       shaders.affine,
       shaders.savedMoments,

@@ -7,10 +7,11 @@ import { elementCount, type Geometry, setSize } from '../plan/geometry.ts';
 import type { Team } from '../plan/schedule.ts';
 import type { NormDescriptor } from './descriptor.ts';
 import type { Role } from './roles.ts';
-import * as shaders from './sources.ts';
 import type { ShaderSource } from './sources.ts';
+import * as shaders from './sources.ts';
 
-export const tensorsFragment = (vec4: boolean): ShaderSource => (vec4 ? shaders.tensorsVec4 : shaders.tensorsScalar);
+export const tensorsFragment = (vec4: boolean): ShaderSource =>
+  vec4 ? shaders.tensorsVec4 : shaders.tensorsScalar;
 
 /** weight and bias: a value per column where inner is 1, else a value per `inner` columns. */
 export function affineFragment({ inner }: Geometry, vec4: boolean): ShaderSource {

@@ -1,3 +1,7 @@
+import channelsApplyText from '../../shaders/channels/apply.wgsl?raw';
+import channelsBackwardApplyText from '../../shaders/channels/backward_apply.wgsl?raw';
+import channelsBackwardSumsText from '../../shaders/channels/backward_sums.wgsl?raw';
+import channelsStatisticsText from '../../shaders/channels/statistics.wgsl?raw';
 import affineText from '../../shaders/lib/affine.wgsl?raw';
 import affineChannelText from '../../shaders/lib/affine_channel.wgsl?raw';
 import affineColumnScalarText from '../../shaders/lib/affine_column_scalar.wgsl?raw';
@@ -17,8 +21,13 @@ import reduceSubgroupsText from '../../shaders/lib/reduce_subgroups.wgsl?raw';
 import savedMeanSquareText from '../../shaders/lib/saved_mean_square.wgsl?raw';
 import savedMomentsText from '../../shaders/lib/saved_moments.wgsl?raw';
 import scanText from '../../shaders/lib/scan.wgsl?raw';
+import storageF16Text from '../../shaders/lib/storage_f16.wgsl?raw';
+import storageF32Text from '../../shaders/lib/storage_f32.wgsl?raw';
 import tensorsScalarText from '../../shaders/lib/tensors_scalar.wgsl?raw';
 import tensorsVec4Text from '../../shaders/lib/tensors_vec4.wgsl?raw';
+import mergeGradientsText from '../../shaders/merge/gradients.wgsl?raw';
+import mergeStatisticsText from '../../shaders/merge/statistics.wgsl?raw';
+import mergeSumsText from '../../shaders/merge/sums.wgsl?raw';
 import rowsApplyText from '../../shaders/rows/apply.wgsl?raw';
 import rowsBackwardApplyText from '../../shaders/rows/backward_apply.wgsl?raw';
 import rowsBackwardChannelsText from '../../shaders/rows/backward_channels.wgsl?raw';
@@ -28,13 +37,6 @@ import rowsBackwardTileText from '../../shaders/rows/backward_tile.wgsl?raw';
 import rowsForwardStreamText from '../../shaders/rows/forward_stream.wgsl?raw';
 import rowsForwardTileText from '../../shaders/rows/forward_tile.wgsl?raw';
 import rowsStatisticsText from '../../shaders/rows/statistics.wgsl?raw';
-import channelsApplyText from '../../shaders/channels/apply.wgsl?raw';
-import channelsBackwardApplyText from '../../shaders/channels/backward_apply.wgsl?raw';
-import channelsBackwardSumsText from '../../shaders/channels/backward_sums.wgsl?raw';
-import channelsStatisticsText from '../../shaders/channels/statistics.wgsl?raw';
-import mergeGradientsText from '../../shaders/merge/gradients.wgsl?raw';
-import mergeStatisticsText from '../../shaders/merge/statistics.wgsl?raw';
-import mergeSumsText from '../../shaders/merge/sums.wgsl?raw';
 
 /** A file under shaders/. */
 export interface ShaderSource {
@@ -46,7 +48,10 @@ export interface ShaderSource {
 // Plain constants without side effects: a bundler drops those that a program does not reach.
 export const affine: ShaderSource = { name: 'affine', text: affineText };
 export const affineChannel: ShaderSource = { name: 'affine_channel', text: affineChannelText };
-export const affineColumnScalar: ShaderSource = { name: 'affine_column_scalar', text: affineColumnScalarText };
+export const affineColumnScalar: ShaderSource = {
+  name: 'affine_column_scalar',
+  text: affineColumnScalarText,
+};
 export const affineColumnVec4: ShaderSource = { name: 'affine_column_vec4', text: affineColumnVec4Text };
 export const columnStatistics: ShaderSource = { name: 'column_statistics', text: columnStatisticsText };
 export const columns: ShaderSource = { name: 'columns', text: columnsText };
@@ -63,20 +68,34 @@ export const reduceSubgroups: ShaderSource = { name: 'reduce_subgroups', text: r
 export const savedMeanSquare: ShaderSource = { name: 'saved_mean_square', text: savedMeanSquareText };
 export const savedMoments: ShaderSource = { name: 'saved_moments', text: savedMomentsText };
 export const scan: ShaderSource = { name: 'scan', text: scanText };
+export const storageF16: ShaderSource = { name: 'storage_f16', text: storageF16Text };
+export const storageF32: ShaderSource = { name: 'storage_f32', text: storageF32Text };
 export const tensorsScalar: ShaderSource = { name: 'tensors_scalar', text: tensorsScalarText };
 export const tensorsVec4: ShaderSource = { name: 'tensors_vec4', text: tensorsVec4Text };
 export const rowsApply: ShaderSource = { name: 'rows/apply', text: rowsApplyText };
 export const rowsBackwardApply: ShaderSource = { name: 'rows/backward_apply', text: rowsBackwardApplyText };
-export const rowsBackwardChannels: ShaderSource = { name: 'rows/backward_channels', text: rowsBackwardChannelsText };
-export const rowsBackwardColumns: ShaderSource = { name: 'rows/backward_columns', text: rowsBackwardColumnsText };
+export const rowsBackwardChannels: ShaderSource = {
+  name: 'rows/backward_channels',
+  text: rowsBackwardChannelsText,
+};
+export const rowsBackwardColumns: ShaderSource = {
+  name: 'rows/backward_columns',
+  text: rowsBackwardColumnsText,
+};
 export const rowsBackwardSums: ShaderSource = { name: 'rows/backward_sums', text: rowsBackwardSumsText };
 export const rowsBackwardTile: ShaderSource = { name: 'rows/backward_tile', text: rowsBackwardTileText };
 export const rowsForwardStream: ShaderSource = { name: 'rows/forward_stream', text: rowsForwardStreamText };
 export const rowsForwardTile: ShaderSource = { name: 'rows/forward_tile', text: rowsForwardTileText };
 export const rowsStatistics: ShaderSource = { name: 'rows/statistics', text: rowsStatisticsText };
 export const channelsApply: ShaderSource = { name: 'channels/apply', text: channelsApplyText };
-export const channelsBackwardApply: ShaderSource = { name: 'channels/backward_apply', text: channelsBackwardApplyText };
-export const channelsBackwardSums: ShaderSource = { name: 'channels/backward_sums', text: channelsBackwardSumsText };
+export const channelsBackwardApply: ShaderSource = {
+  name: 'channels/backward_apply',
+  text: channelsBackwardApplyText,
+};
+export const channelsBackwardSums: ShaderSource = {
+  name: 'channels/backward_sums',
+  text: channelsBackwardSumsText,
+};
 export const channelsStatistics: ShaderSource = { name: 'channels/statistics', text: channelsStatisticsText };
 export const mergeGradients: ShaderSource = { name: 'merge/gradients', text: mergeGradientsText };
 export const mergeStatistics: ShaderSource = { name: 'merge/statistics', text: mergeStatisticsText };

@@ -103,7 +103,10 @@ export abstract class NormModule extends Module {
    * Compiles the pipelines that forward and backward need for that shape, without blocking, so that recording never
    * stalls.
    */
-  async prepare(shape: readonly number[], options: { dtype?: DType; schedule?: ScheduleOptions } = {}): Promise<void> {
+  async prepare(
+    shape: readonly number[],
+    options: { dtype?: DType; schedule?: ScheduleOptions } = {},
+  ): Promise<void> {
     this.checkUsable();
     const call = this.describe(shape);
     const common = { ...options, ...this.#parameterFacts(options.dtype) };
@@ -114,8 +117,14 @@ export abstract class NormModule extends Module {
   }
 
   /** Bytes of scratch that forward or backward of that shape needs, whichever needs more. */
-  workspaceBytes(shape: readonly number[], options: { dtype?: DType; schedule?: ScheduleOptions } = {}): number {
-    return scratchBytesOf(this.gpu, this.describe(shape), { ...options, ...this.#parameterFacts(options.dtype) });
+  workspaceBytes(
+    shape: readonly number[],
+    options: { dtype?: DType; schedule?: ScheduleOptions } = {},
+  ): number {
+    return scratchBytesOf(this.gpu, this.describe(shape), {
+      ...options,
+      ...this.#parameterFacts(options.dtype),
+    });
   }
 
   override destroy(): void {

@@ -37,7 +37,11 @@ export function parameterDType(x: DType, weight: Tensor | undefined, bias: Tenso
   if (weight && bias) checkTensorDType(bias, weight.dtype, 'bias');
   const dtype = (weight ?? bias)?.dtype ?? x;
   if (x === 'f32' && dtype === 'f16') {
-    throw new NormError('dtype', 'weight and bias are f16 while x is f32.', 'Use f32 parameters with an f32 x.');
+    throw new NormError(
+      'dtype',
+      'weight and bias are f16 while x is f32.',
+      'Use f32 parameters with an f32 x.',
+    );
   }
   return dtype;
 }

@@ -77,7 +77,11 @@ export function groupNormCall(
   eps = 1e-5,
 ): NormCall {
   if (shape.length < 2) {
-    throw new NormError('shape', `x has shape [${shape}]; GroupNorm needs [N, C, ...].`, 'Add the missing dimensions.');
+    throw new NormError(
+      'shape',
+      `x has shape [${shape}]; GroupNorm needs [N, C, ...].`,
+      'Add the missing dimensions.',
+    );
   }
   checkLayout(layout);
   const samples = shape[0] as number;
@@ -118,6 +122,10 @@ export function checkGroups(channels: number, numGroups: number): void {
 /** Throws `value` unless it is a layout. */
 export function checkLayout(layout: Layout): void {
   if (layout !== 'channels-first' && layout !== 'channels-last') {
-    throw new NormError('value', `There is no layout '${layout}'.`, "Use 'channels-first' or 'channels-last'.");
+    throw new NormError(
+      'value',
+      `There is no layout '${layout}'.`,
+      "Use 'channels-first' or 'channels-last'.",
+    );
   }
 }

@@ -91,7 +91,11 @@ export function layerNormBackward(
 }
 
 /** @internal */
-export function layerNormCall(shape: readonly number[], normalizedShape: readonly number[], eps = 1e-5): NormCall {
+export function layerNormCall(
+  shape: readonly number[],
+  normalizedShape: readonly number[],
+  eps = 1e-5,
+): NormCall {
   checkNormalizedShape(shape, normalizedShape);
   return {
     name: 'layer_norm',

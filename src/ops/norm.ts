@@ -1,5 +1,5 @@
 // The one path that every functional norm takes: validate, allocate what the caller did not bring, record.
-import { type Operands, type RecordOptions, execute } from '../gpu/execute.ts';
+import { execute, type Operands, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
@@ -8,7 +8,14 @@ import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../k
 import { forwardProgram } from '../kernels/forward.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/schedule.ts';
-import { checkEps, checkOperands, checkTarget, checkTensorDType, checkTensorShape, parameterDType } from './check.ts';
+import {
+  checkEps,
+  checkOperands,
+  checkTarget,
+  checkTensorDType,
+  checkTensorShape,
+  parameterDType,
+} from './check.ts';
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
@@ -137,7 +144,12 @@ function descriptor(
   };
 }
 
-function checkParameters(call: NormCall, x: Tensor, weight: Tensor | undefined, bias: Tensor | undefined): DType {
+function checkParameters(
+  call: NormCall,
+  x: Tensor,
+  weight: Tensor | undefined,
+  bias: Tensor | undefined,
+): DType {
   checkEps(call.eps);
   if (weight) checkTensorShape(weight, call.parameterShape, 'weight');
   if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
@@ -170,7 +182,12 @@ export function normForward(
   checkLike(out.sum, x.shape, x.dtype, 'out.sum');
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
   checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
-  checkOperands(gpu, inputs, { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd });
+  checkOperands(gpu, inputs, {
+    'out.y': out.y,
+    'out.sum': out.sum,
+    'out.mean': out.mean,
+    'out.rstd': out.rstd,
+  });
   const program = forwardOf(gpu, {
     ...descriptor(call, x.dtype, paramDtype, !!inputs.weight, !!inputs.bias, schedule),
     residual: !!residual,
@@ -244,7 +261,14 @@ export interface PrepareOptions {
 }
 
 function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[] {
-  const { dtype = 'f32', weight = false, bias = false, residual = false, accumulate = false, schedule } = options;
+  const {
+    dtype = 'f32',
+    weight = false,
+    bias = false,
+    residual = false,
+    accumulate = false,
+    schedule,
+  } = options;
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, schedule);
   return [
     forwardOf(gpu, { ...d, residual }),

@@ -101,7 +101,16 @@ export function rmsNormBackward(
   options: RmsNormBackwardOptions,
 ): { dx: Tensor; dweight: Tensor | null } {
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
-  const result: BackwardResult = normBackward(gpu, call, dy, x, undefined, options.dsum ?? undefined, false, options);
+  const result: BackwardResult = normBackward(
+    gpu,
+    call,
+    dy,
+    x,
+    undefined,
+    options.dsum ?? undefined,
+    false,
+    options,
+  );
   return { dx: result.dx, dweight: result.dweight };
 }
 
@@ -114,7 +123,11 @@ export function rmsNormCall(
 ): NormCall {
   checkNormalizedShape(shape, normalizedShape);
   if (shape.length < 2) {
-    throw new NormError('shape', `x has shape [${shape}]; RMSNorm needs two dimensions.`, 'Add a batch dimension.');
+    throw new NormError(
+      'shape',
+      `x has shape [${shape}]; RMSNorm needs two dimensions.`,
+      'Add a batch dimension.',
+    );
   }
   if (cast !== 'torch' && cast !== 'llama' && cast !== 'gemma') {
     throw new NormError('value', `There is no cast '${cast}'.`, "Use 'torch', 'llama' or 'gemma'.");

@@ -1,5 +1,5 @@
-import type { DeviceFacts } from '../gpu/facts.ts';
 import { NormError } from '../gpu/errors.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import { elementCount, type Geometry } from './geometry.ts';
 
 /** Consecutive samples that one binding can hold. */

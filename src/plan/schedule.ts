@@ -111,10 +111,16 @@ function mergeTeam(facts: DeviceFacts, parts: number, options: ScheduleOptions):
 }
 
 /** Lanes and items of a tile: as few lanes as keep the registers of each within `items`. */
-function tileShape(facts: DeviceFacts, quads: number, maxItems: number, options: ScheduleOptions): [number, number] {
+function tileShape(
+  facts: DeviceFacts,
+  quads: number,
+  maxItems: number,
+  options: ScheduleOptions,
+): [number, number] {
   const comfortable = Math.min(4, maxItems);
   const lanes =
-    options.lanes ?? clamp(powerOfTwoUp(Math.ceil(quads / comfortable)), 1, options.workgroup ?? maxWorkgroup(facts));
+    options.lanes ??
+    clamp(powerOfTwoUp(Math.ceil(quads / comfortable)), 1, options.workgroup ?? maxWorkgroup(facts));
   return [lanes, Math.ceil(quads / lanes)];
 }
 
@@ -138,7 +144,14 @@ export function scheduleForward(
   if (strategy === 'split') {
     const lanes = splitLanes(facts, options);
     const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
-    return { strategy, team: team(facts, lanes, options), merge: mergeTeam(facts, slots, options), items: 0, slots, vec4 };
+    return {
+      strategy,
+      team: team(facts, lanes, options),
+      merge: mergeTeam(facts, slots, options),
+      items: 0,
+      slots,
+      vec4,
+    };
   }
   const lanes = strategy === 'thread' ? 1 : (options.workgroup ?? workgroupLanes(quads, facts));
   return { strategy, team: team(facts, lanes, options), merge: team(facts, 1, {}), items: 0, slots: 1, vec4 };
@@ -241,7 +254,11 @@ function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strat
 }
 
 /** GroupNorm and InstanceNorm with contiguous channels: a weight per run of `inner` elements. */
-function backwardPerChannel(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+function backwardPerChannel(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): BackwardSchedule {
   const { samples, channels, inner } = geometry;
   const sets = setCount(geometry);
   const size = setSize(geometry);
@@ -254,7 +271,8 @@ function backwardPerChannel(geometry: Geometry, facts: DeviceFacts, options: Sch
       : strategy === 'workgroup'
         ? (options.workgroup ?? workgroupLanes(quads, facts))
         : splitLanes(facts, { ...options, workgroup: options.workgroup ?? workgroupLanes(quads, facts) });
-  const slots = strategy === 'split' ? (options.slots ?? splitSlots(samples * channels, quads, lanes, facts)) : 1;
+  const slots =
+    strategy === 'split' ? (options.slots ?? splitSlots(samples * channels, quads, lanes, facts)) : 1;
   return {
     strategy,
     team: team(facts, lanes, options),

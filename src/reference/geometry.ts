@@ -1,4 +1,4 @@
-import { type Geometry } from '../plan/geometry.ts';
+import type { Geometry } from '../plan/geometry.ts';
 
 export {
   elementCount,

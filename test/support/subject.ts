@@ -128,7 +128,10 @@ export interface DataOptions {
 }
 
 /** Random arrays of the subject's shapes. */
-export function arraysOf(subject: Subject, { offset = 0, seed = 1, outlier = false }: DataOptions = {}): Arrays {
+export function arraysOf(
+  subject: Subject,
+  { offset = 0, seed = 1, outlier = false }: DataOptions = {},
+): Arrays {
   const { dtype = 'f32', paramDtype = dtype, affine = true } = subject;
   const count = subject.shape.reduce((product, size) => product * size, 1);
   const { channels } = geometryOf(subject);
@@ -171,16 +174,24 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
     const bias = parameter(arrays.bias);
     const forward = runForward(gpu, subject, x, residual, weight, bias);
     for (const tensor of Object.values(forward)) keep(tensor);
-    const backward = runBackward(gpu, subject, dy, forward.sum ?? x, weight, forward.mean, forward.rstd, dsum);
+    const backward = runBackward(
+      gpu,
+      subject,
+      dy,
+      forward.sum ?? x,
+      weight,
+      forward.mean,
+      forward.rstd,
+      dsum,
+    );
     for (const tensor of Object.values(backward)) keep(tensor ?? undefined);
-    const read = async (tensor: Tensor | null | undefined) => (tensor ? await tensor.data() : undefined);
-    return {
-      y: await forward.y.data(),
-      rstd: await forward.rstd.data(),
-      dx: await backward.dx.data(),
-      ...defined({ sum: await read(forward.sum), mean: await read(forward.mean) }),
-      ...defined({ dweight: await read(backward.dweight), dbias: await read(backward.dbias) }),
-    };
+    // All at once: an engine may poll for finished mappings only now and then.
+    const outputs = Object.entries({ ...forward, ...backward }).filter((entry) => entry[1]) as [
+      string,
+      Tensor,
+    ][];
+    const values = await Promise.all(outputs.map(([, tensor]) => tensor.data()));
+    return Object.fromEntries(outputs.map(([name], i) => [name, values[i]])) as unknown as Results;
   } finally {
     for (const tensor of made) tensor.destroy();
   }
@@ -294,13 +305,21 @@ export function errorsOf(
   judge('rstd', results.rstd, forward.rstd, forwardBound);
   if (results.mean) {
     // hi + lo in float64, judged in units of the standard deviation: that is what the mean is subtracted from.
-    const mean = forward.mean.map((_, set) => (results.mean?.[2 * set] ?? 0) + (results.mean?.[2 * set + 1] ?? 0));
+    const mean = forward.mean.map(
+      (_, set) => (results.mean?.[2 * set] ?? 0) + (results.mean?.[2 * set + 1] ?? 0),
+    );
     const std = forward.rstd.map((r) => 1 / r);
     judge('mean', mean, forward.mean, forwardBound, std);
     // hi alone, as a user without float64 reads it, in units of the row's root mean square: a mean near zero is a
     // difference of large sums and cannot be exact in units of itself.
     const rms = forward.mean.map((m, i) => Math.hypot(m, std[i] as number));
-    judge('mean (hi)', results.mean.filter((_, i) => i % 2 === 0), forward.mean, forwardBound, rms);
+    judge(
+      'mean (hi)',
+      results.mean.filter((_, i) => i % 2 === 0),
+      forward.mean,
+      forwardBound,
+      rms,
+    );
   }
   if (results.sum) judge('sum', results.sum, Float64Array.from(x), 0);
   const { scale } = backward;
@@ -318,8 +337,7 @@ export async function verify(
   data: DataOptions = {},
 ): Promise<{ output: string; error: number; bound: number }[]> {
   const arrays = arraysOf(subject, data);
-  const results = await run(gpu, subject, arrays);
-  const again = await run(gpu, subject, arrays);
+  const [results, again] = await Promise.all([run(gpu, subject, arrays), run(gpu, subject, arrays)]);
   for (const [output, values] of Object.entries(results)) {
     if (!sameBits(values, again[output as keyof Results])) {
       throw new Error(`${nameOf(subject)}: two runs differ in ${output}`);
@@ -334,6 +352,38 @@ export async function verify(
   return errors;
 }
 
+/** Verifies many, a few at a time; throws with the first failures. Returns the largest error of each output. */
+export async function verifyAll(
+  gpu: Gpu,
+  list: readonly (Subject & { data?: DataOptions })[],
+): Promise<Record<string, number>> {
+  const worst: Record<string, number> = {};
+  const failures: string[] = [];
+  const batch = 16;
+  for (let first = 0; first < list.length; first += batch) {
+    const errors = await Promise.all(
+      list.slice(first, first + batch).map(({ data = {}, ...subject }) =>
+        verify(gpu, subject, data).catch((error: Error) => {
+          failures.push(error.message);
+          return [];
+        }),
+      ),
+    );
+    for (const { output, error } of errors.flat()) worst[output] = Math.max(worst[output] ?? 0, error);
+  }
+  if (failures.length > 0) {
+    throw new Error(`${failures.length} of ${list.length} failed:\n${failures.slice(0, 8).join('\n')}`);
+  }
+  return worst;
+}
+
+/** The worst errors as one line for a note. */
+export function summary(worst: Record<string, number>): string {
+  return Object.entries(worst)
+    .map(([output, error]) => `${output} ${show(error)}`)
+    .join(', ');
+}
+
 const show = (value: number): string => value.toExponential(2);
 
 function sameBits(a: Float32Array, b: Float32Array | undefined): boolean {
@@ -341,10 +391,4 @@ function sameBits(a: Float32Array, b: Float32Array | undefined): boolean {
   const left = new Uint32Array(a.buffer, a.byteOffset, a.length);
   const right = new Uint32Array(b.buffer, b.byteOffset, b.length);
   return left.every((bits, i) => bits === right[i]);
-}
-
-function defined<T extends Record<string, unknown>>(values: T): { [K in keyof T]: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: NonNullable<T[K]>;
-  };
 }

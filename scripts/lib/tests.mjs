@@ -1,0 +1,51 @@
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { bin, cache, resultFile } from './paths.mjs';
+import { node } from './run.mjs';
+
+/** @typedef {import('./steps.mjs').Tally} Tally */
+
+/** @param {Tally} tally */
+export function testCpu(tally) {
+  return vitest(tally, 'cpu');
+}
+
+/**
+ * Runs the GPU cases in one engine.
+ *
+ * @param {Tally} tally
+ * @param {import('./vulkan.mjs').Engine} engine
+ * @param {string} filter only the cases whose name contains it
+ */
+export function testGpu(tally, engine, filter) {
+  rmSync(resultFile(engine), { force: true });
+  return vitest(tally, 'gpu', { WEBGPU_NORM_ENGINE: engine, WEBGPU_NORM_FILTER: filter });
+}
+
+/**
+ * Runs one of vitest's projects, adds up its tests and throws when any failed.
+ *
+ * @param {Tally} tally
+ * @param {'cpu' | 'gpu'} project
+ * @param {Record<string, string>} [env]
+ */
+async function vitest(tally, project, env = {}) {
+  const report = join(cache, `vitest-${project}.json`);
+  mkdirSync(cache, { recursive: true });
+  rmSync(report, { force: true });
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const status = await node(bin.vitest, ['run', '--project', project, ...reporters], { env });
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  if (existsSync(report)) {
+    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+    Object.assign(counts, { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests });
+  }
+  // A file that does not load has no test to blame. Tests that could not run because their engine did not start
+  // are reported as skipped, but a run that did not happen is not a run that had nothing to do.
+  if (status !== 0 && counts.failed === 0) {
+    counts.failed = Math.max(1, counts.skipped);
+    counts.skipped = 0;
+  }
+  tally.add(counts);
+  if (counts.failed > 0) throw new Error(`${counts.failed} failed`);
+}

@@ -1,0 +1,29 @@
+// `npm test`: everything that must hold before a commit, from a bare checkout. Option: --filter=text keeps the
+// GPU cases whose name contains it.
+import { join } from 'node:path';
+import { ensureEngine } from './lib/install.mjs';
+import { bin, root } from './lib/paths.mjs';
+import { node } from './lib/run.mjs';
+import { checkNode, ensureDependencies } from './lib/setup.mjs';
+import { closing, step, textOption } from './lib/steps.mjs';
+import { testCpu, testGpu } from './lib/tests.mjs';
+
+await closing(async (tally) => {
+  const filter = textOption('filter') ?? '';
+  await step('set-up', async () => {
+    checkNode();
+    await ensureDependencies();
+    await ensureEngine('chromium');
+  });
+  await step('typecheck', async () => {
+    for (const project of ['tsconfig.json', 'test/tsconfig.json', 'scripts/tsconfig.json']) {
+      const status = await node(bin.tsc, ['-p', project]);
+      if (status !== 0) return status;
+    }
+    return 0;
+  });
+  await step('lint', () => node(bin.biome, ['check']));
+  await step('build', () => node(join(root, 'scripts', 'build.mjs')));
+  await step('CPU tests', () => testCpu(tally));
+  await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
+});

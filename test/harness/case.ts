@@ -1,0 +1,60 @@
+import type { Gpu } from '../../src/index.ts';
+
+/** A device feature that a case cannot do without. Where it is missing the case is not applicable. */
+export type Requirement = 'f16' | 'subgroups';
+
+/** One GPU test: a plain function, run unchanged in every engine. It passes by not throwing. */
+export interface Case {
+  name: string;
+  requires?: Requirement[];
+  /** Milliseconds before the engine is given up. @defaultValue 60000 */
+  timeout?: number;
+  run(t: Context): Promise<void> | void;
+}
+
+export interface Context {
+  /** The library's context on the one device that the whole run shares. */
+  gpu: Gpu;
+  device: GPUDevice;
+  /** The engine's `navigator.gpu`, for cases that need an adapter or a device of their own. */
+  navigatorGpu: GPU;
+  /** Parsed JSON of a data file such as `golden/x.json` or `conformance/x.json`; null when there is none. */
+  readJson(path: string): Promise<unknown>;
+  /** A line for the report printed after the run. */
+  note(key: string, value: string): void;
+}
+
+/** What the suite tells the runner about the adapter under test. */
+export interface AdapterFacts {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  isFallback: boolean;
+  f16: boolean;
+  subgroups: boolean;
+  /** `[min, max]`, or null where the engine does not say. */
+  subgroupSizes: [number, number] | null;
+  features: string[];
+}
+
+export interface Outcome {
+  name: string;
+  status: 'passed' | 'failed' | 'not-applicable';
+  /** Why the case is not applicable. */
+  reason?: string;
+  error?: { message: string; stack: string };
+  ms: number;
+  notes: [key: string, value: string][];
+}
+
+/** What an engine lends the suite. */
+export interface Runtime {
+  gpu: GPU | undefined;
+  /** Address of the server that hands out the data files. */
+  dataUrl: string;
+  /** The engine looks for finished GPU work only ten times a second, unless something is submitted. */
+  pollsSlowly?: boolean;
+}
+
+export const defaultTimeout = 60_000;

@@ -1,0 +1,118 @@
+/**
+ * The part of the harness that runs inside the engine. It is bundled into one file with every case and the
+ * library, loaded once, and driven by name from the runner.
+ */
+import { type Gpu, init } from '../../src/index.ts';
+import { allCases } from '../gpu/index.ts';
+import type { AdapterFacts, Case, Context, Outcome, Requirement, Runtime } from './case.ts';
+import { selfChecks } from './self-check.ts';
+
+const features: Record<Requirement, GPUFeatureName> = { f16: 'shader-f16', subgroups: 'subgroups' };
+
+const cases = new Map<string, Case>([...allCases, ...selfChecks].map((one) => [one.name, one]));
+
+let shared: { gpu: Gpu; runtime: Runtime; navigatorGpu: GPU } | undefined;
+let lost: Promise<never>;
+let lostBecause: string | undefined;
+/** Messages of the uncaptured errors seen since the running case began. */
+let uncaptured: string[] = [];
+
+export async function start(runtime: Runtime): Promise<AdapterFacts> {
+  const navigatorGpu = runtime.gpu;
+  if (!navigatorGpu) throw new Error('this engine has no WebGPU: navigator.gpu is undefined');
+  const gpu = await init({ gpu: navigatorGpu });
+  shared = { gpu, runtime, navigatorGpu };
+  const { device, adapterInfo: info } = gpu;
+  lost = device.lost.then((loss) => {
+    lostBecause = `the shared device was lost (${loss.reason}): ${loss.message}`;
+    throw new Error(lostBecause);
+  });
+  lost.catch(() => {});
+  device.addEventListener('uncapturederror', (event) => {
+    uncaptured.push(event.error.message);
+  });
+  const subgroups = device.features.has('subgroups');
+  const { subgroupMinSize, subgroupMaxSize } = info ?? {};
+  return {
+    vendor: info?.vendor ?? '',
+    architecture: info?.architecture ?? '',
+    device: info?.device ?? '',
+    description: info?.description ?? '',
+    isFallback: info?.isFallbackAdapter === true,
+    f16: device.features.has('shader-f16'),
+    subgroups,
+    subgroupSizes:
+      subgroups && subgroupMinSize && subgroupMaxSize ? [subgroupMinSize, subgroupMaxSize] : null,
+    features: Array.from(device.features as Iterable<string>).sort(),
+  };
+}
+
+export async function run(name: string): Promise<Outcome> {
+  const one = cases.get(name);
+  const notes: Outcome['notes'] = [];
+  if (!one) return failure(name, new Error(`the bundle has no case named "${name}"`), 0, notes);
+  if (!shared) return failure(name, new Error('start() has not been called'), 0, notes);
+  if (lostBecause) return failure(name, new Error(lostBecause), 0, notes);
+
+  const { gpu, runtime, navigatorGpu } = shared;
+  const { device } = gpu;
+  const missing = (one.requires ?? []).filter((what) => !device.features.has(features[what]));
+  if (missing.length > 0) {
+    const reason = `the device has no ${missing.map((what) => features[what]).join(', ')}`;
+    return { name, status: 'not-applicable', reason, ms: 0, notes };
+  }
+
+  const context: Context = {
+    gpu,
+    device,
+    navigatorGpu,
+    readJson: async (path) => {
+      const response = await fetch(`${runtime.dataUrl}/${path}`);
+      if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+      return response.json();
+    },
+    note: (key, value) => notes.push([key, value]),
+  };
+
+  uncaptured = [];
+  const began = performance.now();
+  try {
+    await Promise.race([finish(one, context), lost]);
+    if (uncaptured.length > 0) {
+      throw new Error(`${uncaptured.length} uncaptured GPU error(s), the first: ${uncaptured[0]}`);
+    }
+    return { name, status: 'passed', ms: performance.now() - began, notes };
+  } catch (error) {
+    return failure(name, error, performance.now() - began, notes);
+  }
+}
+
+async function finish(one: Case, context: Context): Promise<void> {
+  const { queue } = context.device;
+  // Every wait for the GPU would otherwise cost 100 ms, which is most of what a case takes.
+  const nudge = shared?.runtime.pollsSlowly ? setInterval(() => queue.submit([]), 4) : undefined;
+  try {
+    await one.run(context);
+  } finally {
+    await settle(context.device);
+    clearInterval(nudge);
+  }
+}
+
+/** Waits until every error that the case caused has been reported, so that none is blamed on the next one. */
+async function settle(device: GPUDevice): Promise<void> {
+  await device.queue.onSubmittedWorkDone();
+  device.pushErrorScope('validation');
+  await device.popErrorScope();
+  // Engines deliver `uncapturederror` as a task of its own: let that task run.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+function failure(name: string, error: unknown, ms: number, notes: Outcome['notes']): Outcome {
+  const { message, stack } = error instanceof Error ? error : new Error(`thrown: ${String(error)}`);
+  const also =
+    uncaptured.length > 0 && !message.includes('uncaptured')
+      ? `\nuncaptured GPU error: ${uncaptured[0]}`
+      : '';
+  return { name, status: 'failed', error: { message: message + also, stack: stack ?? '' }, ms, notes };
+}

@@ -1,0 +1,32 @@
+import { defineConfig } from 'vite';
+
+// Three uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, and
+// `vite build --mode demo` makes the static demo page in dist-demo/.
+export default defineConfig(({ command, mode }) => {
+  if (command === 'serve' || mode === 'demo') {
+    return {
+      root: 'demo',
+      base: './',
+      // The demo imports ../src, and through it ../shaders: outside its own root.
+      server: { fs: { allow: ['..'] } },
+      build: { outDir: '../dist-demo', emptyOutDir: true, target: 'es2022' },
+    };
+  }
+  return {
+    build: {
+      target: 'es2022',
+      minify: false,
+      sourcemap: true,
+      lib: { entry: 'src/index.ts', formats: ['es'] },
+      rolldownOptions: {
+        output: {
+          // One output file per source file: a bundler can then drop every norm, and every shader, that a
+          // program does not import, and the .js tree matches the .d.ts tree that tsc writes beside it.
+          preserveModules: true,
+          preserveModulesRoot: 'src',
+          entryFileNames: '[name].js',
+        },
+      },
+    },
+  };
+});

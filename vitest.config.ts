@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    // What the GPU run says about its adapter should read as plain lines.
+    disableConsoleIntercept: true,
+    teardownTimeout: 20_000,
+    projects: [
+      {
+        test: { name: 'cpu', include: ['test/cpu/**/*.test.ts'], environment: 'node' },
+      },
+      {
+        // One worker, one file, one case at a time: every case shares a single page and a single device.
+        extends: true,
+        test: {
+          name: 'gpu',
+          include: ['test/gpu.test.ts'],
+          environment: 'node',
+          pool: 'forks',
+          fileParallelism: false,
+          sequence: { concurrent: false, shuffle: false },
+          retry: 0,
+          hookTimeout: 240_000,
+        },
+      },
+    ],
+  },
+});
