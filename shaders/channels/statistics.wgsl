@@ -4,12 +4,12 @@
 // Mapping: a thread owns four neighbouring channels and one slot of the positions, so neighbouring threads load
 // neighbouring channels. No barrier.
 // Bindings: x; partials [samples, slots, channels] (n, mean − k, M2, k).
-// Numerics: as lib/moments.wgsl, one chunk per column: sums about the column's own pivot, merged relative to k, which
-// is common to the set. Determinism: one writer per partial.
+// Numerics: as lib/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to k, which is
+// common to the set. Determinism: one writer per partial.
 // The host guarantees positions ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
 
-const CHUNK = 32u;  // positions in a chunk
+const CHUNK = 64u;  // positions in a chunk
 
 // Column-wise parts: mean − k and M2 of four columns that have seen the same number of positions.
 struct Columns {
@@ -20,9 +20,18 @@ struct Columns {
 
 fn merge_columns(a: Columns, b: Columns) -> Columns {
   let n = a.n + b.n;
-  let share = b.n / max(n, 1.0);
+  let share = select(b.n / n, 1.0, a.n == 0.0);  // as merge() in lib/moments.wgsl
   let delta = b.mean - a.mean;
   return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
+}
+
+// The mean of the first four positions, as in lib/moments.wgsl: one position alone may be far from the others, and
+// Σ(x−p)² − (Σ(x−p))²/n then cancels.
+fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
+  let last = stop - 1u;
+  let a = input(element_of(c, first), c.valid) + input(element_of(c, min(first + 1u, last)), c.valid);
+  let b = input(element_of(c, min(first + 2u, last)), c.valid) + input(element_of(c, min(first + 3u, last)), c.valid);
+  return 0.25 * (a + b);
 }
 
 fn set_pivot(c: Column, j: u32) -> f32 {
@@ -56,10 +65,10 @@ fn main(
   while (p < c.end) {
     let start = p;
     let stop = min(c.end, p + CHUNK);
-    let pivot = input(element_of(c, p), c.valid);
+    let pivot = chunk_pivot(c, p, stop);
     var s = vec4<f32>();
     var q = vec4<f32>();
-    for (p += 1u; p < stop; p++) {
+    for (; p < stop; p++) {
       let d = input(element_of(c, p), c.valid) - pivot;
       s += d;
       q += d * d;

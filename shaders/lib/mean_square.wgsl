@@ -36,6 +36,10 @@ fn unpack(v: vec4<f32>) -> Part {
   return v.x;
 }
 
+fn shifted(p: Part, by: f32) -> Part {
+  return p;
+}
+
 fn finish(p: Part, k: f32) -> Statistics {
   return Statistics(0.0, 0.0, inverseSqrt(p / params.count + params.eps));
 }

@@ -11,7 +11,8 @@ alias Part = vec3<f32>;  // (n, mean − k, M2)
 
 fn merge(a: Part, b: Part) -> Part {
   let n = a.x + b.x;
-  let share = b.x / max(n, 1.0);
+  // Exactly 1 beside an empty side: n / n may be a last bit off, and mean − k with it.
+  let share = select(b.x / n, 1.0, a.x == 0.0);
   let delta = b.y - a.y;
   // a.x·share before delta²: an empty side must not turn an overflow into NaN.
   return Part(n, a.y + delta * share, a.z + b.z + delta * (a.x * share) * delta);
@@ -40,7 +41,8 @@ fn chunk_part(c: Chunk, n: u32, k: f32) -> Part {
   return Part(f32(n), (c.pivot - k) + m, max(add_up(c.q) - s * m, 0.0));
 }
 
-// The common pivot: the median of three elements, so that one outlier cannot spoil it.
+// The common pivot: the median of three samples, so that one outlier cannot spoil it. The closer it is to the mean, the
+// less do merges round.
 fn common_pivot(a: f32, b: f32, c: f32) -> f32 {
   return max(min(a, b), min(max(a, b), c));
 }
@@ -51,6 +53,11 @@ fn pack(p: Part, k: f32) -> vec4<f32> {
 
 fn unpack(v: vec4<f32>) -> Part {
   return v.xyz;
+}
+
+// The same part relative to k + by.
+fn shifted(p: Part, by: f32) -> Part {
+  return Part(p.x, p.y - by, p.z);
 }
 
 // hi is the mean rounded to f32 and lo what that lost. `mask` is all ones; since the compiler cannot know, it cannot

@@ -32,11 +32,12 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   return merge(total, block);
 }
 
-// The common pivot of the run at `base`.
+fn quad_mean(base: u32, q: u32) -> f32 {
+  return 0.25 * add_up(input(base + 4u * q, valid_of(params.cols - 4u * q)));
+}
+
+// The common pivot of the run at `base`, from its first, middle and last quad.
 fn run_pivot(base: u32) -> f32 {
-  return common_pivot(
-    input_element(base),
-    input_element(base + params.cols / 2u),
-    input_element(base + params.cols - 1u),
-  );
+  let last = (params.cols - 1u) / 4u;
+  return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
 }

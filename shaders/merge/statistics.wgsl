@@ -19,12 +19,33 @@ fn main(
   let width = params.channels / params.groups;
   let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
 
-  var part = Part();
-  for (var j = lane; j < params.slots * width; j += LANES) {
-    part = merge(part, unpack(partials[first + (j / width) * params.channels + j % width]));
+  // Thousands of parts may meet here, and each merge rounds mean − k: so merge about an estimate of the mean, and in
+  // blocks about the root of their number long.
+  let parts = params.slots * width;
+  let samples = min(parts, 16u);
+  var estimate = 0.0;
+  for (var j = 0u; j < samples; j++) {
+    estimate += partials[part_at(first, width, j * (parts / samples))].y;
   }
-  part = reduce(part, lane, index);
+  estimate /= f32(samples);
+
+  var total = Part();
+  var j = lane;
+  while (j < parts) {
+    let stop = min(parts, j + params.block * LANES);
+    var block = Part();
+    for (; j < stop; j += LANES) {
+      block = merge(block, shifted(unpack(partials[part_at(first, width, j)]), estimate));
+    }
+    total = merge(total, block);
+  }
+  total = shifted(reduce(total, lane, index), -estimate);
   if (lane == 0u && wanted < sets) {
-    save(which, finish(part, partials[first].w));
+    save(which, finish(total, partials[first].w));
   }
+}
+
+// Where part j of a set lies: its channels are neighbours, its slots a row of channels apart.
+fn part_at(first: u32, width: u32, j: u32) -> u32 {
+  return first + (j / width) * params.channels + j % width;
 }

@@ -150,7 +150,7 @@ const channelStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => 
       ...geometryParams(g, d.eps),
       slots,
       slot_length: slotLength,
-      block: blockOf(slotLength / 32),
+      block: blockOf(slotLength / 64),
     }),
     ranges: chunkRanges(d, chunk),
     workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
@@ -178,6 +178,7 @@ const mergeStatistics: Maker = (d, g, chunk, { merge, slots }, facts) => ({
     // A split row counts as one channel of its group.
     channels: familyOf(g) === 'rows' ? g.groups : g.channels,
     slots,
+    block: blockOf((slots * (familyOf(g) === 'rows' ? 1 : g.channels / g.groups)) / merge.lanes),
   }),
   ranges: chunkRanges(d, chunk),
   workgroups: workgroupsFor(setCount(g), merge),

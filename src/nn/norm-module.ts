@@ -1,6 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
-import type { Gpu } from '../gpu/gpu.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
 import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/schedule.ts';

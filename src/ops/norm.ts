@@ -7,7 +7,7 @@ import { backwardProgram } from '../kernels/backward.ts';
 import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { forwardProgram } from '../kernels/forward.ts';
 import type { Geometry } from '../plan/geometry.ts';
-import type { ScheduleOptions } from '../plan/schedule.ts';
+import { checkSchedule, type ScheduleOptions } from '../plan/schedule.ts';
 import {
   checkEps,
   checkOperands,
@@ -114,9 +114,15 @@ function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Pr
 }
 
 const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
-  remember(gpu, 'forward', d, () => forwardProgram(d, gpu.facts));
+  remember(gpu, 'forward', d, () => {
+    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule);
+    return forwardProgram(d, gpu.facts);
+  });
 const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
-  remember(gpu, 'backward', d, () => backwardProgram(d, gpu.facts));
+  remember(gpu, 'backward', d, () => {
+    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule);
+    return backwardProgram(d, gpu.facts);
+  });
 
 function descriptor(
   call: NormCall,

@@ -1,3 +1,4 @@
+import { NormError } from '../gpu/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { type Geometry, setCount, setSize } from './geometry.ts';
 
@@ -76,6 +77,57 @@ export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backwar
   if (familyOf(geometry) === 'channels') return ['split'];
   if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
   return ['thread', 'tile', 'workgroup', 'split'];
+}
+
+/**
+ * Throws `value` unless the overrides can be met.
+ *
+ * @throws NormError `value`.
+ */
+export function checkSchedule(
+  geometry: Geometry,
+  direction: 'forward' | 'backward',
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): void {
+  const { strategy, reduction, workgroup, lanes, slots } = options;
+  const refuse = (what: string, fix: string) => {
+    throw new NormError('value', `schedule: ${what}.`, fix);
+  };
+  const legal = strategiesOf(geometry, direction);
+  if (strategy !== undefined && !legal.includes(strategy)) {
+    refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);
+  }
+  if (reduction === 'subgroups' && facts.subgroup === 0) {
+    refuse('the device has no subgroups', "Use 'portable', or leave it out.");
+  }
+  if (reduction !== undefined && reduction !== 'portable' && reduction !== 'subgroups') {
+    refuse(`there is no reduction '${reduction}'`, "Use 'portable' or 'subgroups'.");
+  }
+  for (const [name, value] of Object.entries({ workgroup, lanes })) {
+    if (
+      value !== undefined &&
+      (!(value >= 1 && value <= facts.maxInvocations) || value !== powerOfTwoUp(value))
+    ) {
+      refuse(`${name} is ${value}`, `Use a power of two up to ${facts.maxInvocations}.`);
+    }
+  }
+  if (lanes !== undefined && workgroup !== undefined && lanes > workgroup) {
+    refuse(`${lanes} lanes do not fit a workgroup of ${workgroup}`, 'Use fewer lanes or a larger workgroup.');
+  }
+  if (slots !== undefined && !(Number.isInteger(slots) && slots >= 1)) {
+    refuse(`slots is ${slots}`, 'Use an integer ≥ 1.');
+  }
+  if (strategy === 'tile') {
+    const most = direction === 'forward' ? maxForwardItems : maxBackwardItems;
+    const widest = lanes ?? workgroup ?? maxWorkgroup(facts);
+    if (quadsOf(setSize(geometry)) > most * widest) {
+      refuse(
+        `a row of ${setSize(geometry)} does not fit the registers of ${widest} lanes`,
+        'Use more lanes, or another strategy.',
+      );
+    }
+  }
 }
 
 // Registers of a lane: 16 quads are 64 f32 in a forward pass. A backward pass holds four such arrays.

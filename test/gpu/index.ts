@@ -1,9 +1,26 @@
 import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
+import { cases as conformance } from './conformance.ts';
+import { cases as errors } from './errors.ts';
+import { cases as golden } from './golden.ts';
+import { cases as isolation } from './isolation.ts';
+import { cases as recording } from './recording.ts';
+import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
+import { cases as variants } from './variants.ts';
 
 /** Every GPU case, in the order they run. */
-export const allCases: Case[] = [...smoke, ...accuracy];
+export const allCases: Case[] = [
+  ...smoke,
+  ...variants,
+  ...accuracy,
+  ...golden,
+  ...conformance,
+  ...isolation,
+  ...errors,
+  ...recording,
+  ...sizes,
+];
 
 const names = new Set<string>();
 for (const { name } of allCases) {

@@ -17,6 +17,7 @@ import {
   type ScheduleOptions,
   type Tensor,
 } from '../../src/index.ts';
+import { strategiesOf } from '../../src/plan/schedule.ts';
 import {
   type Geometry,
   groupNormGeometry,
@@ -29,6 +30,7 @@ import {
   type ReferenceOptions,
   relativeError,
   roundAllToHalf,
+  setSize,
 } from '../../src/reference/index.ts';
 import { normal, toHalf, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';
@@ -236,7 +238,8 @@ export function runBackward(
   rstd: Tensor,
   dsum: Tensor | undefined,
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null } {
-  const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {}, affine = true } = subject;
+  const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
+  const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, wants: { dbias: affine } };
   const normalizedShape = normalizedShapeOf(subject);
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
@@ -246,6 +249,15 @@ export function runBackward(
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
   if (op === 'instanceNorm') return instanceNormBackward(gpu, dy, x, { ...centred, layout });
   return layerNormBackward(gpu, dy, x, { ...centred, normalizedShape, dsum });
+}
+
+// A few strategies exist in one direction only, or hold shorter rows in the other: it then takes its own.
+function backwardSchedule(subject: Subject): ScheduleOptions {
+  const { strategy, ...others } = subject.schedule ?? {};
+  const geometry = geometryOf(subject);
+  if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
+  if (strategy === 'tile' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
+  return { strategy, ...others };
 }
 
 /** What the results should be, in float64, from the same rounded inputs. */

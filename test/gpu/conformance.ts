@@ -1,0 +1,98 @@
+/** The published cases of other projects' suites, where the folder with them is present. */
+import { setSize } from '../../src/reference/index.ts';
+import { assert } from '../harness/assert.ts';
+import type { Case, Context } from '../harness/case.ts';
+import { CONFORMANCE_OPS, compare, describeCase, type SupportedCase } from '../support/conformance.ts';
+import { type Arrays, run, type Subject } from '../support/subject.ts';
+
+const sources = [
+  'candle',
+  'keras',
+  'onnx',
+  'ort_cpp',
+  'ort_js',
+  'pytorch',
+  'webnn_baseline',
+  'webnn_polyfill',
+];
+
+function subjectOf(one: SupportedCase): Subject {
+  const { op, normalizedShape, layout, eps, dtype, paramDtype } = one;
+  // RMSNorm refuses a single dimension, as PyTorch does, and InstanceNorm a single spatial element; other libraries
+  // do not. A batch of one and GroupNorm with a group per channel are the same computations.
+  const shape = op === 'rmsNorm' && one.shape.length === 1 ? [1, ...one.shape] : one.shape;
+  const single = op === 'instanceNorm' && setSize(one.geometry) === 1;
+  const groups = single ? one.geometry.channels : one.groups;
+  return {
+    op: single ? 'groupNorm' : op,
+    shape,
+    ...(normalizedShape ? { trailing: normalizedShape.length } : {}),
+    ...(groups ? { groups } : {}),
+    ...(layout ? { layout } : {}),
+    eps,
+    dtype,
+    paramDtype,
+    affine: one.bias !== undefined,
+  };
+}
+
+async function check(t: Context, one: SupportedCase): Promise<string | null> {
+  const arrays: Arrays = {
+    x: one.x,
+    dy: one.x,
+    residual: one.residual,
+    dsum: undefined,
+    weight: one.weight,
+    bias: one.bias,
+  };
+  const results = await run(t.gpu, subjectOf(one), arrays);
+  for (const [output, expected] of Object.entries(one.expected)) {
+    if (!expected) continue;
+    const values = results[output as 'y' | 'mean' | 'rstd' | 'sum'];
+    const actual = output === 'mean' ? values?.filter((_, i) => i % 2 === 0) : values;
+    if (!actual) return `${output} was not computed`;
+    const said = compare(actual, expected);
+    if (said) return `${output}: ${said}`;
+  }
+  return null;
+}
+
+export const cases: Case[] = [
+  {
+    name: 'conformance: LayerNorm, RMSNorm, Skip, GroupNorm and InstanceNorm cases',
+    timeout: 180_000,
+    async run(t) {
+      let passed = 0;
+      let absent = 0;
+      const unsupported = new Map<string, number>();
+      const failures: string[] = [];
+      const count = (reason: string) => unsupported.set(reason, (unsupported.get(reason) ?? 0) + 1);
+      for (const source of sources) {
+        const list = (await t.readJson(`conformance/${source}.json`)) as
+          | { op: string; name: string }[]
+          | null;
+        if (!list) {
+          absent += 1;
+          continue;
+        }
+        for (const raw of list.filter(({ op }) => (CONFORMANCE_OPS as readonly string[]).includes(op))) {
+          const described = describeCase(raw as Parameters<typeof describeCase>[0]);
+          if (!described.supported) {
+            count(described.reason);
+          } else if (described.dtype === 'f16' && !t.gpu.facts.f16) {
+            count('f16, which this adapter lacks');
+          } else {
+            const failure = await check(t, described);
+            if (failure) failures.push(`${source} ${raw.name}: ${failure}`);
+            else passed += 1;
+          }
+        }
+      }
+      t.note('passed', String(passed));
+      for (const [reason, number] of unsupported) t.note(`unsupported: ${reason}`, String(number));
+      if (absent > 0) t.note('source files absent', `${absent} of ${sources.length}`);
+      assert(failures.length === 0, `${failures.length} failed:\n${failures.slice(0, 10).join('\n')}`);
+      assert(absent === 0 || absent === sources.length, 'only some of the source files are there');
+    },
+  },
+];
