@@ -1,0 +1,176 @@
+/** Which strategy is chosen, from facts alone. */
+import { describe, expect, it } from 'vitest';
+import { NormError } from '../../src/gpu/errors.ts';
+import { fold } from '../../src/gpu/execute.ts';
+import type { DeviceFacts } from '../../src/gpu/facts.ts';
+import { scratchBytes } from '../../src/gpu/program.ts';
+import { backwardProgram } from '../../src/kernels/backward.ts';
+import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
+import { forwardProgram } from '../../src/kernels/forward.ts';
+import { chunksOf } from '../../src/plan/chunks.ts';
+import {
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  layerNormGeometry,
+} from '../../src/plan/geometry.ts';
+import { familyOf, scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
+import { facts as floor } from '../support/variants.ts';
+
+const gpu: DeviceFacts = { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 - 4 };
+const cpu: DeviceFacts = { ...floor, software: true, subgroup: 4 };
+const row = (rows: number, cols: number) => layerNormGeometry([rows, cols], [cols]);
+
+describe('forward strategies', () => {
+  const table: [string, Geometry, string, string][] = [
+    // what, geometry, on a GPU, on a software adapter
+    ['4096 rows of 1024', row(4096, 1024), 'tile', 'thread'],
+    ['many rows of 64', row(65_536, 64), 'tile', 'thread'],
+    ['rows of 8192', row(8192, 8192), 'tile', 'thread'],
+    ['1024 rows of 12,288', row(1024, 12_288), 'tile', 'thread'],
+    ['many rows of 32,768', row(1024, 32_768), 'workgroup', 'thread'],
+    ['64 rows of 65,536', row(64, 65_536), 'split', 'thread'],
+    ['one row of 1 M', row(1, 1_048_576), 'split', 'split'],
+    ['GroupNorm NCHW', groupNormGeometry([8, 320, 64, 64], 32, 'channels-first'), 'split', 'thread'],
+    ['InstanceNorm NCHW', instanceNormGeometry([32, 256, 14, 14], 'channels-first'), 'tile', 'thread'],
+    ['InstanceNorm NHWC', instanceNormGeometry([32, 14, 14, 256], 'channels-last'), 'split', 'split'],
+  ];
+  it.each(table)('%s', (_, geometry, onGpu, onCpu) => {
+    expect(scheduleForward(geometry, gpu).strategy).toBe(onGpu);
+    expect(scheduleForward(geometry, cpu).strategy).toBe(onCpu);
+  });
+
+  it('gives a short row few lanes and a long one a workgroup', () => {
+    const shape = (cols: number) => {
+      const { team, items } = scheduleForward(row(4096, cols), gpu);
+      return [team.lanes, items, team.workgroup];
+    };
+    expect(shape(64)).toEqual([4, 4, 128]);
+    expect(shape(1024)).toEqual([64, 4, 128]);
+    expect(shape(4096)).toEqual([256, 4, 256]);
+    expect(shape(8192)).toEqual([256, 8, 256]);
+  });
+
+  it('uses no barrier on a software adapter and shuffles where there are subgroups', () => {
+    for (const geometry of [row(4096, 1024), row(1, 1_048_576), row(3, 5)]) {
+      expect(scheduleForward(geometry, cpu).team.reduction).toBe('serial');
+      expect(scheduleForward(geometry, cpu).merge.reduction).toBe('serial');
+    }
+    expect(scheduleForward(row(4096, 1024), gpu).team.reduction).toBe('subgroups');
+    expect(scheduleForward(row(4096, 1024), { ...gpu, subgroup: 0 }).team.reduction).toBe('portable');
+  });
+
+  it('loads four at a time only where every run is aligned', () => {
+    expect(scheduleForward(row(4, 1024), gpu).vec4).toBe(true);
+    expect(scheduleForward(row(4, 1023), gpu).vec4).toBe(false);
+    expect(scheduleForward(instanceNormGeometry([2, 6, 5, 7], 'channels-last'), gpu).vec4).toBe(false);
+  });
+});
+
+describe('backward strategies', () => {
+  it('keeps rows on chip while registers last', () => {
+    expect(scheduleBackward(row(4096, 1024), gpu).strategy).toBe('tile');
+    expect(scheduleBackward(row(4096, 8192), gpu).strategy).toBe('tile');
+    expect(scheduleBackward(row(4096, 16_384), gpu).strategy).toBe('split');
+    expect(scheduleBackward(row(1, 1_048_576), gpu).strategy).toBe('split');
+    expect(scheduleBackward(row(4096, 1024), cpu).strategy).toBe('thread');
+    const image = instanceNormGeometry([32, 256, 14, 14], 'channels-first');
+    expect(scheduleBackward(image, gpu).strategy).toBe('workgroup');
+  });
+
+  it('makes no slot empty', () => {
+    for (const rows of [1, 2, 3, 5, 255, 257, 4097, 65_537]) {
+      const { gradientSlots } = scheduleBackward(row(rows, 64), gpu);
+      const rounds = Math.ceil(rows / gradientSlots);
+      expect(Math.ceil(rows / rounds)).toBe(gradientSlots);
+    }
+  });
+
+  it('keeps scratch within 1 % of the input or 1 MiB, for rows', () => {
+    for (const facts of [gpu, cpu]) {
+      for (const [rows, cols] of [
+        [4096, 1024],
+        [65_536, 64],
+        [16_384, 256],
+        [512, 4096],
+        [64, 65_536],
+      ] as const) {
+        const d: NormDescriptor = {
+          geometry: row(rows, cols),
+          kind: 'moments',
+          dtype: 'f32',
+          paramDtype: 'f32',
+          eps: 1e-5,
+          weight: true,
+          bias: true,
+          weightOffset: 0,
+          castFirst: false,
+          schedule: {},
+        };
+        const limit = Math.max(2 ** 20, (4 * rows * cols) / 100);
+        // The sums of rows, 24 bytes each, come beside the partials of the columns where rows are not on chip.
+        const sums = 24 * rows + 8192;
+        expect(scratchBytes(forwardProgram({ ...d, residual: false }, facts))).toBeLessThanOrEqual(limit);
+        const backward = { ...d, dweight: true, dbias: true, dsum: false, accumulate: false };
+        expect(scratchBytes(backwardProgram(backward, facts))).toBeLessThanOrEqual(limit + sums);
+      }
+    }
+  });
+});
+
+describe('geometry families', () => {
+  it('sends contiguous sets to rows and strided ones to channels', () => {
+    expect(familyOf(row(4, 5))).toBe('rows');
+    expect(familyOf(groupNormGeometry([2, 6, 5, 7], 3, 'channels-first'))).toBe('rows');
+    expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'))).toBe('channels');
+    // [N, C] in groups: a weight per column of the group, so no run shares one.
+    expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'))).toBe('channels');
+  });
+});
+
+describe('chunks', () => {
+  it('is one where everything fits', () => {
+    expect(chunksOf(row(1000, 64), 4, [8, 4], { ...gpu, maxBindingBytes: 2 ** 20 })).toEqual([
+      { firstSample: 0, samples: 1000 },
+    ]);
+  });
+
+  it('covers all samples, within the limit, at aligned offsets', () => {
+    const limited = { ...gpu, maxBindingBytes: 65_536 };
+    for (const [cols, bytes] of [
+      [68, 4],
+      [33, 4],
+      [33, 2],
+      [500, 2],
+    ] as const) {
+      const chunks = chunksOf(row(5000, cols), bytes, [8, 4], limited);
+      let next = 0;
+      for (const { firstSample, samples } of chunks) {
+        expect(firstSample).toBe(next);
+        expect(samples * cols * bytes).toBeLessThanOrEqual(65_536);
+        for (const perSample of [cols * bytes, 8, 4]) expect((firstSample * perSample) % 256).toBe(0);
+        next += samples;
+      }
+      expect(next).toBe(5000);
+    }
+  });
+
+  it('refuses a row that no binding holds', () => {
+    expect(() => chunksOf(row(2, 2 ** 20), 4, [8, 4], { ...gpu, maxBindingBytes: 65_536 })).toThrow(
+      NormError,
+    );
+  });
+});
+
+describe('dispatch folding', () => {
+  it('covers the workgroups with two dimensions within the limit', () => {
+    for (const workgroups of [1, 65_535, 65_536, 200_000, 16_777_216, 65_535 * 65_535]) {
+      const [columns, lines] = fold(workgroups, 65_535);
+      expect(columns * lines).toBeGreaterThanOrEqual(workgroups);
+      expect(columns).toBeLessThanOrEqual(65_535);
+      expect(lines).toBeLessThanOrEqual(65_535);
+      expect((lines - 1) * columns).toBeLessThan(workgroups);
+    }
+    expect(() => fold(65_535 * 65_535 + 1, 65_535)).toThrow(NormError);
+  });
+});
