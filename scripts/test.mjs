@@ -6,7 +6,7 @@ import { bin, root } from './lib/paths.mjs';
 import { node } from './lib/run.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { closing, step, textOption } from './lib/steps.mjs';
-import { testCpu, testGpu } from './lib/tests.mjs';
+import { testCpu, testDemo, testGpu } from './lib/tests.mjs';
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';
@@ -26,4 +26,5 @@ await closing(async (tally) => {
   await step('build', () => node(join(root, 'scripts', 'build.mjs')));
   await step('CPU tests', () => testCpu(tally));
   await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
+  await step('Demo page in Chromium', () => testDemo(tally));
 });

@@ -11,6 +11,15 @@ export function testCpu(tally) {
 }
 
 /**
+ * Drives the demo page in headless Chromium.
+ *
+ * @param {Tally} tally
+ */
+export function testDemo(tally) {
+  return vitest(tally, 'demo');
+}
+
+/**
  * Runs the GPU cases in one engine.
  *
  * @param {Tally} tally
@@ -26,7 +35,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu'} project
+ * @param {'cpu' | 'gpu' | 'demo'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = {}) {

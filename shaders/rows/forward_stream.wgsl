@@ -1,5 +1,5 @@
 // y = (x − mean)·rstd·weight + bias per row, the row read twice: once for its statistics, once (from a cache, if it
-// fits one) for y. With LANES = 1 a thread owns a row and there is no barrier; with LANES = WORKGROUP a workgroup does.
+// fits one) for y: for rows that do not fit the registers of a workgroup.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l takes quads l, l + LANES, …
 // Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].

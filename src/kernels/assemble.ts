@@ -16,7 +16,7 @@ export interface Assembly {
   writes: readonly Role[];
   /** Values of its overrides. */
   constants: Readonly<Record<string, number | boolean>>;
-  /** Quads in a lane's registers; a type depends on it, so it cannot be an override. */
+  /** Quads in a lane's registers; the length of an array depends on it, so it cannot be an override. */
   items?: number;
   subgroups?: boolean;
 }

@@ -150,7 +150,7 @@ function onePassPerRow({ d, g, schedule, facts, ranges }: At, firstSlot: number,
 
 /** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, channel, slot). */
 function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): Step {
-  const { team, slots, vec4 } = schedule;
+  const { team, slots, fourRows, vec4 } = schedule;
   const rows = perChannel ? g.samples * g.channels : setCount(g);
   const cols = perChannel ? g.inner : setSize(g);
   const slotLength = Math.ceil(quadsOf(cols) / slots);
@@ -173,6 +173,7 @@ function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): St
         ...teamConstants(team, facts),
         ...affineConstants(d),
         PER_CHANNEL: perChannel,
+        FOUR_ROWS: fourRows,
       },
       subgroups: team.reduction === 'subgroups',
     }),
@@ -185,7 +186,7 @@ function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): St
       block: blockOf(slotLength / team.lanes / 16),
     }),
     ranges,
-    workgroups: workgroupsFor(rows * slots, team),
+    workgroups: workgroupsFor((fourRows ? Math.ceil(rows / 4) : rows) * slots, team),
   };
 }
 
@@ -246,7 +247,7 @@ function mergeSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): 
 /** dx and the gradient partials of rows whose sums are known. */
 function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
   const team = { workgroup: schedule.team.workgroup, lanes: 1, reduction: 'serial' } as const;
-  const { vec4 } = schedule;
+  const { twoQuads, vec4 } = schedule;
   const rows = setCount(g);
   return {
     kernel: assemble({
@@ -261,6 +262,7 @@ function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots
         ...affineConstants(d),
         HAS_PARTIALS: d.dweight || d.dbias,
         HAS_DSUM: d.dsum,
+        TWO_QUADS: twoQuads,
       },
     }),
     params: packParams({
@@ -272,7 +274,7 @@ function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots
       slot_length: Math.ceil(rows / slots),
     }),
     ranges,
-    workgroups: workgroupsFor(slots * quadsOf(setSize(g)), team),
+    workgroups: workgroupsFor(slots * Math.ceil(quadsOf(setSize(g)) / (twoQuads ? 2 : 1)), team),
   };
 }
 

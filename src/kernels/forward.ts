@@ -68,35 +68,46 @@ function affineSettings(d: ForwardDescriptor, g: Geometry): Record<string, numbe
   return { ...affineConstants(d), ...(g.inner > 1 ? { QUAD_IN_CHANNEL: g.inner % 4 === 0 } : {}) };
 }
 
+const onePassKernels = {
+  thread: shaders.rowsForwardThread,
+  tile: shaders.rowsForwardTile,
+  workgroup: shaders.rowsForwardStream,
+} as const;
+
 /** Statistics and y in one dispatch. */
-const onePass: Maker = (d, g, chunk, { strategy, team, items, vec4 }, facts) => {
+const onePass: Maker = (d, g, chunk, { strategy, team, items, fourRows, vec4 }, facts) => {
   const tile = strategy === 'tile';
+  const thread = strategy === 'thread';
   const rows = setCount(g);
   const cols = setSize(g);
   const perLane = Math.ceil(quadsOf(cols) / team.lanes);
   return {
     kernel: assemble({
-      main: tile ? shaders.rowsForwardTile : shaders.rowsForwardStream,
+      main: onePassKernels[strategy as keyof typeof onePassKernels],
       fragments: [
         tensorsFragment(vec4),
         inputFragment(d),
         shaders.affine,
         affineFragment(g, vec4),
         momentsFragment(d),
-        reduceFragment(team),
+        ...(thread ? [] : [reduceFragment(team)]),
         shaders.scan,
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: [...inputs(d), 'weight', 'bias'],
       writes: [...outputs(d), ...statistics(d)],
-      constants: { ...teamConstants(team, facts), ...affineSettings(d, g) },
+      constants: {
+        ...teamConstants(team, facts),
+        ...affineSettings(d, g),
+        ...(thread ? { FOUR_ROWS: fourRows } : {}),
+      },
       ...(tile ? { items } : {}),
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({ ...geometryParams(g, d.eps), rows, cols, block: blockOf(perLane / 16) }),
     ranges: chunkRanges(d, chunk),
-    workgroups: workgroupsFor(rows, team),
+    workgroups: workgroupsFor(fourRows ? Math.ceil(rows / 4) : rows, team),
   };
 };
 

@@ -35,6 +35,7 @@ import rowsBackwardColumnsText from '../../shaders/rows/backward_columns.wgsl?ra
 import rowsBackwardSumsText from '../../shaders/rows/backward_sums.wgsl?raw';
 import rowsBackwardTileText from '../../shaders/rows/backward_tile.wgsl?raw';
 import rowsForwardStreamText from '../../shaders/rows/forward_stream.wgsl?raw';
+import rowsForwardThreadText from '../../shaders/rows/forward_thread.wgsl?raw';
 import rowsForwardTileText from '../../shaders/rows/forward_tile.wgsl?raw';
 import rowsStatisticsText from '../../shaders/rows/statistics.wgsl?raw';
 
@@ -85,6 +86,7 @@ export const rowsBackwardColumns: ShaderSource = {
 export const rowsBackwardSums: ShaderSource = { name: 'rows/backward_sums', text: rowsBackwardSumsText };
 export const rowsBackwardTile: ShaderSource = { name: 'rows/backward_tile', text: rowsBackwardTileText };
 export const rowsForwardStream: ShaderSource = { name: 'rows/forward_stream', text: rowsForwardStreamText };
+export const rowsForwardThread: ShaderSource = { name: 'rows/forward_thread', text: rowsForwardThreadText };
 export const rowsForwardTile: ShaderSource = { name: 'rows/forward_tile', text: rowsForwardTileText };
 export const rowsStatistics: ShaderSource = { name: 'rows/statistics', text: rowsStatisticsText };
 export const channelsApply: ShaderSource = { name: 'channels/apply', text: channelsApplyText };

@@ -5,7 +5,7 @@ import { type Geometry, setCount, setSize } from './geometry.ts';
 /**
  * How a norm is laid out on the device.
  *
- * - `thread`: one thread per row, no barrier; x is read twice.
+ * - `thread`: one thread per row or a few, no barrier; x is read twice.
  * - `tile`: a few lanes to a whole workgroup per row, the row kept in registers; x is read once.
  * - `workgroup`: one workgroup per row, x read twice, the second time from a cache where the row fits one.
  * - `split`: a row, or a sample's positions, split over many workgroups; partial results, a merge, a second pass.
@@ -25,6 +25,8 @@ export interface ScheduleOptions {
   workgroup?: number;
   /** Lanes of a row (`tile`); a power of two, at most `workgroup`. */
   lanes?: number;
+  /** Whether a single lane handles four rows at once (`thread` where weight has a value per column). */
+  fourRows?: boolean;
   /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
   slots?: number;
   /** false loads element by element even where four at a time would do. */
@@ -47,6 +49,8 @@ export interface ForwardSchedule {
   merge: Team;
   /** Quads in a lane's registers (`tile`). */
   items: number;
+  /** Whether a single lane handles four rows at once, which share loads of weight and bias. */
+  fourRows: boolean;
   /** Parts of a row, or of a sample's positions (`split`). */
   slots: number;
   vec4: boolean;
@@ -54,6 +58,8 @@ export interface ForwardSchedule {
 
 /** A backward pass, made concrete. */
 export interface BackwardSchedule extends ForwardSchedule {
+  /** Whether a thread of the second pass handles two quads of columns, which share loads of a row's statistics. */
+  twoQuads: boolean;
   /** Slots of the dweight and dbias partials: groups of rows. */
   gradientSlots: number;
 }
@@ -176,37 +182,41 @@ function tileShape(
   return [lanes, Math.ceil(quads / lanes)];
 }
 
+/** What holds where a schedule does not say otherwise. */
+const plain = {
+  items: 0,
+  fourRows: false,
+  twoQuads: false,
+  slots: 1,
+  gradientSlots: 1,
+  merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
+};
+
 /** Chooses how a forward pass runs. A pure function of the geometry, the device's facts and the overrides. */
 export function scheduleForward(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions = {},
 ): ForwardSchedule {
+  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
   const rows = setCount(geometry);
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
-  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
-
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? forwardStrategy(rows, cols, facts);
   if (strategy === 'tile') {
     const [lanes, items] = tileShape(facts, quads, maxForwardItems, options);
-    return { strategy, team: team(facts, lanes, options), merge: team(facts, 1, {}), items, slots: 1, vec4 };
+    return { ...plain, strategy, team: team(facts, lanes, options), items, vec4 };
   }
   if (strategy === 'split') {
-    const lanes = splitLanes(facts, options);
+    const lanes = splitLanes(quads, facts, options);
     const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
-    return {
-      strategy,
-      team: team(facts, lanes, options),
-      merge: mergeTeam(facts, slots, options),
-      items: 0,
-      slots,
-      vec4,
-    };
+    const merge = mergeTeam(facts, slots, options);
+    return { ...plain, strategy, team: team(facts, lanes, options), merge, slots, vec4 };
   }
-  const lanes = strategy === 'thread' ? 1 : (options.workgroup ?? workgroupLanes(quads, facts));
-  return { strategy, team: team(facts, lanes, options), merge: team(facts, 1, {}), items: 0, slots: 1, vec4 };
+  const lanes = strategy === 'thread' ? 1 : workgroupLanes(quads, facts, options);
+  const fourRows = fourRowsOf(geometry, lanes, facts, options);
+  return { ...plain, strategy, team: laneTeam(facts, lanes, fourRows, options), fourRows, vec4 };
 }
 
 function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
@@ -218,13 +228,13 @@ function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strate
   return rows >= 512 ? 'workgroup' : 'split';
 }
 
-function workgroupLanes(quads: number, facts: DeviceFacts): number {
-  return clamp(powerOfTwoUp(quads), 1, maxWorkgroup(facts));
+function workgroupLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
+  return options.workgroup ?? clamp(powerOfTwoUp(quads), 1, maxWorkgroup(facts));
 }
 
-function splitLanes(facts: DeviceFacts, options: ScheduleOptions): number {
+function splitLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
   if (options.lanes !== undefined) return options.lanes;
-  return facts.software && options.reduction === undefined ? 1 : (options.workgroup ?? maxWorkgroup(facts));
+  return facts.software && options.reduction === undefined ? 1 : workgroupLanes(quads, facts, options);
 }
 
 /** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
@@ -233,16 +243,35 @@ function splitSlots(rows: number, quads: number, lanes: number, facts: DeviceFac
   return clamp(Math.ceil(wantedThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
 }
 
+/**
+ * Whether a single lane has four rows. A software adapter gathers a load that all lanes share like any other, so four
+ * rows share those of weight and bias; a GPU broadcasts it. Where weight belongs to channels there is nothing to share.
+ */
+function fourRowsOf(
+  geometry: Geometry,
+  lanes: number,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): boolean {
+  if (lanes > 1 || geometry.inner > 1) return false;
+  return options.fourRows ?? (facts.software && setCount(geometry) >= 64);
+}
+
+/** A team whose lanes have four rows each comes in smaller workgroups, so that there are as many of those. */
+function laneTeam(facts: DeviceFacts, lanes: number, fourRows: boolean, options: ScheduleOptions): Team {
+  return team(facts, lanes, fourRows ? { workgroup: 4, ...options } : options);
+}
+
 function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
   const { samples, positions, channels, groups } = geometry;
   const threads = samples * quadsOf(channels);
   const slots =
     options.slots ?? clamp(Math.ceil(wantedThreads(facts) / threads), 1, Math.ceil(positions / 32));
   return {
+    ...plain,
     strategy: 'split',
     team: team(facts, 1, options),
     merge: mergeTeam(facts, slots * (channels / groups), options),
-    items: 0,
     slots,
     vec4: channels % 4 === 0 && options.vec4 !== false,
     gradientSlots: samples * slots,
@@ -272,32 +301,38 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
   const mostSlots = Math.max(1, Math.floor(Math.max(2 ** 20, (4 * rows * cols) / 100) / (8 * cols)));
   if (strategy === 'tile') {
     const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
-    const tile = team(facts, lanes, options);
-    const wanted = options.slots ?? clamp(Math.ceil(wantedThreads(facts) / lanes), 1, mostSlots);
-    const rounds = Math.ceil(rows / Math.min(wanted, rows));
-    const gradientSlots = Math.ceil(rows / rounds);
+    const gradientSlots = slotsOf(rows, Math.ceil(wantedThreads(facts) / lanes), mostSlots, options);
     const merge = mergeTeam(facts, gradientSlots, options);
-    return { strategy, team: tile, merge, items, slots: 1, vec4, gradientSlots };
+    return { ...plain, strategy, team: team(facts, lanes, options), merge, items, vec4, gradientSlots };
   }
   const lanes =
     strategy === 'thread'
       ? 1
       : strategy === 'workgroup'
-        ? (options.workgroup ?? workgroupLanes(quads, facts))
-        : splitLanes(facts, options);
+        ? workgroupLanes(quads, facts, options)
+        : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
-  const most = Math.min(mostSlots, Math.ceil(rows / 4));
-  const wanted = options.slots ?? clamp(Math.ceil(wantedThreads(facts) / quads), 1, most);
-  const perSlot = Math.ceil(rows / Math.min(wanted, rows));
+  const twoQuads = facts.software && quads >= 64;
+  const wanted = Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads);
+  const gradientSlots = slotsOf(rows, wanted, Math.min(mostSlots, Math.ceil(rows / 4)), options);
+  const fourRows = slots === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
+    ...plain,
     strategy,
-    team: team(facts, lanes, options),
-    merge: mergeTeam(facts, slots, options),
-    items: 0,
+    team: laneTeam(facts, lanes, fourRows, options),
+    merge: mergeTeam(facts, Math.max(slots, gradientSlots), options),
     slots,
+    fourRows,
+    twoQuads,
     vec4,
-    gradientSlots: Math.ceil(rows / perSlot),
+    gradientSlots,
   };
+}
+
+/** Slots of the rows, none empty: as many as wanted, at most as many as allowed. */
+function slotsOf(rows: number, wanted: number, most: number, options: ScheduleOptions): number {
+  const slots = Math.min(options.slots ?? clamp(wanted, 1, most), rows);
+  return Math.ceil(rows / Math.ceil(rows / slots));
 }
 
 function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
@@ -311,25 +346,23 @@ function backwardPerChannel(
   facts: DeviceFacts,
   options: ScheduleOptions,
 ): BackwardSchedule {
-  const { samples, channels, inner } = geometry;
-  const sets = setCount(geometry);
-  const size = setSize(geometry);
+  const { samples, channels, groups, inner } = geometry;
   const quads = quadsOf(inner);
   const vec4 = inner % 4 === 0 && options.vec4 !== false;
-  const strategy = options.strategy ?? perChannelStrategy(sets, size, facts);
+  const strategy = options.strategy ?? perChannelStrategy(setCount(geometry), setSize(geometry), facts);
   const lanes =
     strategy === 'thread'
       ? 1
       : strategy === 'workgroup'
-        ? (options.workgroup ?? workgroupLanes(quads, facts))
-        : splitLanes(facts, { ...options, workgroup: options.workgroup ?? workgroupLanes(quads, facts) });
+        ? workgroupLanes(quads, facts, options)
+        : splitLanes(quads, facts, options);
   const slots =
     strategy === 'split' ? (options.slots ?? splitSlots(samples * channels, quads, lanes, facts)) : 1;
   return {
+    ...plain,
     strategy,
     team: team(facts, lanes, options),
-    merge: mergeTeam(facts, slots * (channels / geometry.groups), options),
-    items: 0,
+    merge: mergeTeam(facts, slots * (channels / groups), options),
     slots,
     vec4,
     gradientSlots: samples * slots,

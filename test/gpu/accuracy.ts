@@ -39,7 +39,12 @@ interface Way {
 // Small workgroups: a software adapter runs one workgroup's barriers on one core, and every merge of lanes, subgroups
 // and slots is reached with 32 threads too.
 function waysOf(strategy: Strategy): Way[] {
-  if (strategy === 'thread') return [{ schedule: { strategy, workgroup: 8 }, requires: [] }];
+  if (strategy === 'thread') {
+    return [true, false].map((fourRows) => ({
+      schedule: { strategy, workgroup: 8, fourRows },
+      requires: [],
+    }));
+  }
   const reductions = [
     { reduction: 'portable', requires: [] },
     { reduction: 'subgroups', requires: ['subgroups'] },

@@ -95,6 +95,19 @@ const large: Case[] = [
     },
   },
   {
+    name: 'sizes: a photograph',
+    async run(t) {
+      const list: Subject[] = [
+        { op: 'layerNorm', shape: [2, 12, 120, 160], trailing: 3 },
+        { op: 'rmsNorm', shape: [2, 12, 120, 160], trailing: 3 },
+        { op: 'groupNorm', shape: [2, 12, 120, 160], groups: 3 },
+        { op: 'groupNorm', shape: [2, 120, 160, 12], groups: 3, layout: 'channels-last' },
+        { op: 'instanceNorm', shape: [2, 12, 120, 160] },
+      ];
+      t.note('a photograph', summary(await verifyAll(t.gpu, list)));
+    },
+  },
+  {
     name: 'sizes: 1 x 16,777,216',
     timeout: 300_000,
     async run(t) {

@@ -69,6 +69,7 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                 reduction,
                 workgroup: 32,
                 ...(strategy === 'tile' ? { lanes: 8 } : {}),
+                ...(strategy === 'thread' ? { fourRows: true } : {}),
                 ...(strategy === 'split' && geometry.positions === 1 ? { lanes: 8, slots: 2 } : {}),
               };
               const d: NormDescriptor = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, schedule };
