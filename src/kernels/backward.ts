@@ -246,7 +246,7 @@ function mergeSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): 
 
 /** dx and the gradient partials of rows whose sums are known. */
 function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
-  const team = { workgroup: schedule.team.workgroup, lanes: 1, reduction: 'serial' } as const;
+  const team = { workgroup: schedule.columnsWorkgroup, lanes: 1, reduction: 'serial' } as const;
   const { twoQuads, vec4 } = schedule;
   const rows = setCount(g);
   return {
@@ -362,7 +362,7 @@ function channelApply({ d, g, schedule, facts, ranges }: At): Step {
 /** dweight and dbias: the sum of their partials. */
 function mergeGradients(
   d: BackwardDescriptor,
-  { merge }: BackwardSchedule,
+  { gradients: team }: BackwardSchedule,
   slots: number,
   role: 'partials' | 'gradients',
   facts: DeviceFacts,
@@ -371,25 +371,25 @@ function mergeGradients(
   return {
     kernel: assemble({
       main: shaders.mergeGradients,
-      fragments: [shaders.affine, shaders.gradientSums, reduceFragment(merge)],
+      fragments: [shaders.affine, shaders.gradientSums, reduceFragment(team)],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: [role],
       writes: ['dweight', 'dbias'],
       constants: {
-        ...teamConstants(merge, facts),
+        ...teamConstants(team, facts),
         HAS_WEIGHT: d.dweight,
         HAS_BIAS: d.dbias,
         ACCUMULATE: d.accumulate,
       },
-      subgroups: merge.reduction === 'subgroups',
+      subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
       ...geometryParams(d.geometry, d.eps),
       slots,
-      block: blockOf(slots / merge.lanes),
+      block: blockOf(slots / team.lanes),
     }),
     ranges: { [role]: { offset: 0, size: Math.max(8, 8 * slots * channels) } },
-    workgroups: workgroupsFor(channels, merge),
+    workgroups: workgroupsFor(channels, team),
   };
 }

@@ -45,7 +45,7 @@ export interface ForwardSchedule {
   strategy: Strategy;
   /** Of the dispatches over x. */
   team: Team;
-  /** Of the merge. */
+  /** Of the merge that comes before the second pass over x. */
   merge: Team;
   /** Quads in a lane's registers (`tile`). */
   items: number;
@@ -62,6 +62,10 @@ export interface BackwardSchedule extends ForwardSchedule {
   twoQuads: boolean;
   /** Slots of the dweight and dbias partials: groups of rows. */
   gradientSlots: number;
+  /** Of the merge that makes dweight and dbias of them. */
+  gradients: Team;
+  /** Threads of a workgroup of the second pass over rows. */
+  columnsWorkgroup: number;
 }
 
 /** Quads of four that cover a run. */
@@ -163,9 +167,19 @@ function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team
   return { workgroup, lanes, reduction: lanes === 1 ? 'serial' : shuffles ? 'subgroups' : 'portable' };
 }
 
-function mergeTeam(facts: DeviceFacts, parts: number, options: ScheduleOptions): Team {
+/** A team for `results`, each merged from `parts`. */
+function mergeTeam(facts: DeviceFacts, results: number, parts: number, options: ScheduleOptions): Team {
   const lanes = facts.software && options.reduction === undefined ? 1 : Math.min(32, powerOfTwoUp(parts));
-  return team(facts, lanes, { ...options, workgroup: facts.software ? Math.max(lanes, 16) : 64 });
+  const workgroup = facts.software ? Math.max(lanes, shortThreads(results, facts)) : 64;
+  return team(facts, lanes, { ...options, workgroup });
+}
+
+/**
+ * Threads of a workgroup on a software adapter where each does little: starting a workgroup is then what costs.
+ * A million dweight from one partial each, SwiftShader: 26, 20, 13 ms with workgroups of 16, 64, 256.
+ */
+function shortThreads(threads: number, facts: DeviceFacts): number {
+  return threads >= 4096 ? maxWorkgroup(facts) : 16;
 }
 
 /** Lanes and items of a tile: as few lanes as keep the registers of each within `items`. */
@@ -190,6 +204,8 @@ const plain = {
   slots: 1,
   gradientSlots: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
+  gradients: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
+  columnsWorkgroup: 64,
 };
 
 /** Chooses how a forward pass runs. A pure function of the geometry, the device's facts and the overrides. */
@@ -211,7 +227,7 @@ export function scheduleForward(
   if (strategy === 'split') {
     const lanes = splitLanes(quads, facts, options);
     const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
-    const merge = mergeTeam(facts, slots, options);
+    const merge = mergeTeam(facts, rows, slots, options);
     return { ...plain, strategy, team: team(facts, lanes, options), merge, slots, vec4 };
   }
   const lanes = strategy === 'thread' ? 1 : workgroupLanes(quads, facts, options);
@@ -271,7 +287,8 @@ function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: Schedu
     ...plain,
     strategy: 'split',
     team: team(facts, 1, options),
-    merge: mergeTeam(facts, slots * (channels / groups), options),
+    merge: mergeTeam(facts, samples * groups, slots * (channels / groups), options),
+    gradients: mergeTeam(facts, channels, samples * slots, options),
     slots,
     vec4: channels % 4 === 0 && options.vec4 !== false,
     gradientSlots: samples * slots,
@@ -302,8 +319,8 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
   if (strategy === 'tile') {
     const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
     const gradientSlots = slotsOf(rows, Math.ceil(wantedThreads(facts) / lanes), mostSlots, options);
-    const merge = mergeTeam(facts, gradientSlots, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), merge, items, vec4, gradientSlots };
+    const gradients = mergeTeam(facts, cols, gradientSlots, options);
+    return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSlots };
   }
   const lanes =
     strategy === 'thread'
@@ -320,7 +337,10 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
     ...plain,
     strategy,
     team: laneTeam(facts, lanes, fourRows, options),
-    merge: mergeTeam(facts, Math.max(slots, gradientSlots), options),
+    merge: mergeTeam(facts, rows, slots, options),
+    gradients: mergeTeam(facts, cols, gradientSlots, options),
+    columnsWorkgroup:
+      options.workgroup ?? (facts.software ? shortThreads(quads * gradientSlots, facts) : 128),
     slots,
     fourRows,
     twoQuads,
@@ -362,7 +382,8 @@ function backwardPerChannel(
     ...plain,
     strategy,
     team: team(facts, lanes, options),
-    merge: mergeTeam(facts, slots * (channels / groups), options),
+    merge: mergeTeam(facts, setCount(geometry), slots * (channels / groups), options),
+    gradients: mergeTeam(facts, channels, samples * slots, options),
     slots,
     vec4,
     gradientSlots: samples * slots,

@@ -1,10 +1,10 @@
 /** PyTorch's float64 answers (test/golden, written by scripts/golden.py), from the very inputs in the files. */
-import { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, type Tensor } from '../../src/index.ts';
+import { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, type Layout, type Tensor } from '../../src/index.ts';
 import { relativeError, roundAllToHalf } from '../../src/reference/index.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
 import { decode, GOLDEN_FILES, type GoldenCase, type GoldenFile } from '../support/golden.ts';
-import { type Arrays, type Results, referenceOf, run, type Subject } from '../support/subject.ts';
+import { type Arrays, type Results, referenceOf, run, type Subject, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const f32Of = (golden: GoldenCase, name: keyof GoldenCase['inputs']): Float32Array | undefined => {
@@ -101,7 +101,7 @@ async function check(t: Context, golden: GoldenCase): Promise<number> {
   return yError;
 }
 
-export const cases: Case[] = GOLDEN_FILES.flatMap((file) =>
+const files: Case[] = GOLDEN_FILES.flatMap((file) =>
   (['f32', 'f16'] as const).map(
     (dtype): Case => ({
       name: `golden: ${file} ${dtype}`,
@@ -126,3 +126,46 @@ export const cases: Case[] = GOLDEN_FILES.flatMap((file) =>
     }),
   ),
 );
+
+interface TorchErrors {
+  torch: string;
+  errors: {
+    op: Subject['op'];
+    layout?: Layout;
+    groups?: number;
+    offset: number;
+    shapes: number[][];
+    y: { median: number; max: number };
+    dx: { median: number; max: number };
+  }[];
+}
+
+/** The same shapes and offsets that scripts/golden.py measured PyTorch's f32 error at: the table of the README. */
+const besidePyTorch: Case = {
+  name: "golden: beside PyTorch's f32 error",
+  timeout: 120_000,
+  async run(t) {
+    const file = (await t.readJson('golden/pytorch-error.json')) as TorchErrors | null;
+    assert(file, 'test/golden/pytorch-error.json is missing');
+    for (const { op, layout, groups, offset, shapes, ...torch } of file.errors) {
+      const subjects = shapes.map((shape) => ({
+        op,
+        shape,
+        ...(layout ? { layout } : {}),
+        ...(groups ? { groups } : {}),
+        data: { offset },
+      }));
+      const { y = 1, dx = 1 } = await verifyAll(t.gpu, subjects);
+      const show = (value: number) => value.toExponential(1);
+      t.note(
+        `${op}${layout ? ` ${layout}` : ''}, |mean|/std ${offset}`,
+        `y ${show(y)}, dx ${show(dx)}; PyTorch ${file.torch}: y ${show(torch.y.median)}, dx ${show(torch.dx.median)}`,
+      );
+      // Where there is no offset, both are a few roundings; where there is one, PyTorch's error grows with it.
+      const ours = op === 'rmsNorm' || op === 'addRmsNorm' || offset < 100 ? 3 : 1 / 5;
+      assert(y <= ours * torch.y.median, `${op} at offset ${offset}: y ${y}, PyTorch ${torch.y.median}`);
+    }
+  },
+};
+
+export const cases: Case[] = [...files, besidePyTorch];
