@@ -58,7 +58,17 @@ export interface Expected {
   data: Float64Array;
   dtype: ConformanceDtype;
   tol: Tolerance;
+  /** What the suite applies to the norm's output; here on the CPU, since the library's norms do not fuse it. */
+  activation?: Activation;
 }
+
+type Activation = 'relu' | 'silu' | 'sigmoid';
+
+const activations: Record<Activation, (x: number) => number> = {
+  relu: (x) => Math.max(x, 0),
+  silu: (x) => x / (1 + Math.exp(-x)),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+};
 
 export interface SupportedCase {
   supported: true;
@@ -337,9 +347,15 @@ export function describeCase(testCase: ConformanceCase): SupportedCase | Unsuppo
     if (!(CONFORMANCE_OPS as readonly string[]).includes(testCase.op))
       throw new Unsupported(`op ${testCase.op}`);
     if (!x) throw new Unsupported('no x');
-    if (testCase.attrs.activation) throw new Unsupported('fused activation');
     const byChannel = testCase.op === 'instance_norm' || testCase.op.endsWith('group_norm');
-    return byChannel ? describeChannels(testCase, x) : describeRows(testCase, x);
+    const described = byChannel ? describeChannels(testCase, x) : describeRows(testCase, x);
+    const { activation } = testCase.attrs;
+    if (activation) {
+      if (!(activation in activations)) throw new Unsupported(`activation ${activation}`);
+      described.expected.y.activation = activation as Activation;
+      described.notes.push(`${activation} applied on the CPU`);
+    }
+    return described;
   } catch (error) {
     if (error instanceof Unsupported) return { supported: false, name, reason: error.message };
     throw error;
@@ -389,7 +405,11 @@ function within(actual: number, expected: number, dtype: ConformanceDtype, tol: 
 }
 
 /** null if every value is within the tolerance, else a sentence with the worst one. */
-export function compare(actual: ArrayLike<number>, { data, dtype, tol }: Expected): string | null {
+export function compare(
+  values: ArrayLike<number>,
+  { data, dtype, tol, activation }: Expected,
+): string | null {
+  const actual = activation ? Array.from(values, activations[activation]) : values;
   if (actual.length !== data.length) return `${actual.length} values, expected ${data.length}`;
   let [wrong, worst, worstDistance] = [0, 0, -1];
   for (let i = 0; i < data.length; i++) {
