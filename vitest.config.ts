@@ -35,6 +35,17 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        // Speed beside onnxruntime-web: two minutes, and a matter of the machine, so `npm test` leaves it out.
+        extends: true,
+        test: {
+          name: 'bench',
+          include: ['test/bench/**/*.test.ts'],
+          environment: 'node',
+          retry: 0,
+          hookTimeout: 600_000,
+        },
+      },
     ],
   },
 });

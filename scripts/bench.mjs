@@ -61,7 +61,7 @@ async function sweepRows(host, names) {
     results.push({ name, chosen, ms });
     console.log(`\n${name} (default: ${chosen})`);
     for (const [schedule, one] of ms)
-      console.log(`  ${schedule.padEnd(20)} ${one === null ? 'no' : brief(one)}`);
+      console.log(`  ${schedule.padEnd(20)} ${typeof one === 'string' ? one : brief(one)}`);
   }
   return results;
 }
@@ -132,3 +132,4 @@ async function main() {
 }
 
 await main();
+process.exit(); // Dawn's threads would keep Node alive

@@ -1,0 +1,29 @@
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+import { bundleFile } from './bundle.mjs';
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Runs the bench in this very process, on the Dawn of the npm package `webgpu`. The peers need a browser.
+ *
+ * @returns {Promise<import('./engines.mjs').Host>}
+ */
+export async function openDawn() {
+  Object.assign(process.env, vulkanEnvironment('dawn'));
+  const { create, globals } = await import('webgpu');
+  // All of Dawn's devices die with the object that create() returns: globalThis keeps it reachable.
+  Object.assign(globalThis, globals, { dawn: create([]) });
+  const { bench } = await import(pathToFileURL(bundleFile).href);
+  return {
+    version: `Node ${process.versions.node}, webgpu ${require('webgpu/package.json').version}`,
+    async start({ peers }) {
+      if (peers) throw new Error('the peers need a browser: use --engine chromium');
+      return bench.start({ gpu: globalThis.dawn, peers });
+    },
+    run: bench.run,
+    sweep: bench.sweep,
+    close: async () => {},
+  };
+}

@@ -1,0 +1,66 @@
+/**
+ * The bench as a host sees it: start once, then row by row. It needs a `navigator.gpu` and no document, so that what
+ * runs it may be a browser's page, or Node or Deno with WebGPU.
+ */
+import { type Gpu, init } from '../src/index.ts';
+import { measure, type RowResult } from './measure.ts';
+import { type Peer, peerStarts } from './peers/index.ts';
+import { benchRows, type Row, rowName } from './rows.ts';
+import { candidates, type SweepResult, sweep } from './sweep.ts';
+import type { TimingOptions } from './timing.ts';
+
+export interface BenchFacts {
+  /** As the adapter calls itself. */
+  adapter: string;
+  software: boolean;
+  f16: boolean;
+  peers: string[];
+  rows: string[];
+}
+
+export interface Bench {
+  start(options: { gpu: GPU; peers: boolean }): Promise<BenchFacts>;
+  run(name: string, options: TimingOptions): Promise<RowResult>;
+  sweep(name: string, options: TimingOptions): Promise<SweepResult>;
+}
+
+let context: Gpu | undefined;
+let peers: Peer[] = [];
+const rows = new Map<string, Row>();
+
+/** One device for the whole run: a peer's, if there is one that brings its own, so that all use the same buffers. */
+async function start({ gpu, peers: wanted }: Parameters<Bench['start']>[0]): Promise<BenchFacts> {
+  peers = wanted ? await Promise.all(peerStarts.map((startPeer) => startPeer())) : [];
+  const device = peers[0]?.device;
+  context = await init(device ? { device } : { gpu });
+  const { facts, adapterInfo } = context;
+  for (const row of benchRows(facts.f16)) rows.set(rowName(row), row);
+  const words = [adapterInfo?.vendor, adapterInfo?.architecture, adapterInfo?.device]
+    .filter(Boolean)
+    .join(' ');
+  return {
+    adapter: adapterInfo?.description ? `${adapterInfo.description} (${words})` : words,
+    software: facts.software,
+    f16: facts.f16,
+    peers: peers.map(({ name }) => name),
+    rows: [...rows.keys()],
+  };
+}
+
+function started(name: string): { gpu: Gpu; row: Row } {
+  const row = rows.get(name);
+  if (!context || !row) throw new Error(`no row ${name}`);
+  return { gpu: context, row };
+}
+
+export const bench: Bench = {
+  start,
+  run(name, options) {
+    const { gpu, row } = started(name);
+    return measure(gpu, row, peers, options);
+  },
+  sweep(name, options) {
+    const { gpu, row } = started(name);
+    return sweep(gpu, row, candidates(row, gpu.facts.software), options);
+  },
+};

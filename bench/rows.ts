@@ -1,0 +1,93 @@
+/** What is measured: one row per op, pass, shape, layout and dtype. */
+import type { DType, Layout } from '../src/index.ts';
+
+export type Op = 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
+export type Pass = 'forward' | 'backward';
+
+export interface Row {
+  op: Op;
+  pass: Pass;
+  shape: readonly number[];
+  /** Where the channels are; LayerNorm and RMSNorm have none. */
+  layout: Layout;
+  dtype: DType;
+  /** groupNorm. */
+  groups?: number;
+}
+
+/** Many rows of usual length, more and shorter ones, fewer and longer ones, long ones, a single one. */
+export const rowShapes = [
+  [4096, 1024],
+  [16384, 256],
+  [512, 4096],
+  [64, 65536],
+  [1, 1048576],
+] as const;
+
+/** [N, C, H, W]. A style-transfer image, and late and early feature maps of a ResNet. */
+const imageShapes = [
+  [4, 3, 256, 256],
+  [32, 256, 14, 14],
+  [8, 64, 56, 56],
+] as const;
+
+/** [N, C, H, W]: a latent of a diffusion model. */
+const groupShape = [8, 320, 64, 64] as const;
+
+const channelsLast = ([n, c, h, w]: readonly [number, number, number, number]) => [n, h, w, c];
+
+/** All rows, for a device that has or lacks f16. */
+export function benchRows(f16: boolean): Row[] {
+  const rows: Row[] = [];
+  for (const dtype of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
+    for (const op of ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm'] as const) {
+      for (const shape of rowShapes)
+        rows.push({ op, pass: 'forward', shape, layout: 'channels-first', dtype });
+    }
+    for (const op of ['layerNorm', 'rmsNorm'] as const) {
+      for (const shape of rowShapes)
+        rows.push({ op, pass: 'backward', shape, layout: 'channels-first', dtype });
+    }
+    for (const pass of ['forward', 'backward'] as const) {
+      for (const layout of ['channels-first', 'channels-last'] as const) {
+        const inLayout = (shape: readonly [number, number, number, number]) =>
+          layout === 'channels-first' ? shape : channelsLast(shape);
+        rows.push({ op: 'groupNorm', pass, shape: inLayout(groupShape), layout, dtype, groups: 32 });
+        for (const shape of imageShapes) {
+          rows.push({ op: 'instanceNorm', pass, shape: inLayout(shape), layout, dtype });
+        }
+      }
+    }
+  }
+  return rows;
+}
+
+/** The row's name, which --filter matches: `layerNorm forward 4096×1024 f32`. */
+export function rowName({ op, pass, shape, layout, dtype, groups }: Row): string {
+  const last = layout === 'channels-last' ? ' channels-last' : '';
+  return `${op}${groups ? `(${groups})` : ''} ${pass} ${shape.join('×')}${last} ${dtype}`;
+}
+
+/** Whether the last dimension alone is normalized, each element with a weight of its own. */
+export function isRowNorm(op: Op): boolean {
+  return op !== 'groupNorm' && op !== 'instanceNorm';
+}
+
+export function isResidual(op: Op): boolean {
+  return op === 'addLayerNorm' || op === 'addRmsNorm';
+}
+
+export function isRms(op: Op): boolean {
+  return op === 'rmsNorm' || op === 'addRmsNorm';
+}
+
+/** Reads and writes of x's size that the op cannot do without: the denominator of every GB/s. */
+export function idealPasses({ op, pass }: Row): number {
+  if (pass === 'backward') return 3; // 2R + 1W
+  return isResidual(op) ? 4 : 2; // 2R + 2W, 1R + 1W
+}
+
+export function idealBytes(row: Row): number {
+  const elements = row.shape.reduce((product, size) => product * size, 1);
+  return idealPasses(row) * elements * (row.dtype === 'f16' ? 2 : 4);
+}
