@@ -44,8 +44,12 @@ fn finish(p: Part, k: f32) -> Statistics {
   return Statistics(0.0, 0.0, inverseSqrt(p / params.count + params.eps));
 }
 
+fn spread(p: Part) -> f32 {
+  return p;
+}
+
 fn save(which: u32, s: Statistics) {
-  rstd[which] = s.rstd;
+  rstd[params.first_set + which] = s.rstd;
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {

@@ -67,9 +67,14 @@ fn finish(p: Part, k: f32) -> Statistics {
   return Statistics(hi, (k - hi) + p.y, inverseSqrt(p.z / params.count + params.eps));
 }
 
+// The sum of squared deviations from the mean.
+fn spread(p: Part) -> f32 {
+  return p.z;
+}
+
 fn save(which: u32, s: Statistics) {
-  mean[which] = vec2<f32>(s.hi, s.lo);
-  rstd[which] = s.rstd;
+  mean[params.first_set + which] = vec2<f32>(s.hi, s.lo);
+  rstd[params.first_set + which] = s.rstd;
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {

@@ -1,4 +1,4 @@
-// The numbers of one dispatch. The host lays out the same 16 words (src/kernels/params.ts).
+// The numbers of one dispatch. The host lays out the same 18 words (src/kernels/params.ts).
 //
 // x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one
 // (sample, group) and is what one mean and one rstd belong to.
@@ -18,7 +18,9 @@ struct Params {
   mask: u32,         // 0xffffffff; the compiler must not know that
   count: f32,        // elements of a set
   eps: f32,
-  spare: u32,
+  momentum: f32,     // of running statistics
+  first_element: u32,  // where x and its likes begin in their bindings, which start at aligned offsets
+  first_set: u32,      // the set that is number 0 here, in mean and rstd, which are bound whole
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

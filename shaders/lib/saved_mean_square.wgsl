@@ -4,7 +4,7 @@
 const HAS_MEAN = false;
 
 fn saved(which: u32) -> Statistics {
-  return Statistics(0.0, 0.0, rstd[which]);
+  return Statistics(0.0, 0.0, rstd[params.first_set + which]);
 }
 
 fn saved_mean(which: u32, r: f32) -> Statistics {

@@ -5,13 +5,13 @@
 const HAS_MEAN = true;
 
 fn saved(which: u32) -> Statistics {
-  let m = mean[which];
-  return Statistics(m.x, m.y, rstd[which]);
+  let m = mean[params.first_set + which];
+  return Statistics(m.x, m.y, rstd[params.first_set + which]);
 }
 
 // The same for kernels that get rstd from elsewhere and have no binding left for it.
 fn saved_mean(which: u32, r: f32) -> Statistics {
-  let m = mean[which];
+  let m = mean[params.first_set + which];
   return Statistics(m.x, m.y, r);
 }
 

@@ -23,51 +23,56 @@ fn indices(i: u32, valid: u32) -> vec4<u32> {
   return min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(i + valid - 1u));
 }
 
+// Where the elements of a quad are in their array: a large tensor is walked in parts.
+fn places(i: u32, valid: u32) -> vec4<u32> {
+  return indices(i + params.first_element, valid);
+}
+
 fn load_x(i: u32, valid: u32) -> vec4<f32> {
-  let at = indices(i, valid);
+  let at = places(i, valid);
   return vec4<f32>(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w]));
 }
 
 fn load_x_element(i: u32) -> f32 {
-  return f32(x[i]);
+  return f32(x[i + params.first_element]);
 }
 
 fn load_residual(i: u32, valid: u32) -> vec4<f32> {
-  let at = indices(i, valid);
+  let at = places(i, valid);
   return vec4<f32>(f32(residual[at.x]), f32(residual[at.y]), f32(residual[at.z]), f32(residual[at.w]));
 }
 
 fn load_residual_element(i: u32) -> f32 {
-  return f32(residual[i]);
+  return f32(residual[i + params.first_element]);
 }
 
 fn load_dy(i: u32, valid: u32) -> vec4<f32> {
-  let at = indices(i, valid);
+  let at = places(i, valid);
   return vec4<f32>(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w]));
 }
 
 fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
-  let at = indices(i, valid);
+  let at = places(i, valid);
   return vec4<f32>(f32(dsum[at.x]), f32(dsum[at.y]), f32(dsum[at.z]), f32(dsum[at.w]));
 }
 
 fn store_y(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
   for (var j = 0u; j < valid; j++) {
-    y[i + j] = e[j];
+    y[i + params.first_element + j] = e[j];
   }
 }
 
 fn store_sum(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
   for (var j = 0u; j < valid; j++) {
-    sum[i + j] = e[j];
+    sum[i + params.first_element + j] = e[j];
   }
 }
 
 fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
   for (var j = 0u; j < valid; j++) {
-    dx[i + j] = e[j];
+    dx[i + params.first_element + j] = e[j];
   }
 }

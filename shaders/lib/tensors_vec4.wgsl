@@ -8,6 +8,11 @@
 @group(0) @binding(10) var<storage, read> dsum: array<X4>;
 @group(0) @binding(11) var<storage, read_write> dx: array<X4>;
 
+// Where a quad is in its array: a large tensor is walked in parts.
+fn at(i: u32) -> u32 {
+  return (i + params.first_element) / 4u;
+}
+
 // How many elements of a quad lie inside its run.
 fn valid_of(remaining: u32) -> u32 {
   return 4u;
@@ -19,37 +24,37 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(i: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[i / 4u]);
+  return vec4<f32>(x[at(i)]);
 }
 
 fn load_x_element(i: u32) -> f32 {
-  return f32(x[i / 4u][i % 4u]);
+  return f32(x[at(i)][i % 4u]);
 }
 
 fn load_residual(i: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(residual[i / 4u]);
+  return vec4<f32>(residual[at(i)]);
 }
 
 fn load_residual_element(i: u32) -> f32 {
-  return f32(residual[i / 4u][i % 4u]);
+  return f32(residual[at(i)][i % 4u]);
 }
 
 fn load_dy(i: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dy[i / 4u]);
+  return vec4<f32>(dy[at(i)]);
 }
 
 fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dsum[i / 4u]);
+  return vec4<f32>(dsum[at(i)]);
 }
 
 fn store_y(i: u32, valid: u32, v: vec4<f32>) {
-  y[i / 4u] = X4(v);
+  y[at(i)] = X4(v);
 }
 
 fn store_sum(i: u32, valid: u32, v: vec4<f32>) {
-  sum[i / 4u] = X4(v);
+  sum[at(i)] = X4(v);
 }
 
 fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
-  dx[i / 4u] = X4(v);
+  dx[at(i)] = X4(v);
 }

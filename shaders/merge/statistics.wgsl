@@ -1,7 +1,8 @@
 // mean and rstd of every set from its partial statistics.
 //
 // Mapping: LANES lanes per set; lane l takes parts l, l + LANES, … A set's parts are slots × (channels / groups).
-// Bindings: partials [samples, slots, channels] (n, mean − k, M2, k), where a split row counts as one channel;
+// Bindings: partials [samples, slots, channels] (n, mean − k, M2, k), where a split row counts as one channel
+// and every position of a split channel has slots of its own;
 // mean [samples·groups] (hi, lo); rstd [samples·groups].
 // Determinism: parts are merged in a fixed order, whatever order they were written in.
 @group(0) @binding(12) var<storage, read> partials: array<vec4<f32>>;
@@ -19,13 +20,16 @@ fn main(
   let width = params.channels / params.groups;
   let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
 
+  let k = partials[first].w;
+
   // Thousands of parts may meet here, and each merge rounds mean − k: so merge about an estimate of the mean, and in
   // blocks about the root of their number long.
   let parts = params.slots * width;
   let samples = min(parts, 16u);
   var estimate = 0.0;
   for (var j = 0u; j < samples; j++) {
-    estimate += partials[part_at(first, width, j * (parts / samples))].y;
+    let part = partials[part_at(first, width, j * (parts / samples))];
+    estimate += part.y + (part.w - k);
   }
   estimate /= f32(samples);
 
@@ -35,13 +39,16 @@ fn main(
     let stop = min(parts, j + params.block * LANES);
     var block = Part();
     for (; j < stop; j += LANES) {
-      block = merge(block, shifted(unpack(partials[part_at(first, width, j)]), estimate));
+      let part = partials[part_at(first, width, j)];
+      block = merge(block, shifted(unpack(part), estimate - (part.w - k)));
     }
     total = merge(total, block);
   }
   total = shifted(reduce(total, lane, index), -estimate);
   if (lane == 0u && wanted < sets) {
-    save(which, finish(total, partials[first].w));
+    let s = finish(total, k);
+    save(which, s);
+    track(which, s, spread(total));
   }
 }
 

@@ -11,6 +11,8 @@
 @group(0) @binding(8) var<storage, read> rstd: array<f32>;
 
 override PER_CHANNEL: bool = false;
+// Statistics that do not depend on x (BatchNorm in evaluation): dx = rstd·dy·weight, so both means count as zero.
+override FROZEN: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -36,6 +38,6 @@ fn main(
   }
   part = reduce(part, lane, index) / params.count;
   if (lane == 0u && wanted < sets) {
-    sums[which] = vec4<f32>(part, rstd[which], 0.0);
+    sums[which] = vec4<f32>(select(part, Part(), FROZEN), rstd[params.first_set + which], 0.0);
   }
 }

@@ -1,7 +1,8 @@
-// y = (x − mean)·rstd·weight + bias with saved statistics, for rows that are split over slots.
+// y = (x − mean)·rstd·weight + bias with saved statistics, for runs that are split over slots: rows, or the channels of
+// a sample where weight belongs to those (lib/runs_*.wgsl).
 //
-// Mapping: LANES lanes per (row, slot); slot s holds quads s·slot_length, … of its row.
-// Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].
+// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run.
+// Bindings: x, residual, y, sum [runs, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets].
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -12,17 +13,23 @@ fn main(
   if (worker >= params.rows * params.slots) {
     return;
   }
-  let row = worker / params.slots;
-  let base = row * params.cols;
+  let run = worker / params.slots;
+  let base = run * params.cols;
   let first = (worker % params.slots) * params.slot_length;
   let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
-  let s = saved(row);
+  let s = saved(set_of_run(run));
+  // A channel's weight and bias are those of the whole run: loaded once.
+  var w = weight_at(run, 0u, 1u);
+  var b = bias_at(run, 0u, 1u);
   for (var q = first + index % LANES; q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
+    if (!PER_CHANNEL) {
+      w = weight_at(run, col, valid);
+      b = bias_at(run, col, valid);
+    }
     let v = input(base + col, valid);
     emit_sum(base + col, valid, v);
-    let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
-    store_y(base + col, valid, out);
+    store_y(base + col, valid, affine(centre(v, s), s.rstd, w, b));
   }
 }

@@ -1,7 +1,7 @@
-// dx = rstd·(dy·weight − mean(g) − x̂·mean(g·x̂)) of GroupNorm and InstanceNorm over x[samples, channels, inner] whose
-// means are known from merge/sums.wgsl.
+// dx = rstd·(dy·weight − mean(g) − x̂·mean(g·x̂)) where weight belongs to channels and the means over each set are known
+// from merge/sums.wgsl.
 //
-// Mapping: LANES lanes per (channel of a sample, slot); slot s holds quads s·slot_length, … of that channel.
+// Mapping: LANES lanes per (run, slot), a run being a channel (lib/runs_channel.wgsl); slot s holds quads s·slot_length, …
 // Bindings: x, dy, dx; weight [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), rstd, 0).
 @group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
@@ -17,8 +17,7 @@ fn main(
     return;
   }
   let run = worker / params.slots;
-  let channel = run % params.channels;
-  let which = (run / params.channels) * params.groups + channel / (params.channels / params.groups);
+  let which = set_of_run(run);
   let base = run * params.cols;
   let first = (worker % params.slots) * params.slot_length;
   let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
@@ -26,7 +25,7 @@ fn main(
   let s = saved_mean(which, known.z);
   var w = 1.0;
   if (HAS_WEIGHT) {
-    w = f32(weight[channel]);
+    w = f32(weight[run % params.channels]);
   }
   for (var q = first + index % LANES; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);

@@ -12,7 +12,6 @@
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 rows a thread: 16, 12, 9 ms beside a copy of 8.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
-override PER_CHANNEL: bool = false;
 override FOUR_ROWS: bool = false;
 
 const CHUNK = 16u;  // quads in a chunk
@@ -108,18 +107,4 @@ struct Terms {
 fn add_terms(t: Terms, i: u32, valid: u32, s: Statistics, w: vec4<f32>) -> Terms {
   let g = within(valid, load_dy(i, valid)) * w;
   return Terms(t.g + g, t.g_xhat + g * within(valid, centre(load_x(i, valid), s) * s.rstd));
-}
-
-fn set_of_run(run: u32) -> u32 {
-  if (PER_CHANNEL) {
-    return run / params.channels * params.groups + run % params.channels / (params.channels / params.groups);
-  }
-  return run;
-}
-
-fn partial_of_run(run: u32, slot: u32) -> u32 {
-  if (PER_CHANNEL) {
-    return (run / params.channels * params.slots + slot) * params.channels + run % params.channels;
-  }
-  return run * params.slots + slot;
 }

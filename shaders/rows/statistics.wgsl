@@ -1,7 +1,8 @@
-// Partial statistics of rows that are split over slots; merge/statistics.wgsl makes mean and rstd of them.
+// Partial statistics of runs that are split over slots: rows, or the channels of a sample where a set is not contiguous
+// or weight belongs to channels (lib/runs_*.wgsl); merge/statistics.wgsl makes mean and rstd of them.
 //
-// Mapping: LANES lanes per (row, slot); slot s holds quads s·slot_length, … of its row.
-// Bindings: x, residual [rows, cols]; partials [samples, slots, groups] (n, mean − k, M2, k).
+// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run.
+// Bindings: x, residual [rows, cols]; partials as lib/runs_*.wgsl lays them out (n, mean − k, M2, k), k common to a run.
 // Numerics: lib/moments.wgsl. Determinism: one writer per slot.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -21,8 +22,6 @@ fn main(
   let k = run_pivot(base);
   let part = reduce(scan(base, first + lane, min(first + params.slot_length, quads), k), lane, index);
   if (lane == 0u && wanted < params.rows * params.slots) {
-    let row = worker / params.slots;
-    let at = (row / params.groups * params.slots + worker % params.slots) * params.groups + row % params.groups;
-    partials[at] = pack(part, k);
+    partials[partial_of_run(worker / params.slots, worker % params.slots)] = pack(part, k);
   }
 }

@@ -177,7 +177,8 @@ export class Gpu {
 
   /**
    * Runs `body` and frees every tensor that was made inside it, but for those that it returns: a Tensor, or tensors in
-   * an array or object. As tfjs's tidy.
+   * an array or object. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
+   * submit fail.
    *
    * @throws NormError `order` if `body` returns a promise; what `body` throws, after freeing.
    */
@@ -346,7 +347,7 @@ export class Gpu {
     const kind = writes ? 'write' : 'read';
     let buffer = this.#placeholders[kind];
     if (!buffer) {
-      const size = 16 * placeholderWindow;
+      const size = 32 * placeholderWindow;
       buffer = this.device.createBuffer({ label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE });
       this.#placeholders[kind] = buffer;
     }
@@ -460,10 +461,15 @@ export class Gpu {
     try {
       return await Promise.race([promise, lost]);
     } catch (error) {
-      // A failed mapping on a lost device rejects before `lost` resolves.
-      if (!(error instanceof NormError))
-        await Promise.race([lost, new Promise((next) => setTimeout(next, 50))]);
-      throw error;
+      if (error instanceof NormError) throw error;
+      // What is waited for here fails only where the device is gone; some platforms reject it before `lost` resolves.
+      await Promise.race([lost, new Promise((next) => setTimeout(next, 1000))]);
+      throw new NormError(
+        'device-lost',
+        'The GPU device stopped answering.',
+        'Call init() again and restore your tensors.',
+        error,
+      );
     }
   }
 }

@@ -133,6 +133,11 @@ export class Tensor {
     this.gpu.device.queue.writeBuffer(this.buffer, this.offset, bytes);
   }
 
+  /** @internal The first elements in another shape; does not own the buffer. */
+  view(shape: readonly number[]): Tensor {
+    return new Tensor(this.gpu, this.buffer, shape, this.dtype, this.offset, false);
+  }
+
   /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
   destroy(): void {
     if (this.#destroyed) return;

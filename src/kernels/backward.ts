@@ -1,9 +1,9 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
-import type { Program, Range, Step } from '../gpu/program.ts';
+import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
-import { type BackwardSchedule, familyOf, quadsOf, scheduleBackward } from '../plan/schedule.ts';
+import { type BackwardSchedule, familyOf, quadsOf, scheduleBackward, type Team } from '../plan/schedule.ts';
 import { assemble } from './assemble.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { packParams } from './params.ts';
@@ -11,9 +11,12 @@ import {
   affineConstants,
   affineFragment,
   blockOf,
-  chunkRanges,
   geometryParams,
+  type Part,
+  partialsOf,
+  partOf,
   reduceFragment,
+  runsOf,
   teamConstants,
   tensorsFragment,
   workgroupsFor,
@@ -24,19 +27,27 @@ import * as shaders from './sources.ts';
 /** The dispatches of a backward pass. Roles: x, dy, dsum, weight, mean, rstd in; dx, dweight, dbias out. */
 export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry } = d;
-  const schedule = scheduleBackward(geometry, facts, d.schedule);
   if (elementCount(geometry) === 0) {
     // The gradients of nothing are zeros: a sum over no slots.
-    const zeros = d.dweight || d.dbias ? [mergeGradients(d, schedule, 0, 'gradients', facts)] : [];
-    return { steps: geometry.channels > 0 ? zeros : [], scratch: { gradients: 8 } };
+    const gradients = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
+    const wanted = (d.dweight || d.dbias) && geometry.channels > 0;
+    return {
+      steps: wanted ? [mergeGradients(d, gradients, 0, 'gradients', d.accumulate, facts)] : [],
+      scratch: { gradients: 8 },
+    };
   }
+  // Frozen statistics are a matter of the merge, which only a split has.
+  const options = d.frozen ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  const schedule = scheduleBackward(geometry, facts, options);
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const perChannel = familyOf(geometry) === 'channels' || geometry.inner > 1;
-  const partialBytes = 8 * schedule.slots * geometry.channels;
+  // Per sample.
+  const partialBytes = 8 * partialsOf(geometry, schedule.slots).slots * geometry.channels;
+  const sumBytes = 16 * geometry.groups;
   const chunks = chunksOf(
     geometry,
     byteSize(d.dtype),
-    [8 * geometry.groups, 4 * geometry.groups, ...(perChannel ? [partialBytes] : [])],
+    [sumBytes, ...(perChannel ? [partialBytes] : [])],
     facts,
   );
   const steps: Step[] = [];
@@ -46,54 +57,49 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   };
 
   let firstSlot = 0;
-  for (const chunk of chunks) {
-    const g = { ...geometry, samples: chunk.samples };
-    const ranges = chunkRanges(d, chunk);
+  for (const [index, chunk] of chunks.entries()) {
+    const part = partOf(d, chunk, facts);
+    const at = { d, schedule, facts, ...part };
+    const sums = 16 * setCount(part.g);
     if (perChannel) {
-      // All samples keep their partials: dweight and dbias are their sum.
-      const partials = { offset: chunk.firstSample * partialBytes, size: chunk.samples * partialBytes };
-      const at = { d, g, schedule, facts, ranges: { ...ranges, partials } };
-      need('partials', geometry.samples * partialBytes);
-      if (familyOf(g) === 'rows' && schedule.strategy !== 'split') {
+      const slots = (chunk.samples * partialBytes) / (8 * geometry.channels);
+      need('partials', chunk.samples * partialBytes);
+      if (schedule.strategy !== 'split') {
         steps.push(onePassPerChannel(at));
       } else {
-        need('sums', 16 * setCount(g));
-        const sums = { offset: 0, size: 16 * setCount(g) };
-        const withSums = { ...at, ranges: { ...at.ranges, sums } };
-        steps.push(
-          familyOf(g) === 'rows' ? rowSums(at, true) : channelSums(at),
-          mergeSums(withSums, true),
-          familyOf(g) === 'rows' ? rowApply(withSums) : channelApply(withSums),
-        );
+        need('sums', sums);
+        const strided = familyOf(part.g) === 'channels';
+        steps.push(strided ? channelSums(at) : runSums(at), mergeSums(at, true));
+        steps.push(strided ? channelApply(at) : runApply(at));
+      }
+      if (d.dweight || d.dbias) {
+        const accumulate = d.accumulate || index > 0;
+        steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
       }
       continue;
     }
     const slots = slotsOfChunk(schedule, chunk, geometry);
-    const at = { d, g, schedule, facts, ranges };
     if (schedule.strategy === 'tile') {
       steps.push(onePassPerRow(at, firstSlot, slots));
     } else {
-      need('partials', 8 * setCount(g) * schedule.slots);
-      need('sums', 16 * setCount(g));
-      steps.push(rowSums(at, false), mergeSums(at, false), columns(at, firstSlot, slots));
+      need('partials', 8 * setCount(part.g) * schedule.slots);
+      need('sums', sums);
+      steps.push(runSums(at), mergeSums(at, false), columns(at, firstSlot, slots));
     }
     firstSlot += slots;
     need('gradients', 8 * firstSlot * geometry.channels);
   }
-  if (d.dweight || d.dbias) {
-    const slots = perChannel ? geometry.samples * schedule.slots : firstSlot;
-    steps.push(mergeGradients(d, schedule, slots, perChannel ? 'partials' : 'gradients', facts));
+  if (!perChannel && (d.dweight || d.dbias)) {
+    steps.push(mergeGradients(d, schedule.gradients, firstSlot, 'gradients', d.accumulate, facts));
   }
   return { steps, scratch };
 }
 
 /** Everything that the steps of a chunk are made from. */
-interface At {
+interface At extends Part {
   d: BackwardDescriptor;
-  g: Geometry;
   schedule: BackwardSchedule;
   facts: DeviceFacts;
-  ranges: Partial<Record<Role, Range>>;
 }
 
 const statistics = (d: BackwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean', 'rstd'] : ['rstd']);
@@ -109,7 +115,11 @@ function slotsOfChunk(schedule: BackwardSchedule, chunk: Chunk, geometry: Geomet
 }
 
 /** dx and the gradient partials of rows that stay in registers. */
-function onePassPerRow({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
+function onePassPerRow(
+  { d, g, params, schedule, facts, ranges }: At,
+  firstSlot: number,
+  slots: number,
+): Step {
   const { team, items, vec4 } = schedule;
   return {
     kernel: assemble({
@@ -136,7 +146,7 @@ function onePassPerRow({ d, g, schedule, facts, ranges }: At, firstSlot: number,
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
+      ...params,
       rows: setCount(g),
       cols: setSize(g),
       slots,
@@ -148,11 +158,10 @@ function onePassPerRow({ d, g, schedule, facts, ranges }: At, firstSlot: number,
   };
 }
 
-/** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, channel, slot). */
-function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): Step {
+/** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, position, channel, slot). */
+function runSums({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, fourRows, vec4 } = schedule;
-  const rows = perChannel ? g.samples * g.channels : setCount(g);
-  const cols = perChannel ? g.inner : setSize(g);
+  const { runs, cols, fragment } = runsOf(g);
   const slotLength = Math.ceil(quadsOf(cols) / slots);
   return {
     kernel: assemble({
@@ -164,6 +173,7 @@ function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): St
         savedFragment(d),
         shaders.gradientSums,
         reduceFragment(team),
+        fragment,
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
@@ -172,25 +182,24 @@ function rowSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): St
       constants: {
         ...teamConstants(team, facts),
         ...affineConstants(d),
-        PER_CHANNEL: perChannel,
         FOUR_ROWS: fourRows,
       },
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
-      rows,
+      ...params,
+      rows: runs,
       cols,
       slots,
       slot_length: slotLength,
       block: blockOf(slotLength / team.lanes / 16),
     }),
     ranges,
-    workgroups: workgroupsFor((fourRows ? Math.ceil(rows / 4) : rows) * slots, team),
+    workgroups: workgroupsFor((fourRows ? Math.ceil(runs / 4) : runs) * slots, team),
   };
 }
 
-function channelSums({ d, g, schedule, facts, ranges }: At): Step {
+function channelSums({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, vec4 } = schedule;
   const slotLength = Math.ceil(g.positions / slots);
   return {
@@ -210,7 +219,7 @@ function channelSums({ d, g, schedule, facts, ranges }: At): Step {
       constants: teamConstants(team, facts),
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
+      ...params,
       slots,
       slot_length: slotLength,
       block: blockOf(slotLength / 16),
@@ -220,8 +229,9 @@ function channelSums({ d, g, schedule, facts, ranges }: At): Step {
   };
 }
 
-function mergeSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): Step {
-  const { merge, slots } = schedule;
+function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: boolean): Step {
+  const { merge } = schedule;
+  const { width, slots } = partialsOf(g, schedule.slots);
   return {
     kernel: assemble({
       main: shaders.mergeSums,
@@ -234,18 +244,18 @@ function mergeSums({ d, g, schedule, facts, ranges }: At, perChannel: boolean): 
         ...teamConstants(merge, facts),
         ...affineConstants(d),
         PER_CHANNEL: perChannel,
+        FROZEN: d.frozen === true,
       },
       subgroups: merge.reduction === 'subgroups',
     }),
-    // A row whose weight is already in its sums counts as one channel.
-    params: packParams({ ...geometryParams(g, d.eps), channels: perChannel ? g.channels : g.groups, slots }),
+    params: packParams({ ...params, channels: width, slots }),
     ranges,
     workgroups: workgroupsFor(setCount(g), merge),
   };
 }
 
 /** dx and the gradient partials of rows whose sums are known. */
-function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
+function columns({ d, g, params, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
   const team = { workgroup: schedule.columnsWorkgroup, lanes: 1, reduction: 'serial' } as const;
   const { twoQuads, vec4 } = schedule;
   const rows = setCount(g);
@@ -266,7 +276,7 @@ function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots
       },
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
+      ...params,
       rows,
       cols: setSize(g),
       slots,
@@ -279,7 +289,7 @@ function columns({ d, g, schedule, facts, ranges }: At, firstSlot: number, slots
 }
 
 /** dx and the gradient partials of sets of contiguous channels, one team per set. */
-function onePassPerChannel({ d, g, schedule, facts, ranges }: At): Step {
+function onePassPerChannel({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, vec4 } = schedule;
   return {
     kernel: assemble({
@@ -299,7 +309,7 @@ function onePassPerChannel({ d, g, schedule, facts, ranges }: At): Step {
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
+      ...params,
       block: blockOf(quadsOf(g.inner) / team.lanes / 16),
     }),
     ranges,
@@ -307,13 +317,13 @@ function onePassPerChannel({ d, g, schedule, facts, ranges }: At): Step {
   };
 }
 
-function rowApply({ d, g, schedule, facts, ranges }: At): Step {
+function runApply({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, vec4 } = schedule;
-  const rows = g.samples * g.channels;
+  const { runs, cols, fragment } = runsOf(g);
   return {
     kernel: assemble({
       main: shaders.rowsBackwardApply,
-      fragments: [tensorsFragment(vec4), shaders.affine, savedFragment(d)],
+      fragments: [tensorsFragment(vec4), shaders.affine, savedFragment(d), fragment],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: ['x', 'dy', 'weight', 'mean', 'sums'],
@@ -324,18 +334,18 @@ function rowApply({ d, g, schedule, facts, ranges }: At): Step {
       },
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
-      rows,
-      cols: g.inner,
+      ...params,
+      rows: runs,
+      cols,
       slots,
-      slot_length: Math.ceil(quadsOf(g.inner) / slots),
+      slot_length: Math.ceil(quadsOf(cols) / slots),
     }),
     ranges,
-    workgroups: workgroupsFor(rows * slots, team),
+    workgroups: workgroupsFor(runs * slots, team),
   };
 }
 
-function channelApply({ d, g, schedule, facts, ranges }: At): Step {
+function channelApply({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, vec4 } = schedule;
   return {
     kernel: assemble({
@@ -353,7 +363,7 @@ function channelApply({ d, g, schedule, facts, ranges }: At): Step {
       writes: ['dx'],
       constants: { ...teamConstants(team, facts), ...affineConstants(d) },
     }),
-    params: packParams({ ...geometryParams(g, d.eps), slots, slot_length: Math.ceil(g.positions / slots) }),
+    params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
     ranges,
     workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
   };
@@ -362,9 +372,10 @@ function channelApply({ d, g, schedule, facts, ranges }: At): Step {
 /** dweight and dbias: the sum of their partials. */
 function mergeGradients(
   d: BackwardDescriptor,
-  { gradients: team }: BackwardSchedule,
+  team: Team,
   slots: number,
   role: 'partials' | 'gradients',
+  accumulate: boolean,
   facts: DeviceFacts,
 ): Step {
   const { channels } = d.geometry;
@@ -380,7 +391,7 @@ function mergeGradients(
         ...teamConstants(team, facts),
         HAS_WEIGHT: d.dweight,
         HAS_BIAS: d.dbias,
-        ACCUMULATE: d.accumulate,
+        ACCUMULATE: accumulate,
       },
       subgroups: team.reduction === 'subgroups',
     }),

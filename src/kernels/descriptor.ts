@@ -22,11 +22,17 @@ export interface NormDescriptor {
 }
 
 export interface ForwardDescriptor extends NormDescriptor {
+  /** Running statistics: updated with those of the batch, or used instead of them (`frozen`). */
+  running?: 'update' | 'frozen' | undefined;
+  /** Factor of the batch's statistics in an update; null for the average of all batches. */
+  momentum?: number | null | undefined;
   /** Normalizes x + residual and stores the sum. */
   residual: boolean;
 }
 
 export interface BackwardDescriptor extends NormDescriptor {
+  /** The statistics did not depend on x. */
+  frozen?: boolean | undefined;
   /** Which gradients of the parameters are wanted; `weight` says whether dy meets a weight, `bias` nothing. */
   dweight: boolean;
   dbias: boolean;

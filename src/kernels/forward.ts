@@ -1,7 +1,7 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
-import { type Chunk, chunksOf } from '../plan/chunks.ts';
+import { chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { type ForwardSchedule, familyOf, quadsOf, scheduleForward } from '../plan/schedule.ts';
 import { assemble } from './assemble.ts';
@@ -11,9 +11,12 @@ import {
   affineConstants,
   affineFragment,
   blockOf,
-  chunkRanges,
   geometryParams,
+  type Part,
+  partialsOf,
+  partOf,
   reduceFragment,
+  runsOf,
   teamConstants,
   tensorsFragment,
   workgroupsFor,
@@ -23,37 +26,35 @@ import * as shaders from './sources.ts';
 
 /** The dispatches of a forward pass. Roles: x, residual, weight, bias in; y, sum, mean, rstd out. */
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
-  if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
-  const schedule = scheduleForward(d.geometry, facts, d.schedule);
-  const { groups } = d.geometry;
-  const chunks = chunksOf(d.geometry, byteSize(d.dtype), [8 * groups, 4 * groups], facts);
-  const steps: Step[] = [];
-  let partialBytes = 0;
+  const counting = d.running === 'update' ? [count(d)] : [];
+  if (elementCount(d.geometry) === 0) return { steps: counting, scratch: {} };
+  // Running statistics are a matter of the merge, which only a split has.
+  const options = d.running ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  const schedule = scheduleForward(d.geometry, facts, options);
+  const partials = partialsOf(d.geometry, schedule.slots);
+  const split = schedule.strategy === 'split' && d.running !== 'frozen';
+  const partialBytes = split ? 16 * partials.slots * partials.width : 0;
+  const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], facts);
+  const steps: Step[] = counting;
+  if (d.running === 'frozen') steps.push(frozenStatistics(d));
   for (const chunk of chunks) {
-    const g = { ...d.geometry, samples: chunk.samples };
+    const part = partOf(d, chunk, facts);
     if (schedule.strategy !== 'split') {
-      steps.push(onePass(d, g, chunk, schedule, facts));
+      steps.push(onePass(d, part, schedule, facts));
       continue;
     }
-    const rows = familyOf(g) === 'rows';
-    const width = rows ? g.groups : g.channels;
-    partialBytes = Math.max(partialBytes, 16 * g.samples * schedule.slots * width);
-    steps.push(
-      rows ? rowStatistics(d, g, chunk, schedule, facts) : channelStatistics(d, g, chunk, schedule, facts),
-      mergeStatistics(d, g, chunk, schedule, facts),
-      rows ? rowApply(d, g, chunk, schedule, facts) : channelApply(d, g, chunk, schedule, facts),
-    );
+    const columns = familyOf(part.g) === 'channels';
+    if (split) {
+      const statistics = columns ? channelStatistics : runStatistics;
+      steps.push(statistics(d, part, schedule, facts), mergeStatistics(d, part, schedule, facts));
+    }
+    steps.push((columns ? channelApply : runApply)(d, part, schedule, facts));
   }
-  return { steps, scratch: partialBytes > 0 ? { partials: partialBytes } : {} };
+  const most = Math.max(...chunks.map(({ samples }) => samples));
+  return { steps, scratch: split ? { partials: most * partialBytes } : {} };
 }
 
-type Maker = (
-  d: ForwardDescriptor,
-  g: Geometry,
-  chunk: Chunk,
-  schedule: ForwardSchedule,
-  facts: DeviceFacts,
-) => Step;
+type Maker = (d: ForwardDescriptor, part: Part, schedule: ForwardSchedule, facts: DeviceFacts) => Step;
 
 const inputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['x', 'residual'] : ['x']);
 const outputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['y', 'sum'] : ['y']);
@@ -68,6 +69,43 @@ function affineSettings(d: ForwardDescriptor, g: Geometry): Record<string, numbe
   return { ...affineConstants(d), ...(g.inner > 1 ? { QUAD_IN_CHANNEL: g.inner % 4 === 0 } : {}) };
 }
 
+/** One batch more. */
+function count(d: ForwardDescriptor): Step {
+  return {
+    kernel: assemble({
+      main: shaders.mergeCount,
+      fragments: [],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: [],
+      writes: ['numBatchesTracked'],
+      constants: {},
+    }),
+    params: packParams({}),
+    ranges: {},
+    workgroups: 1,
+  };
+}
+
+/** mean and rstd from the running statistics. */
+function frozenStatistics(d: ForwardDescriptor): Step {
+  const team = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
+  return {
+    kernel: assemble({
+      main: shaders.mergeFrozen,
+      fragments: [],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: ['runningMean', 'runningVar'],
+      writes: ['mean', 'rstd'],
+      constants: { WORKGROUP: team.workgroup },
+    }),
+    params: packParams(geometryParams(d.geometry, d.eps)),
+    ranges: {},
+    workgroups: workgroupsFor(d.geometry.channels, team),
+  };
+}
+
 const onePassKernels = {
   thread: shaders.rowsForwardThread,
   tile: shaders.rowsForwardTile,
@@ -75,7 +113,7 @@ const onePassKernels = {
 } as const;
 
 /** Statistics and y in one dispatch. */
-const onePass: Maker = (d, g, chunk, { strategy, team, items, fourRows, vec4 }, facts) => {
+const onePass: Maker = (d, { g, params, ranges }, { strategy, team, items, fourRows, vec4 }, facts) => {
   const tile = strategy === 'tile';
   const thread = strategy === 'thread';
   const rows = setCount(g);
@@ -105,15 +143,14 @@ const onePass: Maker = (d, g, chunk, { strategy, team, items, fourRows, vec4 }, 
       ...(tile ? { items } : {}),
       subgroups: team.reduction === 'subgroups',
     }),
-    params: packParams({ ...geometryParams(g, d.eps), rows, cols, block: blockOf(perLane / 16) }),
-    ranges: chunkRanges(d, chunk),
+    params: packParams({ ...params, rows, cols, block: blockOf(perLane / 16) }),
+    ranges,
     workgroups: workgroupsFor(fourRows ? Math.ceil(rows / 4) : rows, team),
   };
 };
 
-const rowStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
-  const rows = setCount(g);
-  const cols = setSize(g);
+const runStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => {
+  const { runs, cols, fragment } = runsOf(g);
   const slotLength = Math.ceil(quadsOf(cols) / slots);
   return {
     kernel: assemble({
@@ -124,6 +161,7 @@ const rowStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
         momentsFragment(d),
         reduceFragment(team),
         shaders.scan,
+        fragment,
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
@@ -133,19 +171,19 @@ const rowStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
-      rows,
+      ...params,
+      rows: runs,
       cols,
       slots,
       slot_length: slotLength,
       block: blockOf(slotLength / team.lanes / 16),
     }),
-    ranges: chunkRanges(d, chunk),
-    workgroups: workgroupsFor(rows * slots, team),
+    ranges,
+    workgroups: workgroupsFor(runs * slots, team),
   };
 };
 
-const channelStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
+const channelStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => {
   const slotLength = Math.ceil(g.positions / slots);
   return {
     kernel: assemble({
@@ -158,46 +196,53 @@ const channelStatistics: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => 
       constants: teamConstants(team, facts),
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
+      ...params,
       slots,
       slot_length: slotLength,
       block: blockOf(slotLength / 64),
     }),
-    ranges: chunkRanges(d, chunk),
+    ranges,
     workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
   };
 };
 
-const mergeStatistics: Maker = (d, g, chunk, { merge, slots }, facts) => ({
-  kernel: assemble({
-    main: shaders.mergeStatistics,
-    fragments: [
-      // moments.wgsl masks what it sums, though nothing is summed here.
-      tensorsFragment(true),
-      momentsFragment(d),
-      reduceFragment(merge),
-    ],
-    dtype: d.dtype,
-    paramDtype: d.paramDtype,
-    reads: ['partials'],
-    writes: statistics(d),
-    constants: teamConstants(merge, facts),
-    subgroups: merge.reduction === 'subgroups',
-  }),
-  params: packParams({
-    ...geometryParams(g, d.eps),
-    // A split row counts as one channel of its group.
-    channels: familyOf(g) === 'rows' ? g.groups : g.channels,
-    slots,
-    block: blockOf((slots * (familyOf(g) === 'rows' ? 1 : g.channels / g.groups)) / merge.lanes),
-  }),
-  ranges: chunkRanges(d, chunk),
-  workgroups: workgroupsFor(setCount(g), merge),
-});
+const mergeStatistics: Maker = (d, { g, params, ranges }, { merge, slots }, facts) => {
+  const partials = partialsOf(g, slots);
+  const tracking = d.running === 'update';
+  return {
+    kernel: assemble({
+      main: shaders.mergeStatistics,
+      fragments: [
+        // moments.wgsl masks what it sums, though nothing is summed here.
+        tensorsFragment(true),
+        momentsFragment(d),
+        reduceFragment(merge),
+        tracking ? shaders.runningUpdate : shaders.runningNone,
+      ],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: tracking ? ['partials', 'numBatchesTracked'] : ['partials'],
+      writes: tracking ? [...statistics(d), 'runningMean', 'runningVar'] : statistics(d),
+      constants: {
+        ...teamConstants(merge, facts),
+        ...(tracking ? { CUMULATIVE: d.momentum === null } : {}),
+      },
+      subgroups: merge.reduction === 'subgroups',
+    }),
+    params: packParams({
+      ...params,
+      channels: partials.width,
+      slots: partials.slots,
+      block: blockOf((partials.slots * (partials.width / g.groups)) / merge.lanes),
+      momentum: d.momentum ?? 0,
+    }),
+    ranges,
+    workgroups: workgroupsFor(setCount(g), merge),
+  };
+};
 
-const rowApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
-  const rows = setCount(g);
-  const cols = setSize(g);
+const runApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => {
+  const { perChannel, runs, cols, fragment } = runsOf(g);
   return {
     kernel: assemble({
       main: shaders.rowsApply,
@@ -205,28 +250,29 @@ const rowApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => {
         tensorsFragment(vec4),
         inputFragment(d),
         shaders.affine,
-        affineFragment(g, vec4),
+        perChannel ? shaders.affineRun : affineFragment(g, vec4),
         savedFragment(d),
+        fragment,
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
       reads: [...inputs(d), 'weight', 'bias', ...statistics(d)],
       writes: outputs(d),
-      constants: { ...teamConstants({ ...team, reduction: 'serial' }, facts), ...affineSettings(d, g) },
+      constants: { ...teamConstants({ ...team, reduction: 'serial' }, facts), ...affineConstants(d) },
     }),
     params: packParams({
-      ...geometryParams(g, d.eps),
-      rows,
+      ...params,
+      rows: runs,
       cols,
       slots,
       slot_length: Math.ceil(quadsOf(cols) / slots),
     }),
-    ranges: chunkRanges(d, chunk),
-    workgroups: workgroupsFor(rows * slots, team),
+    ranges,
+    workgroups: workgroupsFor(runs * slots, team),
   };
 };
 
-const channelApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => ({
+const channelApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => ({
   kernel: assemble({
     main: shaders.channelsApply,
     fragments: [
@@ -242,7 +288,7 @@ const channelApply: Maker = (d, g, chunk, { team, slots, vec4 }, facts) => ({
     writes: ['y'],
     constants: { ...teamConstants(team, facts), ...affineConstants(d) },
   }),
-  params: packParams({ ...geometryParams(g, d.eps), slots, slot_length: Math.ceil(g.positions / slots) }),
-  ranges: chunkRanges(d, chunk),
+  params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
+  ranges,
   workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
 });

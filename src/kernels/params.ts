@@ -1,4 +1,4 @@
-/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Sixteen words. */
+/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Eighteen words. */
 export const paramFields = [
   'samples',
   'positions',
@@ -15,13 +15,15 @@ export const paramFields = [
   'mask',
   'count',
   'eps',
-  'spare',
+  'momentum',
+  'first_element',
+  'first_set',
 ] as const;
 
 export type ParamField = (typeof paramFields)[number];
 
 /** Those that are f32; the others are u32. */
-export const floatFields: ReadonlySet<ParamField> = new Set(['count', 'eps']);
+export const floatFields: ReadonlySet<ParamField> = new Set(['count', 'eps', 'momentum']);
 
 /** The bytes of a Params; absent fields are 0, `mask` is all ones. */
 export function packParams(values: Partial<Record<ParamField, number>>): ArrayBuffer {

@@ -3,9 +3,10 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
-import { elementCount, type Geometry, setSize } from '../plan/geometry.ts';
-import type { Team } from '../plan/schedule.ts';
+import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
+import { familyOf, type Team } from '../plan/schedule.ts';
 import type { NormDescriptor } from './descriptor.ts';
+import type { ParamField } from './params.ts';
 import type { Role } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
 import * as shaders from './sources.ts';
@@ -60,21 +61,53 @@ export function geometryParams(g: Geometry, eps: number) {
   };
 }
 
-/** Where a chunk of samples lies in each array that has samples or sets. */
-export function chunkRanges(d: NormDescriptor, chunk: Chunk): Partial<Record<Role, Range>> {
-  const { groups } = d.geometry;
-  const sampleBytes = elementCount({ ...d.geometry, samples: 1 }) * byteSize(d.dtype);
-  const at = (bytes: number): Range => ({ offset: chunk.firstSample * bytes, size: chunk.samples * bytes });
-  const like = at(sampleBytes);
+/** Some samples of a tensor: their geometry, the numbers that every dispatch over them gets, what to bind. */
+export interface Part {
+  g: Geometry;
+  params: Partial<Record<ParamField, number>>;
+  ranges: Partial<Record<Role, Range>>;
+}
+
+/** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
+export function partOf(d: NormDescriptor, { firstSample, samples }: Chunk, facts: DeviceFacts): Part {
+  const g = { ...d.geometry, samples };
+  const sampleBytes = elementCount({ ...g, samples: 1 }) * byteSize(d.dtype);
+  const start = firstSample * sampleBytes;
+  const offset = start - (start % facts.offsetAlignment);
+  const like = { offset, size: start - offset + samples * sampleBytes };
   return {
-    x: like,
-    residual: like,
-    y: like,
-    sum: like,
-    dy: like,
-    dsum: like,
-    dx: like,
-    mean: at(8 * groups),
-    rstd: at(4 * groups),
+    g,
+    params: {
+      ...geometryParams(g, d.eps),
+      first_element: (start - offset) / byteSize(d.dtype),
+      first_set: firstSample * g.groups,
+    },
+    ranges: { x: like, residual: like, y: like, sum: like, dy: like, dsum: like, dx: like },
   };
+}
+
+/** How many runs a geometry is split into by rows or by channels, how long one is, and what stands for it in shaders. */
+export function runsOf(g: Geometry): {
+  perChannel: boolean;
+  runs: number;
+  cols: number;
+  fragment: ShaderSource;
+} {
+  return g.inner > 1
+    ? {
+        perChannel: true,
+        runs: g.samples * g.positions * g.channels,
+        cols: g.inner,
+        fragment: shaders.runsChannel,
+      }
+    : { perChannel: false, runs: setCount(g), cols: setSize(g), fragment: shaders.runsRow };
+}
+
+/** Channels and slots of the partials of a split, as the merges see them. */
+export function partialsOf(g: Geometry, slots: number): { width: number; slots: number } {
+  if (familyOf(g) === 'channels') return { width: g.channels, slots };
+  // A row counts as one channel; a position of a channel has slots of its own.
+  return runsOf(g).perChannel
+    ? { width: g.channels, slots: g.positions * slots }
+    : { width: g.groups, slots };
 }

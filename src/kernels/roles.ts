@@ -20,6 +20,9 @@ export const bindingOf = {
   sums: 13,
   dweight: 14,
   dbias: 15,
+  runningMean: 16,
+  runningVar: 17,
+  numBatchesTracked: 18,
 } as const;
 
 export type Role = keyof typeof bindingOf;

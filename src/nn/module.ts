@@ -6,30 +6,55 @@ import type { DType, Tensor } from '../gpu/tensor.ts';
 export class Parameter {
   /** The values. */
   readonly data: Tensor;
-  /** The gradient, like data; null until the first backward pass after zeroGrad(). */
-  grad: Tensor | null = null;
+  #gradient: Tensor | null = null;
+  #cleared = true;
 
   /** @internal */
   constructor(data: Tensor) {
     this.data = data.gpu.keep(data);
   }
 
-  /** Forgets the gradient, as PyTorch's zero_grad does: the next backward pass writes it anew. */
-  zeroGrad(): void {
-    this.grad?.destroy();
-    this.grad = null;
+  /**
+   * The gradient, like data; null until a backward pass after construction or zeroGrad(). It is the same tensor every
+   * time: copy it to keep it beyond the next backward pass.
+   */
+  get grad(): Tensor | null {
+    return this.#cleared ? null : this.#gradient;
   }
 
-  /** @internal The gradient to write or add to, and which of the two. */
-  gradient(): { grad: Tensor; accumulate: boolean } {
-    const accumulate = this.grad !== null;
-    this.grad ??= this.data.gpu.keep(this.data.gpu.empty(this.data.shape, { dtype: this.data.dtype }));
-    return { grad: this.grad, accumulate };
+  /**
+   * Forgets the gradient, as PyTorch's zero_grad does: the next backward pass writes it anew. Nothing is freed, so
+   * that commands which are recorded but not yet submitted can still read it.
+   */
+  zeroGrad(): void {
+    this.#cleared = true;
+  }
+
+  /**
+   * @internal Runs `backward` with the tensor to write or add the gradient to. If it throws, the parameter is as it
+   * was.
+   */
+  withGradient<T>(backward: (gradient: Tensor, accumulate: boolean) => T): T {
+    const made = this.#gradient === null;
+    this.#gradient ??= this.data.gpu.keep(this.data.gpu.empty(this.data.shape, { dtype: this.data.dtype }));
+    try {
+      const result = backward(this.#gradient, !this.#cleared);
+      this.#cleared = false;
+      return result;
+    } catch (error) {
+      if (made) {
+        this.#gradient.destroy();
+        this.#gradient = null;
+      }
+      throw error;
+    }
   }
 
   destroy(): void {
     this.data.destroy();
-    this.zeroGrad();
+    this.#gradient?.destroy();
+    this.#gradient = null;
+    this.#cleared = true;
   }
 }
 

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/schedule.ts';
 import { Module, type Parameter } from './module.ts';
@@ -30,6 +31,34 @@ interface Saved {
 }
 
 /**
+ * A tensor that every forward pass writes anew. Commands that are recorded but not yet submitted may refer to it, so it
+ * is used again, and one that became too small is kept until destroy(); doubling bounds what that adds up to.
+ */
+class Reusable {
+  readonly #gpu: Gpu;
+  readonly #made: Tensor[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  take(shape: readonly number[]): Tensor {
+    const size = elementCount(shape);
+    let backing = this.#made.at(-1);
+    if (!backing || backing.size < size) {
+      backing = this.#gpu.keep(this.#gpu.empty([Math.max(size, 2 * (backing?.size ?? 0))]));
+      this.#made.push(backing);
+    }
+    return backing.view(shape);
+  }
+
+  destroy(): void {
+    for (const tensor of this.#made) tensor.destroy();
+    this.#made.length = 0;
+  }
+}
+
+/**
  * A norm with parameters. forward keeps its input (by reference) and its statistics until the next forward or
  * destroy(); backward uses those of the last forward and adds to the gradients of the parameters.
  */
@@ -39,6 +68,8 @@ export abstract class NormModule extends Module {
   /** β, or null. */
   bias: Parameter | null = null;
   #saved: Saved | null = null;
+  readonly #means = new Reusable(this.gpu);
+  readonly #rstds = new Reusable(this.gpu);
 
   /** How this module sees a tensor of that shape. Throws `shape` if it cannot. */
   protected abstract describe(shape: readonly number[]): NormCall;
@@ -57,45 +88,34 @@ export abstract class NormModule extends Module {
    *
    * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
    */
-  backward(dy: Tensor, { out, dsum, encoder, pass, schedule }: ModuleBackwardOptions = {}): Tensor {
+  backward(dy: Tensor, { out, dsum, ...rest }: ModuleBackwardOptions = {}): Tensor {
     this.checkUsable();
     const saved = this.#saved;
     if (!saved) {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     }
-    // Gradients appear only once all arguments are known to be good: a failed call changes nothing.
-    this.gpu.checkUsable(dy, 'dy');
     const { weight, bias } = this;
-    const first = weight ?? bias;
-    const fresh = [weight, bias].filter((p) => p && p.grad === null);
-    const gradients = { weight: weight?.gradient(), bias: bias?.gradient() };
-    const accumulate = gradients.weight?.accumulate ?? gradients.bias?.accumulate ?? false;
-    try {
-      if (gradients.weight && gradients.bias && gradients.weight.accumulate !== gradients.bias.accumulate) {
-        throw new NormError(
-          'order',
-          'One of the gradients of weight and bias was cleared and the other was not.',
-          'Call zeroGrad() on the module.',
-        );
-      }
-      const { dx } = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
+    if (weight && bias && (weight.grad === null) !== (bias.grad === null)) {
+      throw new NormError(
+        'order',
+        'One of the gradients of weight and bias was cleared and the other was not.',
+        'Call zeroGrad() on the module.',
+      );
+    }
+    const record = (dweight: Tensor | undefined, dbias: Tensor | undefined, accumulate: boolean) =>
+      normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
+        ...rest,
         weight: weight?.data,
         rstd: saved.rstd,
-        accumulate: first !== null && accumulate,
-        out: {
-          ...(out ? { dx: out } : {}),
-          ...(gradients.weight ? { dweight: gradients.weight.grad } : {}),
-          ...(gradients.bias ? { dbias: gradients.bias.grad } : {}),
-        },
-        ...(encoder ? { encoder } : {}),
-        ...(pass ? { pass } : {}),
-        ...(schedule ? { schedule } : {}),
-      });
-      return dx;
-    } catch (error) {
-      for (const parameter of fresh) parameter?.zeroGrad();
-      throw error;
-    }
+        accumulate,
+        out: { ...(out ? { dx: out } : {}), ...(dweight ? { dweight } : {}), ...(dbias ? { dbias } : {}) },
+      }).dx;
+    if (!weight) return record(undefined, undefined, false);
+    return weight.withGradient((dweight, accumulate) =>
+      bias
+        ? bias.withGradient((dbias) => record(dweight, dbias, accumulate))
+        : record(dweight, undefined, accumulate),
+    );
   }
 
   /**
@@ -127,7 +147,9 @@ export abstract class NormModule extends Module {
   }
 
   override destroy(): void {
-    this.#forget();
+    this.#saved = null;
+    this.#means.destroy();
+    this.#rstds.destroy();
     super.destroy();
   }
 
@@ -146,18 +168,11 @@ export abstract class NormModule extends Module {
       ...rest,
       weight: this.weight?.data,
       out: { ...(out ? { y: out } : {}), ...(outSum ? { sum: outSum } : {}) },
+      newMean: (shape) => this.#means.take(shape),
+      newRstd: (shape) => this.#rstds.take(shape),
     });
-    this.#forget();
-    this.gpu.keep(result.rstd);
-    if (result.mean) this.gpu.keep(result.mean);
     this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd };
     return result;
-  }
-
-  #forget(): void {
-    this.#saved?.mean?.destroy();
-    this.#saved?.rstd.destroy();
-    this.#saved = null;
   }
 
   #parameterFacts(dtype: DType = 'f32') {

@@ -168,6 +168,9 @@ function checkLike(tensor: Tensor | undefined, shape: readonly number[], dtype: 
   checkTensorDType(tensor, dtype, name);
 }
 
+/** Makes an f32 tensor of a shape. */
+type MakeTensor = (shape: readonly number[]) => Tensor;
+
 /** Validates and records a forward pass. Nothing is allocated or recorded if it throws. */
 export function normForward(
   gpu: Gpu,
@@ -175,8 +178,10 @@ export function normForward(
   x: Tensor,
   residual: Tensor | undefined,
   bias: Tensor | null | undefined,
-  { weight, schedule, encoder, pass, out = {} }: NormOptions & { out?: ForwardOutputs },
+  options: NormOptions & { out?: ForwardOutputs; newMean?: MakeTensor; newRstd?: MakeTensor },
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
+  const { weight, schedule, encoder, pass, out = {} } = options;
+  const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
   gpu.checkUsable(x, 'x');
   checkTarget({ encoder, pass } as RecordOptions);
   const centred = call.kind === 'moments';
@@ -201,8 +206,8 @@ export function normForward(
 
   const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
   const sum = residual ? (out.sum ?? gpu.empty(x.shape, { dtype: x.dtype })) : undefined;
-  const mean = centred ? (out.mean ?? gpu.empty(meanShape)) : undefined;
-  const rstd = out.rstd ?? gpu.empty(call.setShape);
+  const mean = centred ? (out.mean ?? newMean(meanShape)) : undefined;
+  const rstd = out.rstd ?? newRstd(call.setShape);
   const operands: Operands = { ...inputs, y, sum, mean, rstd };
   execute(gpu, program, operands, { encoder, pass } as RecordOptions, `${call.name}.forward`);
   return { y, sum, mean, rstd };

@@ -1,6 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
-import { elementCount, type Geometry } from './geometry.ts';
+import { elementCount, type Geometry, setCount } from './geometry.ts';
 
 /** Consecutive samples that one binding can hold. */
 export interface Chunk {
@@ -9,36 +9,34 @@ export interface Chunk {
 }
 
 /**
- * Cuts the samples so that each part of x fits a binding and a u32 index, and so that the part of every array starts
- * at an aligned offset.
+ * Cuts the samples so that each part of x, and of the scratch that goes with it, fits a binding.
  *
  * @param elementBytes - of x.
- * @param sampleBytes - of the other arrays that are cut along with x.
- * @throws NormError `limit` if the smallest aligned part is larger than a binding may be.
+ * @param scratchBytes - of scratch, per sample: what each binding of it takes.
+ * @throws NormError `limit` if a single sample is larger than a binding may be, or the statistics of all are.
  */
 export function chunksOf(
   geometry: Geometry,
   elementBytes: number,
-  sampleBytes: readonly number[],
+  scratchBytes: readonly number[],
   facts: DeviceFacts,
 ): Chunk[] {
   const { samples } = geometry;
-  const xBytes = elementCount({ ...geometry, samples: 1 }) * elementBytes;
-  const perSample = [xBytes, ...sampleBytes];
-  const largest = Math.max(...perSample);
   const most = Math.min(facts.maxBindingBytes, 4 * (2 ** 32 - 1));
-  if (samples * largest <= most) return [{ firstSample: 0, samples }];
-  let unit = 1;
-  while (perSample.some((bytes) => (unit * bytes) % facts.offsetAlignment !== 0)) unit *= 2;
-  const size = Math.floor(most / (unit * largest)) * unit;
-  if (size === 0) {
+  const perSample = Math.max(elementCount({ ...geometry, samples: 1 }) * elementBytes, ...scratchBytes);
+  const refuse = (what: string, bytes: number) => {
     throw new NormError(
       'limit',
-      `One part of the tensor takes ${unit * largest} bytes; the device binds at most ${facts.maxBindingBytes} at once ` +
+      `${what} takes ${bytes} bytes; the device binds at most ${facts.maxBindingBytes} at once ` +
         '(maxStorageBufferBindingSize).',
       'Request a larger limit when making the device, or split the tensor along its batch.',
     );
-  }
+  };
+  if (8 * setCount(geometry) > most) refuse('The mean of all sets', 8 * setCount(geometry));
+  if (samples * perSample <= most) return [{ firstSample: 0, samples }];
+  // A part begins at an aligned offset before its first sample.
+  const size = Math.floor((most - facts.offsetAlignment) / perSample);
+  if (size < 1) refuse('A single sample', perSample);
   const chunks: Chunk[] = [];
   for (let first = 0; first < samples; first += size) {
     chunks.push({ firstSample: first, samples: Math.min(size, samples - first) });

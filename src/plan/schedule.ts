@@ -75,16 +75,19 @@ const powerOfTwoUp = (value: number): number => 2 ** Math.ceil(Math.log2(Math.ma
 const clamp = (value: number, low: number, high: number): number => Math.max(low, Math.min(high, value));
 
 /**
- * Which shaders a geometry takes: `rows` where a set is contiguous, `channels` where neighbouring elements belong to
- * neighbouring channels and a set strides over positions.
+ * Which shaders a geometry takes:
+ * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per run of `inner` elements (GroupNorm NCHW);
+ * - `planes`: a set is made of contiguous runs of `inner` elements at several positions (BatchNorm NCHW);
+ * - `channels`: neighbouring elements belong to neighbouring channels, and a set strides over positions (NHWC).
  */
-export function familyOf({ positions, inner, groups }: Geometry): 'rows' | 'channels' {
+export function familyOf({ positions, inner, groups }: Geometry): 'rows' | 'planes' | 'channels' {
+  if (inner > 1 && positions > 1) return 'planes';
   return positions === 1 && (inner > 1 || groups === 1) ? 'rows' : 'channels';
 }
 
 /** The strategies that a geometry has a kernel for. */
 export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
-  if (familyOf(geometry) === 'channels') return ['split'];
+  if (familyOf(geometry) !== 'rows') return ['split'];
   if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
   return ['thread', 'tile', 'workgroup', 'split'];
 }
@@ -214,7 +217,9 @@ export function scheduleForward(
   facts: DeviceFacts,
   options: ScheduleOptions = {},
 ): ForwardSchedule {
-  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
+  const family = familyOf(geometry);
+  if (family === 'channels') return channelSchedule(geometry, facts, options);
+  if (family === 'planes') return splitByChannel(geometry, facts, options);
   const rows = setCount(geometry);
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
@@ -225,6 +230,7 @@ export function scheduleForward(
     return { ...plain, strategy, team: team(facts, lanes, options), items, vec4 };
   }
   if (strategy === 'split') {
+    if (geometry.inner > 1) return splitByChannel(geometry, facts, options);
     const lanes = splitLanes(quads, facts, options);
     const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
     const merge = mergeTeam(facts, rows, slots, options);
@@ -301,7 +307,9 @@ export function scheduleBackward(
   facts: DeviceFacts,
   options: ScheduleOptions = {},
 ): BackwardSchedule {
-  if (familyOf(geometry) === 'channels') return channelSchedule(geometry, facts, options);
+  const family = familyOf(geometry);
+  if (family === 'channels') return channelSchedule(geometry, facts, options);
+  if (family === 'planes') return splitByChannel(geometry, facts, options);
   return geometry.inner > 1
     ? backwardPerChannel(geometry, facts, options)
     : backwardPerRow(geometry, facts, options);
@@ -360,33 +368,42 @@ function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strat
   return cols <= maxTileLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'tile' : 'split';
 }
 
+/** Sets of contiguous channels, split by channel: a run is `inner` elements with one weight. */
+function splitByChannel(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+  const { samples, positions, channels, groups, inner } = geometry;
+  const quads = quadsOf(inner);
+  const lanes = splitLanes(quads, facts, options);
+  const slots = options.slots ?? splitSlots(samples * positions * channels, quads, lanes, facts);
+  const gradientSlots = samples * positions * slots;
+  return {
+    ...plain,
+    strategy: 'split',
+    team: team(facts, lanes, options),
+    merge: mergeTeam(facts, setCount(geometry), positions * slots * (channels / groups), options),
+    gradients: mergeTeam(facts, channels, gradientSlots, options),
+    slots,
+    vec4: inner % 4 === 0 && options.vec4 !== false,
+    gradientSlots,
+  };
+}
+
 /** GroupNorm and InstanceNorm with contiguous channels: a weight per run of `inner` elements. */
 function backwardPerChannel(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions,
 ): BackwardSchedule {
-  const { samples, channels, groups, inner } = geometry;
-  const quads = quadsOf(inner);
-  const vec4 = inner % 4 === 0 && options.vec4 !== false;
+  const { samples, channels, inner } = geometry;
   const strategy = options.strategy ?? perChannelStrategy(setCount(geometry), setSize(geometry), facts);
-  const lanes =
-    strategy === 'thread'
-      ? 1
-      : strategy === 'workgroup'
-        ? workgroupLanes(quads, facts, options)
-        : splitLanes(quads, facts, options);
-  const slots =
-    strategy === 'split' ? (options.slots ?? splitSlots(samples * channels, quads, lanes, facts)) : 1;
+  if (strategy === 'split') return splitByChannel(geometry, facts, options);
+  const lanes = strategy === 'thread' ? 1 : workgroupLanes(quadsOf(inner), facts, options);
   return {
     ...plain,
     strategy,
     team: team(facts, lanes, options),
-    merge: mergeTeam(facts, setCount(geometry), slots * (channels / groups), options),
-    gradients: mergeTeam(facts, channels, samples * slots, options),
-    slots,
-    vec4,
-    gradientSlots: samples * slots,
+    gradients: mergeTeam(facts, channels, samples, options),
+    vec4: inner % 4 === 0 && options.vec4 !== false,
+    gradientSlots: samples,
   };
 }
 

@@ -135,24 +135,36 @@ describe('chunks', () => {
     ]);
   });
 
-  it('covers all samples, within the limit, at aligned offsets', () => {
+  it('covers all samples, each part within the limit from an aligned offset before it', () => {
     const limited = { ...gpu, maxBindingBytes: 65_536 };
     for (const [cols, bytes] of [
       [68, 4],
       [33, 4],
       [33, 2],
-      [500, 2],
+      [1000, 2],
+      [16_320, 4],
     ] as const) {
-      const chunks = chunksOf(row(5000, cols), bytes, [8, 4], limited);
+      const chunks = chunksOf(row(5000, cols), bytes, [16], limited);
       let next = 0;
       for (const { firstSample, samples } of chunks) {
         expect(firstSample).toBe(next);
-        expect(samples * cols * bytes).toBeLessThanOrEqual(65_536);
-        for (const perSample of [cols * bytes, 8, 4]) expect((firstSample * perSample) % 256).toBe(0);
+        expect(samples * cols * bytes + 256).toBeLessThanOrEqual(65_536);
         next += samples;
       }
       expect(next).toBe(5000);
     }
+  });
+
+  it('takes samples that nearly fill a binding, of any length', () => {
+    const floorBinding = { ...gpu, maxBindingBytes: 2 ** 27 };
+    expect(chunksOf(row(8, 16_000_001), 4, [], floorBinding)).toHaveLength(4);
+    const image = instanceNormGeometry([16, 3, 1080, 1920], 'channels-first');
+    expect(chunksOf(image, 4, [24], floorBinding)).toHaveLength(4);
+  });
+
+  it('counts scratch that is larger than x', () => {
+    const flat = groupNormGeometry([18_432, 512], 8, 'channels-first');
+    expect(chunksOf(flat, 4, [16 * 512], { ...gpu, maxBindingBytes: 2 ** 27 })).toHaveLength(2);
   });
 
   it('refuses a row that no binding holds', () => {

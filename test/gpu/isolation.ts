@@ -1,7 +1,9 @@
 /** Values that break careless kernels: NaN, infinities, constants, huge, tiny, nothing at all. */
 import {
+  type Gpu,
   groupNorm,
   groupNormBackward,
+  init,
   instanceNorm,
   layerNorm,
   layerNormBackward,
@@ -125,41 +127,8 @@ export const cases: Case[] = [
   {
     name: 'isolation: empty tensors are legal: empty out, zero gradients',
     async run(t) {
-      const { gpu } = t;
-      const weight = gpu.tensor(normal(8), [8]);
-      const bias = gpu.tensor(normal(8), [8]);
-      const x = gpu.empty([0, 8]);
-      const { y, mean, rstd } = layerNorm(gpu, x, { normalizedShape: [8], weight, bias });
-      assertEqual(y.shape, [0, 8]);
-      assertEqual(mean.shape, [0, 2]);
-      assertEqual(rstd.shape, [0]);
-      assertEqual((await y.data()).length, 0);
-      // Into a tensor that holds something: zeros must be written, and added where gradients accumulate.
-      const held = gpu.tensor(new Float32Array(8).fill(3), [8]);
-      const options = { normalizedShape: [8], weight, mean, rstd, out: { dweight: held } };
-      const { dx, dbias } = layerNormBackward(gpu, x, x, {
-        ...options,
-        accumulate: true,
-        wants: { dbias: false },
-      });
-      assertEqual(dx.shape, [0, 8]);
-      assertEqual(dbias, null);
-      assertEqual(await held.data(), new Float32Array(8).fill(3));
-      layerNormBackward(gpu, x, x, options);
-      assertEqual(await held.data(), new Float32Array(8));
-
-      const image = gpu.empty([0, 8, 4, 4]);
-      const group = groupNorm(gpu, image, { numGroups: 2, weight, bias });
-      assertEqual(group.y.shape, [0, 8, 4, 4]);
-      const gradients = groupNormBackward(gpu, image, image, {
-        numGroups: 2,
-        weight,
-        mean: group.mean,
-        rstd: group.rstd,
-      });
-      assertEqual(await gradients.dweight?.data(), new Float32Array(8));
-      assertEqual(await gradients.dbias?.data(), new Float32Array(8));
-      assertEqual(instanceNorm(gpu, gpu.empty([2, 3, 0])).y.shape, [2, 3, 0]);
+      const asGpu = await init({ device: t.device, facts: { software: false } });
+      for (const gpu of [t.gpu, asGpu]) await checkEmpty(gpu);
     },
   },
   {
@@ -187,3 +156,40 @@ export const cases: Case[] = [
     },
   },
 ];
+
+async function checkEmpty(gpu: Gpu): Promise<void> {
+  const weight = gpu.tensor(normal(8), [8]);
+  const bias = gpu.tensor(normal(8), [8]);
+  const x = gpu.empty([0, 8]);
+  const { y, mean, rstd } = layerNorm(gpu, x, { normalizedShape: [8], weight, bias });
+  assertEqual(y.shape, [0, 8]);
+  assertEqual(mean.shape, [0, 2]);
+  assertEqual(rstd.shape, [0]);
+  assertEqual((await y.data()).length, 0);
+  // Into a tensor that holds something: zeros must be written, and added where gradients accumulate.
+  const held = gpu.tensor(new Float32Array(8).fill(3), [8]);
+  const options = { normalizedShape: [8], weight, mean, rstd, out: { dweight: held } };
+  const { dx, dbias } = layerNormBackward(gpu, x, x, {
+    ...options,
+    accumulate: true,
+    wants: { dbias: false },
+  });
+  assertEqual(dx.shape, [0, 8]);
+  assertEqual(dbias, null);
+  assertEqual(await held.data(), new Float32Array(8).fill(3));
+  layerNormBackward(gpu, x, x, options);
+  assertEqual(await held.data(), new Float32Array(8));
+
+  const image = gpu.empty([0, 8, 4, 4]);
+  const group = groupNorm(gpu, image, { numGroups: 2, weight, bias });
+  assertEqual(group.y.shape, [0, 8, 4, 4]);
+  const gradients = groupNormBackward(gpu, image, image, {
+    numGroups: 2,
+    weight,
+    mean: group.mean,
+    rstd: group.rstd,
+  });
+  assertEqual(await gradients.dweight?.data(), new Float32Array(8));
+  assertEqual(await gradients.dbias?.data(), new Float32Array(8));
+  assertEqual(instanceNorm(gpu, gpu.empty([2, 3, 0])).y.shape, [2, 3, 0]);
+}

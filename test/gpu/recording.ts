@@ -112,6 +112,27 @@ export const cases: Case[] = [
     },
   },
   {
+    name: 'recording: many steps of a module into one encoder, cleared before it is submitted',
+    async run({ gpu, device }) {
+      const values = [normal(4 * 30), normal(9 * 30, { seed: 2 }), normal(4 * 30, { seed: 3 })] as const;
+      const norm = new LayerNorm(gpu, 30);
+      const encoder = device.createCommandEncoder();
+      const outputs = values.map((value) => {
+        const shape = [value.length / 30, 30];
+        const x = gpu.tensor(value, shape);
+        const y = norm.forward(x, { encoder });
+        norm.backward(x, { encoder });
+        return { y, shape };
+      });
+      norm.zeroGrad();
+      device.queue.submit([encoder.finish()]);
+      for (const [i, { y, shape }] of outputs.entries())
+        await close(gpu, y, values[i] as Float32Array, shape);
+      assertEqual(norm.weight?.grad, null);
+      norm.destroy();
+    },
+  },
+  {
     name: "recording: the caller's buffers with offsets, as inputs and as outputs",
     async run({ gpu, device }) {
       const values = normal(4 * 33);

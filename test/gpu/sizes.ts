@@ -222,6 +222,12 @@ const limits: Case[] = [
         { op: 'groupNorm', shape: [300, 4, 10], groups: 2 },
         { op: 'groupNorm', shape: [300, 10, 4], groups: 2, layout: 'channels-last' },
         { op: 'instanceNorm', shape: [300, 3, 7, 5] },
+        // Scratch that is larger than x, and samples that are nearly a binding and end nowhere near an alignment.
+        { op: 'groupNorm', shape: [300, 40], groups: 5 },
+        { op: 'groupNorm', shape: [3, 4, 3_333], groups: 2 },
+        { op: 'groupNorm', shape: [3, 3_333, 4], groups: 2, layout: 'channels-last' },
+        { op: 'layerNorm', shape: [3, 11_111] },
+        { op: 'layerNorm', shape: [5, 16_000] },
         ...(['thread', 'tile', 'split'] as const).map(
           (strategy): Subject => ({
             op: 'layerNorm',

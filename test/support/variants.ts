@@ -25,6 +25,10 @@ const geometries: Geometry[] = [
   { samples: 2, positions: 1, channels: 8, inner: 15, groups: 2 },
   { samples: 2, positions: 16, channels: 8, inner: 1, groups: 2 },
   { samples: 2, positions: 16, channels: 7, inner: 1, groups: 7 },
+  // BatchNorm, with running statistics.
+  { samples: 1, positions: 4, channels: 8, inner: 16, groups: 8 },
+  { samples: 1, positions: 4, channels: 7, inner: 15, groups: 7 },
+  { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
 const dtypes = [
@@ -70,9 +74,18 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                 workgroup: 32,
                 ...(strategy === 'tile' ? { lanes: 8 } : {}),
                 ...(strategy === 'thread' ? { fourRows: true } : {}),
-                ...(strategy === 'split' && geometry.positions === 1 ? { lanes: 8, slots: 2 } : {}),
+                ...(strategy === 'split' && (geometry.positions === 1 || geometry.inner > 1)
+                  ? { lanes: 8, slots: 2 }
+                  : {}),
               };
               const d: NormDescriptor = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, schedule };
+              if (geometry.samples === 1) {
+                for (const running of ['update', 'frozen'] as const) {
+                  add(forwardProgram({ ...d, residual: false, running, momentum: null }, facts));
+                }
+                const wants = { dweight: affine.weight, dbias: affine.bias, frozen: true };
+                add(backwardProgram({ ...d, ...wants, dsum: false, accumulate: false }, facts));
+              }
               for (const residual of perRow ? [false, true] : [false]) {
                 if (direction === 'forward') add(forwardProgram({ ...d, residual }, facts));
                 else {

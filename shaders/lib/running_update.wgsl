@@ -1,0 +1,16 @@
+// Running statistics of BatchNorm: running = (1 − f)·running + f·batch, with the unbiased variance of the batch; f is the
+// momentum or, cumulative, 1 / num_batches_tracked, which counts this batch already (torch.nn.BatchNorm2d).
+@group(0) @binding(16) var<storage, read_write> running_mean: array<f32>;
+@group(0) @binding(17) var<storage, read_write> running_var: array<f32>;
+@group(0) @binding(18) var<storage, read> num_batches_tracked: array<u32>;
+
+override CUMULATIVE: bool = false;
+
+fn track(which: u32, s: Statistics, m2: f32) {
+  var f = params.momentum;
+  if (CUMULATIVE) {
+    f = 1.0 / f32(num_batches_tracked[0]);
+  }
+  running_mean[which] = (1.0 - f) * running_mean[which] + f * s.hi;
+  running_var[which] = (1.0 - f) * running_var[which] + f * (m2 / (params.count - 1.0));
+}

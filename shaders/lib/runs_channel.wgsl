@@ -1,0 +1,13 @@
+// A run is one channel at one position of a sample, `inner` elements long: run = (sample·positions + position)·channels
+// + channel. It has one weight, and shares its set with the other channels of its group and with all positions.
+const PER_CHANNEL = true;
+
+fn set_of_run(run: u32) -> u32 {
+  let sample = run / (params.positions * params.channels);
+  return sample * params.groups + run % params.channels / (params.channels / params.groups);
+}
+
+// Where partial results of a run's slot go: [samples, positions, slots, channels].
+fn partial_of_run(run: u32, slot: u32) -> u32 {
+  return (run / params.channels * params.slots + slot) * params.channels + run % params.channels;
+}
