@@ -6,20 +6,25 @@
 export { NormError, type NormErrorCode } from './gpu/errors.ts';
 export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';
-export type { Gpu, MemoryUse } from './gpu/gpu.ts';
+export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
-export type { DType, Tensor } from './gpu/tensor.ts';
-export { GroupNorm } from './nn/group-norm.ts';
+export { type DType, Tensor } from './gpu/tensor.ts';
+export { GroupNorm, type GroupNormModuleOptions } from './nn/group-norm.ts';
 export {
   InstanceNorm1d,
   InstanceNorm2d,
   InstanceNorm3d,
   type InstanceNormModuleOptions,
 } from './nn/instance-norm.ts';
-export { LayerNorm } from './nn/layer-norm.ts';
-export { Module, type Parameter } from './nn/module.ts';
-export { type ForwardOptions, type ModuleBackwardOptions, NormModule } from './nn/norm-module.ts';
-export { RMSNorm } from './nn/rms-norm.ts';
+export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
+export { Module, Parameter } from './nn/module.ts';
+export {
+  type ForwardOptions,
+  type ModuleBackwardOptions,
+  type ModulePrepareOptions,
+  NormModule,
+} from './nn/norm-module.ts';
+export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
 export {
   type GroupNormBackwardOptions,
   type GroupNormOptions,

@@ -6,6 +6,8 @@
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
+const CHUNK = 16u;  // positions in a chunk
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -19,9 +21,12 @@ fn main(
   let s = column_statistics(c);
   var sum_dy = vec4<f32>();
   var sum_dy_xhat = vec4<f32>();
+  var some_dy = vec4<f32>();
+  var some_dy_xhat = vec4<f32>();
+  var merged = 0u;
   var p = c.first;
   while (p < c.end) {
-    let stop = min(c.end, p + 16u * params.block);
+    let stop = min(c.end, p + CHUNK);
     var block_dy = vec4<f32>();
     var block_dy_xhat = vec4<f32>();
     for (; p < stop; p++) {
@@ -30,9 +35,19 @@ fn main(
       block_dy += g;
       block_dy_xhat += g * (((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd);
     }
-    sum_dy += block_dy;
-    sum_dy_xhat += block_dy_xhat;
+    some_dy += block_dy;
+    some_dy_xhat += block_dy_xhat;
+    merged += 1u;
+    if (merged == params.block) {
+      sum_dy += some_dy;
+      sum_dy_xhat += some_dy_xhat;
+      some_dy = vec4<f32>();
+      some_dy_xhat = vec4<f32>();
+      merged = 0u;
+    }
   }
+  sum_dy += some_dy;
+  sum_dy_xhat += some_dy_xhat;
   let at = partial_of(c);
   for (var j = 0u; j < c.valid; j++) {
     partials[at + j] = vec2<f32>(sum_dy[j], sum_dy_xhat[j]);

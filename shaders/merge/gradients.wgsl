@@ -2,13 +2,14 @@
 //
 // Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
 // Bindings: partials [slots, channels] (Σdy, Σdy·x̂); dweight, dbias [channels].
-// Numerics: two levels of sums, one rounding at the store; ACCUMULATE adds to what the gradients hold, before it.
+// Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
 // Determinism: slots are added in a fixed order, whatever order they were written in.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
 @group(0) @binding(14) var<storage, read_write> dweight: array<W>;
 @group(0) @binding(15) var<storage, read_write> dbias: array<W>;
 
-override ACCUMULATE: bool = false;
+override ACCUMULATE_WEIGHT: bool = false;
+override ACCUMULATE_BIAS: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -35,13 +36,13 @@ fn main(
     return;
   }
   if (HAS_BIAS) {
-    if (ACCUMULATE) {
+    if (ACCUMULATE_BIAS) {
       total.x += f32(dbias[channel]);
     }
     dbias[channel] = W(total.x);
   }
   if (HAS_WEIGHT) {
-    if (ACCUMULATE) {
+    if (ACCUMULATE_WEIGHT) {
       total.y += f32(dweight[channel]);
     }
     dweight[channel] = W(total.y);

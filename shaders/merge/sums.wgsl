@@ -4,7 +4,7 @@
 // Mapping: LANES lanes per set; a set's parts are slots × (channels / groups).
 // Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
 // sums [samples·groups] (mean(g), mean(g·x̂), rstd, 0): rstd rides along for kernels that have no binding left for it.
-// Determinism: parts are added in a fixed order.
+// Numerics: blocks about the root of the number of parts. Determinism: parts are added in a fixed order.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
 @group(0) @binding(13) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight: array<W>;
@@ -29,12 +29,18 @@ fn main(
   let first = (which / params.groups) * params.slots * params.channels + channel;
 
   var part = Part();
-  for (var j = lane; j < params.slots * width; j += LANES) {
-    var one = partials[first + (j / width) * params.channels + j % width];
-    if (PER_CHANNEL && HAS_WEIGHT) {
-      one *= f32(weight[channel + j % width]);
+  var j = lane;
+  while (j < params.slots * width) {
+    let stop = min(params.slots * width, j + params.block * LANES);
+    var block = Part();
+    for (; j < stop; j += LANES) {
+      var one = partials[first + (j / width) * params.channels + j % width];
+      if (PER_CHANNEL && HAS_WEIGHT) {
+        one *= f32(weight[channel + j % width]);
+      }
+      block += one;
     }
-    part += one;
+    part += block;
   }
   part = reduce(part, lane, index) / params.count;
   if (lane == 0u && wanted < sets) {

@@ -29,12 +29,15 @@ fn main(
   let s = saved(which);
 
   var total = Part();
+  var some = Part();
   for (var c = 0u; c < width; c++) {
     let run = base + c * params.inner;
     var part = Part();
+    var block = Part();
+    var merged = 0u;
     var q = lane;
     while (q < quads) {
-      let stop = min(quads, q + CHUNK * params.block * LANES);
+      let stop = min(quads, q + CHUNK * LANES);
       var sum_dy = vec4<f32>();
       var sum_dy_xhat = vec4<f32>();
       for (; q < stop; q += LANES) {
@@ -43,9 +46,15 @@ fn main(
         sum_dy += upstream;
         sum_dy_xhat += upstream * within(valid, centre(load_x(run + 4u * q, valid), s) * s.rstd);
       }
-      part += Part(add_up(sum_dy), add_up(sum_dy_xhat));
+      block += Part(add_up(sum_dy), add_up(sum_dy_xhat));
+      merged += 1u;
+      if (merged == params.block) {
+        part += block;
+        block = Part();
+        merged = 0u;
+      }
     }
-    part = reduce(part, lane, index);
+    part = reduce(part + block, lane, index);
     if (lane == 0u && alive) {
       partials[(which / params.groups) * params.channels + channel + c] = part;
     }
@@ -53,9 +62,13 @@ fn main(
     if (HAS_WEIGHT) {
       w = f32(weight[channel + c]);
     }
-    total += w * part;
+    some += w * part;
+    if (c % 32u == 31u) {
+      total += some;
+      some = Part();
+    }
   }
-  total /= params.count;
+  total = (total + some) / params.count;
   if (!alive) {
     return;
   }

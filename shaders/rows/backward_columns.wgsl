@@ -7,7 +7,7 @@
 // last one again.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight [cols]; mean [rows] (hi, lo);
 // sums [rows] (mean(g), mean(g·x̂), rstd, 0); partials [slots, cols] (Σdy, Σdy·x̂).
-// Numerics: sums over at most slot_length rows, then merge/gradients.wgsl. Determinism: one writer per slot.
+// Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
@@ -37,21 +37,29 @@ fn main(
   let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
   let end = min((slot + 1u) * params.slot_length, params.rows);
 
-  var g0 = Gradients();
-  var g1 = Gradients();
-  for (var row = slot * params.slot_length; row < end; row++) {
-    let known = sums[row];
-    let s = saved_mean(row, known.z);
-    g0 = visit(g0, row, col0, s, known, w0);
-    if (TWO_QUADS) {
-      g1 = visit(g1, row, col1, s, known, w1);
+  var total0 = Gradients();
+  var total1 = Gradients();
+  var row = slot * params.slot_length;
+  while (row < end) {
+    let stop = min(end, row + params.block);
+    var g0 = Gradients();
+    var g1 = Gradients();
+    for (; row < stop; row++) {
+      let known = sums[row];
+      let s = saved_mean(row, known.z);
+      g0 = visit(g0, row, col0, s, known, w0);
+      if (TWO_QUADS) {
+        g1 = visit(g1, row, col1, s, known, w1);
+      }
     }
+    total0 = Gradients(total0.dbias + g0.dbias, total0.dweight + g0.dweight);
+    total1 = Gradients(total1.dbias + g1.dbias, total1.dweight + g1.dweight);
   }
   if (HAS_PARTIALS) {
     let at = (params.first_slot + slot) * params.cols;
-    write_partials(at, col0, g0);
+    write_partials(at, col0, total0);
     if (TWO_QUADS) {
-      write_partials(at, col1, g1);
+      write_partials(at, col1, total1);
     }
   }
 }

@@ -24,6 +24,8 @@ export type NormErrorCode =
   | 'limit'
   /** The device ran out of memory. */
   | 'out-of-memory'
+  /** WebGPU refused recorded commands, for example because a wrapped buffer was destroyed by its owner. */
+  | 'validation'
   /** A shader did not compile; the message holds the compiler's words and the numbered source. */
   | 'shader';
 

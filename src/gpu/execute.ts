@@ -9,9 +9,9 @@ import type { Tensor } from './tensor.ts';
  */
 export interface RecordOptions {
   /** An open command encoder; gets a compute pass of its own. */
-  encoder?: GPUCommandEncoder;
+  encoder?: GPUCommandEncoder | undefined;
   /** An open compute pass. */
-  pass?: GPUComputePassEncoder;
+  pass?: GPUComputePassEncoder | undefined;
 }
 
 /** Tensors by role; absent roles are those that the kernel does not touch. */
@@ -29,11 +29,20 @@ export function execute(
     for (const step of program.steps) record(gpu, target.pass, step, program, operands);
     return;
   }
-  const encoder = target.encoder ?? gpu.device.createCommandEncoder({ label });
-  const pass = encoder.beginComputePass({ label });
-  for (const step of program.steps) record(gpu, pass, step, program, operands);
-  pass.end();
-  if (!target.encoder) gpu.device.queue.submit([encoder.finish()]);
+  const recordInto = (encoder: GPUCommandEncoder) => {
+    const pass = encoder.beginComputePass({ label });
+    for (const step of program.steps) record(gpu, pass, step, program, operands);
+    pass.end();
+  };
+  if (target.encoder) {
+    recordInto(target.encoder);
+    return;
+  }
+  gpu.submitting(label, () => {
+    const encoder = gpu.device.createCommandEncoder({ label });
+    recordInto(encoder);
+    gpu.device.queue.submit([encoder.finish({ label })]);
+  });
 }
 
 function record(

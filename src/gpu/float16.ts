@@ -20,7 +20,8 @@ export function toHalfBits(value: number): number {
   if (magnitude >= 0x477ff000) return sign | 0x7c00; // rounds to 65536 or more
   if (magnitude < 0x38800000) {
     // A subnormal of f16 is a multiple of 2^-24; adding 0.5 aligns f32's last bit with that, and rounds.
-    f32[0] = Math.abs(value) + 0.5;
+    u32[0] = magnitude;
+    f32[0] = (f32[0] as number) + 0.5;
     return sign | ((u32[0] as number) - 0x3f000000);
   }
   // Rebias the exponent from 127 to 15, then drop 13 bits, to nearest even.
@@ -40,8 +41,9 @@ export function fromHalfBits(bits: number): number {
 /** Numbers as f16 bytes. */
 export function encodeHalf(values: ArrayLike<number>): ArrayBuffer {
   if (NativeFloat16Array) {
+    // Through f32, as everywhere in this library: the same f16 on every platform.
     const halves = new NativeFloat16Array(values.length);
-    halves.set(values);
+    halves.set(values instanceof Float32Array ? values : Float32Array.from(values));
     return halves.buffer;
   }
   const bits = new Uint16Array(values.length);

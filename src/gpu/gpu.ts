@@ -1,8 +1,9 @@
-import { BufferUsage, MapMode } from './constants.ts';
-import { NormError } from './errors.ts';
+import { BufferUsage, MapMode, ShaderStage } from './constants.ts';
+import { NormError, type NormErrorCode } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
+import { scoped } from './scoped.ts';
 import { byteSize, checkShape, type DType, elementCount, Tensor } from './tensor.ts';
 
 /** Counted memory of a context, in {@link Gpu.memory}. */
@@ -41,11 +42,17 @@ export class Gpu {
     write: undefined,
   };
   readonly #scopes: Set<Tensor>[] = [];
-  readonly #checks = new Set<Promise<void>>();
-  readonly #foreign = new WeakSet<GPUBuffer>();
+  /** What WebGPU says asynchronously about earlier calls; errors stay until a data() or idle() has thrown them. */
+  readonly #checks = new Set<Promise<NormError | undefined>>();
+  /** Promises to reject when the device goes away. */
+  readonly #waiting = new Set<(error: NormError) => void>();
+  /** Buffers that cannot be used, and why. */
+  readonly #unusable = new WeakMap<GPUBuffer, NormError>();
+  readonly #probed = new WeakSet<GPUBuffer>();
+  #probeLayout: GPUBindGroupLayout | undefined;
   readonly #tensors = new Set<Tensor>();
   #tensorBytes = 0;
-  #fault: NormError | undefined;
+  #lostError: NormError | undefined;
   #destroyed = false;
 
   /** @internal Use {@link init}. */
@@ -62,11 +69,12 @@ export class Gpu {
     this.#pipelines = PipelineCache.of(device);
     this.lost = device.lost.then((info) => {
       const reason = `${info.reason ?? 'unknown'}${info.message ? `: ${info.message}` : ''}`;
-      this.#fault = new NormError(
+      this.#lostError = new NormError(
         'device-lost',
         `The GPU device was lost (${reason}).`,
         'Call init() again and restore your tensors.',
       );
+      this.#rejectWaiting(this.#destroyed ? destroyedError() : this.#lostError);
       return reason;
     });
   }
@@ -140,8 +148,8 @@ export class Gpu {
    *
    * @param options.offset - bytes, a multiple of the device's minStorageBufferOffsetAlignment (256 at most). Default 0.
    * @throws NormError `buffer` (too small, no STORAGE usage, misaligned offset), `shape`, `dtype`. That a buffer
-   * belongs to another device is only known asynchronously; `wrong-device` is then thrown by the next use of the
-   * tensor after that, at the latest by `data()`.
+   * belongs to another device is only known asynchronously: later uses of the tensor throw `wrong-device`, and data()
+   * of what was computed with it before that rejects with `validation`.
    */
   wrap(
     buffer: GPUBuffer,
@@ -177,7 +185,7 @@ export class Gpu {
 
   /**
    * Runs `body` and frees every tensor that was made inside it, but for those that it returns: a Tensor, or tensors in
-   * an array or object. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
+   * arrays and plain objects. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
    * submit fail.
    *
    * @throws NormError `order` if `body` returns a promise; what `body` throws, after freeing.
@@ -188,7 +196,8 @@ export class Gpu {
     let kept: Set<Tensor> = new Set();
     try {
       const result = body();
-      if (result instanceof Promise) {
+      if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+        (result as PromiseLike<unknown>).then(undefined, () => {}); // it will fail over its freed tensors
         throw new NormError('order', 'scope() was given an async function.', 'Await outside of the scope.');
       }
       kept = tensorsIn(result);
@@ -215,13 +224,18 @@ export class Gpu {
     return { tensors: this.#tensors.size, tensorBytes: this.#tensorBytes, scratchBytes };
   }
 
-  /** Compiles a program's pipelines ahead, without blocking. */
+  /** @internal Compiles a program's pipelines ahead, without blocking. */
   async prepare(program: Program): Promise<void> {
     this.checkAlive();
     await Promise.all(program.steps.map(({ kernel }) => this.#pipelines.prepare(kernel)));
   }
 
-  /** Waits for all submitted work. @throws NormError `device-lost`, `shader`, `out-of-memory`. */
+  /**
+   * Waits for all submitted work.
+   *
+   * @throws NormError `device-lost`, or what WebGPU found wrong with earlier calls and nobody was told yet: `shader`,
+   * `out-of-memory`, `validation`.
+   */
   async idle(): Promise<void> {
     this.checkAlive();
     await this.#orLost(this.device.queue.onSubmittedWorkDone());
@@ -243,6 +257,7 @@ export class Gpu {
     this.#scratch.clear();
     this.#retired.length = 0;
     this.#destroyed = true;
+    this.#rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
   }
 
@@ -250,17 +265,18 @@ export class Gpu {
     this.destroy();
   }
 
-  /** @internal Throws if the context cannot be used any more, or an earlier call failed on the GPU. */
+  /** @internal Throws if the context cannot be used any more. */
   checkAlive(): void {
-    if (this.#destroyed) {
-      throw new NormError('destroyed', 'This context was destroyed.', 'Make a new one with init().');
-    }
-    if (this.#fault) throw this.#fault;
+    if (this.#destroyed) throw destroyedError();
+    if (this.#lostError) throw this.#lostError;
   }
 
   /** @internal Throws unless the tensor can be used on this context now. */
   checkUsable(tensor: Tensor, name = 'tensor'): void {
     this.checkAlive();
+    if (!(tensor instanceof Tensor)) {
+      throw new NormError('value', `${name} is no Tensor.`, 'Make one with gpu.tensor() or gpu.wrap().');
+    }
     if (tensor.gpu !== this && tensor.gpu.device !== this.device) {
       throw new NormError(
         'wrong-device',
@@ -271,13 +287,8 @@ export class Gpu {
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
     }
-    if (this.#foreign.has(tensor.buffer)) {
-      throw new NormError(
-        'wrong-device',
-        `The wrapped buffer of ${name} belongs to another device.`,
-        'Wrap it in a context of its own device: init({ device }).',
-      );
-    }
+    const reason = this.#unusable.get(tensor.buffer);
+    if (reason) throw reason;
   }
 
   /** @internal Throws `dtype` if the device cannot hold it. */
@@ -306,11 +317,16 @@ export class Gpu {
   uniform(contents: ArrayBuffer): GPUBuffer {
     const key = String.fromCharCode(...new Uint16Array(contents));
     const known = this.#uniforms.get(key);
-    if (known) return known;
+    if (known) {
+      this.#uniforms.delete(key); // to the end: the least recently used goes first
+      this.#uniforms.set(key, known);
+      return known;
+    }
     if (this.#uniforms.size >= uniformCapacity) {
-      // Dropped, not destroyed: a pass that is not yet submitted may refer to it.
-      const oldest = this.#uniforms.keys().next().value as string;
+      // Kept until destroy(): a pass that is not yet submitted may refer to it.
+      const [oldest, buffer] = this.#uniforms.entries().next().value as [string, GPUBuffer];
       this.#uniforms.delete(oldest);
+      this.#retired.push(buffer);
     }
     const buffer = this.device.createBuffer({
       label: 'params',
@@ -337,7 +353,9 @@ export class Gpu {
       Math.max(bytes, 4096, Math.min(2 * (known?.size ?? 0), this.device.limits.maxBufferSize)),
       256,
     );
-    const buffer = this.#createBuffer({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE });
+    const buffer = this.#createBuffer({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE }, () => {
+      if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
+    });
     this.#scratch.set(role, buffer);
     return buffer;
   }
@@ -372,12 +390,16 @@ export class Gpu {
       usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST,
     });
     try {
-      const encoder = this.device.createCommandEncoder({ label: 'read-back' });
-      encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
-      this.device.queue.submit([encoder.finish()]);
+      this.submitting('read-back', () => {
+        const encoder = this.device.createCommandEncoder({ label: 'read-back' });
+        encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
+        this.device.queue.submit([encoder.finish({ label: 'read-back' })]);
+      });
       await this.#orLost(staging.mapAsync(MapMode.READ));
+      // Not whether the tensor still lives: its copy was submitted before it was destroyed.
       await this.#settle();
-      this.checkUsable(tensor);
+      const reason = this.#unusable.get(tensor.buffer);
+      if (reason) throw reason;
       return staging.getMappedRange().slice(0, tensor.byteLength);
     } finally {
       staging.destroy();
@@ -392,40 +414,71 @@ export class Gpu {
     tensor.buffer.destroy();
   }
 
-  #createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer {
-    this.device.pushErrorScope('out-of-memory');
-    const buffer = this.device.createBuffer(descriptor);
-    const scope = this.device.popErrorScope();
+  /** @internal Runs `body`, which submits; data() and idle() throw what WebGPU finds wrong with it. */
+  submitting(label: string, body: () => void): void {
+    const [, error] = scoped(this.device, 'validation', body);
     this.#watch(
-      scope.then((error) =>
-        error
+      error.then((cause) =>
+        cause
           ? new NormError(
-              'out-of-memory',
-              `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
-              'Free tensors.',
-              error,
+              'validation',
+              `WebGPU refused the commands of ${label}: ${cause.message}`,
+              'Check that no buffer or encoder given to it was destroyed, mapped or finished.',
+              cause,
             )
           : undefined,
       ),
+    );
+  }
+
+  #createBuffer(descriptor: GPUBufferDescriptor, forget: () => void = () => {}): GPUBuffer {
+    const [buffer, error] = scoped(this.device, 'out-of-memory', () => this.device.createBuffer(descriptor));
+    this.#watch(
+      error.then((cause) => {
+        if (!cause) return undefined;
+        const failure = new NormError(
+          'out-of-memory',
+          `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
+          'Free tensors and make it again.',
+          cause,
+        );
+        this.#unusable.set(buffer, failure);
+        forget();
+        return failure;
+      }),
     );
     return buffer;
   }
 
   /** Binds the buffer in a group of its own: the only question that WebGPU answers about a buffer's device. */
   #checkDevice(buffer: GPUBuffer): void {
-    this.device.pushErrorScope('validation');
-    const layout = this.device.createBindGroupLayout({
-      entries: [{ binding: 0, visibility: 4, buffer: { type: 'read-only-storage' } }],
+    if (this.#probed.has(buffer)) return;
+    this.#probed.add(buffer);
+    this.#probeLayout ??= this.device.createBindGroupLayout({
+      label: 'probe',
+      entries: [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'read-only-storage' } }],
     });
-    try {
-      this.device.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer, size: 4 } }] });
-    } catch {
-      this.#foreign.add(buffer); // some implementations throw
-    }
-    const scope = this.device.popErrorScope();
+    const layout = this.#probeLayout;
+    const foreign = (cause: unknown) => {
+      const failure = new NormError(
+        'wrong-device',
+        'A wrapped buffer belongs to another device.',
+        'Wrap it in a context of its own device: init({ device }).',
+        cause,
+      );
+      this.#unusable.set(buffer, failure);
+    };
+    const [, error] = scoped(this.device, 'validation', () => {
+      try {
+        const entries = [{ binding: 0, resource: { buffer, size: 4 } }];
+        this.device.createBindGroup({ label: 'probe', layout, entries });
+      } catch (cause) {
+        foreign(cause); // some implementations throw
+      }
+    });
     this.#watch(
-      scope.then((error) => {
-        if (error) this.#foreign.add(buffer);
+      error.then((cause) => {
+        if (cause) foreign(cause);
         return undefined;
       }),
     );
@@ -434,51 +487,71 @@ export class Gpu {
   #watch(check: Promise<NormError | undefined>): void {
     const watched = check.then(
       (error) => {
-        this.#fault ??= error;
-        this.#checks.delete(watched);
+        if (!error) this.#checks.delete(watched);
+        return error;
       },
       () => {
         this.#checks.delete(watched); // the device went away; `lost` says so
+        return undefined;
       },
     );
     this.#checks.add(watched);
   }
 
-  /** Waits for the asynchronous checks begun so far and throws what they found. */
+  /** Waits for the asynchronous checks begun so far and throws what they found, once. */
   async #settle(): Promise<void> {
-    await Promise.all(this.#checks);
+    const checks = [...this.#checks];
+    const errors = await Promise.all(checks);
+    for (const check of checks) this.#checks.delete(check);
     this.checkAlive();
+    // The first is the cause of those after it, as a shader that did not compile is of a refused submit.
+    const order: NormErrorCode[] = ['out-of-memory', 'shader', 'validation'];
+    const found = errors.filter((error) => error !== undefined);
+    found.sort((a, b) => order.indexOf(a.code) - order.indexOf(b.code));
+    if (found[0]) throw found[0];
+  }
+
+  #rejectWaiting(error: NormError): void {
+    for (const reject of this.#waiting) reject(error);
+    this.#waiting.clear();
   }
 
   /** The promise, or a typed error once the device is lost, whichever comes first: nothing hangs. */
-  async #orLost<T>(promise: Promise<T>): Promise<T> {
-    const lost = this.lost.then((): never => {
-      throw this.#destroyed
-        ? new NormError('destroyed', 'This context was destroyed.', 'Make a new one with init().')
-        : (this.#fault as NormError);
-    });
-    lost.catch(() => {}); // whoever wins the race below, this rejection is handled
-    try {
-      return await Promise.race([promise, lost]);
-    } catch (error) {
-      if (error instanceof NormError) throw error;
-      // What is waited for here fails only where the device is gone; some platforms reject it before `lost` resolves.
-      await Promise.race([lost, new Promise((next) => setTimeout(next, 1000))]);
-      throw new NormError(
-        'device-lost',
-        'The GPU device stopped answering.',
-        'Call init() again and restore your tensors.',
-        error,
+  #orLost<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.add(reject);
+      const settle = (finish: () => void) => {
+        this.#waiting.delete(reject);
+        finish();
+      };
+      promise.then(
+        (value) => settle(() => resolve(value)),
+        (cause) => {
+          // What is waited for here fails only where the device is gone; some platforms say so before `lost` does.
+          const gone = new NormError(
+            'device-lost',
+            'The GPU device stopped answering.',
+            'Call init() again and restore your tensors.',
+            cause,
+          );
+          setTimeout(() => settle(() => reject(gone)), 1000);
+        },
       );
-    }
+    });
   }
 }
 
-function tensorsIn(value: unknown, found = new Set<Tensor>()): Set<Tensor> {
+function destroyedError(): NormError {
+  return new NormError('destroyed', 'This context was destroyed.', 'Make a new one with init().');
+}
+
+function tensorsIn(value: unknown, found = new Set<Tensor>(), seen = new Set<unknown>()): Set<Tensor> {
+  if (seen.has(value)) return found;
+  seen.add(value);
   if (value instanceof Tensor) found.add(value);
-  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
+  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found, seen);
   else if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) tensorsIn(item, found);
+    for (const item of Object.values(value)) tensorsIn(item, found, seen);
   }
   return found;
 }

@@ -5,13 +5,13 @@ import { Gpu } from './gpu.ts';
 /** Options of {@link init}. */
 export interface InitOptions {
   /** Borrow this device. Nothing is requested, and destroy() leaves it alone. */
-  device?: GPUDevice;
+  device?: GPUDevice | undefined;
   /** Where to find adapters. Default `navigator.gpu`; in Node, what the package `webgpu` creates. */
-  gpu?: GPU;
+  gpu?: GPU | undefined;
   /** Default 'high-performance'. */
-  powerPreference?: GPUPowerPreference;
+  powerPreference?: GPUPowerPreference | undefined;
   /** Overrides what strategies are chosen from: for tests and tuning. The device must be able to do what they say. */
-  facts?: Partial<DeviceFacts>;
+  facts?: Partial<DeviceFacts> | undefined;
 }
 
 const wantedFeatures: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
@@ -64,6 +64,15 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
     if (limit !== undefined) requiredLimits[name] = limit;
   }
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
-  const device = await adapter.requestDevice({ label: 'webgpu-norm', requiredFeatures, requiredLimits });
+  const device = await adapter
+    .requestDevice({ label: 'webgpu-norm', requiredFeatures, requiredLimits })
+    .catch((cause: unknown) => {
+      throw new NormError(
+        'no-webgpu',
+        'The adapter refused to make a device.',
+        'Close other programs that use the GPU, or make the device yourself and pass init({ device }).',
+        cause,
+      );
+    });
   return new Gpu(device, adapter.info, true, options.facts);
 }

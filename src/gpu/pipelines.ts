@@ -1,6 +1,7 @@
 import { ShaderStage } from './constants.ts';
 import { NormError } from './errors.ts';
 import type { Kernel } from './program.ts';
+import { scoped } from './scoped.ts';
 
 /** A compiled kernel. */
 export interface Pipeline {
@@ -47,10 +48,13 @@ export class PipelineCache {
     if (known) return known;
     const layout = this.#layout(kernel);
     // Pushed and popped without an await in between: error scopes belong to the device, which others may share.
-    this.#device.pushErrorScope('validation');
-    const module = this.#module(kernel);
-    const pipeline = this.#device.createComputePipeline(this.#descriptor(kernel, layout, module));
-    const scope = this.#device.popErrorScope();
+    const [[module, pipeline], scope] = scoped(this.#device, 'validation', () => {
+      const compiled = this.#module(kernel);
+      return [
+        compiled,
+        this.#device.createComputePipeline(this.#descriptor(kernel, layout, compiled)),
+      ] as const;
+    });
     const made = { pipeline, layout };
     this.#ready.set(kernel.key, made);
     report(
@@ -76,9 +80,7 @@ export class PipelineCache {
 
   async #compile(kernel: Kernel): Promise<Pipeline> {
     const layout = this.#layout(kernel);
-    this.#device.pushErrorScope('validation');
-    const module = this.#module(kernel);
-    const scope = this.#device.popErrorScope();
+    const [module, scope] = scoped(this.#device, 'validation', () => this.#module(kernel));
     const compiling = this.#device.createComputePipelineAsync(this.#descriptor(kernel, layout, module));
     const [error, pipeline] = await Promise.all([scope, compiling.catch((cause: unknown) => cause as Error)]);
     if (error || pipeline instanceof Error) throw await compileError(kernel, module, error ?? pipeline);

@@ -2,7 +2,7 @@
 
 /** A WGSL module with its specialization. Equal keys mean equal shaders and constants. */
 export interface Kernel {
-  /** Names the variant, e.g. `rows.forward_tile.moments.f32.vec4.subgroups`; also the label. */
+  /** Names the variant: shader, dtypes, fragments, constants. Also the label. */
   key: string;
   /** Assembles the WGSL. */
   code(): string;

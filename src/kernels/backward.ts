@@ -73,7 +73,8 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
         steps.push(strided ? channelApply(at) : runApply(at));
       }
       if (d.dweight || d.dbias) {
-        const accumulate = d.accumulate || index > 0;
+        // Later parts add to what the first one wrote.
+        const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
         steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
       }
       continue;
@@ -248,7 +249,12 @@ function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: bo
       },
       subgroups: merge.reduction === 'subgroups',
     }),
-    params: packParams({ ...params, channels: width, slots }),
+    params: packParams({
+      ...params,
+      channels: width,
+      slots,
+      block: blockOf((slots * (width / g.groups)) / merge.lanes),
+    }),
     ranges,
     workgroups: workgroupsFor(setCount(g), merge),
   };
@@ -282,6 +288,7 @@ function columns({ d, g, params, schedule, facts, ranges }: At, firstSlot: numbe
       slots,
       first_slot: firstSlot,
       slot_length: Math.ceil(rows / slots),
+      block: blockOf(rows / slots),
     }),
     ranges,
     workgroups: workgroupsFor(slots * Math.ceil(quadsOf(setSize(g)) / (twoQuads ? 2 : 1)), team),
@@ -375,7 +382,7 @@ function mergeGradients(
   team: Team,
   slots: number,
   role: 'partials' | 'gradients',
-  accumulate: boolean,
+  accumulate: BackwardDescriptor['accumulate'],
   facts: DeviceFacts,
 ): Step {
   const { channels } = d.geometry;
@@ -391,7 +398,8 @@ function mergeGradients(
         ...teamConstants(team, facts),
         HAS_WEIGHT: d.dweight,
         HAS_BIAS: d.dbias,
-        ACCUMULATE: accumulate,
+        ACCUMULATE_WEIGHT: accumulate.dweight,
+        ACCUMULATE_BIAS: accumulate.dbias,
       },
       subgroups: team.reduction === 'subgroups',
     }),

@@ -38,6 +38,6 @@ export interface BackwardDescriptor extends NormDescriptor {
   dbias: boolean;
   /** Adds the gradient of the residual sum to dx. */
   dsum: boolean;
-  /** Adds dweight and dbias to what the gradients hold. */
-  accumulate: boolean;
+  /** Whether dweight and dbias are added to what their tensors hold. */
+  accumulate: { dweight: boolean; dbias: boolean };
 }

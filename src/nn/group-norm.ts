@@ -7,6 +7,18 @@ import type { NormCall } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { NormModule } from './norm-module.ts';
 
+/** Options of {@link GroupNorm}. */
+export interface GroupNormModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Whether there are a weight (ones at first) and a bias (zeros). Default true. */
+  affine?: boolean | undefined;
+  /** Of the inputs. Default 'channels-first'. */
+  layout?: Layout | undefined;
+  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
+  dtype?: DType | undefined;
+}
+
 /** torch.nn.GroupNorm: see {@link groupNorm} for the formula. */
 export class GroupNorm extends NormModule {
   readonly numGroups: number;
@@ -16,18 +28,9 @@ export class GroupNorm extends NormModule {
 
   /**
    * @param numGroups - must divide numChannels.
-   * @param options.eps - added to the variance. Default 1e-5.
-   * @param options.affine - whether there are a weight (ones at first) and a bias (zeros). Default true.
-   * @param options.layout - of the inputs. Default 'channels-first'.
-   * @param options.dtype - of the parameters. Default 'f32', which serves f32 and f16 inputs.
    * @throws NormError `shape`, `value`, `dtype`.
    */
-  constructor(
-    gpu: Gpu,
-    numGroups: number,
-    numChannels: number,
-    options: { eps?: number; affine?: boolean; layout?: Layout; dtype?: DType } = {},
-  ) {
+  constructor(gpu: Gpu, numGroups: number, numChannels: number, options: GroupNormModuleOptions = {}) {
     super(gpu);
     const { eps = 1e-5, affine = true, layout = 'channels-first', dtype = 'f32' } = options;
     checkGroups(numChannels, numGroups);

@@ -11,13 +11,13 @@ import { NormModule } from './norm-module.ts';
 /** Options of the InstanceNorm modules. */
 export interface InstanceNormModuleOptions {
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** Whether there are a weight (ones at first) and a bias (zeros). Default false, as PyTorch. */
-  affine?: boolean;
+  affine?: boolean | undefined;
   /** Of the inputs. Default 'channels-first'. */
-  layout?: Layout;
+  layout?: Layout | undefined;
   /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
-  dtype?: DType;
+  dtype?: DType | undefined;
 }
 
 abstract class InstanceNorm extends NormModule {

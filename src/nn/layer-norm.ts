@@ -5,6 +5,18 @@ import { layerNormCall } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
 import { type ForwardOptions, NormModule } from './norm-module.ts';
 
+/** Options of {@link LayerNorm}. */
+export interface LayerNormModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Whether there is a weight (ones at first). Default true. */
+  elementwiseAffine?: boolean | undefined;
+  /** Whether there is a bias (zeros at first) beside the weight. Default true. */
+  bias?: boolean | undefined;
+  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
+  dtype?: DType | undefined;
+}
+
 /** torch.nn.LayerNorm: see {@link layerNorm} for the formula. */
 export class LayerNorm extends NormModule {
   readonly normalizedShape: readonly number[];
@@ -13,17 +25,9 @@ export class LayerNorm extends NormModule {
 
   /**
    * @param normalizedShape - the trailing sizes that are normalized together; a number stands for one size.
-   * @param options.eps - added to the variance. Default 1e-5.
-   * @param options.elementwiseAffine - whether there is a weight (ones at first). Default true.
-   * @param options.bias - whether there is a bias (zeros at first) beside the weight. Default true.
-   * @param options.dtype - of the parameters. Default 'f32', which serves f32 and f16 inputs.
    * @throws NormError `shape`, `value`, `dtype`.
    */
-  constructor(
-    gpu: Gpu,
-    normalizedShape: number | readonly number[],
-    options: { eps?: number; elementwiseAffine?: boolean; bias?: boolean; dtype?: DType } = {},
-  ) {
+  constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: LayerNormModuleOptions = {}) {
     super(gpu);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];

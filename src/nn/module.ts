@@ -2,6 +2,12 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
 
+/** Where a backward pass writes a gradient, and whether it adds to what is there. */
+export interface Gradient {
+  tensor: Tensor;
+  accumulate: boolean;
+}
+
 /** A learned tensor and its gradient. */
 export class Parameter {
   /** The values. */
@@ -34,11 +40,11 @@ export class Parameter {
    * @internal Runs `backward` with the tensor to write or add the gradient to. If it throws, the parameter is as it
    * was.
    */
-  withGradient<T>(backward: (gradient: Tensor, accumulate: boolean) => T): T {
+  withGradient<T>(backward: (gradient: Gradient) => T): T {
     const made = this.#gradient === null;
     this.#gradient ??= this.data.gpu.keep(this.data.gpu.empty(this.data.shape, { dtype: this.data.dtype }));
     try {
-      const result = backward(this.#gradient, !this.#cleared);
+      const result = backward({ tensor: this.#gradient, accumulate: !this.#cleared });
       this.#cleared = false;
       return result;
     } catch (error) {

@@ -4,22 +4,31 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/schedule.ts';
-import { Module, type Parameter } from './module.ts';
+import { type Gradient, Module, type Parameter } from './module.ts';
 
 /** Options of a module's forward. */
 export interface ForwardOptions extends RecordOptions {
   /** Written to instead of a new tensor: shape and dtype of x, a GPUBuffer of its own. */
-  out?: Tensor;
-  schedule?: ScheduleOptions;
+  out?: Tensor | undefined;
+  schedule?: ScheduleOptions | undefined;
 }
 
 /** Options of a module's backward. */
 export interface ModuleBackwardOptions extends RecordOptions {
   /** dx is written here instead of to a new tensor. */
-  out?: Tensor;
+  out?: Tensor | undefined;
   /** Gradient of the residual sum, after `forwardResidual`; added to dx. */
-  dsum?: Tensor;
-  schedule?: ScheduleOptions;
+  dsum?: Tensor | undefined;
+  schedule?: ScheduleOptions | undefined;
+}
+
+/** What a module is told of a call to come. */
+export interface ModulePrepareOptions {
+  /** Of the input. Default 'f32'. */
+  dtype?: DType | undefined;
+  /** Whether the call is forwardResidual, and backward gets dsum. Default false. */
+  residual?: boolean | undefined;
+  schedule?: ScheduleOptions | undefined;
 }
 
 /** What forward keeps for backward. The statistics are the module's; x is the caller's. */
@@ -71,7 +80,7 @@ export abstract class NormModule extends Module {
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
 
-  /** How this module sees a tensor of that shape. Throws `shape` if it cannot. */
+  /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
   protected abstract describe(shape: readonly number[]): NormCall;
 
   /**
@@ -95,37 +104,24 @@ export abstract class NormModule extends Module {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     }
     const { weight, bias } = this;
-    if (weight && bias && (weight.grad === null) !== (bias.grad === null)) {
-      throw new NormError(
-        'order',
-        'One of the gradients of weight and bias was cleared and the other was not.',
-        'Call zeroGrad() on the module.',
-      );
-    }
-    const record = (dweight: Tensor | undefined, dbias: Tensor | undefined, accumulate: boolean) =>
+    const backward = (dweight: Gradient | null, dbias: Gradient | null) =>
       normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
         ...rest,
         weight: weight?.data,
         rstd: saved.rstd,
-        accumulate,
-        out: { ...(out ? { dx: out } : {}), ...(dweight ? { dweight } : {}), ...(dbias ? { dbias } : {}) },
+        accumulate: { dweight: dweight?.accumulate ?? false, dbias: dbias?.accumulate ?? false },
+        out: { dx: out, dweight: dweight?.tensor, dbias: dbias?.tensor },
       }).dx;
-    if (!weight) return record(undefined, undefined, false);
-    return weight.withGradient((dweight, accumulate) =>
-      bias
-        ? bias.withGradient((dbias) => record(dweight, dbias, accumulate))
-        : record(dweight, undefined, accumulate),
-    );
+    const withBias = (dweight: Gradient | null) =>
+      bias ? bias.withGradient((dbias) => backward(dweight, dbias)) : backward(dweight, null);
+    return weight ? weight.withGradient(withBias) : withBias(null);
   }
 
   /**
    * Compiles the pipelines that forward and backward need for that shape, without blocking, so that recording never
    * stalls.
    */
-  async prepare(
-    shape: readonly number[],
-    options: { dtype?: DType; schedule?: ScheduleOptions } = {},
-  ): Promise<void> {
+  async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.checkUsable();
     const call = this.describe(shape);
     const common = { ...options, ...this.#parameterFacts(options.dtype) };
@@ -136,10 +132,7 @@ export abstract class NormModule extends Module {
   }
 
   /** Bytes of scratch that forward or backward of that shape needs, whichever needs more. */
-  workspaceBytes(
-    shape: readonly number[],
-    options: { dtype?: DType; schedule?: ScheduleOptions } = {},
-  ): number {
+  workspaceBytes(shape: readonly number[], options: ModulePrepareOptions = {}): number {
     return scratchBytesOf(this.gpu, this.describe(shape), {
       ...options,
       ...this.#parameterFacts(options.dtype),

@@ -5,6 +5,18 @@ import type { NormCall } from '../ops/norm.ts';
 import { type RmsNormCast, rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
 import { type ForwardOptions, NormModule } from './norm-module.ts';
 
+/** Options of {@link RMSNorm}. */
+export interface RMSNormModuleOptions {
+  /** Added to the mean square. Default null: 2^-23, as PyTorch. */
+  eps?: number | null | undefined;
+  /** Whether there is a weight (ones at first; zeros for gemma). Default true. */
+  elementwiseAffine?: boolean | undefined;
+  /** Where it rounds and what weight means. Default 'torch'. */
+  cast?: RmsNormCast | undefined;
+  /** Of the weight. Default 'f32', which serves f32 and f16 inputs. */
+  dtype?: DType | undefined;
+}
+
 /** torch.nn.RMSNorm: see {@link rmsNorm} for the formula. */
 export class RMSNorm extends NormModule {
   readonly normalizedShape: readonly number[];
@@ -13,17 +25,9 @@ export class RMSNorm extends NormModule {
 
   /**
    * @param normalizedShape - the trailing sizes that are normalized together; a number stands for one size.
-   * @param options.eps - added to the mean square. Default null: 2^-23, as PyTorch.
-   * @param options.elementwiseAffine - whether there is a weight (ones at first; zeros for gemma). Default true.
-   * @param options.cast - where it rounds and what weight means. Default 'torch'.
-   * @param options.dtype - of the weight. Default 'f32', which serves f32 and f16 inputs.
    * @throws NormError `shape`, `value`, `dtype`.
    */
-  constructor(
-    gpu: Gpu,
-    normalizedShape: number | readonly number[],
-    options: { eps?: number | null; elementwiseAffine?: boolean; cast?: RmsNormCast; dtype?: DType } = {},
-  ) {
+  constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: RMSNormModuleOptions = {}) {
     super(gpu);
     const { eps, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];

@@ -20,10 +20,10 @@ export interface GroupNormOptions extends NormOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
-  layout?: Layout;
-  out?: ForwardOutputs;
+  layout?: Layout | undefined;
+  out?: ForwardOutputs | undefined;
 }
 
 /** Options of {@link groupNormBackward}. */
@@ -31,7 +31,7 @@ export interface GroupNormBackwardOptions extends BackwardOptions {
   numGroups: number;
   /** What forward returned. */
   mean: Tensor;
-  layout?: Layout;
+  layout?: Layout | undefined;
 }
 
 /**
@@ -109,6 +109,9 @@ export function groupNormCall(
 export function checkGroups(channels: number, numGroups: number): void {
   if (!Number.isInteger(numGroups) || numGroups < 1) {
     throw new NormError('value', `numGroups is ${numGroups}.`, 'Use an integer ≥ 1.');
+  }
+  if (!Number.isInteger(channels) || channels < 1) {
+    throw new NormError('shape', `There are ${channels} channels.`, 'Use at least one.');
   }
   if (channels % numGroups !== 0) {
     throw new NormError(

@@ -19,17 +19,17 @@ export interface InstanceNormOptions extends NormOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
+  eps?: number | undefined;
   /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
-  layout?: Layout;
-  out?: ForwardOutputs;
+  layout?: Layout | undefined;
+  out?: ForwardOutputs | undefined;
 }
 
 /** Options of {@link instanceNormBackward}. */
 export interface InstanceNormBackwardOptions extends BackwardOptions {
   /** What forward returned. */
   mean: Tensor;
-  layout?: Layout;
+  layout?: Layout | undefined;
 }
 
 /**

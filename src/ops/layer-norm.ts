@@ -1,6 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { Tensor } from '../gpu/tensor.ts';
+import { checkShape, type Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
 import {
@@ -16,18 +16,18 @@ import {
 
 /** Options of {@link layerNorm}. */
 export interface LayerNormOptions extends NormOptions {
-  /** The trailing dimensions that are normalized together. */
-  normalizedShape: readonly number[];
+  /** The trailing sizes that are normalized together; a number stands for one size. */
+  normalizedShape: number | readonly number[];
   /** β, of shape normalizedShape. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
-  eps?: number;
-  out?: ForwardOutputs;
+  eps?: number | undefined;
+  out?: ForwardOutputs | undefined;
 }
 
 /** Options of {@link layerNormBackward}. */
 export interface LayerNormBackwardOptions extends BackwardOptions {
-  normalizedShape: readonly number[];
+  normalizedShape: number | readonly number[];
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -93,35 +93,41 @@ export function layerNormBackward(
 /** @internal */
 export function layerNormCall(
   shape: readonly number[],
-  normalizedShape: readonly number[],
+  normalizedShape: number | readonly number[],
   eps = 1e-5,
 ): NormCall {
-  checkNormalizedShape(shape, normalizedShape);
+  const normalized = normalizedSizes(shape, normalizedShape);
   return {
     name: 'layer_norm',
     kind: 'moments',
-    geometry: layerNormGeometry(shape, normalizedShape),
-    parameterShape: normalizedShape,
-    setShape: shape.slice(0, shape.length - normalizedShape.length),
+    geometry: layerNormGeometry(shape, normalized),
+    parameterShape: normalized,
+    setShape: shape.slice(0, shape.length - normalized.length),
     eps,
   };
 }
 
-/** Throws `shape` unless normalizedShape is the end of shape (PyTorch's condition). */
-export function checkNormalizedShape(shape: readonly number[], normalizedShape: readonly number[]): void {
-  if (normalizedShape.length === 0) {
+/** The sizes of normalizedShape; throws `shape` unless they are the end of shape (PyTorch's condition). */
+export function normalizedSizes(
+  shape: readonly number[],
+  normalizedShape: number | readonly number[],
+): readonly number[] {
+  const normalized = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+  if (!Array.isArray(normalized) || normalized.length === 0) {
     throw new NormError(
       'shape',
       'normalizedShape is empty; it must have at least one dimension.',
       'Pass the trailing sizes of x, such as [768].',
     );
   }
-  const leading = shape.length - normalizedShape.length;
-  if (leading < 0 || !sameShape(shape.slice(leading), normalizedShape)) {
+  checkShape(normalized);
+  const leading = shape.length - normalized.length;
+  if (leading < 0 || !sameShape(shape.slice(leading), normalized)) {
     throw new NormError(
       'shape',
-      `Given normalizedShape [${normalizedShape}], x must have shape [*, ${normalizedShape.join(', ')}], not [${shape}].`,
+      `Given normalizedShape [${normalized}], x must have shape [*, ${normalized.join(', ')}], not [${shape}].`,
       'Make normalizedShape the trailing sizes of x.',
     );
   }
+  return normalized;
 }

@@ -1,4 +1,5 @@
 // The one path that every functional norm takes: validate, allocate what the caller did not bring, record.
+import { NormError } from '../gpu/errors.ts';
 import { execute, type Operands, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
@@ -22,40 +23,43 @@ export interface NormOptions extends RecordOptions {
   /** γ, one value per normalized element (LayerNorm, RMSNorm) or channel. Absent or null: 1. */
   weight?: Tensor | null | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
-  schedule?: ScheduleOptions;
+  schedule?: ScheduleOptions | undefined;
 }
 
 /** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
 export interface ForwardOutputs {
   /** Shape and dtype of x. */
-  y?: Tensor;
+  y?: Tensor | undefined;
   /** Shape and dtype of x: x + residual. */
-  sum?: Tensor;
+  sum?: Tensor | undefined;
   /** f32, [...sets, 2]. */
-  mean?: Tensor;
+  mean?: Tensor | undefined;
   /** f32, [...sets]. */
-  rstd?: Tensor;
+  rstd?: Tensor | undefined;
 }
 
 /** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
 export interface BackwardOutputs {
   /** Shape and dtype of x. */
-  dx?: Tensor;
+  dx?: Tensor | undefined;
   /** Shape of weight and the dtype of the parameters. */
-  dweight?: Tensor;
+  dweight?: Tensor | undefined;
   /** Shape of bias and the dtype of the parameters. */
-  dbias?: Tensor;
+  dbias?: Tensor | undefined;
 }
 
 /** Options that every functional backward has. */
 export interface BackwardOptions extends NormOptions {
   /** f32 [...sets]: what forward returned. */
   rstd: Tensor;
-  /** Which gradients of the parameters are wanted. Default: dweight if there is a weight; dbias if the op has a bias. */
+  /**
+   * Which gradients of the parameters are wanted. Default: those whose tensor is in `out`, and both where there is a
+   * weight (dbias only of norms that have a bias).
+   */
   wants?: { dweight?: boolean; dbias?: boolean };
   /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */
-  accumulate?: boolean;
-  out?: BackwardOutputs;
+  accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
+  out?: BackwardOutputs | undefined;
 }
 
 /** What a forward pass returns. */
@@ -92,11 +96,12 @@ export interface NormCall {
   /** Shape of rstd. */
   setShape: readonly number[];
   eps: number;
-  weightOffset?: number;
-  castFirst?: boolean;
+  weightOffset?: number | undefined;
+  castFirst?: boolean | undefined;
 }
 
 const programs = new WeakMap<Gpu, Map<string, Program>>();
+const mostPrograms = 512;
 
 function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Program): Program {
   let known = programs.get(gpu);
@@ -105,11 +110,10 @@ function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Pr
     programs.set(gpu, known);
   }
   const key = direction + JSON.stringify(d);
-  let program = known.get(key);
-  if (!program) {
-    program = make();
-    known.set(key, program);
-  }
+  const program = known.get(key) ?? make();
+  known.delete(key); // to the end: the least recently used goes first
+  known.set(key, program);
+  if (known.size > mostPrograms) known.delete(known.keys().next().value as string);
   return program;
 }
 
@@ -171,6 +175,27 @@ function checkLike(tensor: Tensor | undefined, shape: readonly number[], dtype: 
 /** Makes an f32 tensor of a shape. */
 type MakeTensor = (shape: readonly number[]) => Tensor;
 
+function refuseOutput(name: string, reason: string): never {
+  throw new NormError('value', `out.${name} was given, but ${reason}.`, 'Leave it out.');
+}
+
+/** Tensors made for one call: if one of them cannot be made, those before it go. */
+class Allocations {
+  readonly #made: Tensor[] = [];
+
+  unless(given: Tensor | undefined, make: () => Tensor): Tensor {
+    if (given) return given;
+    try {
+      const tensor = make();
+      this.#made.push(tensor);
+      return tensor;
+    } catch (error) {
+      for (const tensor of this.#made) tensor.destroy();
+      throw error;
+    }
+  }
+}
+
 /** Validates and records a forward pass. Nothing is allocated or recorded if it throws. */
 export function normForward(
   gpu: Gpu,
@@ -178,17 +203,19 @@ export function normForward(
   x: Tensor,
   residual: Tensor | undefined,
   bias: Tensor | null | undefined,
-  options: NormOptions & { out?: ForwardOutputs; newMean?: MakeTensor; newRstd?: MakeTensor },
+  options: NormOptions & { out?: ForwardOutputs | undefined; newMean?: MakeTensor; newRstd?: MakeTensor },
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
   const { weight, schedule, encoder, pass, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
   gpu.checkUsable(x, 'x');
-  checkTarget({ encoder, pass } as RecordOptions);
+  checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
   const meanShape = [...call.setShape, 2];
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   checkLike(residual, x.shape, x.dtype, 'residual');
+  if (out.sum && !residual) refuseOutput('sum', 'there is no residual');
+  if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
   checkLike(out.y, x.shape, x.dtype, 'out.y');
   checkLike(out.sum, x.shape, x.dtype, 'out.sum');
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
@@ -204,12 +231,14 @@ export function normForward(
     residual: !!residual,
   });
 
-  const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
-  const sum = residual ? (out.sum ?? gpu.empty(x.shape, { dtype: x.dtype })) : undefined;
-  const mean = centred ? (out.mean ?? newMean(meanShape)) : undefined;
-  const rstd = out.rstd ?? newRstd(call.setShape);
+  const make = new Allocations();
+  const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+  const y = make.unless(out.y, like);
+  const sum = residual ? make.unless(out.sum, like) : undefined;
+  const mean = centred ? make.unless(out.mean, () => newMean(meanShape)) : undefined;
+  const rstd = make.unless(out.rstd, () => newRstd(call.setShape));
   const operands: Operands = { ...inputs, y, sum, mean, rstd };
-  execute(gpu, program, operands, { encoder, pass } as RecordOptions, `${call.name}.forward`);
+  execute(gpu, program, operands, { encoder, pass }, `${call.name}.forward`);
   return { y, sum, mean, rstd };
 }
 
@@ -226,13 +255,14 @@ export function normBackward(
 ): BackwardResult {
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
   gpu.checkUsable(x, 'x');
-  checkTarget({ encoder, pass } as RecordOptions);
+  checkTarget({ encoder, pass });
   const weight = options.weight ?? undefined;
   checkParameters(call, x, weight, undefined);
-  const given = (out.dweight ?? out.dbias)?.dtype;
-  const paramDtype = weight?.dtype ?? given ?? x.dtype;
-  const wantsWeight = options.wants?.dweight ?? !!weight;
-  const wantsBias = hasBias && (options.wants?.dbias ?? true);
+  const paramDtype = parameterDType(x.dtype, weight ?? out.dweight, out.dbias);
+  const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
+  const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
+  if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
+  if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
   checkLike(dy, x.shape, x.dtype, 'dy');
   checkLike(dsum, x.shape, x.dtype, 'dsum');
   checkLike(mean, [...call.setShape, 2], 'f32', 'mean');
@@ -248,27 +278,28 @@ export function normBackward(
     dweight: wantsWeight,
     dbias: wantsBias,
     dsum: !!dsum,
-    accumulate,
+    accumulate: typeof accumulate === 'boolean' ? { dweight: accumulate, dbias: accumulate } : accumulate,
   });
 
-  const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
-  const dtype = paramDtype;
-  const dweight = wantsWeight ? (out.dweight ?? gpu.empty(call.parameterShape, { dtype })) : undefined;
-  const dbias = wantsBias ? (out.dbias ?? gpu.empty(call.parameterShape, { dtype })) : undefined;
+  const make = new Allocations();
+  const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
+  const dx = make.unless(out.dx, () => gpu.empty(x.shape, { dtype: x.dtype }));
+  const dweight = wantsWeight ? make.unless(out.dweight, parameter) : undefined;
+  const dbias = wantsBias ? make.unless(out.dbias, parameter) : undefined;
   const operands: Operands = { ...inputs, dx, dweight, dbias };
-  execute(gpu, program, operands, { encoder, pass } as RecordOptions, `${call.name}.backward`);
+  execute(gpu, program, operands, { encoder, pass }, `${call.name}.backward`);
   return { dx, dweight: dweight ?? null, dbias: dbias ?? null };
 }
 
 /** What {@link prepareNorm} needs to know of a call to come. */
 export interface PrepareOptions {
-  dtype?: DType;
-  paramDtype?: DType;
-  weight?: boolean;
-  bias?: boolean;
-  residual?: boolean;
-  accumulate?: boolean;
-  schedule?: ScheduleOptions;
+  dtype?: DType | undefined;
+  paramDtype?: DType | undefined;
+  weight?: boolean | undefined;
+  bias?: boolean | undefined;
+  residual?: boolean | undefined;
+  accumulate?: boolean | undefined;
+  schedule?: ScheduleOptions | undefined;
 }
 
 function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[] {
@@ -283,7 +314,14 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, schedule);
   return [
     forwardOf(gpu, { ...d, residual }),
-    backwardOf(gpu, { ...d, bias: false, dweight: weight, dbias: bias, dsum: residual, accumulate }),
+    backwardOf(gpu, {
+      ...d,
+      bias: false,
+      dweight: weight,
+      dbias: bias,
+      dsum: residual,
+      accumulate: { dweight: accumulate, dbias: accumulate },
+    }),
   ];
 }
 

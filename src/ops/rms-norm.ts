@@ -2,7 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
-import { checkNormalizedShape } from './layer-norm.ts';
+import { normalizedSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -26,20 +26,20 @@ export const rmsNormEps = 2 ** -23;
 
 /** Options of {@link rmsNorm}. */
 export interface RmsNormOptions extends NormOptions {
-  /** The trailing dimensions that are normalized together. */
-  normalizedShape: readonly number[];
+  /** The trailing sizes that are normalized together; a number stands for one size. */
+  normalizedShape: number | readonly number[];
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
-  cast?: RmsNormCast;
-  out?: Omit<ForwardOutputs, 'mean'>;
+  cast?: RmsNormCast | undefined;
+  out?: Omit<ForwardOutputs, 'mean'> | undefined;
 }
 
 /** Options of {@link rmsNormBackward}. */
 export interface RmsNormBackwardOptions extends BackwardOptions {
-  normalizedShape: readonly number[];
+  normalizedShape: number | readonly number[];
   /** What forward had. Default 'torch'. */
-  cast?: RmsNormCast;
+  cast?: RmsNormCast | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
   dsum?: Tensor | null | undefined;
 }
@@ -117,11 +117,11 @@ export function rmsNormBackward(
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  normalizedShape: readonly number[],
+  normalizedShape: number | readonly number[],
   eps: number = rmsNormEps,
   cast: RmsNormCast = 'torch',
 ): NormCall {
-  checkNormalizedShape(shape, normalizedShape);
+  const normalized = normalizedSizes(shape, normalizedShape);
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -135,9 +135,9 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
-    geometry: layerNormGeometry(shape, normalizedShape),
-    parameterShape: normalizedShape,
-    setShape: shape.slice(0, shape.length - normalizedShape.length),
+    geometry: layerNormGeometry(shape, normalized),
+    parameterShape: normalized,
+    setShape: shape.slice(0, shape.length - normalized.length),
     eps,
     weightOffset: cast === 'gemma' ? 1 : 0,
     castFirst: cast === 'llama',

@@ -19,18 +19,18 @@ export type Reduction = 'serial' | 'portable' | 'subgroups';
 
 /** Overrides the choice of a schedule: for tests, benches and tuning. What is absent is chosen as usual. */
 export interface ScheduleOptions {
-  strategy?: Strategy;
-  reduction?: 'portable' | 'subgroups';
+  strategy?: Strategy | undefined;
+  reduction?: 'portable' | 'subgroups' | undefined;
   /** Threads of a workgroup; a power of two. */
-  workgroup?: number;
+  workgroup?: number | undefined;
   /** Lanes of a row (`tile`); a power of two, at most `workgroup`. */
-  lanes?: number;
+  lanes?: number | undefined;
   /** Whether a single lane handles four rows at once (`thread` where weight has a value per column). */
-  fourRows?: boolean;
+  fourRows?: boolean | undefined;
   /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
-  slots?: number;
+  slots?: number | undefined;
   /** false loads element by element even where four at a time would do. */
-  vec4?: boolean;
+  vec4?: boolean | undefined;
 }
 
 /** Threads and lanes of one dispatch. */
@@ -237,7 +237,7 @@ export function scheduleForward(
     return { ...plain, strategy, team: team(facts, lanes, options), merge, slots, vec4 };
   }
   const lanes = strategy === 'thread' ? 1 : workgroupLanes(quads, facts, options);
-  const fourRows = fourRowsOf(geometry, lanes, facts, options);
+  const fourRows = strategy === 'thread' && fourRowsOf(geometry, lanes, facts, options);
   return { ...plain, strategy, team: laneTeam(facts, lanes, fourRows, options), fourRows, vec4 };
 }
 
@@ -322,11 +322,17 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
-  // Scratch stays within 1 MiB or a hundredth of x, whichever is more: dweight and dbias take 8 bytes per slot and column.
-  const mostSlots = Math.max(1, Math.floor(Math.max(2 ** 20, (4 * rows * cols) / 100) / (8 * cols)));
+  // dweight and dbias take 8 bytes of scratch per slot and column: at most a sixteenth of x, or 1 MiB. Fewer slots than
+  // that leave a GPU idle (4096×4096 would get 32 row-groups of a hundredth). To be measured.
+  const mostSlots = Math.max(1, Math.floor(Math.max(2 ** 20, (4 * rows * cols) / 16) / (8 * cols)));
   if (strategy === 'tile') {
     const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
-    const gradientSlots = slotsOf(rows, Math.ceil(wantedThreads(facts) / lanes), mostSlots, options);
+    const gradientSlots = slotsOf(
+      rows,
+      Math.max(Math.ceil(wantedThreads(facts) / lanes), Math.ceil(rows / longestTileSlot)),
+      mostSlots,
+      options,
+    );
     const gradients = mergeTeam(facts, cols, gradientSlots, options);
     return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSlots };
   }
@@ -338,7 +344,10 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
         : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
   const twoQuads = facts.software && quads >= 64;
-  const wanted = Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads);
+  const wanted = Math.max(
+    Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads),
+    Math.ceil(rows / longestSlot),
+  );
   const gradientSlots = slotsOf(rows, wanted, Math.min(mostSlots, Math.ceil(rows / 4)), options);
   const fourRows = slots === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
@@ -356,6 +365,11 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
     gradientSlots,
   };
 }
+
+// Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
+// in blocks, a tile does not.
+const longestSlot = 256;
+const longestTileSlot = 64;
 
 /** Slots of the rows, none empty: as many as wanted, at most as many as allowed. */
 function slotsOf(rows: number, wanted: number, most: number, options: ScheduleOptions): number {

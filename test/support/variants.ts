@@ -84,13 +84,23 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                   add(forwardProgram({ ...d, residual: false, running, momentum: null }, facts));
                 }
                 const wants = { dweight: affine.weight, dbias: affine.bias, frozen: true };
-                add(backwardProgram({ ...d, ...wants, dsum: false, accumulate: false }, facts));
+                add(
+                  backwardProgram(
+                    { ...d, ...wants, dsum: false, accumulate: { dweight: false, dbias: false } },
+                    facts,
+                  ),
+                );
               }
               for (const residual of perRow ? [false, true] : [false]) {
                 if (direction === 'forward') add(forwardProgram({ ...d, residual }, facts));
                 else {
                   const wants = { dweight: affine.weight, dbias: affine.bias };
-                  add(backwardProgram({ ...d, ...wants, dsum: residual, accumulate: residual }, facts));
+                  add(
+                    backwardProgram(
+                      { ...d, ...wants, dsum: residual, accumulate: { dweight: residual, dbias: residual } },
+                      facts,
+                    ),
+                  );
                 }
               }
             }
