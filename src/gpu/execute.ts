@@ -54,7 +54,9 @@ function record(
 ): void {
   const { kernel } = step;
   const { pipeline, layout } = gpu.pipeline(kernel);
-  const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: gpu.uniform(step.params) } }];
+  const entries: GPUBindGroupEntry[] = [
+    { binding: 0, resource: { buffer: gpu.shared.uniform(step.params) } },
+  ];
   for (const { role, binding, writes } of kernel.bindings) {
     entries.push({ binding, resource: resource(gpu, role, binding, writes, step, program, operands) });
   }
@@ -82,12 +84,12 @@ function resource(
   const bytes = program.scratch[role];
   if (bytes !== undefined) {
     return {
-      buffer: gpu.scratch(role, bytes),
+      buffer: gpu.shared.scratch(role, bytes),
       offset: range?.offset ?? 0,
       size: alignUp(range?.size ?? bytes, 4),
     };
   }
-  return gpu.placeholder(binding, writes);
+  return gpu.shared.placeholder(binding, writes);
 }
 
 /** The two dispatch sizes whose product is at least `workgroups`; kernels skip the surplus. */

@@ -1,10 +1,12 @@
 import { BufferUsage, MapMode, ShaderStage } from './constants.ts';
-import { NormError, type NormErrorCode } from './errors.ts';
+import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
 import { scoped } from './scoped.ts';
+import { SharedBuffers } from './shared-buffers.ts';
 import { byteSize, checkShape, type DType, elementCount, Tensor } from './tensor.ts';
+import { Watch } from './watch.ts';
 
 /** Counted memory of a context, in {@link Gpu.memory}. */
 export interface MemoryUse {
@@ -17,8 +19,6 @@ export interface MemoryUse {
 }
 
 const tensorUsage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
-const uniformCapacity = 1024;
-const placeholderWindow = 256;
 
 /**
  * A GPU device and what this library keeps on it. Made by {@link init}.
@@ -34,25 +34,16 @@ export class Gpu {
   readonly lost: Promise<string>;
   readonly #ownsDevice: boolean;
   readonly #pipelines: PipelineCache;
-  readonly #uniforms = new Map<string, GPUBuffer>();
-  readonly #scratch = new Map<string, GPUBuffer>();
-  readonly #retired: GPUBuffer[] = [];
-  readonly #placeholders: Record<'read' | 'write', GPUBuffer | undefined> = {
-    read: undefined,
-    write: undefined,
-  };
+  readonly #watch: Watch;
+  /** @internal Numbers, scratch and placeholders of dispatches. */
+  readonly shared: SharedBuffers;
   readonly #scopes: Set<Tensor>[] = [];
-  /** What WebGPU says asynchronously about earlier calls; errors stay until a data() or idle() has thrown them. */
-  readonly #checks = new Set<Promise<NormError | undefined>>();
-  /** Promises to reject when the device goes away. */
-  readonly #waiting = new Set<(error: NormError) => void>();
   /** Buffers that cannot be used, and why. */
   readonly #unusable = new WeakMap<GPUBuffer, NormError>();
   readonly #probed = new WeakSet<GPUBuffer>();
   #probeLayout: GPUBindGroupLayout | undefined;
   readonly #tensors = new Set<Tensor>();
   #tensorBytes = 0;
-  #lostError: NormError | undefined;
   #destroyed = false;
 
   /** @internal Use {@link init}. */
@@ -67,16 +58,9 @@ export class Gpu {
     this.facts = { ...deviceFacts(device, adapterInfo), ...facts };
     this.#ownsDevice = ownsDevice;
     this.#pipelines = PipelineCache.of(device);
-    this.lost = device.lost.then((info) => {
-      const reason = `${info.reason ?? 'unknown'}${info.message ? `: ${info.message}` : ''}`;
-      this.#lostError = new NormError(
-        'device-lost',
-        `The GPU device was lost (${reason}).`,
-        'Call init() again and restore your tensors.',
-      );
-      this.#rejectWaiting(this.#destroyed ? destroyedError() : this.#lostError);
-      return reason;
-    });
+    this.#watch = new Watch(device);
+    this.lost = this.#watch.lost;
+    this.shared = new SharedBuffers(device, (descriptor, forget) => this.#createBuffer(descriptor, forget));
   }
 
   /** Features of the device, such as `shader-f16`. */
@@ -219,8 +203,7 @@ export class Gpu {
 
   /** What is allocated now. */
   memory(): MemoryUse {
-    let scratchBytes = 0;
-    for (const buffer of [...this.#scratch.values(), ...this.#retired]) scratchBytes += buffer.size;
+    const { scratchBytes } = this.shared;
     return { tensors: this.#tensors.size, tensorBytes: this.#tensorBytes, scratchBytes };
   }
 
@@ -238,8 +221,9 @@ export class Gpu {
    */
   async idle(): Promise<void> {
     this.checkAlive();
-    await this.#orLost(this.device.queue.onSubmittedWorkDone());
-    await this.#settle();
+    await this.#watch.orLost(this.device.queue.onSubmittedWorkDone());
+    await this.#watch.settle();
+    this.checkAlive();
   }
 
   /**
@@ -249,15 +233,9 @@ export class Gpu {
   destroy(): void {
     if (this.#destroyed) return;
     for (const tensor of [...this.#tensors]) tensor.destroy();
-    for (const buffer of [...this.#uniforms.values(), ...this.#scratch.values(), ...this.#retired])
-      buffer.destroy();
-    this.#placeholders.read?.destroy();
-    this.#placeholders.write?.destroy();
-    this.#uniforms.clear();
-    this.#scratch.clear();
-    this.#retired.length = 0;
+    this.shared.destroy();
     this.#destroyed = true;
-    this.#rejectWaiting(destroyedError());
+    this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
   }
 
@@ -268,7 +246,7 @@ export class Gpu {
   /** @internal Throws if the context cannot be used any more. */
   checkAlive(): void {
     if (this.#destroyed) throw destroyedError();
-    if (this.#lostError) throw this.#lostError;
+    if (this.#watch.lostError) throw this.#watch.lostError;
   }
 
   /** @internal Throws unless the tensor can be used on this context now. */
@@ -307,69 +285,7 @@ export class Gpu {
 
   /** @internal */
   pipeline(kernel: Kernel): Pipeline {
-    return this.#pipelines.get(kernel, (check) => this.#watch(check));
-  }
-
-  /**
-   * @internal A uniform buffer with these contents. It is never written again, so that recording needs no writeBuffer
-   * whose order against the caller's submits could go wrong.
-   */
-  uniform(contents: ArrayBuffer): GPUBuffer {
-    const key = String.fromCharCode(...new Uint16Array(contents));
-    const known = this.#uniforms.get(key);
-    if (known) {
-      this.#uniforms.delete(key); // to the end: the least recently used goes first
-      this.#uniforms.set(key, known);
-      return known;
-    }
-    if (this.#uniforms.size >= uniformCapacity) {
-      // Kept until destroy(): a pass that is not yet submitted may refer to it.
-      const [oldest, buffer] = this.#uniforms.entries().next().value as [string, GPUBuffer];
-      this.#uniforms.delete(oldest);
-      this.#retired.push(buffer);
-    }
-    const buffer = this.device.createBuffer({
-      label: 'params',
-      size: contents.byteLength,
-      usage: BufferUsage.UNIFORM,
-      mappedAtCreation: true,
-    });
-    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(contents));
-    buffer.unmap();
-    this.#uniforms.set(key, buffer);
-    return buffer;
-  }
-
-  /**
-   * @internal Scratch of a role. Every operation writes it before reading it, so operations share it, in whatever
-   * order their encoders are submitted.
-   */
-  scratch(role: string, bytes: number): GPUBuffer {
-    const known = this.#scratch.get(role);
-    if (known && known.size >= bytes) return known;
-    // Kept until destroy(): a pass that is not yet submitted may refer to it. Doubling bounds what that can add up to.
-    if (known) this.#retired.push(known);
-    const size = alignUp(
-      Math.max(bytes, 4096, Math.min(2 * (known?.size ?? 0), this.device.limits.maxBufferSize)),
-      256,
-    );
-    const buffer = this.#createBuffer({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE }, () => {
-      if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
-    });
-    this.#scratch.set(role, buffer);
-    return buffer;
-  }
-
-  /** @internal What is bound where an optional operand is absent; no kernel touches it. */
-  placeholder(binding: number, writes: boolean): GPUBufferBinding {
-    const kind = writes ? 'write' : 'read';
-    let buffer = this.#placeholders[kind];
-    if (!buffer) {
-      const size = 32 * placeholderWindow;
-      buffer = this.device.createBuffer({ label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE });
-      this.#placeholders[kind] = buffer;
-    }
-    return { buffer, offset: binding * placeholderWindow, size: placeholderWindow };
+    return this.#pipelines.get(kernel, (check) => this.#watch.add(check));
   }
 
   /** @internal */
@@ -395,9 +311,10 @@ export class Gpu {
         encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
         this.device.queue.submit([encoder.finish({ label: 'read-back' })]);
       });
-      await this.#orLost(staging.mapAsync(MapMode.READ));
+      await this.#watch.orLost(staging.mapAsync(MapMode.READ));
       // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-      await this.#settle();
+      await this.#watch.settle();
+      this.checkAlive();
       const reason = this.#unusable.get(tensor.buffer);
       if (reason) throw reason;
       return staging.getMappedRange().slice(0, tensor.byteLength);
@@ -417,7 +334,7 @@ export class Gpu {
   /** @internal Runs `body`, which submits; data() and idle() throw what WebGPU finds wrong with it. */
   submitting(label: string, body: () => void): void {
     const [, error] = scoped(this.device, 'validation', body);
-    this.#watch(
+    this.#watch.add(
       error.then((cause) =>
         cause
           ? new NormError(
@@ -433,7 +350,7 @@ export class Gpu {
 
   #createBuffer(descriptor: GPUBufferDescriptor, forget: () => void = () => {}): GPUBuffer {
     const [buffer, error] = scoped(this.device, 'out-of-memory', () => this.device.createBuffer(descriptor));
-    this.#watch(
+    this.#watch.add(
       error.then((cause) => {
         if (!cause) return undefined;
         const failure = new NormError(
@@ -476,68 +393,12 @@ export class Gpu {
         foreign(cause); // some implementations throw
       }
     });
-    this.#watch(
+    this.#watch.add(
       error.then((cause) => {
         if (cause) foreign(cause);
         return undefined;
       }),
     );
-  }
-
-  #watch(check: Promise<NormError | undefined>): void {
-    const watched = check.then(
-      (error) => {
-        if (!error) this.#checks.delete(watched);
-        return error;
-      },
-      () => {
-        this.#checks.delete(watched); // the device went away; `lost` says so
-        return undefined;
-      },
-    );
-    this.#checks.add(watched);
-  }
-
-  /** Waits for the asynchronous checks begun so far and throws what they found, once. */
-  async #settle(): Promise<void> {
-    const checks = [...this.#checks];
-    const errors = await Promise.all(checks);
-    for (const check of checks) this.#checks.delete(check);
-    this.checkAlive();
-    // The first is the cause of those after it, as a shader that did not compile is of a refused submit.
-    const order: NormErrorCode[] = ['out-of-memory', 'shader', 'validation'];
-    const found = errors.filter((error) => error !== undefined);
-    found.sort((a, b) => order.indexOf(a.code) - order.indexOf(b.code));
-    if (found[0]) throw found[0];
-  }
-
-  #rejectWaiting(error: NormError): void {
-    for (const reject of this.#waiting) reject(error);
-    this.#waiting.clear();
-  }
-
-  /** The promise, or a typed error once the device is lost, whichever comes first: nothing hangs. */
-  #orLost<T>(promise: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.add(reject);
-      const settle = (finish: () => void) => {
-        this.#waiting.delete(reject);
-        finish();
-      };
-      promise.then(
-        (value) => settle(() => resolve(value)),
-        (cause) => {
-          // What is waited for here fails only where the device is gone; some platforms say so before `lost` does.
-          const gone = new NormError(
-            'device-lost',
-            'The GPU device stopped answering.',
-            'Call init() again and restore your tensors.',
-            cause,
-          );
-          setTimeout(() => settle(() => reject(gone)), 1000);
-        },
-      );
-    });
   }
 }
 

@@ -1,0 +1,103 @@
+import { BufferUsage } from './constants.ts';
+import { alignUp } from './program.ts';
+
+const uniformCapacity = 1024;
+const placeholderWindow = 256;
+const placeholderWindows = 32;
+
+/** Makes a buffer; `forget` is called if there turns out to be no memory for it. */
+type MakeBuffer = (descriptor: GPUBufferDescriptor, forget?: () => void) => GPUBuffer;
+
+/**
+ * The small buffers that all dispatches of a context share: numbers, scratch, placeholders.
+ *
+ * Nothing is destroyed before destroy(): a pass that is recorded but not yet submitted may refer to it.
+ */
+export class SharedBuffers {
+  readonly #device: GPUDevice;
+  readonly #make: MakeBuffer;
+  readonly #uniforms = new Map<string, GPUBuffer>();
+  readonly #scratch = new Map<string, GPUBuffer>();
+  readonly #placeholders = new Map<'read' | 'write', GPUBuffer>();
+  readonly #retired: GPUBuffer[] = [];
+
+  constructor(device: GPUDevice, make: MakeBuffer) {
+    this.#device = device;
+    this.#make = make;
+  }
+
+  /** Bytes of scratch, that which was outgrown included. */
+  get scratchBytes(): number {
+    return [...this.#scratch.values(), ...this.#retired].reduce((bytes, { size }) => bytes + size, 0);
+  }
+
+  /**
+   * A uniform buffer with these contents. It is never written again, so that recording needs no writeBuffer whose order
+   * against the caller's submits could go wrong.
+   */
+  uniform(contents: ArrayBuffer): GPUBuffer {
+    const key = String.fromCharCode(...new Uint16Array(contents));
+    const known = this.#uniforms.get(key);
+    if (known) {
+      this.#uniforms.delete(key); // to the end: the least recently used goes first
+      this.#uniforms.set(key, known);
+      return known;
+    }
+    if (this.#uniforms.size >= uniformCapacity) {
+      const [oldest, buffer] = this.#uniforms.entries().next().value as [string, GPUBuffer];
+      this.#uniforms.delete(oldest);
+      this.#retired.push(buffer);
+    }
+    const buffer = this.#device.createBuffer({
+      label: 'params',
+      size: contents.byteLength,
+      usage: BufferUsage.UNIFORM,
+      mappedAtCreation: true,
+    });
+    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(contents));
+    buffer.unmap();
+    this.#uniforms.set(key, buffer);
+    return buffer;
+  }
+
+  /**
+   * Scratch of a role. Every operation writes it before reading it, so operations share it, in whatever order their
+   * encoders are submitted. Doubling bounds what outgrown ones add up to.
+   */
+  scratch(role: string, bytes: number): GPUBuffer {
+    const known = this.#scratch.get(role);
+    if (known && known.size >= bytes) return known;
+    if (known) this.#retired.push(known);
+    const doubled = Math.min(2 * (known?.size ?? 0), this.#device.limits.maxBufferSize);
+    const size = alignUp(Math.max(bytes, 4096, doubled), 256);
+    const buffer = this.#make({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE }, () => {
+      if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
+    });
+    this.#scratch.set(role, buffer);
+    return buffer;
+  }
+
+  /**
+   * What is bound where an optional operand is absent; no kernel touches it. Written ones have a window each, since
+   * writable bindings of a dispatch must not overlap.
+   */
+  placeholder(binding: number, writes: boolean): GPUBufferBinding {
+    const kind = writes ? 'write' : 'read';
+    let buffer = this.#placeholders.get(kind);
+    if (!buffer) {
+      const size = placeholderWindows * placeholderWindow;
+      buffer = this.#make({ label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE });
+      this.#placeholders.set(kind, buffer);
+    }
+    return { buffer, offset: binding * placeholderWindow, size: placeholderWindow };
+  }
+
+  destroy(): void {
+    for (const map of [this.#uniforms, this.#scratch, this.#placeholders]) {
+      for (const buffer of map.values()) buffer.destroy();
+      map.clear();
+    }
+    for (const buffer of this.#retired) buffer.destroy();
+    this.#retired.length = 0;
+  }
+}
