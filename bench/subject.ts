@@ -14,12 +14,8 @@ import {
   type ScheduleOptions,
   type Tensor,
 } from '../src/index.ts';
-import {
-  type BackwardSchedule,
-  type ForwardSchedule,
-  scheduleBackward,
-  scheduleForward,
-} from '../src/plan/schedule.ts';
+import { scheduleBackward, scheduleForward } from '../src/plan/schedule.ts';
+import type { BackwardSchedule, ForwardSchedule } from '../src/plan/strategy.ts';
 import {
   type Geometry,
   groupNormGeometry,

@@ -1,6 +1,6 @@
 /** Schedules side by side: what src/plan should choose on a device. */
 import type { Gpu, ScheduleOptions } from '../src/index.ts';
-import { familyOf } from '../src/plan/schedule.ts';
+import { familyOf } from '../src/plan/strategy.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';
 import { race, type Sampler, submitSampler, type TimingOptions } from './timing.ts';

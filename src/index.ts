@@ -63,4 +63,4 @@ export {
   rmsNormEps,
 } from './ops/rms-norm.ts';
 export type { Layout } from './plan/geometry.ts';
-export type { Reduction, ScheduleOptions, Strategy } from './plan/schedule.ts';
+export type { Reduction, ScheduleOptions, Strategy } from './plan/strategy.ts';

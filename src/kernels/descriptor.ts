@@ -1,6 +1,6 @@
 import type { DType } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
-import type { ScheduleOptions } from '../plan/schedule.ts';
+import type { ScheduleOptions } from '../plan/strategy.ts';
 
 /** A norm as the kernels see it: a geometry, a statistic, an affine map. */
 export interface NormDescriptor {

@@ -4,7 +4,7 @@ import type { Range } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
-import { familyOf, type Team } from '../plan/schedule.ts';
+import { familyOf, type Team } from '../plan/strategy.ts';
 import type { NormDescriptor } from './descriptor.ts';
 import type { ParamField } from './params.ts';
 import type { Role } from './roles.ts';

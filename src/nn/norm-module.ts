@@ -3,7 +3,7 @@ import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
-import type { ScheduleOptions } from '../plan/schedule.ts';
+import type { ScheduleOptions } from '../plan/strategy.ts';
 import { type Gradient, Module, type Parameter } from './module.ts';
 
 /** Options of a module's forward. */

@@ -8,7 +8,7 @@ import { backwardProgram } from '../kernels/backward.ts';
 import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { forwardProgram } from '../kernels/forward.ts';
 import type { Geometry } from '../plan/geometry.ts';
-import { checkSchedule, type ScheduleOptions } from '../plan/schedule.ts';
+import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import {
   checkEps,
   checkOperands,

@@ -1,0 +1,159 @@
+import { NormError } from '../gpu/errors.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { type Geometry, setSize } from './geometry.ts';
+
+/**
+ * How a norm is laid out on the device.
+ *
+ * - `thread`: one thread per row or a few, no barrier; x is read twice.
+ * - `tile`: a few lanes to a whole workgroup per row, the row kept in registers; x is read once.
+ * - `workgroup`: one workgroup per row, x read twice, the second time from a cache where the row fits one.
+ * - `split`: a row, or a sample's positions, split over many workgroups; partial results, a merge, a second pass.
+ *
+ * All give the same result but for the order in which partial sums are merged.
+ */
+export type Strategy = 'thread' | 'tile' | 'workgroup' | 'split';
+
+/** How lanes merge what they summed: within a thread, in workgroup memory, or by subgroup shuffles first. */
+export type Reduction = 'serial' | 'portable' | 'subgroups';
+
+/** Overrides the choice of a schedule: for tests, benches and tuning. What is absent is chosen as usual. */
+export interface ScheduleOptions {
+  strategy?: Strategy | undefined;
+  reduction?: 'portable' | 'subgroups' | undefined;
+  /** Threads of a workgroup; a power of two. */
+  workgroup?: number | undefined;
+  /** Lanes of a row (`tile`); a power of two, at most `workgroup`. */
+  lanes?: number | undefined;
+  /** Whether a single lane handles four rows at once (`thread` where weight has a value per column). */
+  fourRows?: boolean | undefined;
+  /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
+  slots?: number | undefined;
+  /** false loads element by element even where four at a time would do. */
+  vec4?: boolean | undefined;
+}
+
+/** Threads and lanes of one dispatch. */
+export interface Team {
+  workgroup: number;
+  lanes: number;
+  reduction: Reduction;
+}
+
+/** A forward pass, made concrete. */
+export interface ForwardSchedule {
+  strategy: Strategy;
+  /** Of the dispatches over x. */
+  team: Team;
+  /** Of the merge that comes before the second pass over x. */
+  merge: Team;
+  /** Quads in a lane's registers (`tile`). */
+  items: number;
+  /** Whether a single lane handles four rows at once, which share loads of weight and bias. */
+  fourRows: boolean;
+  /** Parts of a row, or of a sample's positions (`split`). */
+  slots: number;
+  vec4: boolean;
+}
+
+/** A backward pass, made concrete. */
+export interface BackwardSchedule extends ForwardSchedule {
+  /** Whether a thread of the second pass handles two quads of columns, which share loads of a row's statistics. */
+  twoQuads: boolean;
+  /** Slots of the dweight and dbias partials: groups of rows. */
+  gradientSlots: number;
+  /** Of the merge that makes dweight and dbias of them. */
+  gradients: Team;
+  /** Threads of a workgroup of the second pass over rows. */
+  columnsWorkgroup: number;
+}
+
+/** Quads of four that cover a run. */
+export const quadsOf = (length: number): number => Math.ceil(length / 4);
+
+export const powerOfTwoUp = (value: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, value)));
+export const clamp = (value: number, low: number, high: number): number =>
+  Math.max(low, Math.min(high, value));
+
+/**
+ * Which shaders a geometry takes:
+ * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per run of `inner` elements (GroupNorm NCHW);
+ * - `planes`: a set is made of contiguous runs of `inner` elements at several positions (BatchNorm NCHW);
+ * - `channels`: neighbouring elements belong to neighbouring channels, and a set strides over positions (NHWC).
+ */
+export function familyOf({ positions, inner, groups }: Geometry): 'rows' | 'planes' | 'channels' {
+  if (inner > 1 && positions > 1) return 'planes';
+  return positions === 1 && (inner > 1 || groups === 1) ? 'rows' : 'channels';
+}
+
+/** The strategies that a geometry has a kernel for. */
+export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
+  if (familyOf(geometry) !== 'rows') return ['split'];
+  if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
+  return ['thread', 'tile', 'workgroup', 'split'];
+}
+
+/**
+ * Throws `value` unless the overrides can be met.
+ *
+ * @throws NormError `value`.
+ */
+export function checkSchedule(
+  geometry: Geometry,
+  direction: 'forward' | 'backward',
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): void {
+  const { strategy, reduction, workgroup, lanes, slots } = options;
+  const refuse = (what: string, fix: string) => {
+    throw new NormError('value', `schedule: ${what}.`, fix);
+  };
+  const legal = strategiesOf(geometry, direction);
+  if (strategy !== undefined && !legal.includes(strategy)) {
+    refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);
+  }
+  if (reduction === 'subgroups' && facts.subgroup === 0) {
+    refuse('the device has no subgroups', "Use 'portable', or leave it out.");
+  }
+  if (reduction !== undefined && reduction !== 'portable' && reduction !== 'subgroups') {
+    refuse(`there is no reduction '${reduction}'`, "Use 'portable' or 'subgroups'.");
+  }
+  for (const [name, value] of Object.entries({ workgroup, lanes })) {
+    if (
+      value !== undefined &&
+      (!(value >= 1 && value <= facts.maxInvocations) || value !== powerOfTwoUp(value))
+    ) {
+      refuse(`${name} is ${value}`, `Use a power of two up to ${facts.maxInvocations}.`);
+    }
+  }
+  if (lanes !== undefined && workgroup !== undefined && lanes > workgroup) {
+    refuse(`${lanes} lanes do not fit a workgroup of ${workgroup}`, 'Use fewer lanes or a larger workgroup.');
+  }
+  if (slots !== undefined && !(Number.isInteger(slots) && slots >= 1)) {
+    refuse(`slots is ${slots}`, 'Use an integer ≥ 1.');
+  }
+  if (strategy === 'tile') {
+    const most = direction === 'forward' ? maxForwardItems : maxBackwardItems;
+    const widest = lanes ?? workgroup ?? maxWorkgroup(facts);
+    if (quadsOf(setSize(geometry)) > most * widest) {
+      refuse(
+        `a row of ${setSize(geometry)} does not fit the registers of ${widest} lanes`,
+        'Use more lanes, or another strategy.',
+      );
+    }
+  }
+}
+
+// Registers of a lane: 16 quads are 64 f32 in a forward pass. A backward pass holds four such arrays.
+export const maxForwardItems = 16;
+export const maxBackwardItems = 8;
+
+/** Longest row that `tile` takes. */
+export function maxTileLength(facts: DeviceFacts, direction: 'forward' | 'backward'): number {
+  return 4 * maxWorkgroup(facts) * (direction === 'forward' ? maxForwardItems : maxBackwardItems);
+}
+
+// 256 is WebGPU's floor; a software adapter gains nothing from more, and larger groups hold fewer registers each.
+export function maxWorkgroup(facts: DeviceFacts): number {
+  return Math.min(256, facts.maxInvocations);
+}
