@@ -14,7 +14,8 @@ import {
   instanceNormGeometry,
   layerNormGeometry,
 } from '../../src/plan/geometry.ts';
-import { familyOf, scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
+import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
+import { familyOf } from '../../src/plan/strategy.ts';
 import { facts as floor } from '../support/variants.ts';
 
 const gpu: DeviceFacts = { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 - 4 };

@@ -1,10 +1,20 @@
 /** Every strategy of every op against float64, at every offset, in f32 and f16, twice with equal bits. */
-import type { ScheduleOptions, Strategy } from '../../src/index.ts';
-import { strategiesOf } from '../../src/plan/schedule.ts';
-import type { Case, Requirement } from '../harness/case.ts';
-import { type DataOptions, geometryOf, ops, type Subject, summary, verifyAll } from '../support/subject.ts';
-
-const offsets = [0, 1e2, 1e4, 1e5];
+import type { Gpu, ScheduleOptions, Strategy } from '../../src/index.ts';
+import { strategiesOf } from '../../src/plan/strategy.ts';
+import { assert } from '../harness/assert.ts';
+import type { Case, Context, Requirement } from '../harness/case.ts';
+import {
+  asOnGpu,
+  type DataOptions,
+  geometryOf,
+  nameOf,
+  ops,
+  type Subject,
+  strategiesRun,
+  summary,
+  verifyAll,
+  verifyOn,
+} from '../support/subject.ts';
 
 /** Small shapes with and without tails, past the thresholds at which a strategy starts to differ from the naive one. */
 function shapesOf(op: Subject['op']): Omit<Subject, 'op'>[] {
@@ -62,10 +72,31 @@ function waysOf(strategy: Strategy): Way[] {
   });
 }
 
+// dy with a mean and a constant dy too: with a mean of 0, what careless sums lose cancels like the sums themselves.
 const named: Record<string, DataOptions[]> = {
-  'mean/std from 0 to 1e5': offsets.map((offset) => ({ offset })),
-  'outlier of 1e5 std': [{ outlier: true }],
+  'mean/std from 0 to 1e5': [
+    { offset: 0 },
+    { offset: 1e2, dyMean: 1 },
+    { offset: 1e4, dyMean: 0.1, dyStd: 0 },
+    { offset: 1e5, dyMean: 1 },
+  ],
+  'outlier of 1e5 std': [{ outlier: true, dyMean: 1 }],
 };
+
+/** Notes where a backward pass has not the strategy that the case names. Throws where a forward pass has not. */
+function noteStrategies(t: Context, gpu: Gpu, subjects: readonly Subject[]): void {
+  const others = new Map<string, number>();
+  for (const subject of subjects) {
+    const wanted = subject.schedule?.strategy;
+    const { backward } = strategiesRun(gpu, subject);
+    if (wanted && backward !== wanted) {
+      const what = `no backward '${wanted}' of ${subject.op}`;
+      const which = `${backward} instead`;
+      others.set(`${what}: ${which}`, (others.get(`${what}: ${which}`) ?? 0) + 1);
+    }
+  }
+  for (const [what, count] of others) t.note(what, `${count} of ${subjects.length} subjects`);
+}
 
 const longest = ({ shape, trailing = 1 }: Subject) =>
   shape.slice(shape.length - trailing).reduce((product, size) => product * size, 1);
@@ -88,6 +119,7 @@ const f32: Case[] = ops.flatMap((op) =>
           name: `accuracy: ${name}`,
           requires,
           async run(t) {
+            noteStrategies(t, t.gpu, subjects);
             for (const [what, data] of Object.entries(named)) {
               const list = subjects.flatMap((subject) => data.map((one) => ({ ...subject, data: one })));
               t.note(`${name}, ${what}`, summary(await verifyAll(t.gpu, list)));
@@ -111,11 +143,11 @@ const f16: Case[] = ops.flatMap((op) =>
             (strategy) => strategy !== 'tile' || longest(subject) <= 1024,
           );
           return strategies.flatMap((strategy) =>
-            [0, 10].map((offset) => ({
+            [{ offset: 0 }, { offset: 10, dyMean: 1 }].map((data) => ({
               ...subject,
               schedule:
                 strategy === 'tile' ? { strategy, lanes: 32, workgroup: 32 } : { strategy, workgroup: 16 },
-              data: { offset },
+              data,
             })),
           );
         });
@@ -124,6 +156,131 @@ const f16: Case[] = ops.flatMap((op) =>
     }),
   ),
 );
+
+// Where RMSNorm's casts round, f16 shows.
+const casts: Case[] = (['rmsNorm', 'addRmsNorm'] as const).flatMap((op) =>
+  (['llama', 'gemma'] as const).map(
+    (cast): Case => ({
+      name: `accuracy: ${op} f16, cast ${cast}`,
+      requires: ['f16'],
+      async run(t) {
+        // Few, as every kernel is compiled for this alone: with and without a tail, and the other dtype of weight.
+        const all = [
+          { shape: [9, 68], paramDtype: 'f16' },
+          { shape: [7, 769], paramDtype: 'f16' },
+          { shape: [9, 68], paramDtype: 'f32' },
+        ] as const;
+        const chosen = cast === 'gemma' || op === 'addRmsNorm' ? all.slice(0, 1) : all;
+        const list = chosen.flatMap((one) => {
+          const subject: Subject = { op, ...one, cast, dtype: 'f16' };
+          return strategiesOf(geometryOf(subject), 'forward').map((strategy) => ({
+            ...subject,
+            schedule: { strategy, workgroup: 32, ...(strategy === 'tile' ? { lanes: 32 } : {}) },
+            data: { offset: 1, dyMean: 1 },
+          }));
+        });
+        noteStrategies(t, t.gpu, list);
+        t.note(`${op} f16 ${cast}`, summary(await verifyAll(t.gpu, list)));
+      },
+    }),
+  ),
+);
+
+/** What would be chosen on a GPU, on whatever adapter this is: other merges, slots and lanes than its own. */
+const onGpu: Case[] = ops.map((op) => ({
+  name: `accuracy: ${op} as on a GPU`,
+  async run(t) {
+    await asOnGpu(t.device, async (gpu) => {
+      const list = shapesOf(op).flatMap((shape) => {
+        const subject: Subject = { op, ...shape };
+        const named = strategiesOf(geometryOf(subject), 'forward').map(
+          (strategy): Subject => ({ ...subject, schedule: { strategy, workgroup: 32 } }),
+        );
+        const whole = named.filter(
+          ({ schedule }) => schedule?.strategy !== 'tile' || longest(subject) <= 1024,
+        );
+        // The residual's forms have the same merges and slots.
+        const more = op === 'layerNorm' || op === 'groupNorm' ? whole : [];
+        return [subject, ...more].map((one) => ({ ...one, data: { offset: 1e4, dyMean: 1 } }));
+      });
+      noteStrategies(t, gpu, list);
+      t.note(op, summary(await verifyAll(gpu, list)));
+    });
+  },
+}));
+
+/** As many rows as make a lane take four of them, too short for more than a lane. */
+const shortRows: Case[] = [
+  {
+    name: 'accuracy: many rows of one quad or less',
+    async run(t) {
+      const list = (['layerNorm', 'rmsNorm'] as const).flatMap((op) =>
+        [
+          [100, 3],
+          [130, 2],
+          [64, 4],
+          [67, 1],
+        ].flatMap((shape) =>
+          [
+            {},
+            { strategy: 'thread' },
+            { strategy: 'thread', fourRows: true },
+            { strategy: 'tile' },
+            { strategy: 'workgroup' },
+            { strategy: 'workgroup', workgroup: 1 },
+            { strategy: 'workgroup', workgroup: 1, fourRows: true },
+            { strategy: 'split', lanes: 1 },
+            { strategy: 'split', lanes: 1, slots: 1, fourRows: true },
+          ].map((schedule) => ({ op, shape, schedule: schedule as ScheduleOptions, data: { dyMean: 1 } })),
+        ),
+      );
+      noteStrategies(t, t.gpu, list);
+      t.note('own schedules', summary(await verifyAll(t.gpu, list)));
+      await asOnGpu(t.device, async (gpu) => {
+        const some = list.filter(({ op, shape }) => op === 'layerNorm' && shape[0] === 100);
+        noteStrategies(t, gpu, some);
+        t.note('as on a GPU', summary(await verifyAll(gpu, some)));
+      });
+    },
+  },
+];
+
+/** Gradients that are sums of very many terms, of a dy that does not cancel: each loses what its summation loses. */
+const longSums: Case[] = (
+  [
+    [{ op: 'layerNorm', shape: [20_000, 512] }, 500],
+    [{ op: 'layerNorm', shape: [65_537, 64] }, 4096],
+    [{ op: 'rmsNorm', shape: [100_000, 16] }, 8192],
+    [{ op: 'layerNorm', shape: [100_000, 16] }, 8192],
+    [{ op: 'groupNorm', shape: [1, 4096, 16], groups: 1 }],
+    // Without a weight the terms of the sums are as constant as dy is.
+    [{ op: 'groupNorm', shape: [1, 4096, 16], groups: 1, affine: false }],
+    [{ op: 'groupNorm', shape: [1, 16, 4096], groups: 1, layout: 'channels-last', affine: false }],
+    [{ op: 'layerNorm', shape: [2, 65_536], affine: false }],
+    [{ op: 'groupNorm', shape: [1, 16, 4096], groups: 1, layout: 'channels-last' }],
+    [{ op: 'instanceNorm', shape: [64, 2, 40, 40] }],
+  ] as [Subject, number?][]
+).map(([subject, distinct]) => ({
+  name: `accuracy: long sums, ${nameOf(subject)}`,
+  timeout: 180_000,
+  async run(t) {
+    await asOnGpu(t.device, async (gpu) => {
+      const failures: string[] = [];
+      // A constant dy is the harder one: every rounding is to the same side.
+      const constant = { dyMean: 0.1, dyStd: 0 };
+      for (const dy of subject.shape[0] === 20_000 ? [constant] : [constant, { dyMean: 1 }]) {
+        const data = { ...dy, ...(distinct ? { distinct } : {}) };
+        try {
+          const worst = await verifyOn({ 'own schedule': t.gpu, 'as on a GPU': gpu }, subject, data);
+          t.note(`dy of mean ${dy.dyMean}`, summary(worst));
+        } catch (error) {
+          failures.push((error as Error).message);
+        }
+      }
+      assert(failures.length === 0, failures.join('\n'));
+    });
+  },
+}));
 
 const variants: Case[] = [
   {
@@ -147,4 +304,4 @@ const variants: Case[] = [
   },
 ];
 
-export const cases: Case[] = [...f32, ...f16, ...variants];
+export const cases: Case[] = [...f32, ...f16, ...casts, ...onGpu, ...shortRows, ...longSums, ...variants];

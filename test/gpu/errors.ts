@@ -1,4 +1,7 @@
 /** Bad input: code and fix, and nothing allocated, recorded or changed. */
+
+import { execute } from '../../src/gpu/execute.ts';
+import type { Kernel, Program } from '../../src/gpu/program.ts';
 import {
   addLayerNorm,
   type Gpu,
@@ -14,32 +17,129 @@ import {
   type NormErrorCode,
   RMSNorm,
   rmsNorm,
+  rmsNormBackward,
+  type Tensor,
 } from '../../src/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { normal } from '../support/data.ts';
+import { verifyAll } from '../support/subject.ts';
 
-/** Runs `body`, which must throw a NormError of that code with a fix, and leave the memory of `gpu` as it is. */
-function refuses(gpu: Gpu, code: NormErrorCode, body: () => unknown): void {
-  const before = JSON.stringify(gpu.memory());
-  let thrown: unknown;
+/** Runs `body` and counts what it asks of WebGPU that allocates, records or submits, on whatever device. */
+function countWork(device: GPUDevice, body: () => void): Record<string, number> {
+  const counts: Record<string, number> = {};
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.end();
+  encoder.finish();
+  const watched: [object, string[]][] = [
+    [device, ['createBuffer', 'createCommandEncoder']],
+    [device.queue, ['submit', 'writeBuffer']],
+    // The caller's encoders and passes are whichever they are: their methods are those of the prototype.
+    [Object.getPrototypeOf(encoder), ['beginComputePass']],
+    [Object.getPrototypeOf(pass), ['dispatchWorkgroups', 'setPipeline']],
+  ];
+  const restore: (() => void)[] = [];
+  for (const [owner, names] of watched) {
+    const methods = owner as Record<string, (...args: unknown[]) => unknown>;
+    for (const name of names) {
+      const own = Object.getOwnPropertyDescriptor(methods, name);
+      const method = methods[name] as (...args: unknown[]) => unknown;
+      const value = function (this: unknown, ...args: unknown[]) {
+        counts[name] = (counts[name] ?? 0) + 1;
+        return method.apply(this, args);
+      };
+      Object.defineProperty(methods, name, { value, configurable: true, writable: true });
+      restore.push(() => {
+        if (own) Object.defineProperty(methods, name, own);
+        else delete methods[name];
+      });
+    }
+  }
   try {
     body();
-  } catch (error) {
-    thrown = error;
+  } finally {
+    for (const undo of restore) undo();
   }
-  assert(thrown instanceof NormError, `expected a NormError '${code}', got ${thrown ?? 'no error'}: ${body}`);
-  assertEqual(thrown.code, code, `code of "${thrown.message}"`);
-  assert(thrown.fix.length > 5 && thrown.message.includes(thrown.fix), `no fix in "${thrown.message}"`);
-  assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${thrown.message}"`);
+  return counts;
 }
 
-async function rejects(code: NormErrorCode, promise: Promise<unknown>): Promise<void> {
+/**
+ * Runs `body`, which must throw a NormError of that code (or of any) with a fix, allocate, record and submit nothing,
+ * and leave the memory of `gpu` as it is.
+ */
+function refuses(gpu: Gpu, code: NormErrorCode | null, body: () => unknown): void {
+  const before = JSON.stringify(gpu.memory());
+  let thrown: unknown;
+  const work = countWork(gpu.device, () => {
+    try {
+      body();
+    } catch (error) {
+      thrown = error;
+    }
+  });
+  assert(
+    thrown instanceof NormError,
+    `expected a NormError '${code ?? 'of any code'}', got ${thrown ?? 'no error'}: ${body}`,
+  );
+  if (code) assertEqual(thrown.code, code, `code of "${thrown.message}"`);
+  assert(thrown.fix.length > 5 && thrown.message.includes(thrown.fix), `no fix in "${thrown.message}"`);
+  assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${thrown.message}"`);
+  assertEqual(JSON.stringify(work), '{}', `what was done before "${thrown.message}"`);
+}
+
+async function rejects(code: NormErrorCode | null, promise: Promise<unknown>): Promise<NormError> {
   const error = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
   );
-  assert(error instanceof NormError, `expected a NormError '${code}', got ${error}`);
-  assertEqual(error.code, code, `code of "${error.message}"`);
+  assert(error instanceof NormError, `expected a NormError '${code ?? 'of any code'}', got ${error}`);
+  if (code) assertEqual(error.code, code, `code of "${error.message}"`);
+  return error;
+}
+
+/** A context that works: forward, backward and reading give the right numbers. */
+async function checkHealthy(gpu: Gpu): Promise<void> {
+  await verifyAll(gpu, [{ op: 'layerNorm', shape: [3, 20] }]);
+  await gpu.idle();
+}
+
+/** A program of one dispatch whose shader does not compile. */
+function brokenProgram(key: string): Program {
+  const kernel: Kernel = {
+    key,
+    code: () =>
+      'const fine = 1;\n@compute @workgroup_size(1) fn main() {\n  let x: u32 = nothing_of_that_name;\n}',
+    constants: {},
+    bindings: [],
+  };
+  return { steps: [{ kernel, params: new ArrayBuffer(64), ranges: {}, workgroups: 1 }], scratch: {} };
+}
+
+function checkShaderError(error: NormError): void {
+  assert(/^ *1 const fine = 1;$/m.test(error.message), `no numbered source in "${error.message}"`);
+  assert(/^ *3 .*nothing_of_that_name/m.test(error.message), `no numbered source in "${error.message}"`);
+}
+
+/** Makes every out-of-memory scope of a device report an error while `body` runs. */
+async function withoutMemory(device: GPUDevice, body: () => void): Promise<void> {
+  const filters: GPUErrorFilter[] = [];
+  const push = device.pushErrorScope;
+  const pop = device.popErrorScope;
+  device.pushErrorScope = (filter) => {
+    filters.push(filter);
+    return push.call(device, filter);
+  };
+  device.popErrorScope = async () => {
+    const error = await pop.call(device);
+    return filters.pop() === 'out-of-memory' ? ({ message: 'no memory, injected' } as GPUError) : error;
+  };
+  try {
+    body();
+  } finally {
+    device.pushErrorScope = push;
+    device.popErrorScope = pop;
+  }
 }
 
 async function ownDevice(navigatorGpu: GPU): Promise<GPUDevice> {
@@ -54,6 +154,23 @@ function GPUBufferUsageOf(name: 'STORAGE' | 'COPY_SRC' | 'COPY_DST'): number {
 }
 
 export const cases: Case[] = [
+  {
+    name: 'errors: what `refuses` counts is there to be counted',
+    run({ gpu, device }) {
+      const x = gpu.zeros([2, 4]);
+      const done = countWork(device, () => layerNorm(gpu, x, { normalizedShape: [4] }));
+      const encoder = device.createCommandEncoder();
+      const recorded = countWork(device, () => layerNorm(gpu, x, { normalizedShape: [4], encoder }));
+      for (const name of ['createBuffer', 'createCommandEncoder', 'submit']) {
+        assert((done[name] ?? 0) > 0, `${name} is not counted: ${JSON.stringify(done)}`);
+      }
+      for (const name of ['beginComputePass', 'setPipeline', 'dispatchWorkgroups']) {
+        assert((recorded[name] ?? 0) > 0, `${name} is not counted: ${JSON.stringify(recorded)}`);
+      }
+      assertEqual(recorded.submit, undefined, 'submits of a recorded call');
+      encoder.finish();
+    },
+  },
   {
     name: 'errors: shapes',
     run({ gpu }) {
@@ -81,6 +198,7 @@ export const cases: Case[] = [
       refuses(gpu, 'shape', () => instanceNorm(gpu, pixel));
       refuses(gpu, 'shape', () => new GroupNorm(gpu, 3, 4));
       refuses(gpu, 'shape', () => new LayerNorm(gpu, []));
+      refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: 5 }));
       const { y, mean, rstd } = layerNorm(gpu, x, { normalizedShape: [4] });
       refuses(gpu, 'shape', () => layerNormBackward(gpu, three, x, { normalizedShape: [4], mean, rstd }));
       refuses(gpu, 'shape', () => layerNormBackward(gpu, y, x, { normalizedShape: [4], mean: rstd, rstd }));
@@ -121,6 +239,207 @@ export const cases: Case[] = [
       refuses(gpu, 'destroyed', () => norm.forward(x));
       y.destroy();
       refuses(gpu, 'destroyed', () => layerNorm(gpu, y, { normalizedShape: [4] }));
+    },
+  },
+  {
+    name: 'errors: constructors and arguments of the wrong kind',
+    async run({ gpu, navigatorGpu }) {
+      const x = gpu.zeros([2, 4]);
+      const norm = new LayerNorm(gpu, 4);
+      const nothing = undefined as unknown as Tensor;
+      const array = new Float32Array(8) as unknown as Tensor;
+      const bad = [
+        () => new LayerNorm(gpu, -1),
+        () => new LayerNorm(gpu, [4, 1.5]),
+        () => new RMSNorm(gpu, -1),
+        () => new RMSNorm(gpu, Number.NaN),
+        () => new GroupNorm(gpu, 2, -4),
+        () => new GroupNorm(gpu, 2, 0),
+        () => new GroupNorm(gpu, 0, 4),
+        () => new InstanceNorm2d(gpu, -3),
+        () => new InstanceNorm2d(gpu, 1.5),
+        () => new LayerNorm(gpu, 4, { dtype: 'f64' as 'f32' }),
+        () => layerNorm(gpu, nothing, { normalizedShape: [4] }),
+        () => layerNorm(gpu, array, { normalizedShape: [4] }),
+        () => rmsNorm(gpu, array, { normalizedShape: [4] }),
+        () => groupNorm(gpu, array, { numGroups: 2 }),
+        () => instanceNorm(gpu, array),
+        () => layerNorm(gpu, x, { normalizedShape: [4], weight: array }),
+        () => layerNorm(gpu, x, { normalizedShape: [4], out: { y: array } }),
+        () => layerNormBackward(gpu, array, x, { normalizedShape: [4], mean: x, rstd: x }),
+        () => norm.forward(array),
+      ];
+      const failures: string[] = [];
+      for (const one of bad) {
+        try {
+          refuses(gpu, null, one);
+        } catch (error) {
+          failures.push((error as Error).message);
+        }
+      }
+      assert(failures.length === 0, `${failures.length} of ${bad.length}:\n${failures.join('\n')}`);
+      // A number is the one trailing dimension, in functions as in modules.
+      const { y } = layerNorm(gpu, x, { normalizedShape: 4 });
+      assertEqual((await y.data()).length, 8);
+      const adapter = await navigatorGpu.requestAdapter();
+      assert(adapter, 'no adapter');
+      adapter.requestDevice = () => Promise.reject(new TypeError('refused on purpose'));
+      const refusing = { requestAdapter: async () => adapter } as unknown as GPU;
+      await rejects(null, init({ gpu: refusing }));
+      const failing = { requestAdapter: () => Promise.reject(new TypeError('refused on purpose')) };
+      await rejects(null, init({ gpu: failing as unknown as GPU }));
+    },
+  },
+  {
+    name: 'errors: outputs are written or refused, never ignored',
+    async run({ gpu }) {
+      const x = gpu.tensor(normal(12), [3, 4]);
+      const spare = gpu.tensor([7, 7, 7, 7], [4]);
+      const like = gpu.zeros([3, 4]);
+      const normalizedShape = [4];
+      refuses(gpu, 'value', () => layerNorm(gpu, x, { normalizedShape, out: { sum: like } }));
+      refuses(gpu, 'value', () => rmsNorm(gpu, x, { normalizedShape, out: { sum: like } }));
+      const { mean, rstd } = layerNorm(gpu, x, { normalizedShape });
+      const common = { normalizedShape, mean, rstd };
+      const written = layerNormBackward(gpu, x, x, { ...common, out: { dweight: spare } });
+      assert(written.dweight === spare, 'out.dweight without a weight is the result');
+      assert(!(await spare.data()).includes(7), 'out.dweight without a weight is written');
+      const bias = gpu.tensor([7, 7, 7, 7], [4]);
+      assert(layerNormBackward(gpu, x, x, { ...common, out: { dbias: bias } }).dbias === bias, 'out.dbias');
+      assert(!(await bias.data()).includes(7), 'out.dbias is written');
+      refuses(gpu, 'value', () =>
+        layerNormBackward(gpu, x, x, { ...common, wants: { dbias: false }, out: { dbias: spare } }),
+      );
+      refuses(gpu, 'value', () =>
+        layerNormBackward(gpu, x, x, { ...common, wants: { dweight: false }, out: { dweight: spare } }),
+      );
+      const rms = rmsNorm(gpu, x, { normalizedShape });
+      refuses(gpu, 'value', () =>
+        rmsNormBackward(gpu, x, x, { normalizedShape, rstd: rms.rstd, out: { dbias: spare } }),
+      );
+    },
+  },
+  {
+    name: 'errors: a shader that does not compile, and the context afterwards',
+    async run({ navigatorGpu, expectValidationErrors }) {
+      const gpu = await init({ gpu: navigatorGpu });
+      checkShaderError(await rejects('shader', gpu.prepare(brokenProgram('broken/prepared'))));
+      await checkHealthy(gpu);
+      // Compiled while recording: WebGPU says so only later, and refuses the commands too.
+      expectValidationErrors();
+      execute(gpu, brokenProgram('broken/recorded'), {}, {}, 'broken');
+      checkShaderError(await rejects('shader', gpu.idle()));
+      await checkHealthy(gpu);
+      execute(gpu, brokenProgram('broken/recorded'), {}, {}, 'broken');
+      checkShaderError(await rejects('shader', gpu.zeros([1]).data()));
+      await checkHealthy(gpu);
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'errors: out of memory, and the context afterwards',
+    async run({ navigatorGpu }) {
+      const gpu = await init({ gpu: navigatorGpu });
+      const { device } = gpu;
+      const x = gpu.tensor(normal(12), [3, 4]);
+      const before = gpu.memory();
+      const made: Tensor[] = [];
+      await withoutMemory(device, () => made.push(gpu.empty([3, 4])));
+      const bad = made[0] as Tensor;
+      await rejects('out-of-memory', bad.data());
+      await checkHealthy(gpu);
+      refuses(gpu, 'out-of-memory', () => layerNorm(gpu, bad, { normalizedShape: [4] }));
+      bad.destroy();
+      assertEqual(gpu.memory().tensors, before.tensors, 'tensors after freeing it');
+      assertEqual(gpu.memory().tensorBytes, before.tensorBytes, 'bytes after freeing it');
+      assertEqual(await x.data(), normal(12), 'a tensor made before');
+      // In the results of a call, and in the scratch of one.
+      await withoutMemory(device, () => {
+        made.push(...Object.values(layerNorm(gpu, x, { normalizedShape: [4] })));
+      });
+      await rejects('out-of-memory', (made[1] as Tensor).data());
+      await withoutMemory(device, () => {
+        const schedule = { strategy: 'split', slots: 2 } as const;
+        made.push(
+          ...Object.values(layerNorm(gpu, gpu.zeros([512, 64]), { normalizedShape: [64], schedule })),
+        );
+      });
+      await rejects('out-of-memory', gpu.idle());
+      for (const tensor of made) tensor.destroy();
+      await checkHealthy(gpu);
+      await verifyAll(gpu, [
+        { op: 'layerNorm', shape: [512, 64], schedule: { strategy: 'split', slots: 2 } },
+      ]);
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'errors: limits, and the context afterwards',
+    async run({ navigatorGpu, notApplicable }) {
+      const device = await ownDevice(navigatorGpu);
+      // As if bindings had no limit, so that only what a buffer may hold is left.
+      const gpu = await init({ device, facts: { maxBindingBytes: 2 ** 40 } });
+      const { maxBufferSize } = device.limits;
+      if (maxBufferSize > 2 ** 30) notApplicable(`buffers of ${maxBufferSize} bytes are too large to exceed`);
+      refuses(gpu, 'limit', () => gpu.empty([maxBufferSize / 4 + 1]));
+      // y, half as large as its mean, would be allocated first.
+      const rows = maxBufferSize / 8 + 4;
+      const x = gpu.empty([rows, 1]);
+      const before = JSON.stringify(gpu.memory());
+      const error = await rejects('limit', (async () => layerNorm(gpu, x, { normalizedShape: [1] }))());
+      assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${error.message}"`);
+      x.destroy();
+      await checkHealthy(gpu);
+      device.destroy();
+    },
+  },
+  {
+    name: 'errors: what WebGPU refuses of our own commands reaches data()',
+    async run({ device, expectValidationErrors }) {
+      expectValidationErrors();
+      const gpu = await init({ device });
+      const usage = storage | GPUBufferUsageOf('COPY_SRC') | GPUBufferUsageOf('COPY_DST');
+      const wrap = () => {
+        const buffer = device.createBuffer({ size: 256, usage });
+        return { buffer, tensor: gpu.wrap(buffer, [2, 4]) };
+      };
+      const input = wrap();
+      input.buffer.destroy();
+      const { y } = layerNorm(gpu, input.tensor, { normalizedShape: [4] });
+      await rejects(null, y.data());
+      await checkHealthy(gpu);
+      await rejects(null, input.tensor.data());
+      await checkHealthy(gpu);
+      const output = wrap();
+      output.buffer.destroy();
+      layerNorm(gpu, gpu.zeros([2, 4]), { normalizedShape: [4], out: { y: output.tensor } });
+      await rejects(null, gpu.idle());
+      await checkHealthy(gpu);
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'errors: data() that is pending when its tensor or its context goes',
+    async run({ gpu, device, navigatorGpu }) {
+      const values = normal(12);
+      const x = gpu.tensor(values, [3, 4]);
+      const { y } = layerNorm(gpu, x, { normalizedShape: [4] });
+      const expected = await y.data();
+      const pending = y.data();
+      y.destroy();
+      assertEqual(await pending, expected, 'data() of a tensor destroyed meanwhile');
+      await rejects('destroyed', y.data());
+      const scoped = gpu.scope(() => [layerNorm(gpu, x, { normalizedShape: [4] }).y.data()]);
+      assertEqual(await scoped[0], expected, 'data() begun in a scope');
+      for (const own of [await init({ gpu: navigatorGpu }), await init({ device })]) {
+        const tensor = own.tensor(values, [3, 4]);
+        await tensor.data();
+        const [data, idle] = [tensor.data(), own.idle()];
+        const both = Promise.all([rejects('destroyed', data), rejects('destroyed', idle)]);
+        own.destroy();
+        await both;
+      }
+      assertEqual(await x.data(), values, 'another context of the device');
     },
   },
   {

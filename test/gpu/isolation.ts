@@ -3,7 +3,6 @@ import {
   type Gpu,
   groupNorm,
   groupNormBackward,
-  init,
   instanceNorm,
   layerNorm,
   layerNormBackward,
@@ -14,7 +13,7 @@ import { layerNormGeometry, normReference, relativeError } from '../../src/refer
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal, toHalf, withConstantRow, withElement } from '../support/data.ts';
-import { verifyAll } from '../support/subject.ts';
+import { asOnGpu, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const strategies: Strategy[] = ['thread', 'tile', 'workgroup', 'split'];
@@ -26,14 +25,14 @@ export const cases: Case[] = [
     async run(t) {
       const [rows, cols] = [6, 70];
       const clean = normal(rows * cols);
-      const dyValues = normal(rows * cols, { seed: 2 });
-      for (const strategy of strategies) {
-        const schedule = scheduleOf(strategy);
+      const dyValues = normal(rows * cols, { seed: 2, mean: 1 });
+      const check = async (gpu: Gpu, strategy: Strategy | undefined) => {
+        const schedule = strategy ? scheduleOf(strategy) : {};
         const rowOf = async (values: Float32Array) => {
-          const x = t.gpu.tensor(values, [rows, cols]);
-          const dy = t.gpu.tensor(dyValues, [rows, cols]);
-          const { y, mean, rstd } = layerNorm(t.gpu, x, { normalizedShape: [cols], schedule });
-          const { dx } = layerNormBackward(t.gpu, dy, x, { normalizedShape: [cols], mean, rstd, schedule });
+          const x = gpu.tensor(values, [rows, cols]);
+          const dy = gpu.tensor(dyValues, [rows, cols]);
+          const { y, mean, rstd } = layerNorm(gpu, x, { normalizedShape: [cols], schedule });
+          const { dx } = layerNormBackward(gpu, dy, x, { normalizedShape: [cols], mean, rstd, schedule });
           const read = await Promise.all([y.data(), dx.data()]);
           for (const tensor of [x, dy, y, mean, rstd, dx]) tensor.destroy();
           return read;
@@ -50,33 +49,21 @@ export const cases: Case[] = [
           nan.subarray(2 * cols, 3 * cols).every(Number.isNaN),
           `${strategy}: a row with a NaN must not look sound`,
         );
-      }
+      };
+      await asOnGpu(t.device, async (gpu) => {
+        for (const context of [t.gpu, gpu]) {
+          for (const strategy of [undefined, ...strategies]) await check(context, strategy);
+        }
+      });
     },
   },
   {
     name: 'isolation: a constant row gives exactly bias',
     async run(t) {
-      for (const value of [0, 5, 123.456, -300.1, 10_000.1, 1e6]) {
-        for (const cols of [1, 7, 64, 1023]) {
-          const bias = normal(cols, { seed: 3 });
-          const x = t.gpu.tensor(withConstantRow(normal(3 * cols), cols, 1, value), [3, cols]);
-          const options = { weight: t.gpu.tensor(normal(cols), [cols]), bias: t.gpu.tensor(bias, [cols]) };
-          for (const strategy of strategies) {
-            const schedule = { ...scheduleOf(strategy), lanes: 16 };
-            const { y } = layerNorm(t.gpu, x, { normalizedShape: [cols], ...options, schedule });
-            assertEqual((await y.data()).subarray(cols, 2 * cols), bias, `${strategy}, ${cols} of ${value}`);
-            y.destroy();
-          }
-        }
-      }
-      for (const layout of ['channels-first', 'channels-last'] as const) {
-        const x = t.gpu.tensor(
-          new Float32Array(2 * 4 * 9).fill(10_000.1),
-          layout === 'channels-first' ? [2, 4, 9] : [2, 9, 4],
-        );
-        const { y } = groupNorm(t.gpu, x, { numGroups: 2, layout });
-        assertEqual(await y.data(), new Float32Array(2 * 4 * 9), layout);
-      }
+      await asOnGpu(t.device, async (gpu) => {
+        await checkConstants(t.gpu, [0, 5, 123.456, -300.1, 10_000.1, 1e6]);
+        await checkConstants(gpu, [10_000.1]);
+      });
     },
   },
   {
@@ -127,8 +114,9 @@ export const cases: Case[] = [
   {
     name: 'isolation: empty tensors are legal: empty out, zero gradients',
     async run(t) {
-      const asGpu = await init({ device: t.device, facts: { software: false } });
-      for (const gpu of [t.gpu, asGpu]) await checkEmpty(gpu);
+      await asOnGpu(t.device, async (gpu) => {
+        for (const context of [t.gpu, gpu]) await checkEmpty(context);
+      });
     },
   },
   {
@@ -156,6 +144,31 @@ export const cases: Case[] = [
     },
   },
 ];
+
+async function checkConstants(gpu: Gpu, constants: number[]): Promise<void> {
+  for (const value of constants) {
+    for (const cols of [1, 7, 64, 1023]) {
+      const bias = normal(cols, { seed: 3 });
+      const x = gpu.tensor(withConstantRow(normal(3 * cols), cols, 1, value), [3, cols]);
+      const options = { weight: gpu.tensor(normal(cols), [cols]), bias: gpu.tensor(bias, [cols]) };
+      const outputs = strategies.map((strategy) => {
+        const schedule = { ...scheduleOf(strategy), lanes: 16 };
+        return layerNorm(gpu, x, { normalizedShape: [cols], ...options, schedule }).y;
+      });
+      const read = await Promise.all(outputs.map((y) => y.data()));
+      for (const [i, y] of read.entries()) {
+        assertEqual(y.subarray(cols, 2 * cols), bias, `${strategies[i]}, ${cols} of ${value}`);
+      }
+      for (const y of outputs) y.destroy();
+    }
+  }
+  for (const layout of ['channels-first', 'channels-last'] as const) {
+    const shape = layout === 'channels-first' ? [2, 4, 9] : [2, 9, 4];
+    const x = gpu.tensor(new Float32Array(2 * 4 * 9).fill(10_000.1), shape);
+    const { y } = groupNorm(gpu, x, { numGroups: 2, layout });
+    assertEqual(await y.data(), new Float32Array(2 * 4 * 9), layout);
+  }
+}
 
 async function checkEmpty(gpu: Gpu): Promise<void> {
   const weight = gpu.tensor(normal(8), [8]);

@@ -16,12 +16,19 @@ export interface Context {
   /** The library's context on the one device that the whole run shares. */
   gpu: Gpu;
   device: GPUDevice;
-  /** The engine's `navigator.gpu`, for cases that need an adapter or a device of their own. */
+  /**
+   * The engine's `navigator.gpu`, for cases that need an adapter or a device of their own. Every device that comes of
+   * it is watched: its uncaptured errors fail the case like those of the shared one.
+   */
   navigatorGpu: GPU;
   /** Parsed JSON of a data file such as `golden/x.json` or `conformance/x.json`; null when there is none. */
   readJson(path: string): Promise<unknown>;
   /** A line for the report printed after the run. */
   note(key: string, value: string): void;
+  /** Says that uncaptured errors whose message matches are provoked on purpose: they do not fail the case. */
+  expectValidationErrors(which?: RegExp): void;
+  /** Ends the case as not applicable, for what only running it can tell. */
+  notApplicable(reason: string): never;
 }
 
 /** What the suite tells the runner about the adapter under test. */

@@ -1,3 +1,4 @@
+import { init } from '../../src/index.ts';
 import type { Case } from './case.ts';
 
 export interface SelfCheck extends Case {
@@ -20,12 +21,29 @@ export const selfChecks: SelfCheck[] = [
   {
     name: 'self-check: an uncaptured validation error fails the case that caused it',
     failure: /uncaptured GPU error/,
-    run({ device }) {
-      const encoder = device.createCommandEncoder();
-      const source = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC });
-      const target = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC });
-      encoder.copyBufferToBuffer(source, 0, target, 0, 4); // the target lacks COPY_DST
-      device.queue.submit([encoder.finish()]);
+    run: ({ device }) => misuse(device),
+  },
+  {
+    name: 'self-check: an uncaptured validation error on a device of its own fails the case',
+    failure: /uncaptured GPU error/,
+    async run({ navigatorGpu }) {
+      misuse((await init({ gpu: navigatorGpu })).device);
+    },
+  },
+  {
+    name: 'self-check: an error other than the announced one fails the case',
+    failure: /uncaptured GPU error/,
+    run({ device, expectValidationErrors }) {
+      expectValidationErrors(/no engine words it like this/);
+      misuse(device);
     },
   },
 ];
+
+function misuse(device: GPUDevice): void {
+  const encoder = device.createCommandEncoder();
+  const source = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC });
+  const target = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC });
+  encoder.copyBufferToBuffer(source, 0, target, 0, 4); // the target lacks COPY_DST
+  device.queue.submit([encoder.finish()]);
+}

@@ -14,8 +14,22 @@ const cases = new Map<string, Case>([...allCases, ...selfChecks].map((one) => [o
 let shared: { gpu: Gpu; runtime: Runtime; navigatorGpu: GPU } | undefined;
 let lost: Promise<never>;
 let lostBecause: string | undefined;
-/** Messages of the uncaptured errors seen since the running case began. */
-let uncaptured: string[] = [];
+
+/** What the running case is watched for. */
+interface Watch {
+  /** Messages of the uncaptured errors of all its devices. */
+  uncaptured: string[];
+  /** The devices that it made. */
+  devices: GPUDevice[];
+  /** Errors that it provokes on purpose. */
+  expected: RegExp[];
+}
+
+const newWatch = (): Watch => ({ uncaptured: [], devices: [], expected: [] });
+let watch = newWatch();
+
+/** How a case ends that turned out not to apply. */
+class NotApplicable extends Error {}
 
 export async function start(runtime: Runtime): Promise<AdapterFacts> {
   const navigatorGpu = runtime.gpu;
@@ -29,7 +43,7 @@ export async function start(runtime: Runtime): Promise<AdapterFacts> {
   });
   lost.catch(() => {});
   device.addEventListener('uncapturederror', (event) => {
-    uncaptured.push(event.error.message);
+    watch.uncaptured.push(event.error.message);
   });
   const subgroups = device.features.has('subgroups');
   const { subgroupMinSize, subgroupMaxSize } = info ?? {};
@@ -65,24 +79,33 @@ export async function run(name: string): Promise<Outcome> {
   const context: Context = {
     gpu,
     device,
-    navigatorGpu,
+    navigatorGpu: watched(navigatorGpu),
     readJson: async (path) => {
       const response = await fetch(`${runtime.dataUrl}/${path}`);
       if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
       return response.json();
     },
     note: (key, value) => notes.push([key, value]),
+    expectValidationErrors: (which = /./s) => watch.expected.push(which),
+    notApplicable(reason) {
+      throw new NotApplicable(reason);
+    },
   };
 
-  uncaptured = [];
+  watch = newWatch();
   const began = performance.now();
   try {
     await Promise.race([finish(one, context), lost]);
-    if (uncaptured.length > 0) {
-      throw new Error(`${uncaptured.length} uncaptured GPU error(s), the first: ${uncaptured[0]}`);
+    const errors = unexpected();
+    if (errors.length > 0) {
+      throw new Error(`${errors.length} uncaptured GPU error(s), the first: ${errors[0]}`);
     }
     return { name, status: 'passed', ms: performance.now() - began, notes };
   } catch (error) {
+    if (error instanceof NotApplicable && unexpected().length === 0) {
+      const ms = performance.now() - began;
+      return { name, status: 'not-applicable', reason: error.message, ms, notes };
+    }
     return failure(name, error, performance.now() - began, notes);
   }
 }
@@ -94,9 +117,36 @@ async function finish(one: Case, context: Context): Promise<void> {
   try {
     await one.run(context);
   } finally {
-    await settle(context.device);
+    await Promise.all([settle(context.device), ...watch.devices.map(settleOwn)]);
+    // Engines deliver `uncapturederror` as a task of its own: let that task run.
+    await new Promise((resolve) => setTimeout(resolve, 0));
     clearInterval(nudge);
   }
+}
+
+/** The engine's `navigator.gpu`, with every device that comes of it watched for the running case. */
+function watched(gpu: GPU): GPU {
+  const requestAdapter = async (options?: GPURequestAdapterOptions) => {
+    const adapter = await gpu.requestAdapter(options);
+    if (!adapter) return adapter;
+    const request = adapter.requestDevice.bind(adapter);
+    adapter.requestDevice = async (descriptor) => {
+      const device = await request(descriptor);
+      const { uncaptured, devices } = watch;
+      device.addEventListener('uncapturederror', (event) => {
+        uncaptured.push(event.error.message);
+      });
+      devices.push(device);
+      return device;
+    };
+    return adapter;
+  };
+  return { requestAdapter } as GPU;
+}
+
+/** Messages of the uncaptured errors that the running case did not announce. */
+function unexpected(): string[] {
+  return watch.uncaptured.filter((message) => !watch.expected.some((which) => which.test(message)));
 }
 
 /** Waits until every error that the case caused has been reported, so that none is blamed on the next one. */
@@ -104,15 +154,16 @@ async function settle(device: GPUDevice): Promise<void> {
   await device.queue.onSubmittedWorkDone();
   device.pushErrorScope('validation');
   await device.popErrorScope();
-  // Engines deliver `uncapturederror` as a task of its own: let that task run.
-  await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** As settle, for a device that the case may have destroyed. */
+async function settleOwn(device: GPUDevice): Promise<void> {
+  await Promise.race([settle(device).catch(() => {}), device.lost]);
 }
 
 function failure(name: string, error: unknown, ms: number, notes: Outcome['notes']): Outcome {
   const { message, stack } = error instanceof Error ? error : new Error(`thrown: ${String(error)}`);
-  const also =
-    uncaptured.length > 0 && !message.includes('uncaptured')
-      ? `\nuncaptured GPU error: ${uncaptured[0]}`
-      : '';
+  const [first] = unexpected();
+  const also = first && !message.includes('uncaptured') ? `\nuncaptured GPU error: ${first}` : '';
   return { name, status: 'failed', error: { message: message + also, stack: stack ?? '' }, ms, notes };
 }

@@ -6,6 +6,7 @@ import {
   type Gpu,
   groupNorm,
   groupNormBackward,
+  init,
   instanceNorm,
   instanceNormBackward,
   type Layout,
@@ -15,9 +16,11 @@ import {
   rmsNorm,
   rmsNormBackward,
   type ScheduleOptions,
+  type Strategy,
   type Tensor,
 } from '../../src/index.ts';
-import { strategiesOf } from '../../src/plan/schedule.ts';
+import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
+import { strategiesOf } from '../../src/plan/strategy.ts';
 import {
   type Geometry,
   groupNormGeometry,
@@ -32,6 +35,8 @@ import {
   roundAllToHalf,
   setSize,
 } from '../../src/reference/index.ts';
+import { assertEqual } from '../harness/assert.ts';
+import { roundedFirst } from './casts.ts';
 import { normal, toHalf, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';
 
@@ -127,15 +132,32 @@ export interface DataOptions {
   seed?: number;
   /** The first element of every row lies 1e5 standard deviations away. */
   outlier?: boolean;
+  /** Mean of dy. Default 0, where sums of dy stay small and what naive summation loses stays small with them. */
+  dyMean?: number;
+  /** Standard deviation of dy. Default 1; 0 makes it constant, as the gradient of a mean is. */
+  dyStd?: number;
+  /** Only the first so many samples differ; the others repeat them. For tensors too large for the reference. */
+  distinct?: number;
 }
 
 /** Random arrays of the subject's shapes. */
-export function arraysOf(
-  subject: Subject,
-  { offset = 0, seed = 1, outlier = false }: DataOptions = {},
-): Arrays {
-  const { dtype = 'f32', paramDtype = dtype, affine = true } = subject;
-  const count = subject.shape.reduce((product, size) => product * size, 1);
+export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
+  const { offset = 0, seed = 1, outlier = false, dyMean = 0, dyStd = 1, distinct } = data;
+  const { dtype = 'f32', paramDtype = dtype, affine = true, shape } = subject;
+  const [samples = 1, ...rest] = shape;
+  if (distinct !== undefined && distinct < samples) {
+    const { distinct: _, ...others } = data;
+    const block = arraysOf({ ...subject, shape: [distinct, ...rest] }, others);
+    const tile = (values: Float32Array | undefined) => values && repeated(values, samples / distinct);
+    return {
+      ...block,
+      x: tile(block.x) as Float32Array,
+      dy: tile(block.dy) as Float32Array,
+      residual: tile(block.residual),
+      dsum: tile(block.dsum),
+    };
+  }
+  const count = shape.reduce((product, size) => product * size, 1);
   const { channels } = geometryOf(subject);
   const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
   const parameter = (values: Float32Array) => (paramDtype === 'f16' ? toHalf(values) : values);
@@ -147,12 +169,35 @@ export function arraysOf(
   }
   return {
     x: store(x),
-    dy: store(normal(count, { seed: seed + 1 })),
+    dy: store(normal(count, { seed: seed + 1, mean: dyMean, std: dyStd })),
     residual: hasResidual(subject) ? store(normal(count, { seed: seed + 2, std: 0.5 })) : undefined,
     dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
     weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
     bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
   };
+}
+
+/** `values` one after another, `times` in all; the last one may be a part. */
+function repeated<T extends Float32Array | Float64Array>(values: T, times: number): T {
+  const length = Math.round(values.length * times);
+  const all = new (values.constructor as new (size: number) => T)(length);
+  for (let at = 0; at < length; at += values.length) {
+    all.set(values.subarray(0, Math.min(values.length, length - at)), at);
+  }
+  return all;
+}
+
+/** The outputs that a run of the subject must have, no more and no fewer. */
+export function outputsOf(subject: Subject, { weight }: Arrays): (keyof Results)[] {
+  return [
+    'y',
+    ...(hasResidual(subject) ? (['sum'] as const) : []),
+    ...(isRms(subject) ? [] : (['mean'] as const)),
+    'rstd',
+    'dx',
+    ...(weight ? (['dweight'] as const) : []),
+    ...(subject.affine !== false && !isRms(subject) ? (['dbias'] as const) : []),
+  ];
 }
 
 /** Uploads, runs forward and backward, reads back, frees. */
@@ -192,6 +237,11 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       string,
       Tensor,
     ][];
+    assertEqual(
+      outputs.map(([name]) => name).sort(),
+      outputsOf(subject, arrays).sort(),
+      `outputs of ${nameOf(subject)}`,
+    );
     const values = await Promise.all(outputs.map(([, tensor]) => tensor.data()));
     return Object.fromEntries(outputs.map(([name], i) => [name, values[i]])) as unknown as Results;
   } finally {
@@ -240,7 +290,7 @@ export function runBackward(
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
-  const common = { weight, rstd, schedule, wants: { dbias: affine } };
+  const common = { weight, rstd, schedule, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
   const normalizedShape = normalizedShapeOf(subject);
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     return rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, cast, dsum });
@@ -260,11 +310,72 @@ function backwardSchedule(subject: Subject): ScheduleOptions {
   return { strategy, ...others };
 }
 
+/**
+ * The strategy of each direction of a run. Throws unless it is the one that the subject names; a backward pass that
+ * has none of that name takes its own.
+ */
+export function strategiesRun({ facts }: Gpu, subject: Subject): { forward: Strategy; backward: Strategy } {
+  const geometry = geometryOf(subject);
+  const wanted = subject.schedule?.strategy;
+  const options = backwardSchedule(subject);
+  const forward = scheduleForward(geometry, facts, subject.schedule).strategy;
+  const backward = scheduleBackward(geometry, facts, options).strategy;
+  assertEqual(forward, wanted ?? forward, `forward strategy of ${nameOf(subject)}`);
+  assertEqual(backward, options.strategy ?? backward, `backward strategy of ${nameOf(subject)}`);
+  return { forward, backward };
+}
+
 /** What the results should be, in float64, from the same rounded inputs. */
-export function referenceOf(
-  subject: Subject,
-  arrays: Arrays,
-): { x: Float32Array; forward: ReferenceForward; backward: ReferenceBackward } {
+export interface Expected {
+  /** What was normalized: x, or its sum with the residual. */
+  x: Float32Array;
+  forward: ReferenceForward;
+  backward: ReferenceBackward;
+  /** What rounding x̂ first may add to an error of y or dweight, by element. */
+  slack?: { y: Float64Array; dweight: Float64Array };
+}
+
+export function referenceOf(subject: Subject, arrays: Arrays, distinct?: number): Expected {
+  const { shape } = subject;
+  const [samples = 1, ...rest] = shape;
+  if (distinct === undefined || distinct >= samples) return wholeReference(subject, arrays);
+  const first = (count: number): Expected => {
+    const part = (values: Float32Array | undefined) =>
+      values?.subarray(0, (values.length / samples) * count) as Float32Array;
+    return wholeReference(
+      { ...subject, shape: [count, ...rest] },
+      {
+        ...arrays,
+        x: part(arrays.x),
+        dy: part(arrays.dy),
+        residual: part(arrays.residual),
+        dsum: part(arrays.dsum),
+      },
+    );
+  };
+  const block = first(distinct);
+  const last = samples % distinct > 0 ? first(samples % distinct).backward : undefined;
+  const tile = <T extends Float32Array | Float64Array>(values: T) => repeated(values, samples / distinct);
+  const total = (sums: Float64Array, more: Float64Array | undefined) =>
+    sums.map((sum, i) => sum * Math.floor(samples / distinct) + (more?.[i] ?? 0));
+  const { forward, backward } = block;
+  return {
+    x: tile(block.x),
+    forward: { y: tile(forward.y), mean: tile(forward.mean), rstd: tile(forward.rstd) },
+    backward: {
+      dx: tile(backward.dx),
+      dweight: total(backward.dweight, last?.dweight),
+      dbias: total(backward.dbias, last?.dbias),
+      scale: {
+        dx: tile(backward.scale.dx),
+        dweight: total(backward.scale.dweight, last?.scale.dweight),
+        dbias: total(backward.scale.dbias, last?.scale.dbias),
+      },
+    },
+  };
+}
+
+function wholeReference(subject: Subject, arrays: Arrays): Expected {
   const { dtype = 'f32', cast } = subject;
   const geometry = geometryOf(subject);
   const x = arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
@@ -275,11 +386,11 @@ export function referenceOf(
     bias: arrays.bias,
     weightOffset: cast === 'gemma' ? 1 : 0,
   };
-  return {
-    x,
-    forward: normReference(x, geometry, options),
-    backward: normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum),
-  };
+  const forward = normReference(x, geometry, options);
+  const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
+  if (cast !== 'llama' || dtype !== 'f16') return { x, forward, backward };
+  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd);
+  return { x, forward: { ...forward, y }, backward: { ...backward, dweight }, slack };
 }
 
 // The residual sum is rounded to the storage type before it is normalized.
@@ -293,10 +404,11 @@ export function errorsOf(
   subject: Subject,
   arrays: Arrays,
   results: Results,
-  { outlier = false }: DataOptions = {},
+  { outlier = false, distinct }: DataOptions = {},
+  expected = referenceOf(subject, arrays, distinct),
 ): { output: string; error: number; bound: number }[] {
   const { dtype = 'f32', paramDtype = dtype } = subject;
-  const { x, forward, backward } = referenceOf(subject, arrays);
+  const { x, forward, backward, slack } = expected;
   const forwardBound = outlier ? bounds.outlier : bounds.forward;
   const found: { output: string; error: number; bound: number }[] = [];
   const judge = (
@@ -306,16 +418,19 @@ export function errorsOf(
     bound: number,
     scale: Float64Array = expected,
     storage: DType = 'f32',
+    extra?: Float64Array,
   ) => {
-    if (!actual) return;
+    if (!actual) throw new Error(`${nameOf(subject)}: no ${output}`);
     // f16: the one rounding at the store is allowed for, and next to nothing beside it.
     const rounding = storage === 'f16' ? relativeError(roundAllToHalf(expected), expected, scale) : 0;
-    const limit = storage === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : bound;
+    const more = extra ? relativeError(extra, new Float64Array(extra.length), scale) : 0;
+    const limit = (storage === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
     found.push({ output, error: relativeError(actual, expected, scale), bound: limit });
   };
-  judge('y', results.y, forward.y, forwardBound, forward.y, dtype);
+  judge('y', results.y, forward.y, forwardBound, forward.y, dtype, slack?.y);
   judge('rstd', results.rstd, forward.rstd, forwardBound);
-  if (results.mean) {
+  const wanted = outputsOf(subject, arrays);
+  if (wanted.includes('mean')) {
     // hi + lo in float64, judged in units of the standard deviation: that is what the mean is subtracted from.
     const mean = forward.mean.map(
       (_, set) => (results.mean?.[2 * set] ?? 0) + (results.mean?.[2 * set + 1] ?? 0),
@@ -327,18 +442,23 @@ export function errorsOf(
     const rms = forward.mean.map((m, i) => Math.hypot(m, std[i] as number));
     judge(
       'mean (hi)',
-      results.mean.filter((_, i) => i % 2 === 0),
+      results.mean?.filter((_, i) => i % 2 === 0),
       forward.mean,
       forwardBound,
       rms,
     );
   }
-  if (results.sum) judge('sum', results.sum, Float64Array.from(x), 0);
+  if (wanted.includes('sum')) judge('sum', results.sum, Float64Array.from(x), 0);
   const { scale } = backward;
   const backwardBound = outlier ? bounds.outlier : bounds.backward;
   judge('dx', results.dx, backward.dx, backwardBound, scale.dx, dtype);
-  judge('dweight', results.dweight, backward.dweight, backwardBound, scale.dweight, paramDtype);
-  judge('dbias', results.dbias, backward.dbias, backwardBound, scale.dbias, paramDtype);
+  if (wanted.includes('dweight')) {
+    const { dweight } = backward;
+    judge('dweight', results.dweight, dweight, backwardBound, scale.dweight, paramDtype, slack?.dweight);
+  }
+  if (wanted.includes('dbias')) {
+    judge('dbias', results.dbias, backward.dbias, backwardBound, scale.dbias, paramDtype);
+  }
   return found;
 }
 
@@ -347,15 +467,17 @@ export async function verify(
   gpu: Gpu,
   subject: Subject,
   data: DataOptions = {},
+  arrays = arraysOf(subject, data),
+  expected?: Expected,
 ): Promise<{ output: string; error: number; bound: number }[]> {
-  const arrays = arraysOf(subject, data);
+  strategiesRun(gpu, subject);
   const [results, again] = await Promise.all([run(gpu, subject, arrays), run(gpu, subject, arrays)]);
   for (const [output, values] of Object.entries(results)) {
     if (!sameBits(values, again[output as keyof Results])) {
       throw new Error(`${nameOf(subject)}: two runs differ in ${output}`);
     }
   }
-  const errors = errorsOf(subject, arrays, results, data);
+  const errors = errorsOf(subject, arrays, results, data, expected);
   const over = errors.filter(({ error, bound }) => !(error <= bound));
   if (over.length > 0) {
     const list = over.map(({ output, error, bound }) => `${output} ${show(error)} > ${show(bound)}`);
@@ -387,6 +509,39 @@ export async function verifyAll(
     throw new Error(`${failures.length} of ${list.length} failed:\n${failures.slice(0, 8).join('\n')}`);
   }
   return worst;
+}
+
+/** Verifies one subject on several contexts, against one reference. Throws with the failures of all. */
+export async function verifyOn(
+  contexts: Readonly<Record<string, Gpu>>,
+  subject: Subject,
+  data: DataOptions = {},
+): Promise<Record<string, number>> {
+  const arrays = arraysOf(subject, data);
+  const expected = referenceOf(subject, arrays, data.distinct);
+  const worst: Record<string, number> = {};
+  const failures: string[] = [];
+  for (const [name, gpu] of Object.entries(contexts)) {
+    try {
+      for (const { output, error } of await verify(gpu, subject, data, arrays, expected)) {
+        worst[output] = Math.max(worst[output] ?? 0, error);
+      }
+    } catch (error) {
+      failures.push(`${name}: ${(error as Error).message}`);
+    }
+  }
+  if (failures.length > 0) throw new Error(failures.join('\n'));
+  return worst;
+}
+
+/** Lends a context that lays work out as on a GPU, whatever the adapter is. */
+export async function asOnGpu<T>(device: GPUDevice, body: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await init({ device, facts: { software: false } });
+  try {
+    return await body(gpu);
+  } finally {
+    gpu.destroy();
+  }
 }
 
 /** The worst errors as one line for a note. */

@@ -5,7 +5,7 @@ import { backwardProgram } from '../../src/kernels/backward.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
-import { type ScheduleOptions, strategiesOf } from '../../src/plan/schedule.ts';
+import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
 export const facts: DeviceFacts = {
   software: false,

@@ -1,0 +1,189 @@
+/** What every program asks of a device, whatever the geometry and however small the device's limits. */
+import { describe, expect, it } from 'vitest';
+import { NormError } from '../../src/gpu/errors.ts';
+import { fold } from '../../src/gpu/execute.ts';
+import type { DeviceFacts } from '../../src/gpu/facts.ts';
+import type { Program } from '../../src/gpu/program.ts';
+import { backwardProgram } from '../../src/kernels/backward.ts';
+import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
+import { forwardProgram } from '../../src/kernels/forward.ts';
+import {
+  elementCount,
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  layerNormGeometry,
+  setCount,
+} from '../../src/plan/geometry.ts';
+import { random } from '../support/data.ts';
+import { facts as floor } from '../support/variants.ts';
+
+interface Drawn {
+  geometry: Geometry;
+  kind: 'moments' | 'rms';
+  dtype: 'f32' | 'f16';
+  paramDtype: 'f32' | 'f16';
+  residual: boolean;
+  facts: DeviceFacts;
+}
+
+/** Sizes are spread over their magnitudes, so that one and a million are as likely. */
+function draw(next: () => number): Drawn {
+  const size = (most: number) => Math.floor(most ** next());
+  const pick = <T>(...options: T[]): T => options[Math.floor(next() * options.length)] as T;
+  const layout = pick('channels-first', 'channels-last' as const);
+  const spatial = () => (layout === 'channels-first' ? [size(1e4)] : [size(100), size(100)]);
+  const geometry = pick(
+    () => {
+      const [rows, cols] = [size(1e7), size(1e6)];
+      return layerNormGeometry([rows, cols], [cols]);
+    },
+    () => {
+      const groups = size(64);
+      const [samples, channels] = [size(1e4), groups * size(64)];
+      const shape =
+        layout === 'channels-first' ? [samples, channels, ...spatial()] : [samples, ...spatial(), channels];
+      return groupNormGeometry(shape, groups, layout);
+    },
+    () => {
+      const [samples, channels] = [size(1e4), size(1000)];
+      const shape =
+        layout === 'channels-first' ? [samples, channels, ...spatial()] : [samples, ...spatial(), channels];
+      return instanceNormGeometry(shape, layout);
+    },
+    () => groupNormGeometry([size(1e5), 8 * size(512)], 8, 'channels-first'),
+    () => layerNormGeometry([pick(0, size(100)), 8], [8]),
+  )();
+  const perRow = geometry.positions === 1 && geometry.inner === 1 && geometry.groups === 1;
+  const [dtype, paramDtype] = pick(['f32', 'f32'], ['f16', 'f16'], ['f16', 'f32'] as const) as [
+    'f32' | 'f16',
+    'f32' | 'f16',
+  ];
+  return {
+    geometry,
+    kind: perRow ? pick('moments', 'rms') : 'moments',
+    dtype,
+    paramDtype,
+    residual: perRow && pick(true, false),
+    facts: {
+      ...floor,
+      software: pick(true, false),
+      subgroup: pick(0, 4, 32),
+      maxInvocations: pick(256, 1024),
+      maxBindingBytes: pick(2 ** 16, 2 ** 20, 2 ** 27),
+      offsetAlignment: pick(32, 256),
+    },
+  };
+}
+
+/** Bytes of a role's whole tensor. */
+function tensorBytes(role: string, { geometry, dtype, paramDtype }: Drawn): number {
+  const bytes = { f32: 4, f16: 2 };
+  if (role === 'weight' || role === 'bias' || role === 'dweight' || role === 'dbias') {
+    return geometry.channels * bytes[paramDtype];
+  }
+  if (role === 'mean') return 8 * setCount(geometry);
+  if (role === 'rstd') return 4 * setCount(geometry);
+  return elementCount(geometry) * bytes[dtype];
+}
+
+/** What a program asks for that the device does not have. */
+function faultsOf(program: Program, drawn: Drawn): string[] {
+  const { facts } = drawn;
+  const faults = new Set<string>();
+  for (const [role, bytes] of Object.entries(program.scratch)) {
+    if (!(bytes > 0 && bytes <= facts.maxBindingBytes)) faults.add(`scratch ${role} of ${bytes} bytes`);
+  }
+  for (const { kernel, ranges, workgroups } of program.steps) {
+    const [name] = kernel.key.split('.');
+    for (const { role } of kernel.bindings) {
+      const inScratch = program.scratch[role];
+      const whole = inScratch ?? tensorBytes(role, drawn);
+      const { offset, size } = ranges[role] ?? { offset: 0, size: whole };
+      if (!(size <= facts.maxBindingBytes)) faults.add(`${name} binds ${size} bytes of ${role}`);
+      if (offset % facts.offsetAlignment !== 0) faults.add(`${name} binds ${role} at ${offset}`);
+      const end = Math.ceil(whole / 4) * 4;
+      if (!(offset >= 0 && size >= 0) || (whole > 0 && offset + size > end)) {
+        faults.add(`${name} binds ${role} from ${offset} to ${offset + size} of ${whole}`);
+      }
+    }
+    if (kernel.bindings.length > 8) faults.add(`${name} has ${kernel.bindings.length} bindings`);
+    for (const [constant, value] of Object.entries(kernel.constants)) {
+      const flag = value === 0 || value === 1;
+      if (!flag && !(Number.isInteger(value) && value >= 1)) faults.add(`${name}: ${constant} is ${value}`);
+      if ((constant === 'WORKGROUP' || constant === 'LANES') && !(value >= 1)) {
+        faults.add(`${name}: ${constant} is ${value}`);
+      }
+      if (constant === 'WORKGROUP' && value > facts.maxInvocations) faults.add(`${name}: ${value} threads`);
+    }
+    if (!(Number.isInteger(workgroups) && workgroups >= 1)) faults.add(`${name}: ${workgroups} workgroups`);
+    else {
+      const [columns, lines] = fold(workgroups, facts.maxWorkgroupsPerDimension);
+      if (!(columns * lines >= workgroups)) faults.add(`${name}: ${columns} x ${lines} < ${workgroups}`);
+    }
+  }
+  return [...faults];
+}
+
+describe('programs', () => {
+  it('ask nothing of a device that it has not, for any geometry', () => {
+    const next = random(7);
+    const found: string[] = [];
+    let refused = 0;
+    let made = 0;
+    for (let i = 0; i < 3000; i++) {
+      const drawn = draw(next);
+      const { residual, facts, ...rest } = drawn;
+      // As the front end does: tensors that no buffer could hold are not made.
+      if (elementCount(drawn.geometry) > 2 ** 30) continue;
+      const d: NormDescriptor = {
+        ...rest,
+        eps: 1e-5,
+        weight: true,
+        bias: drawn.kind === 'moments',
+        weightOffset: 0,
+        castFirst: false,
+        schedule: {},
+      };
+      const gradients = { dweight: true, dbias: drawn.kind === 'moments' };
+      const makers = {
+        forward: () => forwardProgram({ ...d, residual }, facts),
+        backward: () =>
+          backwardProgram(
+            {
+              ...d,
+              ...gradients,
+              bias: false,
+              dsum: residual,
+              accumulate: { dweight: false, dbias: false },
+            },
+            facts,
+          ),
+      };
+      for (const [direction, make] of Object.entries(makers)) {
+        try {
+          const faults = faultsOf(make(), drawn);
+          made += 1;
+          if (faults.length > 0) {
+            const { geometry, dtype, paramDtype, kind } = drawn;
+            found.push(
+              `${direction} ${kind} ${JSON.stringify(geometry)} ${dtype}/${paramDtype} ${JSON.stringify(facts)}: ${faults.join('; ')}`,
+            );
+          }
+        } catch (error) {
+          if (!(error instanceof NormError) || error.code !== 'limit') throw error;
+          refused += 1;
+          // What a binding holds easily, statistics and sums and all, is no reason to refuse.
+          const { geometry, dtype } = drawn;
+          const sample = elementCount({ ...geometry, samples: 1 }) * (dtype === 'f16' ? 2 : 4);
+          const most = Math.max(64 * sample, 64 * setCount(geometry), 64 * geometry.channels);
+          if (most <= facts.maxBindingBytes) {
+            found.push(`${direction} ${JSON.stringify(geometry)} was refused: ${error.message}`);
+          }
+        }
+      }
+    }
+    expect(found.slice(0, 5), `${found.length} of ${made} programs, ${refused} refused`).toEqual([]);
+    expect(made).toBeGreaterThan(refused);
+  });
+});

@@ -1,0 +1,37 @@
+/** What rounding x̂ to f16 before it meets weight (RMSNorm's cast 'llama') does to y and dweight, in float64. */
+import { forEachElement, type Geometry, roundToHalf } from '../../src/reference/index.ts';
+import { bounds } from './tolerances.ts';
+
+/**
+ * y = half(x·rstd)·weight and dweight = Σ dy·half(x·rstd).
+ *
+ * Where x̂ is so near a tie that f32 arithmetic may land on its other side, either neighbour is right: `slack` says
+ * how far that can move each element of y and dweight.
+ */
+export function roundedFirst(
+  x: ArrayLike<number>,
+  dy: ArrayLike<number>,
+  weight: ArrayLike<number> | undefined,
+  geometry: Geometry,
+  rstd: Float64Array,
+): { y: Float64Array; dweight: Float64Array; slack: { y: Float64Array; dweight: Float64Array } } {
+  const y = new Float64Array(x.length);
+  const dweight = new Float64Array(geometry.channels);
+  const slack = { y: new Float64Array(x.length), dweight: new Float64Array(geometry.channels) };
+  const add = (sums: Float64Array, channel: number, term: number) => {
+    sums[channel] = (sums[channel] as number) + term;
+  };
+  forEachElement(geometry, (element, set, channel) => {
+    const exact = (x[element] as number) * (rstd[set] as number);
+    const xhat = roundToHalf(exact);
+    const step = Math.abs(
+      roundToHalf(exact * (1 + bounds.forward)) - roundToHalf(exact * (1 - bounds.forward)),
+    );
+    const w = weight?.[channel] ?? 1;
+    y[element] = xhat * w;
+    slack.y[element] = step * Math.abs(w);
+    add(dweight, channel, (dy[element] as number) * xhat);
+    add(slack.dweight, channel, step * Math.abs(dy[element] as number));
+  });
+  return { y, dweight, slack };
+}
