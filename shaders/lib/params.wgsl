@@ -1,4 +1,4 @@
-// The numbers of one dispatch. The host lays out the same 18 words (src/kernels/params.ts).
+// The numbers of one dispatch. The host lays out the same 17 words (src/kernels/params.ts).
 //
 // x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one
 // (sample, group) and is what one mean and one rstd belong to.
@@ -12,7 +12,6 @@ struct Params {
   cols: u32,         // elements of such a run
   slots: u32,        // parts that a run (rows) or a sample's positions (channels) are split into
   slot_length: u32,  // quads (rows) or positions or rows (channels, columns) of a slot
-  first_slot: u32,   // first slot of the gradient partials that this dispatch writes
   rounds: u32,       // rows that one row-group of a persistent dispatch walks
   block: u32,        // chunks that are merged before they meet the total: about the root of their number
   mask: u32,         // 0xffffffff; the compiler must not know that

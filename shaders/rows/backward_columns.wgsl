@@ -56,7 +56,7 @@ fn main(
     total1 = Gradients(total1.dbias + g1.dbias, total1.dweight + g1.dweight);
   }
   if (HAS_PARTIALS) {
-    let at = (params.first_slot + slot) * params.cols;
+    let at = slot * params.cols;
     write_partials(at, col0, total0);
     if (TWO_QUADS) {
       write_partials(at, col1, total1);

@@ -83,7 +83,7 @@ fn main(
       let q = lane + j * LANES;
       if (q < quads) {
         let valid = valid_of(params.cols - 4u * q);
-        let at = (params.first_slot + group) * params.cols + 4u * q;
+        let at = group * params.cols + 4u * q;
         for (var e = 0u; e < valid; e++) {
           partials[at + e] = vec2<f32>(dbias[j][e], dweight[j][e]);
         }

@@ -38,7 +38,9 @@ export function execute(
     recordInto(target.encoder);
     return;
   }
-  gpu.submitting(label, () => {
+  const written = program.steps.flatMap(({ kernel }) => kernel.bindings.filter(({ writes }) => writes));
+  const outputs = new Set(written.map(({ role }) => operands[role]));
+  gpu.submitting(label, [...outputs], () => {
     const encoder = gpu.device.createCommandEncoder({ label });
     recordInto(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);

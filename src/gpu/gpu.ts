@@ -38,6 +38,10 @@ export class Gpu {
   /** @internal Numbers, scratch and placeholders of dispatches. */
   readonly shared: SharedBuffers;
   readonly #scopes: Set<Tensor>[] = [];
+  /** Tensors that a refused submit was to write, and why it was refused. */
+  readonly #failed = new WeakMap<Tensor, NormError>();
+  /** Checks of what the submit under way compiled and allocated: the causes of a refusal. */
+  #causes: Promise<NormError | undefined>[] = [];
   /** Buffers that cannot be used, and why. */
   readonly #unusable = new WeakMap<GPUBuffer, NormError>();
   readonly #probed = new WeakSet<GPUBuffer>();
@@ -265,8 +269,8 @@ export class Gpu {
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
     }
-    const reason = this.#unusable.get(tensor.buffer);
-    if (reason) throw reason;
+    const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
+    if (reason) throw this.#watch.tell(reason);
   }
 
   /** @internal Throws `dtype` if the device cannot hold it. */
@@ -285,7 +289,10 @@ export class Gpu {
 
   /** @internal */
   pipeline(kernel: Kernel): Pipeline {
-    return this.#pipelines.get(kernel, (check) => this.#watch.add(check));
+    return this.#pipelines.get(kernel, (check) => {
+      this.#causes.push(check);
+      this.#watch.add(check);
+    });
   }
 
   /** @internal */
@@ -306,17 +313,19 @@ export class Gpu {
       usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST,
     });
     try {
-      this.submitting('read-back', () => {
+      const [, refused] = scoped(this.device, 'validation', () => {
         const encoder = this.device.createCommandEncoder({ label: 'read-back' });
         encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
         this.device.queue.submit([encoder.finish({ label: 'read-back' })]);
       });
       await this.#watch.orLost(staging.mapAsync(MapMode.READ));
-      // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-      await this.#watch.settle();
+      await this.#watch.heard();
       this.checkAlive();
-      const reason = this.#unusable.get(tensor.buffer);
-      if (reason) throw reason;
+      // Not whether the tensor still lives: its copy was submitted before it was destroyed.
+      const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
+      if (reason) throw this.#watch.tell(reason);
+      const cause = await refused.catch(() => null);
+      if (cause) throw validationError('read-back', cause);
       return staging.getMappedRange().slice(0, tensor.byteLength);
     } finally {
       staging.destroy();
@@ -331,39 +340,43 @@ export class Gpu {
     tensor.buffer.destroy();
   }
 
-  /** @internal Runs `body`, which submits; data() and idle() throw what WebGPU finds wrong with it. */
-  submitting(label: string, body: () => void): void {
-    const [, error] = scoped(this.device, 'validation', body);
-    this.#watch.add(
-      error.then((cause) =>
-        cause
-          ? new NormError(
-              'validation',
-              `WebGPU refused the commands of ${label}: ${cause.message}`,
-              'Check that no buffer or encoder given to it was destroyed, mapped or finished.',
-              cause,
-            )
-          : undefined,
-      ),
-    );
+  /**
+   * @internal Runs `body`, which submits. What WebGPU finds wrong with that later is thrown by every use of the
+   * outputs, and once by idle().
+   */
+  submitting(label: string, outputs: readonly (Tensor | undefined)[], body: () => void): void {
+    for (const output of outputs) if (output) this.#failed.delete(output);
+    this.#causes = [];
+    const [, refused] = scoped(this.device, 'validation', body);
+    const causes = this.#causes;
+    const check = refused.then(async (cause) => {
+      if (!cause) return undefined;
+      // A shader that did not compile, or an output or scratch without memory, if there is one.
+      const known = outputs.map((output) => output && this.#unusable.get(output.buffer));
+      const deeper = [...(await Promise.all(causes)), ...known].find((error) => error !== undefined);
+      const failure = deeper ?? validationError(label, cause);
+      for (const output of outputs) if (output) this.#failed.set(output, failure);
+      return failure;
+    });
+    this.#watch.add(check);
   }
 
   #createBuffer(descriptor: GPUBufferDescriptor, forget: () => void = () => {}): GPUBuffer {
     const [buffer, error] = scoped(this.device, 'out-of-memory', () => this.device.createBuffer(descriptor));
-    this.#watch.add(
-      error.then((cause) => {
-        if (!cause) return undefined;
-        const failure = new NormError(
-          'out-of-memory',
-          `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
-          'Free tensors and make it again.',
-          cause,
-        );
-        this.#unusable.set(buffer, failure);
-        forget();
-        return failure;
-      }),
-    );
+    const check = error.then((cause) => {
+      if (!cause) return undefined;
+      const failure = new NormError(
+        'out-of-memory',
+        `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
+        'Free tensors and make it again.',
+        cause,
+      );
+      this.#unusable.set(buffer, failure);
+      forget();
+      return failure;
+    });
+    this.#causes.push(check);
+    this.#watch.add(check);
     return buffer;
   }
 
@@ -400,6 +413,15 @@ export class Gpu {
       }),
     );
   }
+}
+
+function validationError(label: string, cause: GPUError): NormError {
+  return new NormError(
+    'validation',
+    `WebGPU refused the commands of ${label}: ${cause.message}`,
+    'Check that no buffer or encoder given to it was destroyed, mapped or finished.',
+    cause,
+  );
 }
 
 function destroyedError(): NormError {

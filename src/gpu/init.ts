@@ -48,8 +48,14 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
       'Use a browser with WebGPU on https or localhost; in Node pass init({ gpu }) with the package `webgpu`.',
     );
   }
-  const adapter = await gpu.requestAdapter({
-    powerPreference: options.powerPreference ?? 'high-performance',
+  const powerPreference = options.powerPreference ?? 'high-performance';
+  const adapter = await gpu.requestAdapter({ powerPreference }).catch((cause: unknown) => {
+    throw new NormError(
+      'no-webgpu',
+      'WebGPU failed to look for an adapter.',
+      'Check the GPU driver (chrome://gpu, about:support).',
+      cause,
+    );
   });
   if (!adapter) {
     throw new NormError(

@@ -1,9 +1,9 @@
-import { NormError, type NormErrorCode } from './errors.ts';
+import { NormError } from './errors.ts';
 
 /**
  * What WebGPU says asynchronously: of earlier calls, and of the device.
  *
- * Errors of calls wait here until a data() or idle() throws them, once. The loss of the device rejects whatever is
+ * Errors of calls wait here until idle() throws them, once. The loss of the device rejects whatever is
  * being waited for, and stays.
  */
 export class Watch {
@@ -11,7 +11,8 @@ export class Watch {
   readonly lost: Promise<string>;
   /** Set once the device is lost. */
   lostError: NormError | undefined;
-  readonly #checks = new Set<Promise<NormError | undefined>>();
+  readonly #checks = new Set<Promise<void>>();
+  readonly #untold = new Set<NormError>();
   readonly #waiting = new Set<(error: NormError) => void>();
 
   constructor(device: GPUDevice) {
@@ -27,27 +28,33 @@ export class Watch {
   add(check: Promise<NormError | undefined>): void {
     const watched = check.then(
       (error) => {
-        if (!error) this.#checks.delete(watched);
-        return error;
+        this.#checks.delete(watched);
+        if (error) this.#untold.add(error);
       },
       () => {
         this.#checks.delete(watched); // the device went away; `lost` says so
-        return undefined;
       },
     );
     this.#checks.add(watched);
   }
 
+  /** Waits for the checks begun so far. */
+  async heard(): Promise<void> {
+    await Promise.all(this.#checks);
+  }
+
+  /** The error, which whoever gets it need not be told again. */
+  tell(error: NormError): NormError {
+    this.#untold.delete(error);
+    return error;
+  }
+
   /** Waits for the checks begun so far and throws what they found, once. */
   async settle(): Promise<void> {
-    const checks = [...this.#checks];
-    const errors = await Promise.all(checks);
-    for (const check of checks) this.#checks.delete(check);
-    // A cause before its consequences: a shader that did not compile before the submit that was refused for it.
-    const order: NormErrorCode[] = ['out-of-memory', 'shader', 'validation'];
-    const found = errors.filter((error) => error !== undefined);
-    found.sort((a, b) => order.indexOf(a.code) - order.indexOf(b.code));
-    if (found[0]) throw found[0];
+    await this.heard();
+    const [first] = this.#untold;
+    this.#untold.clear();
+    if (first) throw first;
   }
 
   /** The promise, or a typed error once the device is lost, whichever comes first: nothing hangs. */

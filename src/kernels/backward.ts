@@ -14,6 +14,7 @@ import {
   blockOf,
   geometryParams,
   type Part,
+  parameterBytes,
   partialsOf,
   partOf,
   reduceFragment,
@@ -49,6 +50,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     geometry,
     byteSize(d.dtype),
     [sumBytes, ...(perChannel ? [partialBytes] : [])],
+    { ...parameterBytes(d), ...(perChannel ? {} : { 'A row of dweight and dbias': 8 * geometry.channels }) },
     facts,
   );
   const steps: Step[] = [];
@@ -57,11 +59,13 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     scratch[role] = Math.max(scratch[role] ?? 0, bytes);
   };
 
-  let firstSlot = 0;
   for (const [index, chunk] of chunks.entries()) {
     const part = partOf(d, chunk, facts);
     const at = { d, schedule, facts, ...part };
     const sums = 16 * setCount(part.g);
+    // Later parts add to what the first one wrote.
+    const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
+    const wanted = d.dweight || d.dbias;
     if (perChannel) {
       const slots = (chunk.samples * partialBytes) / (8 * geometry.channels);
       need('partials', chunk.samples * partialBytes);
@@ -73,26 +77,19 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
         steps.push(strided ? channelSums(at) : runSums(at), mergeSums(at, true));
         steps.push(strided ? channelApply(at) : runApply(at));
       }
-      if (d.dweight || d.dbias) {
-        // Later parts add to what the first one wrote.
-        const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-        steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
-      }
+      if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
       continue;
     }
     const slots = slotsOfChunk(schedule, chunk, geometry);
     if (schedule.strategy === 'tile') {
-      steps.push(onePassPerRow(at, firstSlot, slots));
+      steps.push(onePassPerRow(at, slots));
     } else {
       need('partials', 8 * setCount(part.g) * schedule.slots);
       need('sums', sums);
-      steps.push(runSums(at), mergeSums(at, false), columns(at, firstSlot, slots));
+      steps.push(runSums(at), mergeSums(at, false), columns(at, slots));
     }
-    firstSlot += slots;
-    need('gradients', 8 * firstSlot * geometry.channels);
-  }
-  if (!perChannel && (d.dweight || d.dbias)) {
-    steps.push(mergeGradients(d, schedule.gradients, firstSlot, 'gradients', d.accumulate, facts));
+    need('gradients', 8 * slots * geometry.channels);
+    if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'gradients', accumulate, facts));
   }
   return { steps, scratch };
 }
@@ -117,11 +114,7 @@ function slotsOfChunk(schedule: BackwardSchedule, chunk: Chunk, geometry: Geomet
 }
 
 /** dx and the gradient partials of rows that stay in registers. */
-function onePassPerRow(
-  { d, g, params, schedule, facts, ranges }: At,
-  firstSlot: number,
-  slots: number,
-): Step {
+function onePassPerRow({ d, g, params, schedule, facts, ranges }: At, slots: number): Step {
   const { team, items, vec4 } = schedule;
   return {
     kernel: assemble({
@@ -152,7 +145,6 @@ function onePassPerRow(
       rows: setCount(g),
       cols: setSize(g),
       slots,
-      first_slot: firstSlot,
       rounds: Math.ceil(setCount(g) / slots),
     }),
     ranges,
@@ -262,7 +254,7 @@ function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: bo
 }
 
 /** dx and the gradient partials of rows whose sums are known. */
-function columns({ d, g, params, schedule, facts, ranges }: At, firstSlot: number, slots: number): Step {
+function columns({ d, g, params, schedule, facts, ranges }: At, slots: number): Step {
   const team = { workgroup: schedule.columnsWorkgroup, lanes: 1, reduction: 'serial' } as const;
   const { twoQuads, vec4 } = schedule;
   const rows = setCount(g);
@@ -287,7 +279,6 @@ function columns({ d, g, params, schedule, facts, ranges }: At, firstSlot: numbe
       rows,
       cols: setSize(g),
       slots,
-      first_slot: firstSlot,
       slot_length: Math.ceil(rows / slots),
       block: blockOf(rows / slots),
     }),

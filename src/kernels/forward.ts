@@ -14,6 +14,7 @@ import {
   blockOf,
   geometryParams,
   type Part,
+  parameterBytes,
   partialsOf,
   partOf,
   reduceFragment,
@@ -35,7 +36,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   const partials = partialsOf(d.geometry, schedule.slots);
   const split = schedule.strategy === 'split' && d.running !== 'frozen';
   const partialBytes = split ? 16 * partials.slots * partials.width : 0;
-  const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], facts);
+  const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], parameterBytes(d), facts);
   const steps: Step[] = counting;
   if (d.running === 'frozen') steps.push(frozenStatistics(d));
   for (const chunk of chunks) {

@@ -1,4 +1,4 @@
-/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Eighteen words. */
+/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Seventeen words. */
 export const paramFields = [
   'samples',
   'positions',
@@ -9,7 +9,6 @@ export const paramFields = [
   'cols',
   'slots',
   'slot_length',
-  'first_slot',
   'rounds',
   'block',
   'mask',

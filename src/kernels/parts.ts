@@ -111,3 +111,8 @@ export function partialsOf(g: Geometry, slots: number): { width: number; slots: 
     ? { width: g.channels, slots: g.positions * slots }
     : { width: g.groups, slots };
 }
+
+/** Bytes of the parameters, which are bound whole. */
+export function parameterBytes(d: NormDescriptor): Record<string, number> {
+  return { 'A parameter': d.geometry.channels * byteSize(d.paramDtype) };
+}

@@ -2,12 +2,6 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
 
-/** Where a backward pass writes a gradient, and whether it adds to what is there. */
-export interface Gradient {
-  tensor: Tensor;
-  accumulate: boolean;
-}
-
 /** A learned tensor and its gradient. */
 export class Parameter {
   /** The values. */
@@ -36,24 +30,15 @@ export class Parameter {
     this.#cleared = true;
   }
 
-  /**
-   * @internal Runs `backward` with the tensor to write or add the gradient to. If it throws, the parameter is as it
-   * was.
-   */
-  withGradient<T>(backward: (gradient: Gradient) => T): T {
-    const made = this.#gradient === null;
+  /** @internal The tensor that a backward pass writes the gradient to, or adds it to where `grad` is not null. */
+  takeGradient(): Tensor {
     this.#gradient ??= this.data.gpu.keep(this.data.gpu.empty(this.data.shape, { dtype: this.data.dtype }));
-    try {
-      const result = backward({ tensor: this.#gradient, accumulate: !this.#cleared });
-      this.#cleared = false;
-      return result;
-    } catch (error) {
-      if (made) {
-        this.#gradient.destroy();
-        this.#gradient = null;
-      }
-      throw error;
-    }
+    return this.#gradient;
+  }
+
+  /** @internal After a backward pass: the gradient holds something. */
+  keepGradient(): void {
+    this.#cleared = this.#gradient === null;
   }
 
   destroy(): void {

@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import { type Gradient, Module, type Parameter } from './module.ts';
+import { Module, type Parameter } from './module.ts';
 
 /** Options of a module's forward. */
 export interface ForwardOptions extends RecordOptions {
@@ -104,17 +104,20 @@ export abstract class NormModule extends Module {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     }
     const { weight, bias } = this;
-    const backward = (dweight: Gradient | null, dbias: Gradient | null) =>
-      normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
-        ...rest,
-        weight: weight?.data,
-        rstd: saved.rstd,
-        accumulate: { dweight: dweight?.accumulate ?? false, dbias: dbias?.accumulate ?? false },
-        out: { dx: out, dweight: dweight?.tensor, dbias: dbias?.tensor },
-      }).dx;
-    const withBias = (dweight: Gradient | null) =>
-      bias ? bias.withGradient((dbias) => backward(dweight, dbias)) : backward(dweight, null);
-    return weight ? weight.withGradient(withBias) : withBias(null);
+    const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
+    const { dx } = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
+      ...rest,
+      weight: weight?.data,
+      rstd: saved.rstd,
+      wants: { dweight: weight !== null, dbias: bias !== null },
+      accumulate: { dweight: accumulates(weight), dbias: accumulates(bias) },
+      out: { dx: out },
+      newDweight: () => (weight as Parameter).takeGradient(),
+      newDbias: () => (bias as Parameter).takeGradient(),
+    });
+    weight?.keepGradient();
+    bias?.keepGradient();
+    return dx;
   }
 
   /**

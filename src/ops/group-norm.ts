@@ -45,6 +45,7 @@ export interface GroupNormBackwardOptions extends BackwardOptions {
  * `destroyed`, `wrong-device`, `device-lost`.
  */
 export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
+  gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
   return { y, mean: mean as Tensor, rstd };
@@ -65,6 +66,7 @@ export function groupNormBackward(
   x: Tensor,
   options: GroupNormBackwardOptions,
 ): BackwardResult {
+  gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
 }

@@ -43,6 +43,7 @@ export interface InstanceNormBackwardOptions extends BackwardOptions {
  * `destroyed`, `wrong-device`, `device-lost`.
  */
 export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
+  gpu.checkUsable(x, 'x');
   const call = instanceNormCall(x.shape, options.layout, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
   return { y, mean: mean as Tensor, rstd };
@@ -62,6 +63,7 @@ export function instanceNormBackward(
   x: Tensor,
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
+  gpu.checkUsable(x, 'x');
   const call = instanceNormCall(x.shape, options.layout, 0);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
 }

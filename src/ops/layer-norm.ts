@@ -44,6 +44,7 @@ export interface LayerNormBackwardOptions extends BackwardOptions {
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
+  gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
   return { y, mean: mean as Tensor, rstd };
@@ -66,6 +67,8 @@ export function addLayerNorm(
   residual: Tensor,
   options: LayerNormOptions,
 ): ForwardResult & { sum: Tensor } {
+  gpu.checkUsable(x, 'x');
+  gpu.checkUsable(residual, 'residual');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
   return { y, sum: sum as Tensor, mean: mean as Tensor, rstd };
@@ -86,6 +89,7 @@ export function layerNormBackward(
   x: Tensor,
   options: LayerNormBackwardOptions,
 ): BackwardResult {
+  gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
   return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, options);
 }

@@ -207,11 +207,12 @@ export function normForward(
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
   const { weight, schedule, encoder, pass, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
-  gpu.checkUsable(x, 'x');
   checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
   const meanShape = [...call.setShape, 2];
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
+  const outputs = { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd };
+  checkOperands(gpu, inputs, outputs);
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   checkLike(residual, x.shape, x.dtype, 'residual');
   if (out.sum && !residual) refuseOutput('sum', 'there is no residual');
@@ -220,12 +221,6 @@ export function normForward(
   checkLike(out.sum, x.shape, x.dtype, 'out.sum');
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
   checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
-  checkOperands(gpu, inputs, {
-    'out.y': out.y,
-    'out.sum': out.sum,
-    'out.mean': out.mean,
-    'out.rstd': out.rstd,
-  });
   const program = forwardOf(gpu, {
     ...descriptor(call, x.dtype, paramDtype, !!inputs.weight, !!inputs.bias, schedule),
     residual: !!residual,
@@ -251,12 +246,19 @@ export function normBackward(
   mean: Tensor | undefined,
   dsum: Tensor | undefined,
   hasBias: boolean,
-  options: BackwardOptions,
+  options: BackwardOptions & {
+    newDweight?: (() => Tensor) | undefined;
+    newDbias?: (() => Tensor) | undefined;
+  },
 ): BackwardResult {
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
-  gpu.checkUsable(x, 'x');
   checkTarget({ encoder, pass });
   const weight = options.weight ?? undefined;
+  const inputs = { dy, x, weight, mean, rstd, dsum };
+  gpu.checkUsable(dy, 'dy');
+  gpu.checkUsable(rstd, 'rstd');
+  if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
+  checkOperands(gpu, inputs, { 'out.dx': out.dx, 'out.dweight': out.dweight, 'out.dbias': out.dbias });
   checkParameters(call, x, weight, undefined);
   const paramDtype = parameterDType(x.dtype, weight ?? out.dweight, out.dbias);
   const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
@@ -270,8 +272,6 @@ export function normBackward(
   checkLike(out.dx, x.shape, x.dtype, 'out.dx');
   checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
   checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
-  const inputs = { dy, x, weight, mean, rstd, dsum };
-  checkOperands(gpu, inputs, { 'out.dx': out.dx, 'out.dweight': out.dweight, 'out.dbias': out.dbias });
   const d = descriptor(call, x.dtype, paramDtype, !!weight, false, schedule);
   const program = backwardOf(gpu, {
     ...d,
@@ -284,8 +284,9 @@ export function normBackward(
   const make = new Allocations();
   const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
   const dx = make.unless(out.dx, () => gpu.empty(x.shape, { dtype: x.dtype }));
-  const dweight = wantsWeight ? make.unless(out.dweight, parameter) : undefined;
-  const dbias = wantsBias ? make.unless(out.dbias, parameter) : undefined;
+  const { newDweight = parameter, newDbias = parameter } = options;
+  const dweight = wantsWeight ? make.unless(out.dweight, newDweight) : undefined;
+  const dbias = wantsBias ? make.unless(out.dbias, newDbias) : undefined;
   const operands: Operands = { ...inputs, dx, dweight, dbias };
   execute(gpu, program, operands, { encoder, pass }, `${call.name}.backward`);
   return { dx, dweight: dweight ?? null, dbias: dbias ?? null };

@@ -61,6 +61,7 @@ export interface RmsNormResult {
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
+  gpu.checkUsable(x, 'x');
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
   return { y, rstd };
@@ -80,6 +81,8 @@ export function addRmsNorm(
   residual: Tensor,
   options: RmsNormOptions,
 ): RmsNormResult & { sum: Tensor } {
+  gpu.checkUsable(x, 'x');
+  gpu.checkUsable(residual, 'residual');
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd };
@@ -100,6 +103,7 @@ export function rmsNormBackward(
   x: Tensor,
   options: RmsNormBackwardOptions,
 ): { dx: Tensor; dweight: Tensor | null } {
+  gpu.checkUsable(x, 'x');
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
   const result: BackwardResult = normBackward(
     gpu,

@@ -13,12 +13,14 @@ export interface Chunk {
  *
  * @param elementBytes - of x.
  * @param scratchBytes - of scratch, per sample: what each binding of it takes.
- * @throws NormError `limit` if a single sample is larger than a binding may be, or the statistics of all are.
+ * @param whole - bytes of what is bound whole, by name.
+ * @throws NormError `limit` if a single sample is larger than a binding may be, or what is bound whole is.
  */
 export function chunksOf(
   geometry: Geometry,
   elementBytes: number,
   scratchBytes: readonly number[],
+  whole: Readonly<Record<string, number>>,
   facts: DeviceFacts,
 ): Chunk[] {
   const { samples } = geometry;
@@ -32,7 +34,9 @@ export function chunksOf(
       'Request a larger limit when making the device, or split the tensor along its batch.',
     );
   };
-  if (8 * setCount(geometry) > most) refuse('The mean of all sets', 8 * setCount(geometry));
+  for (const [what, bytes] of Object.entries({ 'The mean of all sets': 8 * setCount(geometry), ...whole })) {
+    if (bytes > most) refuse(what, bytes);
+  }
   if (samples * perSample <= most) return [{ firstSample: 0, samples }];
   // A part begins at an aligned offset before its first sample.
   const size = Math.floor((most - facts.offsetAlignment) / perSample);

@@ -183,7 +183,8 @@ function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: Schedul
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
   // dweight and dbias take 8 bytes of scratch per slot and column: at most a sixteenth of x, or 1 MiB. Fewer slots than
   // that leave a GPU idle (4096×4096 would get 32 row-groups of a hundredth). To be measured.
-  const mostSlots = Math.max(1, Math.floor(Math.max(2 ** 20, (4 * rows * cols) / 16) / (8 * cols)));
+  const mostBytes = Math.min(facts.maxBindingBytes, Math.max(2 ** 20, (4 * rows * cols) / 16));
+  const mostSlots = Math.max(1, Math.floor(mostBytes / (8 * cols)));
   if (strategy === 'tile') {
     const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
     const gradientSlots = slotsOf(

@@ -137,7 +137,7 @@ describe('geometry families', () => {
 
 describe('chunks', () => {
   it('is one where everything fits', () => {
-    expect(chunksOf(row(1000, 64), 4, [8, 4], { ...gpu, maxBindingBytes: 2 ** 20 })).toEqual([
+    expect(chunksOf(row(1000, 64), 4, [8, 4], {}, { ...gpu, maxBindingBytes: 2 ** 20 })).toEqual([
       { firstSample: 0, samples: 1000 },
     ]);
   });
@@ -151,7 +151,7 @@ describe('chunks', () => {
       [1000, 2],
       [16_320, 4],
     ] as const) {
-      const chunks = chunksOf(row(5000, cols), bytes, [16], limited);
+      const chunks = chunksOf(row(5000, cols), bytes, [16], {}, limited);
       let next = 0;
       for (const { firstSample, samples } of chunks) {
         expect(firstSample).toBe(next);
@@ -164,18 +164,18 @@ describe('chunks', () => {
 
   it('takes samples that nearly fill a binding, of any length', () => {
     const floorBinding = { ...gpu, maxBindingBytes: 2 ** 27 };
-    expect(chunksOf(row(8, 16_000_001), 4, [], floorBinding)).toHaveLength(4);
+    expect(chunksOf(row(8, 16_000_001), 4, [], {}, floorBinding)).toHaveLength(4);
     const image = instanceNormGeometry([16, 3, 1080, 1920], 'channels-first');
-    expect(chunksOf(image, 4, [24], floorBinding)).toHaveLength(4);
+    expect(chunksOf(image, 4, [24], {}, floorBinding)).toHaveLength(4);
   });
 
   it('counts scratch that is larger than x', () => {
     const flat = groupNormGeometry([18_432, 512], 8, 'channels-first');
-    expect(chunksOf(flat, 4, [16 * 512], { ...gpu, maxBindingBytes: 2 ** 27 })).toHaveLength(2);
+    expect(chunksOf(flat, 4, [16 * 512], {}, { ...gpu, maxBindingBytes: 2 ** 27 })).toHaveLength(2);
   });
 
   it('refuses a row that no binding holds', () => {
-    expect(() => chunksOf(row(2, 2 ** 20), 4, [8, 4], { ...gpu, maxBindingBytes: 65_536 })).toThrow(
+    expect(() => chunksOf(row(2, 2 ** 20), 4, [8, 4], {}, { ...gpu, maxBindingBytes: 65_536 })).toThrow(
       NormError,
     );
   });
