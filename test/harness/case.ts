@@ -61,7 +61,7 @@ export interface Runtime {
   /** Address of the server that hands out the data files. */
   dataUrl: string;
   /** The engine looks for finished GPU work only ten times a second, unless something is submitted. */
-  pollsSlowly?: boolean;
+  firefox?: boolean;
 }
 
 export const defaultTimeout = 60_000;

@@ -14,7 +14,7 @@ const page = `<!doctype html><meta charset="utf-8"><title>webgpu-norm tests</tit
   const runtime = {
     gpu: navigator.gpu,
     dataUrl: location.origin + '/data',
-    pollsSlowly: navigator.userAgent.includes('Firefox'),
+    firefox: navigator.userAgent.includes('Firefox'),
   };
   globalThis.suite = { run, start: () => start(runtime) };
 </script>`;

@@ -113,10 +113,16 @@ export async function run(name: string): Promise<Outcome> {
 async function finish(one: Case, context: Context): Promise<void> {
   const { queue } = context.device;
   // Every wait for the GPU would otherwise cost 100 ms, which is most of what a case takes.
-  const nudge = shared?.runtime.pollsSlowly ? setInterval(() => queue.submit([]), 4) : undefined;
+  const nudge = shared?.runtime.firefox ? setInterval(() => queue.submit([]), 4) : undefined;
+  // Firefox reports only the first uncaptured error of a device: there, a scope around the case has to catch the
+  // others, or the first of them. It is the outermost: those of the library are pushed and popped within one turn.
+  const scoped = shared?.runtime.firefox === true;
+  if (scoped) context.device.pushErrorScope('validation');
   try {
     await one.run(context);
   } finally {
+    const error = scoped ? await context.device.popErrorScope() : null;
+    if (error) watch.uncaptured.push(error.message);
     await Promise.all([settle(context.device), ...watch.devices.map(settleOwn)]);
     // Engines deliver `uncapturederror` as a task of its own: let that task run.
     await new Promise((resolve) => setTimeout(resolve, 0));
