@@ -1,5 +1,5 @@
 /** What is measured: one row per op, pass, shape, layout and dtype. */
-import type { DType, Layout } from '../src/index.ts';
+import type { FloatDType, Layout } from '../src/index.ts';
 
 export type Op = 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
 export type Pass = 'forward' | 'backward';
@@ -10,7 +10,7 @@ export interface Row {
   shape: readonly number[];
   /** Where the channels are; LayerNorm and RMSNorm have none. */
   layout: Layout;
-  dtype: DType;
+  dtype: FloatDType;
   /** groupNorm. */
   groups?: number;
 }

@@ -112,6 +112,22 @@ def instance_norm_statistics(x, spec):
     return mean.reshape(shape), rstd.reshape(shape)
 
 
+def batch_norm(x, weight, bias, spec):
+    first = to_channels_first(x, spec)
+    if x.dtype == torch.float64:
+        first = first.contiguous()  # as in group_norm
+    frozen = [torch.tensor(values, dtype=x.dtype) for values in spec.get("frozen", {}).values()] or [None, None]
+    return from_channels_first(F.batch_norm(first, *frozen, weight, bias, "frozen" not in spec, 0.0, spec["eps"]), spec)
+
+
+def batch_norm_statistics(x, spec):
+    if "frozen" in spec:
+        mean, variance = (torch.tensor(values, dtype=x.dtype) for values in spec["frozen"].values())
+        return mean, torch.rsqrt(variance + spec["eps"])
+    first = to_channels_first(x, spec).contiguous()
+    return torch.native_batch_norm(first, None, None, None, None, True, 0.0, spec["eps"])[1:]
+
+
 NORMS = {
     "layerNorm": (layer_norm, layer_norm_statistics),
     "rmsNorm": (rms_norm, rms_norm_statistics),
@@ -119,6 +135,7 @@ NORMS = {
     "addRmsNorm": (rms_norm, rms_norm_statistics),
     "groupNorm": (group_norm, group_norm_statistics),
     "instanceNorm": (instance_norm, instance_norm_statistics),
+    "batchNorm": (batch_norm, batch_norm_statistics),
 }
 
 
@@ -208,6 +225,7 @@ def gradient_scales(h, inputs, spec):
         first = to_channels_first(dy, spec)
         n, c = first.shape[:2]
         spread = (1,) * (first.dim() - 2)
+        rstd = rstd.expand(n, c) if spec["op"] == "batchNorm" else rstd
         per_channel = rstd.reshape(n, -1).repeat_interleave(c // (rstd.numel() // n), 1).reshape(n, c, *spread)
         by_channel = weight.reshape(1, -1, *spread)
         terms = from_channels_first(per_channel * by_channel * first, spec)
@@ -246,8 +264,44 @@ def encode(array, dtype):
     return {"shape": list(array.shape), "dtype": "float32" if dtype == "<f4" else "float64", "base64": data}
 
 
+def frozen_statistics(channels, offset, seed):
+    """Running statistics for evaluation, exact in float32."""
+    rng = np.random.default_rng(seed)
+    mean = offset + rng.standard_normal(channels)
+    variance = 0.1 + rng.standard_normal(channels) ** 2
+    return {"mean": mean.astype(np.float32).tolist(), "variance": variance.astype(np.float32).tolist()}
+
+
+def running_statistics(x, spec, momentum, seed):
+    """What torch.nn.BatchNorm's float64 buffers hold after one batch, x, and after four more."""
+    rng = np.random.default_rng(seed)
+    more = [(spec["offset"] + i + (i + 1) * rng.standard_normal(spec["shape"])).astype(np.float32) for i in range(1, 5)]
+    batches = np.stack([x, *more])
+    first = to_channels_first(torch.tensor(x, dtype=torch.float64), spec)
+    module = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}[
+        first.dim()
+    ](first.shape[1], momentum=momentum, dtype=torch.float64)
+    after = []
+    for batch in batches:
+        module(to_channels_first(torch.tensor(batch, dtype=torch.float64), spec).contiguous())
+        after.append((module.running_mean.numpy().copy(), module.running_var.numpy().copy()))
+    assert module.num_batches_tracked == 5
+    mean, variance = (np.stack([after[0][i], after[4][i]]) for i in (0, 1))
+    return {
+        "momentum": momentum,
+        "batches": encode(batches, "<f4"),
+        "mean": encode(mean, "<f8"),
+        "variance": encode(variance, "<f8"),
+    }
+
+
 def golden_case(name, spec):
-    inputs = make_inputs(spec, zlib.crc32(f"{spec['op']} {name}".encode()))
+    seed = zlib.crc32(f"{spec['op']} {name}".encode())
+    if "frozen" in spec:
+        channels = spec["shape"][-1 if spec["layout"] == "channels-last" else 1]
+        spec = {**spec, "frozen": frozen_statistics(channels, spec["offset"], seed + 1)}
+    running = [spec.pop("momentum")] if "momentum" in spec else []
+    inputs = make_inputs(spec, seed)
     h, answers = solve(inputs, spec)
     outputs = {key: encode(value, "<f8") for key, value in answers.items()}
     if "residual" in inputs:
@@ -260,6 +314,8 @@ def golden_case(name, spec):
     }
     if spec.get("casting") != "llama":
         case["torchF32Error"] = float32_error(h, inputs, spec, answers)
+    for momentum in running:
+        case["running"] = running_statistics(inputs["x"], spec, momentum, seed + 2)
     return case
 
 
@@ -273,7 +329,7 @@ def spec(op, shape, offset=0, eps=1e-5, affine=None, dtype="f32", paramDtype="f3
     rms = op in ("rmsNorm", "addRmsNorm")
     if op == "groupNorm":
         more = {"layout": "channels-first", **more}
-    elif op == "instanceNorm":
+    elif op in ("instanceNorm", "batchNorm"):
         more = {"layout": "channels-first", **more}
     else:
         more.setdefault("normalizedShape", [shape[-1]])
@@ -394,6 +450,39 @@ def instance_cases():
         yield f"f16, {parameters} parameters, offset 100", spec(op, [2, 3, 5, 7], 100, **half)
 
 
+def batch_cases():
+    op = "batchNorm"
+    last = {"layout": "channels-last"}
+    for offset in OFFSETS:
+        for text, more in (("training", {}), ("evaluation", {"frozen": {}})):
+            yield named(f"{text}, 2d", offset), spec(op, [3, 4, 3, 5], offset, **more)
+            yield named(f"{text}, 2d, channels-last", offset), spec(op, [3, 3, 5, 4], offset, **more, **last)
+            yield named(f"{text}, two dimensions", offset), spec(op, [11, 5], offset, **more)
+    for text, more in (("training", {}), ("evaluation", {"frozen": {}})):
+        yield f"{text}, 1d", spec(op, [3, 5, 17], **more)
+        yield f"{text}, 1d, channels-last", spec(op, [3, 17, 5], **more, **last)
+        yield f"{text}, 3d", spec(op, [2, 3, 3, 2, 4], **more)
+        yield f"{text}, one sample", spec(op, [1, 3, 5, 7], **more)
+        yield f"{text}, one channel", spec(op, [4, 1, 9], **more)
+        yield f"{text}, no parameters", spec(op, [3, 4, 9], affine=[], **more)
+        yield f"{text}, weight only", spec(op, [3, 4, 9], affine=["weight"], **more)
+        yield f"{text}, eps 0.5", spec(op, [3, 4, 9], eps=0.5, **more)
+    yield "outlier", spec(op, [4, 3, 33], data="outlier")
+    yield "constant sample", spec(op, [3, 4, 8], data="constant")
+    yield "evaluation, eps 0", spec(op, [3, 4, 9], eps=0.0, frozen={})
+    yield "evaluation, one value per channel", spec(op, [1, 5], frozen={})
+    for momentum in (0.1, 0.0, 1.0, None, -1.2):
+        for offset in (0, 10_000):
+            yield named(f"momentum {momentum}", offset), spec(op, [2, 3, 2, 5], offset, momentum=momentum)
+        yield f"momentum {momentum}, channels-last", spec(op, [2, 5, 3], momentum=momentum, **last)
+    for parameters in ("f16", "f32"):
+        for more in ({}, {"frozen": {}}):
+            half = {"dtype": "f16", "paramDtype": parameters, **more}
+            text = f"{'evaluation' if more else 'training'}, f16, {parameters} parameters"
+            yield text, spec(op, [2, 3, 5, 5], **half)
+            yield f"{text}, offset 100", spec(op, [2, 3, 5, 5], 100, **half)
+
+
 FILES = {
     **{
         file: lambda op=op: itertools.chain(row_cases(op), f16_row_cases(op))
@@ -406,6 +495,7 @@ FILES = {
     },
     "group-norm": group_cases,
     "instance-norm": instance_cases,
+    "batch-norm": batch_cases,
 }
 
 # The float32 error of PyTorch is measured at the sizes of real models, which are too large to store.
@@ -423,6 +513,8 @@ ERROR_SHAPES = {
     ],
     ("instanceNorm", "channels-first"): [([4, 32, 16, 16], {}), ([2, 16, 33, 31], {}), ([2, 8, 64, 64], {})],
     ("instanceNorm", "channels-last"): [([4, 16, 16, 32], {}), ([2, 33, 31, 16], {}), ([2, 64, 64, 8], {})],
+    ("batchNorm", "channels-first"): [([4, 32, 16, 16], {}), ([8, 16, 33, 31], {}), ([64, 128], {})],
+    ("batchNorm", "channels-last"): [([4, 16, 16, 32], {}), ([8, 33, 31, 16], {}), ([2, 64, 64, 8], {})],
 }
 ERROR_SEEDS = 5
 

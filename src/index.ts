@@ -8,7 +8,14 @@ export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';
 export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
-export { type DType, Tensor } from './gpu/tensor.ts';
+export { type DType, type FloatDType, Tensor } from './gpu/tensor.ts';
+export {
+  BatchNorm,
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNormModuleOptions,
+} from './nn/batch-norm.ts';
 export { GroupNorm, type GroupNormModuleOptions } from './nn/group-norm.ts';
 export {
   InstanceNorm1d,
@@ -25,6 +32,12 @@ export {
   NormModule,
 } from './nn/norm-module.ts';
 export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
+export {
+  type BatchNormBackwardOptions,
+  type BatchNormOptions,
+  batchNorm,
+  batchNormBackward,
+} from './ops/batch-norm.ts';
 export {
   type GroupNormBackwardOptions,
   type GroupNormOptions,

@@ -5,6 +5,9 @@
 // Bindings: x, dy, dx; weight [channels]; mean, rstd, sums [samples·groups].
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
+// As in merge/sums.wgsl: dx = rstd·dy·weight, whatever x holds.
+override FROZEN: bool = false;
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -26,7 +29,11 @@ fn main(
   }
   for (var p = c.first; p < c.end; p++) {
     let i = element_of(c, p);
-    let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
-    store_dx(i, c.valid, s.rstd * (load_dy(i, c.valid) * w - mean_g - xhat * mean_g_xhat));
+    var g = load_dy(i, c.valid) * w;
+    if (!FROZEN) {
+      let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
+      g = g - mean_g - xhat * mean_g_xhat;
+    }
+    store_dx(i, c.valid, s.rstd * g);
   }
 }

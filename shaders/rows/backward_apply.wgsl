@@ -6,6 +6,9 @@
 @group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
+// As in merge/sums.wgsl: dx = rstd·dy·weight, whatever x holds.
+override FROZEN: bool = false;
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -30,7 +33,11 @@ fn main(
   for (var q = first + index % LANES; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);
     let i = base + 4u * q;
-    let xhat = centre(load_x(i, valid), s) * s.rstd;
-    store_dx(i, valid, s.rstd * (load_dy(i, valid) * w - known.x - xhat * known.y));
+    var g = load_dy(i, valid) * w;
+    if (!FROZEN) {
+      let xhat = centre(load_x(i, valid), s) * s.rstd;
+      g = g - known.x - xhat * known.y;
+    }
+    store_dx(i, valid, s.rstd * g);
   }
 }

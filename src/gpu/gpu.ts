@@ -275,8 +275,8 @@ export class Gpu {
 
   /** @internal Throws `dtype` if the device cannot hold it. */
   checkDType(dtype: DType): void {
-    if (dtype !== 'f32' && dtype !== 'f16') {
-      throw new NormError('dtype', `There is no dtype '${dtype}'.`, "Use 'f32' or 'f16'.");
+    if (dtype !== 'f32' && dtype !== 'f16' && dtype !== 'u32') {
+      throw new NormError('dtype', `There is no dtype '${dtype}'.`, "Use 'f32', 'f16' or 'u32'.");
     }
     if (dtype === 'f16' && !this.facts.f16) {
       throw new NormError(

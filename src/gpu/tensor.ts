@@ -3,8 +3,11 @@ import { NormError } from './errors.ts';
 import { decodeHalf, encodeHalf } from './float16.ts';
 import type { Gpu } from './gpu.ts';
 
-/** Storage type of a tensor's elements. Arithmetic is f32 whatever it is. */
-export type DType = 'f32' | 'f16';
+/** Storage types of what is normalized and of parameters. Arithmetic is f32 whichever it is. */
+export type FloatDType = 'f32' | 'f16';
+
+/** Storage type of a tensor's elements; u32 is for counts, such as BatchNorm's numBatchesTracked. */
+export type DType = FloatDType | 'u32';
 
 /** Bytes of one element. */
 export function byteSize(dtype: DType): number {
@@ -74,20 +77,22 @@ export class Tensor {
   }
 
   /**
-   * Reads the elements back, f16 converted to f32 (exactly).
+   * Reads the elements back, f16 converted to f32 (exactly), u32 likewise (exactly up to 2^24).
    *
    * @throws NormError `destroyed`, `device-lost`, `buffer` (a wrapped buffer without COPY_SRC) or the error of an
    * earlier dispatch, such as `shader`.
    */
   async data(): Promise<Float32Array<ArrayBuffer>> {
     const bytes = await this.gpu.readBytes(this);
+    if (this.dtype === 'u32') return Float32Array.from(new Uint32Array(bytes));
     return this.dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
   }
 
   /**
    * Overwrites the elements; f16 rounds to nearest even.
    *
-   * @throws NormError `shape` if the length differs, `buffer` if a wrapped buffer lacks COPY_DST.
+   * @throws NormError `shape` if the length differs, `value` if a u32 is to hold something else, `buffer` if a wrapped
+   * buffer lacks COPY_DST.
    */
   write(values: ArrayLike<number>): void {
     this.gpu.checkUsable(this);
@@ -107,6 +112,7 @@ export class Tensor {
     }
     let bytes: ArrayBuffer;
     if (this.dtype === 'f16') bytes = encodeHalf(values);
+    else if (this.dtype === 'u32') bytes = encodeCounts(values);
     else if (values instanceof Float32Array && values.buffer instanceof ArrayBuffer) {
       this.gpu.device.queue.writeBuffer(
         this.buffer,
@@ -148,4 +154,14 @@ export class Tensor {
   [Symbol.dispose](): void {
     this.destroy();
   }
+}
+
+function encodeCounts(values: ArrayLike<number>): ArrayBuffer {
+  const counts = Uint32Array.from(values);
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i] !== values[i]) {
+      throw new NormError('value', `${values[i]} is no u32.`, 'Write integers from 0 to 2^32 - 1.');
+    }
+  }
+  return counts.buffer;
 }

@@ -1,5 +1,5 @@
 import type { Kernel } from '../gpu/program.ts';
-import type { DType } from '../gpu/tensor.ts';
+import type { FloatDType } from '../gpu/tensor.ts';
 import { bindingOf, type Role } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
 import * as shaders from './sources.ts';
@@ -9,8 +9,8 @@ export interface Assembly {
   /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all have. */
   main: ShaderSource;
   fragments: readonly ShaderSource[];
-  dtype: DType;
-  paramDtype: DType;
+  dtype: FloatDType;
+  paramDtype: FloatDType;
   /** Roles it reads and roles it writes: at most eight together, WebGPU's floor. */
   reads: readonly Role[];
   writes: readonly Role[];

@@ -330,6 +330,7 @@ function runApply({ d, g, params, schedule, facts, ranges }: At): Step {
       constants: {
         ...teamConstants({ ...team, reduction: 'serial' }, facts),
         ...affineConstants(d),
+        FROZEN: d.frozen === true,
       },
     }),
     params: packParams({
@@ -360,7 +361,7 @@ function channelApply({ d, g, params, schedule, facts, ranges }: At): Step {
       paramDtype: d.paramDtype,
       reads: ['x', 'dy', 'weight', 'mean', 'rstd', 'sums'],
       writes: ['dx'],
-      constants: { ...teamConstants(team, facts), ...affineConstants(d) },
+      constants: { ...teamConstants(team, facts), ...affineConstants(d), FROZEN: d.frozen === true },
     }),
     params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
     ranges,

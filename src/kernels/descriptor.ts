@@ -1,4 +1,4 @@
-import type { DType } from '../gpu/tensor.ts';
+import type { FloatDType } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 
@@ -8,9 +8,9 @@ export interface NormDescriptor {
   /** `moments` subtracts the mean; `rms` does not. */
   kind: 'moments' | 'rms';
   /** Of x and everything of its shape. */
-  dtype: DType;
+  dtype: FloatDType;
   /** Of weight and bias. */
-  paramDtype: DType;
+  paramDtype: FloatDType;
   eps: number;
   weight: boolean;
   bias: boolean;
@@ -26,6 +26,8 @@ export interface ForwardDescriptor extends NormDescriptor {
   running?: 'update' | 'frozen' | undefined;
   /** Factor of the batch's statistics in an update; null for the average of all batches. */
   momentum?: number | null | undefined;
+  /** Whether an update counts the batches. */
+  counted?: boolean | undefined;
   /** Normalizes x + residual and stores the sum. */
   residual: boolean;
 }

@@ -28,7 +28,7 @@ import * as shaders from './sources.ts';
 
 /** The dispatches of a forward pass. Roles: x, residual, weight, bias in; y, sum, mean, rstd out. */
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
-  const counting = d.running === 'update' ? [count(d)] : [];
+  const counting = d.running === 'update' && d.counted ? [count(d)] : [];
   if (elementCount(d.geometry) === 0) return { steps: counting, scratch: {} };
   // Running statistics are a matter of the merge, which only a split has.
   const options = d.running ? { ...d.schedule, strategy: 'split' as const } : d.schedule;

@@ -1,6 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { DType } from '../gpu/tensor.ts';
+import type { FloatDType } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { checkGroups, checkLayout, groupNormCall } from '../ops/group-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
@@ -16,7 +16,7 @@ export interface GroupNormModuleOptions {
   /** Of the inputs. Default 'channels-first'. */
   layout?: Layout | undefined;
   /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
-  dtype?: DType | undefined;
+  dtype?: FloatDType | undefined;
 }
 
 /** torch.nn.GroupNorm: see {@link groupNorm} for the formula. */

@@ -1,5 +1,5 @@
 import type { Gpu } from '../gpu/gpu.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { layerNormCall } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
@@ -14,7 +14,7 @@ export interface LayerNormModuleOptions {
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
   bias?: boolean | undefined;
   /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
-  dtype?: DType | undefined;
+  dtype?: FloatDType | undefined;
 }
 
 /** torch.nn.LayerNorm: see {@link layerNorm} for the formula. */

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { floatDType } from '../ops/check.ts';
 
 /** A learned tensor and its gradient. */
 export class Parameter {
@@ -86,7 +87,8 @@ export abstract class Module {
   }
 
   /** A parameter filled with one value. */
-  protected register(name: string, shape: readonly number[], dtype: DType, fill: number): Parameter {
+  protected register(name: string, shape: readonly number[], dtype: FloatDType, fill: number): Parameter {
+    floatDType({ dtype }, name);
     const size = shape.reduce((product, n) => product * n, 1);
     const parameter = new Parameter(this.gpu.tensor(new Float32Array(size).fill(fill), shape, { dtype }));
     this.#parameters.set(name, parameter);

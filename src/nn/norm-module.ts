@@ -1,8 +1,16 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
-import { type NormCall, normBackward, normForward, prepareNorm, scratchBytesOf } from '../ops/norm.ts';
+import { elementCount, type FloatDType, type Tensor } from '../gpu/tensor.ts';
+import { floatDType } from '../ops/check.ts';
+import {
+  type NormCall,
+  normBackward,
+  normForward,
+  prepareNorm,
+  type RunningTensors,
+  scratchBytesOf,
+} from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type Parameter } from './module.ts';
 
@@ -25,7 +33,7 @@ export interface ModuleBackwardOptions extends RecordOptions {
 /** What a module is told of a call to come. */
 export interface ModulePrepareOptions {
   /** Of the input. Default 'f32'. */
-  dtype?: DType | undefined;
+  dtype?: FloatDType | undefined;
   /** Whether the call is forwardResidual, and backward gets dsum. Default false. */
   residual?: boolean | undefined;
   schedule?: ScheduleOptions | undefined;
@@ -82,6 +90,11 @@ export abstract class NormModule extends Module {
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
   protected abstract describe(shape: readonly number[]): NormCall;
+
+  /** @internal The running statistics that a described call updates or uses. */
+  protected running(_: NormCall): RunningTensors | undefined {
+    return undefined;
+  }
 
   /**
    * y = norm(x), shape and dtype of x.
@@ -166,13 +179,15 @@ export abstract class NormModule extends Module {
       out: { ...(out ? { y: out } : {}), ...(outSum ? { sum: outSum } : {}) },
       newMean: (shape) => this.#means.take(shape),
       newRstd: (shape) => this.#rstds.take(shape),
+      running: this.running(call),
     });
     this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd };
     return result;
   }
 
-  #parameterFacts(dtype: DType = 'f32') {
-    const paramDtype = (this.weight ?? this.bias)?.data.dtype ?? dtype;
+  #parameterFacts(dtype: FloatDType = 'f32') {
+    const parameter = this.weight ?? this.bias;
+    const paramDtype = parameter ? floatDType(parameter.data, 'weight') : dtype;
     return { paramDtype, weight: this.weight !== null, bias: this.bias !== null };
   }
 }

@@ -1,5 +1,5 @@
 import type { Gpu } from '../gpu/gpu.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import type { NormCall } from '../ops/norm.ts';
 import { type RmsNormCast, rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
@@ -14,7 +14,7 @@ export interface RMSNormModuleOptions {
   /** Where it rounds and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
   /** Of the weight. Default 'f32', which serves f32 and f16 inputs. */
-  dtype?: DType | undefined;
+  dtype?: FloatDType | undefined;
 }
 
 /** torch.nn.RMSNorm: see {@link rmsNorm} for the formula. */

@@ -1,7 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
@@ -28,14 +28,27 @@ export function checkTensorDType(tensor: Tensor, dtype: DType, name: string): vo
   }
 }
 
+/** The tensor's dtype. Throws `dtype` unless it is one that norms compute with. */
+export function floatDType({ dtype }: { dtype: DType }, name: string): FloatDType {
+  if (dtype !== 'f32' && dtype !== 'f16') {
+    throw new NormError('dtype', `${name} is ${dtype}; f32 or f16 is needed.`, `Convert ${name}.`);
+  }
+  return dtype;
+}
+
 /**
  * The dtype that weight and bias share. PyTorch's rule: that of x, or f32 beside an f16 x.
  *
  * @throws NormError `dtype`.
  */
-export function parameterDType(x: DType, weight: Tensor | undefined, bias: Tensor | undefined): DType {
+export function parameterDType(
+  x: FloatDType,
+  weight: Tensor | undefined,
+  bias: Tensor | undefined,
+): FloatDType {
   if (weight && bias) checkTensorDType(bias, weight.dtype, 'bias');
-  const dtype = (weight ?? bias)?.dtype ?? x;
+  const given = weight ?? bias;
+  const dtype = given ? floatDType(given, weight ? 'weight' : 'bias') : x;
   if (x === 'f32' && dtype === 'f16') {
     throw new NormError(
       'dtype',

@@ -3,7 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import { execute, type Operands, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
-import type { DType, Tensor } from '../gpu/tensor.ts';
+import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
 import { backwardProgram } from '../kernels/backward.ts';
 import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { forwardProgram } from '../kernels/forward.ts';
@@ -15,6 +15,7 @@ import {
   checkTarget,
   checkTensorDType,
   checkTensorShape,
+  floatDType,
   parameterDType,
 } from './check.ts';
 
@@ -98,6 +99,25 @@ export interface NormCall {
   eps: number;
   weightOffset?: number | undefined;
   castFirst?: boolean | undefined;
+  /** What BatchNorm does with running statistics; absent where it has none. */
+  running?: Running | undefined;
+}
+
+/** Running statistics: updated with those of x, or used instead of them, so that they do not depend on x. */
+export interface Running {
+  mode: 'update' | 'frozen';
+  /** Factor of the batch's statistics in an update; null for the average of all batches. */
+  momentum: number | null;
+  /** Whether an update counts the batches. */
+  counted: boolean;
+}
+
+/** The tensors of {@link Running}: f32 [C] and u32 []. */
+export interface RunningTensors {
+  runningMean: Tensor;
+  runningVar: Tensor;
+  /** Absent where batches are not counted. */
+  numBatchesTracked?: Tensor | undefined;
 }
 
 const programs = new WeakMap<Gpu, Map<string, Program>>();
@@ -130,8 +150,8 @@ const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
 
 function descriptor(
   call: NormCall,
-  dtype: DType,
-  paramDtype: DType,
+  dtype: FloatDType,
+  paramDtype: FloatDType,
   weight: boolean,
   bias: boolean,
   schedule: ScheduleOptions | undefined,
@@ -159,12 +179,15 @@ function checkParameters(
   x: Tensor,
   weight: Tensor | undefined,
   bias: Tensor | undefined,
-): DType {
+): FloatDType {
   checkEps(call.eps);
   if (weight) checkTensorShape(weight, call.parameterShape, 'weight');
   if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
-  return parameterDType(x.dtype, weight, bias);
+  return parameterDType(floatDType(x, 'x'), weight, bias);
 }
+
+const runningOf = ({ running }: NormCall) =>
+  running && { running: running.mode, momentum: running.momentum, counted: running.counted };
 
 function checkLike(tensor: Tensor | undefined, shape: readonly number[], dtype: DType, name: string): void {
   if (!tensor) return;
@@ -203,18 +226,31 @@ export function normForward(
   x: Tensor,
   residual: Tensor | undefined,
   bias: Tensor | null | undefined,
-  options: NormOptions & { out?: ForwardOutputs | undefined; newMean?: MakeTensor; newRstd?: MakeTensor },
+  options: NormOptions & {
+    out?: ForwardOutputs | undefined;
+    newMean?: MakeTensor;
+    newRstd?: MakeTensor;
+    running?: RunningTensors | undefined;
+  },
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
-  const { weight, schedule, encoder, pass, out = {} } = options;
+  const { weight, schedule, encoder, pass, running, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
   checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
   const meanShape = [...call.setShape, 2];
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
   const outputs = { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd };
-  checkOperands(gpu, inputs, outputs);
+  const updates = call.running?.mode === 'update';
+  checkOperands(
+    gpu,
+    updates ? inputs : { ...inputs, ...running },
+    updates ? { ...running, ...outputs } : outputs,
+  );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   checkLike(residual, x.shape, x.dtype, 'residual');
+  checkLike(running?.runningMean, call.setShape, 'f32', 'runningMean');
+  checkLike(running?.runningVar, call.setShape, 'f32', 'runningVar');
+  checkLike(running?.numBatchesTracked, [], 'u32', 'numBatchesTracked');
   if (out.sum && !residual) refuseOutput('sum', 'there is no residual');
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
   checkLike(out.y, x.shape, x.dtype, 'out.y');
@@ -222,7 +258,8 @@ export function normForward(
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
   checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
   const program = forwardOf(gpu, {
-    ...descriptor(call, x.dtype, paramDtype, !!inputs.weight, !!inputs.bias, schedule),
+    ...descriptor(call, floatDType(x, 'x'), paramDtype, !!inputs.weight, !!inputs.bias, schedule),
+    ...runningOf(call),
     residual: !!residual,
   });
 
@@ -232,7 +269,7 @@ export function normForward(
   const sum = residual ? make.unless(out.sum, like) : undefined;
   const mean = centred ? make.unless(out.mean, () => newMean(meanShape)) : undefined;
   const rstd = make.unless(out.rstd, () => newRstd(call.setShape));
-  const operands: Operands = { ...inputs, y, sum, mean, rstd };
+  const operands: Operands = { ...inputs, ...running, y, sum, mean, rstd };
   execute(gpu, program, operands, { encoder, pass }, `${call.name}.forward`);
   return { y, sum, mean, rstd };
 }
@@ -260,7 +297,7 @@ export function normBackward(
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
   checkOperands(gpu, inputs, { 'out.dx': out.dx, 'out.dweight': out.dweight, 'out.dbias': out.dbias });
   checkParameters(call, x, weight, undefined);
-  const paramDtype = parameterDType(x.dtype, weight ?? out.dweight, out.dbias);
+  const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, out.dbias);
   const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
   const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
   if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
@@ -272,9 +309,10 @@ export function normBackward(
   checkLike(out.dx, x.shape, x.dtype, 'out.dx');
   checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
   checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
-  const d = descriptor(call, x.dtype, paramDtype, !!weight, false, schedule);
+  const d = descriptor(call, floatDType(x, 'x'), paramDtype, !!weight, false, schedule);
   const program = backwardOf(gpu, {
     ...d,
+    frozen: call.running?.mode === 'frozen',
     dweight: wantsWeight,
     dbias: wantsBias,
     dsum: !!dsum,
@@ -294,8 +332,8 @@ export function normBackward(
 
 /** What {@link prepareNorm} needs to know of a call to come. */
 export interface PrepareOptions {
-  dtype?: DType | undefined;
-  paramDtype?: DType | undefined;
+  dtype?: FloatDType | undefined;
+  paramDtype?: FloatDType | undefined;
   weight?: boolean | undefined;
   bias?: boolean | undefined;
   residual?: boolean | undefined;
@@ -314,10 +352,11 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
   } = options;
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, schedule);
   return [
-    forwardOf(gpu, { ...d, residual }),
+    forwardOf(gpu, { ...d, ...runningOf(call), residual }),
     backwardOf(gpu, {
       ...d,
       bias: false,
+      frozen: call.running?.mode === 'frozen',
       dweight: weight,
       dbias: bias,
       dsum: residual,

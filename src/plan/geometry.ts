@@ -13,6 +13,8 @@
  *     GroupNorm    NCHW       N        1          C         H*W    G
  *     GroupNorm    NHWC       N        H*W        C         1      G
  *     InstanceNorm            as GroupNorm with one group per channel
+ *     BatchNorm    NCHW       1        N          C         H*W    C
+ *     BatchNorm    NHWC       1        N*H*W      C         1      C
  */
 export interface Geometry {
   samples: number;
@@ -89,4 +91,11 @@ export function groupNormGeometry(shape: readonly number[], groups: number, layo
 export function instanceNormGeometry(shape: readonly number[], layout: Layout): Geometry {
   const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] ?? 0;
   return groupNormGeometry(shape, channels, layout);
+}
+
+/** BatchNorm: shape is [N, C, ...spatial] or [N, ...spatial, C]; the batch is one sample, whose sets are its channels. */
+export function batchNormGeometry(shape: readonly number[], layout: Layout): Geometry {
+  const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] ?? 0;
+  const { samples, positions, ...rest } = groupNormGeometry(shape, channels, layout);
+  return { samples: 1, positions: samples * positions, ...rest };
 }

@@ -29,9 +29,10 @@ function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team
   return { workgroup, lanes, reduction: lanes === 1 ? 'serial' : shuffles ? 'subgroups' : 'portable' };
 }
 
-/** A team for `results`, each merged from `parts`. */
+/** A team for `results`, each merged from `parts`. Only thousands of parts are worth a software adapter's barriers. */
 function mergeTeam(facts: DeviceFacts, results: number, parts: number, options: ScheduleOptions): Team {
-  const lanes = facts.software && options.reduction === undefined ? 1 : Math.min(32, powerOfTwoUp(parts));
+  const serial = facts.software && options.reduction === undefined && parts < 1024;
+  const lanes = serial ? 1 : Math.min(32, powerOfTwoUp(parts));
   const workgroup = facts.software ? Math.max(lanes, shortThreads(results, facts)) : 64;
   return team(facts, lanes, { ...options, workgroup });
 }

@@ -1,6 +1,7 @@
 import type { Geometry } from '../plan/geometry.ts';
 
 export {
+  batchNormGeometry,
   elementCount,
   type Geometry,
   groupNormGeometry,

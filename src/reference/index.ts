@@ -1,5 +1,6 @@
 /** The float64 reference that tests, bench and demo judge the GPU by: the textbook formulas, no dependencies. */
 export {
+  batchNormGeometry,
   elementCount,
   forEachElement,
   type Geometry,

@@ -12,6 +12,8 @@ export interface ReferenceOptions {
   kind: 'moments' | 'rms';
   /** Added to every weight: Gemma stores weight - 1 and multiplies by (1 + weight). Default 0. */
   weightOffset?: number | undefined;
+  /** Statistics to normalize with instead of those of x, on which they then do not depend: one of each per set. */
+  frozen?: { mean: ArrayLike<number>; variance: ArrayLike<number> } | undefined;
 }
 
 export interface ReferenceForward {
@@ -68,7 +70,11 @@ function checkLengths(
  * mean and rstd of every set, in two passes: the variance is the mean of the squared distances from the mean, divided
  * by the number of elements (the biased variance, which torch.nn's norms normalise with).
  */
-function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind }: ReferenceOptions) {
+function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, frozen }: ReferenceOptions) {
+  if (frozen) {
+    const rstd = Float64Array.from(frozen.variance, (variance) => 1 / Math.sqrt(variance + eps));
+    return { mean: Float64Array.from(frozen.mean), rstd };
+  }
   const sets = setCount(geometry);
   const size = setSize(geometry);
   let mean: Float64Array = new Float64Array(sets);
@@ -94,7 +100,7 @@ function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind }: Ref
  *
  * LayerNorm: Ba, Kiros, Hinton 2016 (arXiv:1607.06450). RMSNorm: Zhang, Sennrich 2019 (arXiv:1910.07467), with eps
  * where torch.nn.RMSNorm has it. GroupNorm: Wu, He 2018 (arXiv:1803.08494). InstanceNorm: Ulyanov, Vedaldi, Lempitsky
- * 2016 (arXiv:1607.08022). The conventions (biased variance, eps inside the root) are torch.nn's.
+ * 2016 (arXiv:1607.08022). BatchNorm: Ioffe, Szegedy 2015 (arXiv:1502.03167). The conventions (biased variance, eps inside the root) are torch.nn's.
  */
 export function normReference(
   x: ArrayLike<number>,
@@ -124,6 +130,7 @@ export function normReference(
  *     g       = dy * (weight + weightOffset)
  *     dx      = rstd * (g - E[g] - xhat * E[g * xhat]) + dsum        'moments'; E is the mean over the set
  *     dx      = rstd * (g        - xhat * E[g * xhat]) + dsum        'rms'
+ *     dx      = rstd * g + dsum                                      frozen
  *     dweight = sum over the channel of dy * xhat
  *     dbias   = sum over the channel of dy
  *
@@ -178,8 +185,8 @@ export function normBackwardReference(
     const g = (dy[element] as number) * (weight[channel] as number);
     const r = rstd[set] as number;
     const extra = dsum ? (dsum[element] as number) : 0;
-    dx[element] =
-      r * (g - (meanG[set] as number) - xhatAt(element, set) * (meanGXhat[set] as number)) + extra;
+    const through = (meanG[set] as number) + xhatAt(element, set) * (meanGXhat[set] as number);
+    dx[element] = r * (options.frozen ? g : g - through) + extra;
     dxScale[element] = Math.abs(r * g) + Math.abs(extra);
   });
   return {

@@ -13,7 +13,9 @@ import {
   type GoldenFile,
   goldenGeometry,
   goldenOptions,
+  runningAfter,
 } from '../support/golden.ts';
+import { RunningReference } from '../support/running.ts';
 
 const read = (name: string): GoldenFile =>
   JSON.parse(readFileSync(new URL(`../golden/${name}.json`, import.meta.url), 'utf8'));
@@ -32,6 +34,27 @@ function normInput({ inputs, dtype }: GoldenCase): ArrayLike<number> {
   const sum = Float64Array.from(x, (value, i) => value + (residual[i] as number));
   return dtype === 'f16' ? roundAllToHalf(sum) : Float32Array.from(sum);
 }
+
+describe('golden running statistics', () => {
+  for (const golden of read('batch-norm').cases) {
+    const { running, shape, layout = 'channels-first' } = golden;
+    if (!running) continue;
+    it(golden.name, () => {
+      const batches = decode(running.batches);
+      const length = batches.length / 5;
+      const reference = new RunningReference(goldenGeometry(golden).channels);
+      for (let step = 0; step < 5; step++) {
+        const batch = batches.subarray(step * length, (step + 1) * length);
+        reference.update(batch, shape, layout, running.momentum);
+        if (step !== 0 && step !== 4) continue;
+        for (const name of ['mean', 'variance'] as const) {
+          const expected = runningAfter(golden, name, step === 0 ? 0 : 1) as Float64Array;
+          expect(relativeError(reference[name], expected, reference.scale[name])).toBeLessThan(1e-12);
+        }
+      }
+    });
+  }
+});
 
 for (const file of GOLDEN_FILES) {
   describe(`golden ${file}`, () => {

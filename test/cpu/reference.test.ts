@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  batchNormGeometry,
   elementCount,
   type Geometry,
   groupNormGeometry,
@@ -47,6 +48,18 @@ describe('geometry', () => {
     expect(instanceNormGeometry([2, 4, 5, 6], 'channels-last')).toEqual({ ...last, groups: 6 });
     expect(() => groupNormGeometry([2, 6], 4, 'channels-first')).toThrow(RangeError);
     expect(() => groupNormGeometry([6], 2, 'channels-first')).toThrow(RangeError);
+  });
+
+  it('reads a batch as one sample whose sets are its channels', () => {
+    const first = batchNormGeometry([2, 6, 4, 5], 'channels-first');
+    expect(first).toEqual({ samples: 1, positions: 2, channels: 6, inner: 20, groups: 6 });
+    const last = batchNormGeometry([2, 4, 5, 6], 'channels-last');
+    expect(last).toEqual({ samples: 1, positions: 40, channels: 6, inner: 1, groups: 6 });
+    for (const geometry of [first, last]) {
+      expect([elementCount(geometry), setCount(geometry), setSize(geometry)]).toEqual([240, 6, 40]);
+    }
+    expect(batchNormGeometry([7, 3], 'channels-first')).toEqual(batchNormGeometry([7, 3], 'channels-last'));
+    expect(setSize(batchNormGeometry([0, 3, 2], 'channels-first'))).toBe(0);
   });
 });
 

@@ -1,9 +1,18 @@
 /** PyTorch's float64 answers (test/golden, written by scripts/golden.py), from the very inputs in the files. */
-import { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, type Layout, type Tensor } from '../../src/index.ts';
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  type Layout,
+  type Tensor,
+} from '../../src/index.ts';
 import { relativeError, roundAllToHalf } from '../../src/reference/index.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
-import { decode, GOLDEN_FILES, type GoldenCase, type GoldenFile } from '../support/golden.ts';
+import { decode, GOLDEN_FILES, type GoldenCase, type GoldenFile, runningAfter } from '../support/golden.ts';
+import { RunningReference } from '../support/running.ts';
 import { type Arrays, type Results, referenceOf, run, type Subject, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
@@ -27,6 +36,7 @@ function subjectOf(golden: GoldenCase): Subject {
     dtype,
     paramDtype,
     affine: golden.affine.includes('bias'),
+    evaluation: golden.frozen !== undefined,
   };
 }
 
@@ -38,6 +48,10 @@ function arraysOf(golden: GoldenCase): Arrays {
     dsum: f32Of(golden, 'dsum'),
     weight: f32Of(golden, 'weight'),
     bias: f32Of(golden, 'bias'),
+    running: golden.frozen && {
+      mean: Float32Array.from(golden.frozen.mean),
+      variance: Float32Array.from(golden.frozen.variance),
+    },
   };
 }
 
@@ -62,6 +76,39 @@ async function runModule(t: Context, golden: GoldenCase, arrays: Arrays): Promis
   ]);
   module.destroy();
   return { y: yData, dx: dxData, ...(dweight ? { dweight } : {}), ...(dbias ? { dbias } : {}) };
+}
+
+/** BatchNorm's running statistics after one batch and after five. Returns the largest error. */
+async function checkRunning(t: Context, golden: GoldenCase): Promise<number> {
+  const { running, shape, layout = 'channels-first', dtype } = golden;
+  if (!running) return 0;
+  const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;
+  const Module = shape.length === 4 ? BatchNorm2d : BatchNorm1d;
+  const module = new Module(t.gpu, channels, { momentum: running.momentum, layout });
+  const batches = Float32Array.from(decode(running.batches));
+  const length = batches.length / 5;
+  const reference = new RunningReference(channels);
+  let worst = 0;
+  for (let step = 0; step < 5; step++) {
+    const batch = batches.subarray(step * length, (step + 1) * length);
+    const x = t.gpu.tensor(batch, shape, { dtype });
+    module.forward(x).destroy();
+    x.destroy();
+    reference.update(batch, shape, layout, running.momentum);
+    if (step !== 0 && step !== 4) continue;
+    for (const name of ['mean', 'variance'] as const) {
+      const tensor = (name === 'mean' ? module.runningMean : module.runningVar) as Tensor;
+      const expected = runningAfter(golden, name, step === 0 ? 0 : 1) as Float64Array;
+      const error = relativeError(await tensor.data(), expected, reference.scale[name]);
+      worst = Math.max(worst, error);
+      assert(
+        error <= bounds.forward,
+        `${golden.name}: running ${name} after ${step + 1}: ${error.toExponential(2)}`,
+      );
+    }
+  }
+  module.destroy();
+  return worst;
 }
 
 async function check(t: Context, golden: GoldenCase): Promise<number> {
@@ -114,10 +161,13 @@ const files: Case[] = GOLDEN_FILES.flatMap((file) =>
         const chosen = golden.cases.filter((one) => one.dtype === dtype);
         let ours = 0;
         let theirs = 0;
+        let running = 0;
         for (const one of chosen) {
           ours = Math.max(ours, await check(t, one));
+          running = Math.max(running, await checkRunning(t, one));
           theirs = Math.max(theirs, one.torchF32Error?.y ?? 0);
         }
+        if (running > 0) t.note(`${file}: largest error of running statistics`, running.toExponential(1));
         if (dtype === 'f32') {
           t.note(
             `${file}: largest error of y over ${chosen.length} cases`,

@@ -1,5 +1,6 @@
 import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
+import { cases as batchNorm } from './batch-norm.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as errors } from './errors.ts';
 import { cases as golden } from './golden.ts';
@@ -14,6 +15,7 @@ export const allCases: Case[] = [
   ...smoke,
   ...variants,
   ...accuracy,
+  ...batchNorm,
   ...golden,
   ...conformance,
   ...isolation,

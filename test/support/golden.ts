@@ -1,5 +1,6 @@
 /** The golden files of test/golden: their types and the decoding of their tensors. Runs in browsers too: no fs. */
 import {
+  batchNormGeometry,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
@@ -16,6 +17,7 @@ export const GOLDEN_FILES = [
   'add-rms-norm',
   'group-norm',
   'instance-norm',
+  'batch-norm',
 ] as const;
 
 export interface GoldenTensor {
@@ -26,7 +28,7 @@ export interface GoldenTensor {
 
 export interface GoldenCase {
   name: string;
-  op: 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
+  op: 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm' | 'batchNorm';
   kind: 'moments' | 'rms';
   shape: number[];
   normalizedShape?: number[];
@@ -45,6 +47,10 @@ export interface GoldenCase {
   /** A first element 1e5 standard deviations away, or a first row (sample) that is all 5. */
   data?: 'outlier' | 'constant';
   affine: ('weight' | 'bias')[];
+  /** BatchNorm in evaluation: its running statistics. */
+  frozen?: { mean: number[]; variance: number[] };
+  /** BatchNorm in training: [5, ...shape], and what the running statistics are after the first, which is x, and all. */
+  running?: { momentum: number | null; batches: GoldenTensor; mean: GoldenTensor; variance: GoldenTensor };
   inputs: { x: GoldenTensor; dy: GoldenTensor } & Partial<
     Record<'weight' | 'bias' | 'residual' | 'dsum', GoldenTensor>
   >;
@@ -74,7 +80,8 @@ export function decode(tensor: GoldenTensor | undefined): Float32Array | Float64
 
 /** The case's geometry for the reference. */
 export function goldenGeometry(golden: GoldenCase): Geometry {
-  const { shape, normalizedShape, groups, layout = 'channels-first' } = golden;
+  const { shape, op, normalizedShape, groups, layout = 'channels-first' } = golden;
+  if (op === 'batchNorm') return batchNormGeometry(shape, layout);
   if (normalizedShape) return layerNormGeometry(shape, normalizedShape);
   if (groups !== undefined) return groupNormGeometry(shape, groups, layout);
   return instanceNormGeometry(golden.unbatched ? [1, ...shape] : shape, layout);
@@ -82,6 +89,24 @@ export function goldenGeometry(golden: GoldenCase): Geometry {
 
 /** The case's options for the reference. */
 export function goldenOptions(golden: GoldenCase): ReferenceOptions {
-  const { eps, kind, weightOffset } = golden;
-  return { eps, kind, weightOffset, weight: decode(golden.inputs.weight), bias: decode(golden.inputs.bias) };
+  const { eps, kind, weightOffset, frozen } = golden;
+  return {
+    eps,
+    kind,
+    weightOffset,
+    frozen,
+    weight: decode(golden.inputs.weight),
+    bias: decode(golden.inputs.bias),
+  };
+}
+
+/** A running statistic after the first of the case's batches (0) or after all (1). */
+export function runningAfter(
+  { running }: GoldenCase,
+  name: 'mean' | 'variance',
+  which: 0 | 1,
+): Float64Array | undefined {
+  if (!running) return undefined;
+  const all = Float64Array.from(decode(running[name]));
+  return all.slice((which * all.length) / 2, ((which + 1) * all.length) / 2);
 }

@@ -2,7 +2,10 @@
 import {
   addLayerNorm,
   addRmsNorm,
+  batchNorm,
+  batchNormBackward,
   type DType,
+  type FloatDType,
   type Gpu,
   groupNorm,
   groupNormBackward,
@@ -22,6 +25,7 @@ import {
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
 import {
+  batchNormGeometry,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
@@ -40,8 +44,16 @@ import { roundedFirst } from './casts.ts';
 import { normal, toHalf, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';
 
-export type Op = 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
+export type Op =
+  | 'layerNorm'
+  | 'rmsNorm'
+  | 'addLayerNorm'
+  | 'addRmsNorm'
+  | 'groupNorm'
+  | 'instanceNorm'
+  | 'batchNorm';
 
+/** Without batchNorm, which has cases of its own. */
 export const ops: readonly Op[] = [
   'layerNorm',
   'rmsNorm',
@@ -60,10 +72,12 @@ export interface Subject {
   layout?: Layout;
   eps?: number;
   cast?: RmsNormCast;
-  dtype?: DType;
-  paramDtype?: DType;
+  dtype?: FloatDType;
+  paramDtype?: FloatDType;
   /** Default true. */
   affine?: boolean;
+  /** batchNorm: with running statistics instead of those of x. */
+  evaluation?: boolean;
   schedule?: ScheduleOptions;
 }
 
@@ -75,6 +89,8 @@ export interface Arrays {
   dsum?: Float32Array | undefined;
   weight?: Float32Array | undefined;
   bias?: Float32Array | undefined;
+  /** batchNorm in evaluation. */
+  running?: { mean: Float32Array; variance: Float32Array } | undefined;
 }
 
 /** What came back from the GPU. */
@@ -99,12 +115,13 @@ export function geometryOf(subject: Subject): Geometry {
   const { op, shape, groups = 1, layout = 'channels-first' } = subject;
   if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
   if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
+  if (op === 'batchNorm') return batchNormGeometry(shape, layout);
   return layerNormGeometry(shape, normalizedShapeOf(subject));
 }
 
 export function parameterShapeOf(subject: Subject): number[] {
   const { op } = subject;
-  return op === 'groupNorm' || op === 'instanceNorm'
+  return op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm'
     ? [geometryOf(subject).channels]
     : normalizedShapeOf(subject);
 }
@@ -122,6 +139,7 @@ export function nameOf(subject: Subject): string {
   if (cast) words.push(cast);
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
   if (affine === false) words.push('no affine');
+  if (subject.evaluation) words.push('evaluation');
   for (const [key, value] of Object.entries(schedule ?? {})) words.push(`${key}=${value}`);
   return words.join(' ');
 }
@@ -174,6 +192,12 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
     weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
     bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
+    running: subject.evaluation
+      ? {
+          mean: normal(channels, { seed: seed + 6, mean: offset }),
+          variance: normal(channels, { seed: seed + 7 }).map((value) => 0.1 + value * value),
+        }
+      : undefined,
   };
 }
 
@@ -219,7 +243,12 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
     const dsum = upload(arrays.dsum);
     const weight = parameter(arrays.weight);
     const bias = parameter(arrays.bias);
-    const forward = runForward(gpu, subject, x, residual, weight, bias);
+    const { running } = arrays;
+    const statistics = running && {
+      runningMean: keep(gpu.tensor(running.mean, [running.mean.length])),
+      runningVar: keep(gpu.tensor(running.variance, [running.variance.length])),
+    };
+    const forward = runForward(gpu, subject, x, residual, weight, bias, statistics);
     for (const tensor of Object.values(forward)) keep(tensor);
     const backward = runBackward(
       gpu,
@@ -258,6 +287,7 @@ export function runForward(
   residual: Tensor | undefined,
   weight: Tensor | undefined,
   bias: Tensor | undefined,
+  running?: { runningMean: Tensor; runningVar: Tensor },
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
   const common = { weight, bias, eps: epsOf(subject), schedule };
@@ -275,6 +305,8 @@ export function runForward(
       return groupNorm(gpu, x, { ...common, numGroups: groups, layout });
     case 'instanceNorm':
       return instanceNorm(gpu, x, { ...common, layout });
+    case 'batchNorm':
+      return batchNorm(gpu, x, { ...common, ...running, training: !running, layout });
   }
 }
 
@@ -298,6 +330,9 @@ export function runBackward(
   const centred = { ...common, mean: mean as Tensor };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
   if (op === 'instanceNorm') return instanceNormBackward(gpu, dy, x, { ...centred, layout });
+  if (op === 'batchNorm') {
+    return batchNormBackward(gpu, dy, x, { ...centred, training: !subject.evaluation, layout });
+  }
   return layerNormBackward(gpu, dy, x, { ...centred, normalizedShape, dsum });
 }
 
@@ -385,6 +420,7 @@ function wholeReference(subject: Subject, arrays: Arrays): Expected {
     weight: arrays.weight,
     bias: arrays.bias,
     weightOffset: cast === 'gemma' ? 1 : 0,
+    frozen: arrays.running,
   };
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
@@ -394,7 +430,7 @@ function wholeReference(subject: Subject, arrays: Arrays): Expected {
 }
 
 // The residual sum is rounded to the storage type before it is normalized.
-function add(a: Float32Array, b: Float32Array, dtype: DType): Float32Array {
+function add(a: Float32Array, b: Float32Array, dtype: FloatDType): Float32Array {
   const sum = a.map((value, i) => Math.fround(value + (b[i] as number)));
   return dtype === 'f16' ? toHalf(sum) : sum;
 }

@@ -81,7 +81,9 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
               const d: NormDescriptor = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, schedule };
               if (geometry.samples === 1) {
                 for (const running of ['update', 'frozen'] as const) {
-                  add(forwardProgram({ ...d, residual: false, running, momentum: null }, facts));
+                  add(
+                    forwardProgram({ ...d, residual: false, running, momentum: null, counted: true }, facts),
+                  );
                 }
                 const wants = { dweight: affine.weight, dbias: affine.bias, frozen: true };
                 add(

@@ -1,0 +1,182 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import { checkLayout } from './group-norm.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normBackward,
+  normForward,
+  type Running,
+  type RunningTensors,
+} from './norm.ts';
+
+/** Options of {@link batchNorm}. */
+export interface BatchNormOptions extends NormOptions {
+  /** β, [C]. Absent or null: 0. */
+  bias?: Tensor | null | undefined;
+  /** f32 [C], in a GPUBuffer of its own. Updated in training, used in evaluation. With runningVar or not at all. */
+  runningMean?: Tensor | null | undefined;
+  /** f32 [C], likewise. */
+  runningVar?: Tensor | null | undefined;
+  /** u32 []: how many batches the running statistics have seen. Counted up in training where it is given. */
+  numBatchesTracked?: Tensor | null | undefined;
+  /** Normalizes with the statistics of x and updates the running ones; else with the running ones. Default false. */
+  training?: boolean | undefined;
+  /**
+   * Factor of the batch's statistics in the update; null for the average of all batches, which needs
+   * numBatchesTracked. Default 0.1.
+   */
+  momentum?: number | null | undefined;
+  /** Added to the variance; in training more than 0. Default 1e-5. */
+  eps?: number | undefined;
+  /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
+  layout?: Layout | undefined;
+  out?: ForwardOutputs | undefined;
+}
+
+/** Options of {@link batchNormBackward}. */
+export interface BatchNormBackwardOptions extends BackwardOptions {
+  /** What forward returned. */
+  mean: Tensor;
+  /** What forward was given: whether the statistics depended on x. Default false. */
+  training?: boolean | undefined;
+  layout?: Layout | undefined;
+}
+
+/**
+ * Normalizes each channel over the batch and all positions:
+ * y = (x − mean) / sqrt(variance + eps) · weight + bias
+ * (Ioffe and Szegedy 2015, arXiv 1502.03167; torch.nn.functional.batch_norm).
+ *
+ * In training, with the mean and the biased variance of x; numBatchesTracked becomes one more, and then
+ * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance. In evaluation, with
+ * the running statistics. An empty x is counted and changes nothing else.
+ *
+ * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
+ * reduced as a whole, so it must fit one binding (maxStorageBufferBindingSize).
+ * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with.
+ * @throws NormError `shape` (also for a single value per channel in training), `dtype`, `value`, `aliasing`, `limit`,
+ * `destroyed`, `wrong-device`, `device-lost`. The running statistics are then as they were.
+ */
+export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
+  gpu.checkUsable(x, 'x');
+  const { training = false, momentum = 0.1, eps, layout, bias } = options;
+  const tensors = runningTensors(options);
+  if (!training && !tensors) {
+    throw new NormError(
+      'value',
+      'Evaluation needs runningMean and runningVar.',
+      'Pass them, or training: true to use the statistics of x.',
+    );
+  }
+  const counted = !!tensors?.numBatchesTracked;
+  const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted } as const);
+  const call = batchNormCall(x.shape, layout, eps, running);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, bias, { ...options, running: tensors });
+  return { y, mean: mean as Tensor, rstd };
+}
+
+/**
+ * Gradients of {@link batchNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
+ * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) in training, with means over each channel, and dx = rstd·g in evaluation;
+ * dweight = Σ dy·x̂ and dbias = Σ dy per channel.
+ *
+ * @param dy - like x.
+ * @param x - what forward normalized.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @throws as {@link batchNorm}.
+ */
+export function batchNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: BatchNormBackwardOptions,
+): BackwardResult {
+  gpu.checkUsable(x, 'x');
+  const { training = false, layout, mean } = options;
+  const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
+  const call = batchNormCall(x.shape, layout, 1, running);
+  return normBackward(gpu, call, dy, x, mean, undefined, true, options);
+}
+
+/** @internal Without `running`, the statistics are those of x and leave no trace. */
+export function batchNormCall(
+  shape: readonly number[],
+  layout: Layout = 'channels-first',
+  eps = 1e-5,
+  running?: Running,
+): NormCall {
+  if (shape.length < 2) {
+    throw new NormError(
+      'shape',
+      `x has shape [${shape}] | undefined; BatchNorm needs [N, C, ...].`,
+      'Add the missing dimensions.',
+    );
+  }
+  checkLayout(layout);
+  const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;
+  if (channels === 0) {
+    throw new NormError('shape', `x of shape [${shape}] has no channels.`, 'Pass at least one channel.');
+  }
+  if (running?.mode === 'update') checkMomentum(running);
+  const geometry = batchNormGeometry(shape, layout);
+  if (running?.mode !== 'frozen') {
+    if (!(eps > 0)) {
+      throw new NormError(
+        'value',
+        `eps is ${eps}; with the statistics of a batch it must be positive.`,
+        'Use 1e-5.',
+      );
+    }
+    if (setSize(geometry) === 1) {
+      throw new NormError(
+        'shape',
+        `x of shape [${shape}] has one value per channel: its variance is no estimate of anything.`,
+        'Train with more than one value per channel, or normalize with running statistics.',
+      );
+    }
+  }
+  return {
+    name: 'batch_norm',
+    kind: 'moments',
+    geometry,
+    parameterShape: [channels],
+    setShape: [channels],
+    eps,
+    ...(running ? { running } : {}),
+  };
+}
+
+/** Throws `value` unless momentum is finite, or null where batches are counted. */
+export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 'counted'>): void {
+  if (momentum === null && !counted) {
+    throw new NormError(
+      'value',
+      'momentum is null, and there is no numBatchesTracked to average over.',
+      'Pass numBatchesTracked, or a number as momentum.',
+    );
+  }
+  if (momentum !== null && !Number.isFinite(momentum)) {
+    throw new NormError('value', `momentum is ${momentum}.`, 'Use a finite number such as 0.1, or null.');
+  }
+}
+
+function runningTensors(options: BatchNormOptions): RunningTensors | undefined {
+  const { runningMean, runningVar, numBatchesTracked, training = false } = options;
+  if (!runningMean !== !runningVar || (numBatchesTracked && !runningMean)) {
+    throw new NormError(
+      'value',
+      `${runningMean ? 'runningVar' : 'runningMean'} is missing beside the other running statistics.`,
+      'Pass runningMean and runningVar, or neither of them.',
+    );
+  }
+  if (!runningMean || !runningVar) return undefined;
+  // Evaluation counts nothing.
+  return { runningMean, runningVar, numBatchesTracked: (training && numBatchesTracked) || undefined };
+}
