@@ -115,7 +115,7 @@ export function batchNormCall(
   if (shape.length < 2) {
     throw new NormError(
       'shape',
-      `x has shape [${shape}] | undefined; BatchNorm needs [N, C, ...].`,
+      `x has shape [${shape}]; BatchNorm needs [N, C, ...].`,
       'Add the missing dimensions.',
     );
   }

@@ -60,7 +60,7 @@ export interface Runtime {
   gpu: GPU | undefined;
   /** Address of the server that hands out the data files. */
   dataUrl: string;
-  /** The engine looks for finished GPU work only ten times a second, unless something is submitted. */
+  /** The engine is Firefox, which looks for finished GPU work ten times a second and reports one uncaptured error. */
   firefox?: boolean;
 }
 
