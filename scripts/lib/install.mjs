@@ -13,8 +13,11 @@ export async function ensureEngine(engine) {
   if (engine === 'chromium' || engine === 'firefox') await ensureBrowser(engine);
   if (engine === 'deno') findDeno();
   if (needsSoftwareDriver(engine)) {
+    await ensureRecentLavapipe();
     if (!findLavapipe()) await aptInstall(['mesa-vulkan-drivers']);
-    if (engine === 'dawn') await ensureDawnDriver();
+    if (engine === 'dawn' && dawnDriver()?.includes('swiftshader')) {
+      console.log('Dawn runs on SwiftShader: without f16.');
+    }
   }
   vulkanEnvironment(engine); // throws, with the command to run, where there still is no driver
 }
@@ -43,10 +46,11 @@ async function downloadBrowser(name) {
 }
 
 /**
- * Dawn gets the driver that covers most: a lavapipe recent enough for it (f16, subgroups of 8), which Debian 12
- * has among its backports, else the SwiftShader that comes with Chromium.
+ * A lavapipe recent enough for Dawn (f16, subgroups of 8), which Debian 12 has among its backports. Without, Dawn runs
+ * on the SwiftShader that comes with Chromium, and Firefox and Deno on Debian's own lavapipe 22, which ends a thread's
+ * loops after 65,535 iterations without a word: the forced `thread` strategy on rows of a million is then wrong.
  */
-async function ensureDawnDriver() {
+async function ensureRecentLavapipe() {
   const lavapipe = findLavapipe();
   if (lavapipe && servesDawn(lavapipe)) return;
   const codename = osRelease().VERSION_CODENAME;
@@ -55,8 +59,6 @@ async function ensureDawnDriver() {
       aptInstall(['mesa-vulkan-drivers'], { options, release: ['-t', `${codename}-backports`] }),
     );
   }
-  if (!dawnDriver()?.includes('swiftshader')) return;
-  console.log('Dawn runs on SwiftShader: without f16.');
 }
 
 /**

@@ -58,21 +58,45 @@ fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
 
 fn store_y(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
-  for (var j = 0u; j < valid; j++) {
-    y[i + params.first_element + j] = e[j];
+  let o = i + params.first_element;
+  y[o] = e.x;
+  if (valid > 1u) {
+    y[o + 1u] = e.y;
+  }
+  if (valid > 2u) {
+    y[o + 2u] = e.z;
+  }
+  if (valid > 3u) {
+    y[o + 3u] = e.w;
   }
 }
 
 fn store_sum(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
-  for (var j = 0u; j < valid; j++) {
-    sum[i + params.first_element + j] = e[j];
+  let o = i + params.first_element;
+  sum[o] = e.x;
+  if (valid > 1u) {
+    sum[o + 1u] = e.y;
+  }
+  if (valid > 2u) {
+    sum[o + 2u] = e.z;
+  }
+  if (valid > 3u) {
+    sum[o + 3u] = e.w;
   }
 }
 
 fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
   let e = X4(v);
-  for (var j = 0u; j < valid; j++) {
-    dx[i + params.first_element + j] = e[j];
+  let o = i + params.first_element;
+  dx[o] = e.x;
+  if (valid > 1u) {
+    dx[o + 1u] = e.y;
+  }
+  if (valid > 2u) {
+    dx[o + 2u] = e.z;
+  }
+  if (valid > 3u) {
+    dx[o + 3u] = e.w;
   }
 }

@@ -2,6 +2,8 @@
 export interface DeviceFacts {
   /** Runs on the CPU (SwiftShader, llvmpipe, WARP): workgroup barriers cost hundreds of loads. */
   software: boolean;
+  /** Loop iterations of one thread that the driver runs. Mesa's llvmpipe up to 22 silently stops after 65,535. */
+  iterations: number;
   f16: boolean;
   /** A size that divides every subgroup size the device may choose; 0 without subgroups. */
   subgroup: number;
@@ -19,9 +21,12 @@ export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined)
   const limits = device.limits;
   const f16 = device.features.has('shader-f16');
   const smallest = info?.subgroupMinSize ?? 0;
+  const software =
+    info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(words);
   return {
-    software:
-      info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(words),
+    software,
+    // Browsers may hide the driver's name: only SwiftShader is known to run on.
+    iterations: software && !/swiftshader/i.test(words) ? 60_000 : Number.POSITIVE_INFINITY,
     f16,
     // Shuffles by index work within aligned runs of the smallest size; a size of 1 to 3 would not pay.
     subgroup: device.features.has('subgroups') && smallest >= 4 ? smallest : 0,

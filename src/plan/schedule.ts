@@ -103,7 +103,8 @@ export function scheduleForward(
 
 function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
   // A CPU has a few cores and no use for barriers: rows as long as there are some for every core, else parts of rows.
-  if (facts.software) return rows >= 32 || cols <= 1024 ? 'thread' : 'split';
+  if (facts.software)
+    return (rows >= 32 || cols <= 1024) && runs(2 * quadsOf(cols), facts) ? 'thread' : 'split';
   // One workgroup per row leaves most of a GPU idle when there are few of them.
   if (rows < 64 && cols > 16384) return 'split';
   if (cols <= maxTileLength(facts, 'forward')) return 'tile';
@@ -119,10 +120,16 @@ function splitLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions)
   return facts.software && options.reduction === undefined ? 1 : workgroupLanes(quads, facts, options);
 }
 
+/** Whether a thread can run so many iterations, and a tenth more for chunks and blocks. */
+function runs(iterations: number, facts: DeviceFacts): boolean {
+  return 1.1 * iterations <= facts.iterations;
+}
+
 /** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
 function splitSlots(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
   const shortest = facts.software ? 256 : 4 * lanes;
-  return clamp(Math.ceil(wantedThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
+  const wanted = clamp(Math.ceil(wantedThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
+  return Math.max(wanted, Math.ceil((1.25 * quads) / (lanes * facts.iterations)));
 }
 
 /**
@@ -136,7 +143,8 @@ function fourRowsOf(
   options: ScheduleOptions,
 ): boolean {
   if (lanes > 1 || geometry.inner > 1) return false;
-  return options.fourRows ?? (facts.software && setCount(geometry) >= 64);
+  const short = runs(5 * quadsOf(setSize(geometry)), facts);
+  return options.fourRows ?? (facts.software && setCount(geometry) >= 64 && short);
 }
 
 /** A team whose lanes have four rows each comes in smaller workgroups, so that there are as many of those. */
@@ -147,8 +155,8 @@ function laneTeam(facts: DeviceFacts, lanes: number, fourRows: boolean, options:
 function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
   const { samples, positions, channels, groups } = geometry;
   const threads = samples * quadsOf(channels);
-  const slots =
-    options.slots ?? clamp(Math.ceil(wantedThreads(facts) / threads), 1, Math.ceil(positions / 32));
+  const wanted = clamp(Math.ceil(wantedThreads(facts) / threads), 1, Math.ceil(positions / 32));
+  const slots = options.slots ?? Math.max(wanted, Math.ceil((1.25 * positions) / facts.iterations));
   return {
     ...plain,
     strategy: 'split',
@@ -239,7 +247,7 @@ function slotsOf(rows: number, wanted: number, most: number, options: ScheduleOp
 }
 
 function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
-  if (facts.software) return rows >= 32 || cols <= 1024 ? 'thread' : 'split';
+  if (facts.software) return (rows >= 32 || cols <= 1024) && runs(quadsOf(cols), facts) ? 'thread' : 'split';
   return cols <= maxTileLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'tile' : 'split';
 }
 
@@ -283,7 +291,8 @@ function backwardPerChannel(
 }
 
 function perChannelStrategy(sets: number, size: number, facts: DeviceFacts): Strategy {
-  if (facts.software) return sets >= 32 || size <= 1024 ? 'thread' : 'split';
+  if (facts.software)
+    return (sets >= 32 || size <= 1024) && runs(2 * quadsOf(size), facts) ? 'thread' : 'split';
   // Two reads of a set by one workgroup pay while the second finds it in a cache.
   return sets >= 256 && size <= 65536 ? 'workgroup' : 'split';
 }

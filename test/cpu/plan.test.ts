@@ -41,6 +41,17 @@ describe('forward strategies', () => {
     expect(scheduleForward(geometry, cpu).strategy).toBe(onCpu);
   });
 
+  it('keeps a thread within the iterations that an old llvmpipe runs', () => {
+    const old = { ...cpu, iterations: 60_000 };
+    const long = scheduleForward(row(64, 65_536), old);
+    expect([long.strategy, long.fourRows]).toEqual(['thread', false]);
+    expect(scheduleForward(row(64, 262_144), old).strategy).toBe('split');
+    expect(scheduleForward(row(1, 16_777_216), old).slots * 60_000).toBeGreaterThan(16_777_216 / 4);
+    const image = instanceNormGeometry([1, 4096, 4096, 4], 'channels-last');
+    expect(scheduleForward(image, old).slots * 60_000).toBeGreaterThan(4096 * 4096);
+    expect(scheduleForward(row(64, 65_536), cpu).fourRows).toBe(true);
+  });
+
   it('gives a short row few lanes and a long one a workgroup', () => {
     const shape = (cols: number) => {
       const { team, items } = scheduleForward(row(4096, cols), gpu);

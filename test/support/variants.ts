@@ -9,6 +9,7 @@ import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
 export const facts: DeviceFacts = {
   software: false,
+  iterations: Number.POSITIVE_INFINITY,
   f16: true,
   subgroup: 4,
   maxInvocations: 256,
