@@ -8,7 +8,6 @@ export interface DeviceFacts {
   /** A size that divides every subgroup size the device may choose; 0 without subgroups. */
   subgroup: number;
   maxInvocations: number;
-  maxWorkgroupStorage: number;
   maxBindingBytes: number;
   maxWorkgroupsPerDimension: number;
   /** Alignment of binding offsets in bytes. */
@@ -31,7 +30,6 @@ export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined)
     // Shuffles by index work within aligned runs of the smallest size; a size of 1 to 3 would not pay.
     subgroup: device.features.has('subgroups') && smallest >= 4 ? smallest : 0,
     maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
-    maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     offsetAlignment: limits.minStorageBufferOffsetAlignment,

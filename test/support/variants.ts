@@ -13,7 +13,6 @@ export const facts: DeviceFacts = {
   f16: true,
   subgroup: 4,
   maxInvocations: 256,
-  maxWorkgroupStorage: 16_384,
   maxBindingBytes: 2 ** 27,
   maxWorkgroupsPerDimension: 65_535,
   offsetAlignment: 256,
