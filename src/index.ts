@@ -9,6 +9,7 @@ export type { DeviceFacts } from './gpu/facts.ts';
 export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
 export { type DType, type FloatDType, Tensor } from './gpu/tensor.ts';
+export type { Activation } from './kernels/activation.ts';
 export {
   BatchNorm,
   BatchNorm1d,
@@ -38,6 +39,7 @@ export {
   batchNorm,
   batchNormBackward,
 } from './ops/batch-norm.ts';
+export type { EpilogueBackwardOptions, EpilogueOptions } from './ops/epilogue.ts';
 export {
   type GroupNormBackwardOptions,
   type GroupNormOptions,
@@ -51,6 +53,7 @@ export {
   instanceNormBackward,
 } from './ops/instance-norm.ts';
 export {
+  type AddLayerNormOptions,
   addLayerNorm,
   type LayerNormBackwardOptions,
   type LayerNormOptions,

@@ -1,4 +1,4 @@
-// y = (x − mean)·rstd·weight + bias with saved statistics, for x[samples, positions, channels].
+// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, positions, channels].
 //
 // Mapping: a thread owns four neighbouring channels and one slot of the positions; its statistics and parameters stay
 // in registers. No barrier.
@@ -18,6 +18,6 @@ fn main(
   let shift = column_bias(c);
   for (var p = c.first; p < c.end; p++) {
     let i = element_of(c, p);
-    store_y(i, c.valid, ((load_x(i, c.valid) - s.hi) - s.lo) * scale + shift);
+    store_y(i, c.valid, epilogue(i, c.valid, ((load_x(i, c.valid) - s.hi) - s.lo) * scale + shift));
   }
 }

@@ -1,11 +1,11 @@
-// dx = rstd·(dy·weight − mean(dy·weight) − x̂·mean(dy·weight·x̂)) for x[samples, positions, channels], with the means
-// over each set from merge/sums.wgsl.
+// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), for x[samples, positions, channels],
+// with the means over each set from merge/sums.wgsl.
 //
 // Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
-// Bindings: x, dy, dx; weight [channels]; mean, rstd, sums [samples·groups].
+// Bindings: x, dy, dx; weight, bias [channels]; mean, rstd, sums [samples·groups].
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
-// As in merge/sums.wgsl: dx = rstd·dy·weight, whatever x holds.
+// As in merge/sums.wgsl: dx = rstd·dz·weight.
 override FROZEN: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
@@ -20,6 +20,10 @@ fn main(
   }
   let s = column_statistics(c);
   let w = column_weight(c);
+  var b = vec4<f32>();
+  if (HAS_ACTIVATION) {
+    b = column_bias(c);
+  }
   var mean_g: vec4<f32>;
   var mean_g_xhat: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
@@ -29,9 +33,12 @@ fn main(
   }
   for (var p = c.first; p < c.end; p++) {
     let i = element_of(c, p);
-    var g = load_dy(i, c.valid) * w;
+    var xhat = vec4<f32>();
+    if (!FROZEN || HAS_ACTIVATION) {
+      xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
+    }
+    var g = upstream(i, c.valid, xhat * w + b) * w;
     if (!FROZEN) {
-      let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
       g = g - mean_g - xhat * mean_g_xhat;
     }
     store_dx(i, c.valid, s.rstd * g);

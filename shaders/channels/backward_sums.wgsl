@@ -1,8 +1,9 @@
-// Partial Σdy and Σdy·x̂ per channel of x[samples, positions, channels], positions split over slots. The same partials
+// Partial Σdz and Σdz·x̂ per channel of x[samples, positions, channels], positions split over slots; dz is dy, or
+// dy·activation'(z) (lib/upstream*.wgsl). The same partials
 // make dweight and dbias (merge/gradients.wgsl) and what dx needs (merge/sums.wgsl).
 //
 // Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
-// Bindings: x, dy; mean [samples·groups] (hi, lo); rstd [samples·groups]; partials [samples, slots, channels].
+// Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups]; partials [samples, slots, channels].
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
@@ -19,37 +20,44 @@ fn main(
     return;
   }
   let s = column_statistics(c);
-  var sum_dy = vec4<f32>();
-  var sum_dy_xhat = vec4<f32>();
-  var some_dy = vec4<f32>();
-  var some_dy_xhat = vec4<f32>();
+  var w = vec4<f32>(1.0);
+  var b = vec4<f32>();
+  if (HAS_ACTIVATION) {
+    w = column_weight(c);
+    b = column_bias(c);
+  }
+  var sum_dz = vec4<f32>();
+  var sum_dz_xhat = vec4<f32>();
+  var some_dz = vec4<f32>();
+  var some_dz_xhat = vec4<f32>();
   var merged = 0u;
   var p = c.first;
   while (p < c.end) {
     let stop = min(c.end, p + CHUNK);
-    var block_dy = vec4<f32>();
-    var block_dy_xhat = vec4<f32>();
+    var block_dz = vec4<f32>();
+    var block_dz_xhat = vec4<f32>();
     for (; p < stop; p++) {
       let i = element_of(c, p);
-      let g = load_dy(i, c.valid);
-      block_dy += g;
-      block_dy_xhat += g * (((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd);
+      let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
+      let dz = upstream(i, c.valid, xhat * w + b);
+      block_dz += dz;
+      block_dz_xhat += dz * xhat;
     }
-    some_dy += block_dy;
-    some_dy_xhat += block_dy_xhat;
+    some_dz += block_dz;
+    some_dz_xhat += block_dz_xhat;
     merged += 1u;
     if (merged == params.block) {
-      sum_dy += some_dy;
-      sum_dy_xhat += some_dy_xhat;
-      some_dy = vec4<f32>();
-      some_dy_xhat = vec4<f32>();
+      sum_dz += some_dz;
+      sum_dz_xhat += some_dz_xhat;
+      some_dz = vec4<f32>();
+      some_dz_xhat = vec4<f32>();
       merged = 0u;
     }
   }
-  sum_dy += some_dy;
-  sum_dy_xhat += some_dy_xhat;
+  sum_dz += some_dz;
+  sum_dz_xhat += some_dz_xhat;
   let at = partial_of(c);
   for (var j = 0u; j < c.valid; j++) {
-    partials[at + j] = vec2<f32>(sum_dy[j], sum_dy_xhat[j]);
+    partials[at + j] = vec2<f32>(sum_dz[j], sum_dz_xhat[j]);
   }
 }

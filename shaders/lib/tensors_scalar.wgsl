@@ -7,6 +7,7 @@
 @group(0) @binding(9) var<storage, read> dy: array<X>;
 @group(0) @binding(10) var<storage, read> dsum: array<X>;
 @group(0) @binding(11) var<storage, read_write> dx: array<X>;
+@group(0) @binding(19) var<storage, read_write> dresidual: array<X>;
 
 // How many elements of a quad lie inside its run.
 fn valid_of(remaining: u32) -> u32 {
@@ -98,5 +99,20 @@ fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
   }
   if (valid > 3u) {
     dx[o + 3u] = e.w;
+  }
+}
+
+fn store_dresidual(i: u32, valid: u32, v: vec4<f32>) {
+  let e = X4(v);
+  let o = i + params.first_element;
+  dresidual[o] = e.x;
+  if (valid > 1u) {
+    dresidual[o + 1u] = e.y;
+  }
+  if (valid > 2u) {
+    dresidual[o + 2u] = e.z;
+  }
+  if (valid > 3u) {
+    dresidual[o + 3u] = e.w;
   }
 }

@@ -7,6 +7,7 @@
 @group(0) @binding(9) var<storage, read> dy: array<X4>;
 @group(0) @binding(10) var<storage, read> dsum: array<X4>;
 @group(0) @binding(11) var<storage, read_write> dx: array<X4>;
+@group(0) @binding(19) var<storage, read_write> dresidual: array<X4>;
 
 // Where a quad is in its array: a large tensor is walked in parts.
 fn at(i: u32) -> u32 {
@@ -57,4 +58,8 @@ fn store_sum(i: u32, valid: u32, v: vec4<f32>) {
 
 fn store_dx(i: u32, valid: u32, v: vec4<f32>) {
   dx[at(i)] = X4(v);
+}
+
+fn store_dresidual(i: u32, valid: u32, v: vec4<f32>) {
+  dresidual[at(i)] = X4(v);
 }

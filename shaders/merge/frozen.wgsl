@@ -1,7 +1,7 @@
-// mean and rstd of evaluation: those of the running statistics.
+// mean and rstd of evaluation: those of the running statistics, for every sample alike.
 //
-// Mapping: a thread per channel.
-// Bindings: running_mean, running_var [channels]; mean [channels] (hi, 0); rstd [channels].
+// Mapping: a thread per set, which is a channel of a sample.
+// Bindings: running_mean, running_var [channels]; mean [samples, channels] (hi, 0); rstd [samples, channels].
 @group(0) @binding(7) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(8) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(16) var<storage, read> running_mean: array<f32>;
@@ -13,10 +13,11 @@ fn main(
   @builtin(num_workgroups) grid: vec3<u32>,
   @builtin(local_invocation_index) index: u32,
 ) {
-  let channel = (wid.x + wid.y * grid.x) * WORKGROUP + index;
-  if (channel >= params.channels) {
+  let which = (wid.x + wid.y * grid.x) * WORKGROUP + index;
+  if (which >= params.samples * params.channels) {
     return;
   }
-  mean[channel] = vec2<f32>(running_mean[channel], 0.0);
-  rstd[channel] = inverseSqrt(running_var[channel] + params.eps);
+  let channel = which % params.channels;
+  mean[which] = vec2<f32>(running_mean[channel], 0.0);
+  rstd[which] = inverseSqrt(running_var[channel] + params.eps);
 }

@@ -1,4 +1,4 @@
-// y = (x − mean)·rstd·weight + bias with saved statistics, for runs that are split over slots: rows, or the channels of
+// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for runs that are split over slots: rows, or the channels of
 // a sample where weight belongs to those (lib/runs_*.wgsl).
 //
 // Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run.
@@ -30,6 +30,6 @@ fn main(
     }
     let v = input(base + col, valid);
     emit_sum(base + col, valid, v);
-    store_y(base + col, valid, affine(centre(v, s), s.rstd, w, b));
+    store_y(base + col, valid, epilogue(base + col, valid, affine(centre(v, s), s.rstd, w, b)));
   }
 }

@@ -1,12 +1,11 @@
-// dx = rstd·(dy·weight − mean(g) − x̂·mean(g·x̂)) where weight belongs to channels and the means over each set are known
+// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), where weight belongs to channels and the means over each set are known
 // from merge/sums.wgsl.
 //
 // Mapping: LANES lanes per (run, slot), a run being a channel (lib/runs_channel.wgsl); slot s holds quads s·slot_length, …
-// Bindings: x, dy, dx; weight [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), rstd, 0).
-@group(0) @binding(3) var<storage, read> weight: array<W>;
+// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), rstd, 0).
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
-// As in merge/sums.wgsl: dx = rstd·dy·weight, whatever x holds.
+// As in merge/sums.wgsl: dx = rstd·dz·weight.
 override FROZEN: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
@@ -26,17 +25,18 @@ fn main(
   let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
   let known = sums[which];
   let s = saved_mean(which, known.z);
-  var w = 1.0;
-  if (HAS_WEIGHT) {
-    w = f32(weight[run % params.channels]);
-  }
+  let w = weight_at(run, 0u, 1u);
+  let b = shift_at(run, 0u, 1u);
   for (var q = first + index % LANES; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);
     let i = base + 4u * q;
-    var g = load_dy(i, valid) * w;
+    var centred = vec4<f32>();
+    if (!FROZEN || HAS_ACTIVATION) {
+      centred = centre(load_x(i, valid), s);
+    }
+    var g = upstream(i, valid, affine(centred, s.rstd, w, b)) * w;
     if (!FROZEN) {
-      let xhat = centre(load_x(i, valid), s) * s.rstd;
-      g = g - known.x - xhat * known.y;
+      g = g - known.x - centred * s.rstd * known.y;
     }
     store_dx(i, valid, s.rstd * g);
   }

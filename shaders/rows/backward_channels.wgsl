@@ -1,12 +1,11 @@
 // dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
 // dispatch: a set is one run of channels / groups channels. x and dy are read a second time for dx, from a cache.
-//   A_c = Σ dy, B_c = Σ dy·x̂ per channel;  dx = rstd·(dy·weight − Σ weight·A / count − x̂·Σ weight·B / count)
+//   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)
 //
 // Mapping: LANES lanes per set, WORKGROUP / LANES sets per workgroup.
-// Bindings: x, dy, dx; weight [channels]; mean [sets] (hi, lo); rstd [sets]; partials [samples, channels] (A, B).
+// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); rstd [sets]; partials [samples, channels] (A, B).
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
 // The host guarantees enough workgroups; surplus ones do nothing.
-@group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
 const CHUNK = 16u;  // quads in a chunk
@@ -32,21 +31,24 @@ fn main(
   var some = Part();
   for (var c = 0u; c < width; c++) {
     let run = base + c * params.inner;
+    let w = weight_at(which * width + c, 0u, 1u);
+    let b = shift_at(which * width + c, 0u, 1u);
     var part = Part();
     var block = Part();
     var merged = 0u;
     var q = lane;
     while (q < quads) {
       let stop = min(quads, q + CHUNK * LANES);
-      var sum_dy = vec4<f32>();
-      var sum_dy_xhat = vec4<f32>();
+      var sum_dz = vec4<f32>();
+      var sum_dz_xhat = vec4<f32>();
       for (; q < stop; q += LANES) {
         let valid = valid_of(params.inner - 4u * q);
-        let upstream = within(valid, load_dy(run + 4u * q, valid));
-        sum_dy += upstream;
-        sum_dy_xhat += upstream * within(valid, centre(load_x(run + 4u * q, valid), s) * s.rstd);
+        let centred = centre(load_x(run + 4u * q, valid), s);
+        let dz = within(valid, upstream(run + 4u * q, valid, affine(centred, s.rstd, w, b)));
+        sum_dz += dz;
+        sum_dz_xhat += dz * within(valid, centred * s.rstd);
       }
-      block += Part(add_up(sum_dy), add_up(sum_dy_xhat));
+      block += Part(add_up(sum_dz), add_up(sum_dz_xhat));
       merged += 1u;
       if (merged == params.block) {
         part += block;
@@ -58,11 +60,7 @@ fn main(
     if (lane == 0u && alive) {
       partials[(which / params.groups) * params.channels + channel + c] = part;
     }
-    var w = 1.0;
-    if (HAS_WEIGHT) {
-      w = f32(weight[channel + c]);
-    }
-    some += w * part;
+    some += w.x * part;
     if (c % 32u == 31u) {
       total += some;
       some = Part();
@@ -74,15 +72,13 @@ fn main(
   }
   for (var c = 0u; c < width; c++) {
     let run = base + c * params.inner;
-    var w = 1.0;
-    if (HAS_WEIGHT) {
-      w = f32(weight[channel + c]);
-    }
+    let w = weight_at(which * width + c, 0u, 1u);
+    let b = shift_at(which * width + c, 0u, 1u);
     for (var q = lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
-      let xhat = centre(load_x(run + 4u * q, valid), s) * s.rstd;
-      let out = s.rstd * (load_dy(run + 4u * q, valid) * w - total.x - xhat * total.y);
-      store_dx(run + 4u * q, valid, out);
+      let centred = centre(load_x(run + 4u * q, valid), s);
+      let dz = upstream(run + 4u * q, valid, affine(centred, s.rstd, w, b));
+      store_dx(run + 4u * q, valid, s.rstd * (dz * w - total.x - centred * s.rstd * total.y));
     }
   }
 }

@@ -5,7 +5,7 @@
 // stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
 // last one again.
-// Bindings: x, dy, dsum, dx [rows, cols]; weight [cols]; mean [rows] (hi, lo);
+// Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo);
 // sums [rows] (mean(g), mean(g·x̂), rstd, 0); partials [slots, cols] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
@@ -14,7 +14,6 @@
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
 override HAS_PARTIALS: bool = true;
-override HAS_DSUM: bool = false;
 override TWO_QUADS: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
@@ -35,6 +34,8 @@ fn main(
   let col1 = min(col0 + 4u, 4u * (quads - 1u));
   let w0 = weight_at(0u, col0, valid_of(params.cols - col0));
   let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
+  let b0 = shift_at(0u, col0, valid_of(params.cols - col0));
+  let b1 = shift_at(0u, col1, valid_of(params.cols - col1));
   let end = min((slot + 1u) * params.slot_length, params.rows);
 
   var total0 = Gradients();
@@ -47,9 +48,9 @@ fn main(
     for (; row < stop; row++) {
       let known = sums[row];
       let s = saved_mean(row, known.z);
-      g0 = visit(g0, row, col0, s, known, w0);
+      g0 = visit(g0, row, col0, s, known, w0, b0);
       if (TWO_QUADS) {
-        g1 = visit(g1, row, col1, s, known, w1);
+        g1 = visit(g1, row, col1, s, known, w1, b1);
       }
     }
     total0 = Gradients(total0.dbias + g0.dbias, total0.dweight + g0.dweight);
@@ -70,21 +71,26 @@ struct Gradients {
 }
 
 // Stores dx of one quad and returns the sums with its terms.
-fn visit(sum: Gradients, row: u32, col: u32, s: Statistics, known: vec4<f32>, w: vec4<f32>) -> Gradients {
+fn visit(
+  sum: Gradients,
+  row: u32,
+  col: u32,
+  s: Statistics,
+  known: vec4<f32>,
+  w: vec4<f32>,
+  b: vec4<f32>,
+) -> Gradients {
   let valid = valid_of(params.cols - col);
   let i = row * params.cols + col;
   let centred = centre(load_x(i, valid), s);
-  let upstream = load_dy(i, valid);
-  var out = upstream * w - centred * (s.rstd * known.y);
+  let dz = upstream(i, valid, affine(centred, s.rstd, w, b));
+  var out = dz * w - centred * (s.rstd * known.y);
   if (HAS_MEAN) {
     out -= known.x;
   }
   out *= s.rstd;
-  if (HAS_DSUM) {
-    out += load_dsum(i, valid);
-  }
-  store_dx(i, valid, out);
-  return Gradients(sum.dbias + upstream, sum.dweight + upstream * normalized(centred, s.rstd));
+  store_dx(i, valid, add_dsum(i, valid, out));
+  return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.rstd));
 }
 
 fn write_partials(at: u32, col: u32, sum: Gradients) {

@@ -1,11 +1,11 @@
 // Partial Σg and Σg·x̂ of runs that are split over slots; merge/sums.wgsl makes what dx needs of them.
-// PER_CHANNEL false: a run is a row and g = dy·weight. PER_CHANNEL true: a run is one channel of a sample, `inner`
-// elements long, and g = dy; the same partials also make dweight and dbias (merge/gradients.wgsl).
+// PER_CHANNEL false: a run is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (lib/upstream*.wgsl). PER_CHANNEL true: a run is one channel of a sample, `inner`
+// elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).
 //
 // Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run. With FOUR_ROWS, a single lane
 // has rows 4t … 4t + 3 and loads weight once for all: a software adapter pays for a load that all lanes share as for any
 // other. Past the last run it does the last one again.
-// Bindings: x, dy [rows, cols]; weight [cols]; mean [sets] (hi, lo); rstd [sets];
+// Bindings: x, dy, residual, dresidual [rows, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets];
 // partials [samples, slots, channels], with one channel where a run is a row.
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per slot.
 //
@@ -44,6 +44,14 @@ fn main(
     s3 = saved(set_of_run(run3));
   }
 
+  // A channel's weight and bias are those of the whole run: loaded once.
+  var w = vec4<f32>(1.0);
+  var b = vec4<f32>();
+  if (PER_CHANNEL && HAS_ACTIVATION) {
+    w = weight_at(run0, 0u, 1u);
+    b = shift_at(run0, 0u, 1u);
+  }
+
   var total = Parts();
   var block = Parts();
   var merged = 0u;
@@ -57,15 +65,15 @@ fn main(
     for (; q < stop; q += LANES) {
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
-      var w = vec4<f32>(1.0);
       if (!PER_CHANNEL) {
         w = weight_at(run0, col, valid);
+        b = shift_at(run0, col, valid);
       }
-      t0 = add_terms(t0, run0 * params.cols + col, valid, s0, w);
+      t0 = add_terms(t0, run0 * params.cols + col, valid, s0, w, b);
       if (FOUR_ROWS) {
-        t1 = add_terms(t1, run1 * params.cols + col, valid, s1, w);
-        t2 = add_terms(t2, run2 * params.cols + col, valid, s2, w);
-        t3 = add_terms(t3, run3 * params.cols + col, valid, s3, w);
+        t1 = add_terms(t1, run1 * params.cols + col, valid, s1, w, b);
+        t2 = add_terms(t2, run2 * params.cols + col, valid, s2, w, b);
+        t3 = add_terms(t3, run3 * params.cols + col, valid, s3, w, b);
       }
     }
     block.g += vec4<f32>(add_up(t0.g), add_up(t1.g), add_up(t2.g), add_up(t3.g));
@@ -104,7 +112,11 @@ struct Terms {
   g_xhat: vec4<f32>,
 }
 
-fn add_terms(t: Terms, i: u32, valid: u32, s: Statistics, w: vec4<f32>) -> Terms {
-  let g = within(valid, load_dy(i, valid)) * w;
-  return Terms(t.g + g, t.g_xhat + g * within(valid, centre(load_x(i, valid), s) * s.rstd));
+fn add_terms(t: Terms, i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) -> Terms {
+  let centred = centre(load_x(i, valid), s);
+  var g = within(valid, upstream(i, valid, affine(centred, s.rstd, w, b)));
+  if (!PER_CHANNEL) {
+    g *= w;
+  }
+  return Terms(t.g + g, t.g_xhat + g * within(valid, centred * s.rstd));
 }

@@ -1,20 +1,18 @@
 // dx and the partials of dweight and dbias of a row norm in one pass: x and dy are read once.
-//   g = dy·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  dweight = Σ dy·x̂,  dbias = Σ dy
-// (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019).
+//   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  dweight = Σ dz·x̂,  dbias = Σ dz
+// (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019), where dz is dy, or dy·activation'(z) (lib/upstream*.wgsl).
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows at a time per workgroup; the dispatch is persistent: each
 // row-group walks `rounds` rows and keeps its share of dweight and dbias in registers. Lane l holds quads l,
 // l + LANES, …, ITEMS of them (a constant, so that the loops unroll and the arrays are registers).
-// Bindings: x, dy, dsum, dx [rows, cols]; weight [cols]; mean [rows] (hi, lo); rstd [rows];
-// partials [slots, cols] (Σdy, Σdy·x̂), one slot per row-group.
+// Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo); rstd [rows];
+// partials [slots, cols] (Σdz, Σdz·x̂), one slot per row-group.
 // Numerics: centred sums. Determinism: rows are dealt to row-groups by index, one writer per slot.
 // The host guarantees cols ≤ 4·LANES·ITEMS and as many workgroups as write all slots; surplus ones do nothing.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
 // Whether anyone wants dweight or dbias.
 override HAS_PARTIALS: bool = true;
-// Whether the residual sum's own gradient comes in.
-override HAS_DSUM: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -45,16 +43,18 @@ fn main(
         let col = 4u * q;
         let valid = valid_of(params.cols - col);
         let centred = within(valid, centre(load_x(base + col, valid), s));
-        let upstream = within(valid, load_dy(base + col, valid));
+        let w = weight_at(row, col, valid);
+        let z = affine(centred, s.rstd, w, shift_at(row, col, valid));
+        let dz = within(valid, upstream(base + col, valid, z));
         let xhat = centred * s.rstd;
-        let g = upstream * weight_at(row, col, valid);
+        let g = dz * w;
         xhats[j] = xhat;
         gs[j] = g;
         sum_g += g;
         sum_g_xhat += g * xhat;
         if (HAS_PARTIALS && alive) {
-          dbias[j] += upstream;
-          dweight[j] += upstream * normalized(centred, s.rstd);
+          dbias[j] += dz;
+          dweight[j] += dz * normalized(centred, s.rstd);
         }
       }
     }
@@ -70,10 +70,7 @@ fn main(
             out -= total.x;
           }
           out *= s.rstd;
-          if (HAS_DSUM) {
-            out += load_dsum(base + col, valid);
-          }
-          store_dx(base + col, valid, out);
+          store_dx(base + col, valid, add_dsum(base + col, valid, out));
         }
       }
     }

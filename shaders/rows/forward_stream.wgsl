@@ -1,4 +1,4 @@
-// y = (x − mean)·rstd·weight + bias per row, the row read twice: once for its statistics, once (from a cache, if it
+// y = epilogue((x − mean)·rstd·weight + bias) per row, the row read twice: once for its statistics, once (from a cache, if it
 // fits one) for y: for rows that do not fit the registers of a workgroup.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l takes quads l, l + LANES, …
@@ -31,6 +31,6 @@ fn main(
     let v = input(base + col, valid);
     emit_sum(base + col, valid, v);
     let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
-    store_y(base + col, valid, out);
+    store_y(base + col, valid, epilogue(base + col, valid, out));
   }
 }

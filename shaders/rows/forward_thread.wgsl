@@ -1,4 +1,4 @@
-// y = (x − mean)·rstd·weight + bias, a thread per row or per four and no barrier: for adapters where barriers cost more
+// y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers cost more
 // than loads. x is read twice; weight and bias are loaded once for all rows of the thread, since a software adapter
 // pays for a load that all lanes share as for any other.
 //
@@ -60,5 +60,5 @@ fn statistics_of(row: u32) -> Statistics {
 fn emit(i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let v = input(i, valid);
   emit_sum(i, valid, v);
-  store_y(i, valid, affine(centre(v, s), s.rstd, w, b));
+  store_y(i, valid, epilogue(i, valid, affine(centre(v, s), s.rstd, w, b)));
 }

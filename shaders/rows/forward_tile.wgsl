@@ -1,4 +1,4 @@
-// y = (x − mean)·rstd·weight + bias per row, the row kept in registers: each input is read once.
+// y = epilogue((x − mean)·rstd·weight + bias) per row, the row kept in registers: each input is read once.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l holds quads l, l + LANES, …, ITEMS of
 // them (a constant, so that the loops unroll and the array is registers).
@@ -51,7 +51,7 @@ fn main(
       let valid = valid_of(params.cols - col);
       emit_sum(base + col, valid, tile[j]);
       let out = affine(centre(tile[j], s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
-      store_y(base + col, valid, out);
+      store_y(base + col, valid, epilogue(base + col, valid, out));
     }
   }
 }

@@ -9,6 +9,8 @@ import { assemble } from './assemble.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { packParams } from './params.ts';
 import {
+  activationConstants,
+  activationFragments,
   affineConstants,
   affineFragment,
   blockOf,
@@ -26,7 +28,10 @@ import {
 import type { Role } from './roles.ts';
 import * as shaders from './sources.ts';
 
-/** The dispatches of a backward pass. Roles: x, dy, dsum, weight, mean, rstd in; dx, dweight, dbias out. */
+/**
+ * The dispatches of a backward pass. Roles: x, dy, dsum, weight, bias, residual, mean, rstd in; dx, dweight, dbias,
+ * dresidual out; dz is dresidual, read.
+ */
 export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry } = d;
   if (elementCount(geometry) === 0) {
@@ -38,8 +43,9 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       scratch: { gradients: 8 },
     };
   }
-  // Frozen statistics are a matter of the merge, which only a split has.
-  const options = d.frozen ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  // Frozen statistics are a matter of the merge, and dresidual one of the first pass of two: a split has both.
+  const after = d.residual === 'after';
+  const options = d.frozen || after ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleBackward(geometry, facts, options);
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const perChannel = familyOf(geometry) === 'channels' || geometry.inner > 1;
@@ -61,7 +67,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
 
   for (const [index, chunk] of chunks.entries()) {
     const part = partOf(d, chunk, facts);
-    const at = { d, schedule, facts, ...part };
+    const at: At = { d, schedule, facts, ...part, upstream: 'dy' };
     const sums = 16 * setCount(part.g);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
@@ -73,9 +79,13 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
         steps.push(onePassPerChannel(at));
       } else {
         need('sums', sums);
+        if (after) {
+          need('statistics', sums);
+          steps.push(packStatistics(at));
+        }
         const strided = familyOf(part.g) === 'channels';
         steps.push(strided ? channelSums(at) : runSums(at), mergeSums(at, true));
-        steps.push(strided ? channelApply(at) : runApply(at));
+        steps.push((strided ? channelApply : runApply)(withStoredUpstream(at)));
       }
       if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
       continue;
@@ -86,7 +96,11 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     } else {
       need('partials', 8 * setCount(part.g) * schedule.slots);
       need('sums', sums);
-      steps.push(runSums(at), mergeSums(at, false), columns(at, slots));
+      if (after) {
+        need('statistics', sums);
+        steps.push(packStatistics(at));
+      }
+      steps.push(runSums(at), mergeSums(at, false), columns(withStoredUpstream(at), slots));
     }
     need('gradients', 8 * slots * geometry.channels);
     if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'gradients', accumulate, facts));
@@ -99,12 +113,51 @@ interface At extends Part {
   d: BackwardDescriptor;
   schedule: BackwardSchedule;
   facts: DeviceFacts;
+  /** Where the gradient of y, or of z, is read. */
+  upstream: 'dy' | 'dz';
 }
 
+/** The same with the gradient that an earlier pass stored in dresidual: neither residual nor activation is left. */
+const withStoredUpstream = (at: At): At =>
+  at.d.residual === 'after'
+    ? { ...at, d: { ...at.d, residual: 'none', activation: 'none' }, upstream: 'dz' }
+    : at;
+
 const statistics = (d: BackwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean', 'rstd'] : ['rstd']);
+/** What the first pass of a split gets statistics from: one binding where residual and dresidual take two. */
+const sumsStatistics = (d: BackwardDescriptor): Role[] =>
+  d.residual === 'after' ? ['statistics'] : statistics(d);
+const biases = (d: BackwardDescriptor): Role[] => (d.activation === 'none' ? [] : ['bias']);
+const residuals = (d: BackwardDescriptor): Role[] => (d.residual === 'after' ? ['residual'] : []);
+const dresiduals = (d: BackwardDescriptor): Role[] => (d.residual === 'after' ? ['dresidual'] : []);
+const dsums = (d: BackwardDescriptor): Role[] => (d.dsum ? ['dsum'] : []);
+const shiftFragment = (d: BackwardDescriptor) =>
+  d.activation === 'none' ? shaders.shiftNone : shaders.shift;
+const dsumFragment = (d: BackwardDescriptor) => (d.dsum ? shaders.dsum : shaders.dsumNone);
 const means = (d: BackwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean'] : []);
 const savedFragment = (d: BackwardDescriptor) =>
   d.kind === 'moments' ? shaders.savedMoments : shaders.savedMeanSquare;
+const sumsSavedFragment = (d: BackwardDescriptor) =>
+  d.residual === 'after' ? shaders.savedPacked : savedFragment(d);
+
+/** mean and rstd in one array. */
+function packStatistics({ d, g, params }: At): Step {
+  const team = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
+  return {
+    kernel: assemble({
+      main: shaders.mergePack,
+      fragments: [],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: ['mean', 'rstd'],
+      writes: ['statistics'],
+      constants: { WORKGROUP: team.workgroup },
+    }),
+    params: packParams(params),
+    ranges: {},
+    workgroups: workgroupsFor(setCount(g), team),
+  };
+}
 
 /** A chunk's share of the gradient slots, in proportion to its rows. */
 function slotsOfChunk(schedule: BackwardSchedule, chunk: Chunk, geometry: Geometry): number {
@@ -126,16 +179,19 @@ function onePassPerRow({ d, g, params, schedule, facts, ranges }: At, slots: num
         savedFragment(d),
         shaders.gradientSums,
         reduceFragment(team),
+        ...activationFragments(d, 'backward'),
+        shiftFragment(d),
+        dsumFragment(d),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'dsum', 'weight', ...statistics(d)],
+      reads: ['x', 'dy', ...dsums(d), 'weight', ...biases(d), ...statistics(d)],
       writes: ['dx', 'gradients'],
       constants: {
         ...teamConstants(team, facts),
         ...affineConstants(d),
+        ...activationConstants(d),
         HAS_PARTIALS: d.dweight || d.dbias,
-        HAS_DSUM: d.dsum,
       },
       items,
       subgroups: team.reduction === 'subgroups',
@@ -155,7 +211,7 @@ function onePassPerRow({ d, g, params, schedule, facts, ranges }: At, slots: num
 /** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, position, channel, slot). */
 function runSums({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, fourRows, vec4 } = schedule;
-  const { runs, cols, fragment } = runsOf(g);
+  const { perChannel, runs, cols, fragment } = runsOf(g);
   const slotLength = Math.ceil(quadsOf(cols) / slots);
   return {
     kernel: assemble({
@@ -163,19 +219,22 @@ function runSums({ d, g, params, schedule, facts, ranges }: At): Step {
       fragments: [
         tensorsFragment(vec4),
         shaders.affine,
-        affineFragment(g, vec4),
-        savedFragment(d),
+        perChannel ? shaders.affineRun : affineFragment(g, vec4),
+        sumsSavedFragment(d),
         shaders.gradientSums,
         reduceFragment(team),
         fragment,
+        ...activationFragments(d, 'backward'),
+        shiftFragment(d),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'weight', ...statistics(d)],
-      writes: ['partials'],
+      reads: ['x', 'dy', ...residuals(d), 'weight', ...biases(d), ...sumsStatistics(d)],
+      writes: ['partials', ...dresiduals(d)],
       constants: {
         ...teamConstants(team, facts),
         ...affineConstants(d),
+        ...activationConstants(d),
         FOUR_ROWS: fourRows,
       },
       subgroups: team.reduction === 'subgroups',
@@ -202,15 +261,16 @@ function channelSums({ d, g, params, schedule, facts, ranges }: At): Step {
       fragments: [
         tensorsFragment(vec4),
         shaders.affine,
-        shaders.savedMoments,
+        sumsSavedFragment(d),
         shaders.columns,
         shaders.columnStatistics,
+        ...activationFragments(d, 'backward'),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'mean', 'rstd'],
-      writes: ['partials'],
-      constants: teamConstants(team, facts),
+      reads: ['x', 'dy', ...residuals(d), 'weight', 'bias', ...sumsStatistics(d)],
+      writes: ['partials', ...dresiduals(d)],
+      constants: { ...teamConstants(team, facts), ...affineConstants(d), ...activationConstants(d) },
     }),
     params: packParams({
       ...params,
@@ -254,23 +314,31 @@ function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: bo
 }
 
 /** dx and the gradient partials of rows whose sums are known. */
-function columns({ d, g, params, schedule, facts, ranges }: At, slots: number): Step {
+function columns({ d, g, params, schedule, facts, ranges, upstream }: At, slots: number): Step {
   const team = { workgroup: schedule.columnsWorkgroup, lanes: 1, reduction: 'serial' } as const;
   const { twoQuads, vec4 } = schedule;
   const rows = setCount(g);
   return {
     kernel: assemble({
       main: shaders.rowsBackwardColumns,
-      fragments: [tensorsFragment(vec4), shaders.affine, affineFragment(g, vec4), savedFragment(d)],
+      fragments: [
+        tensorsFragment(vec4),
+        shaders.affine,
+        affineFragment(g, vec4),
+        savedFragment(d),
+        ...activationFragments(d, 'backward'),
+        shiftFragment(d),
+        dsumFragment(d),
+      ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'dsum', 'weight', ...means(d), 'sums'],
+      reads: ['x', upstream, ...dsums(d), 'weight', ...biases(d), ...means(d), 'sums'],
       writes: ['dx', 'gradients'],
       constants: {
         ...teamConstants(team, facts),
         ...affineConstants(d),
+        ...activationConstants(d),
         HAS_PARTIALS: d.dweight || d.dbias,
-        HAS_DSUM: d.dsum,
         TWO_QUADS: twoQuads,
       },
     }),
@@ -296,15 +364,18 @@ function onePassPerChannel({ d, g, params, schedule, facts, ranges }: At): Step 
       fragments: [
         tensorsFragment(vec4),
         shaders.affine,
+        shaders.affineRun,
         savedFragment(d),
         shaders.gradientSums,
         reduceFragment(team),
+        ...activationFragments(d, 'backward'),
+        shiftFragment(d),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'weight', 'mean', 'rstd'],
+      reads: ['x', 'dy', 'weight', ...biases(d), 'mean', 'rstd'],
       writes: ['dx', 'partials'],
-      constants: { ...teamConstants(team, facts), ...affineConstants(d) },
+      constants: { ...teamConstants(team, facts), ...affineConstants(d), ...activationConstants(d) },
       subgroups: team.reduction === 'subgroups',
     }),
     params: packParams({
@@ -316,20 +387,29 @@ function onePassPerChannel({ d, g, params, schedule, facts, ranges }: At): Step 
   };
 }
 
-function runApply({ d, g, params, schedule, facts, ranges }: At): Step {
+function runApply({ d, g, params, schedule, facts, ranges, upstream }: At): Step {
   const { team, slots, vec4 } = schedule;
   const { runs, cols, fragment } = runsOf(g);
   return {
     kernel: assemble({
       main: shaders.rowsBackwardApply,
-      fragments: [tensorsFragment(vec4), shaders.affine, savedFragment(d), fragment],
+      fragments: [
+        tensorsFragment(vec4),
+        shaders.affine,
+        shaders.affineRun,
+        savedFragment(d),
+        fragment,
+        ...activationFragments(d, 'backward'),
+        shiftFragment(d),
+      ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'weight', 'mean', 'sums'],
+      reads: ['x', upstream, 'weight', ...biases(d), 'mean', 'sums'],
       writes: ['dx'],
       constants: {
         ...teamConstants({ ...team, reduction: 'serial' }, facts),
         ...affineConstants(d),
+        ...activationConstants(d),
         FROZEN: d.frozen === true,
       },
     }),
@@ -345,7 +425,7 @@ function runApply({ d, g, params, schedule, facts, ranges }: At): Step {
   };
 }
 
-function channelApply({ d, g, params, schedule, facts, ranges }: At): Step {
+function channelApply({ d, g, params, schedule, facts, ranges, upstream }: At): Step {
   const { team, slots, vec4 } = schedule;
   return {
     kernel: assemble({
@@ -356,12 +436,18 @@ function channelApply({ d, g, params, schedule, facts, ranges }: At): Step {
         shaders.savedMoments,
         shaders.columns,
         shaders.columnStatistics,
+        ...activationFragments(d, 'backward'),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: ['x', 'dy', 'weight', 'mean', 'rstd', 'sums'],
+      reads: ['x', upstream, 'weight', 'bias', 'mean', 'rstd', 'sums'],
       writes: ['dx'],
-      constants: { ...teamConstants(team, facts), ...affineConstants(d), FROZEN: d.frozen === true },
+      constants: {
+        ...teamConstants(team, facts),
+        ...affineConstants(d),
+        ...activationConstants(d),
+        FROZEN: d.frozen === true,
+      },
     }),
     params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
     ranges,

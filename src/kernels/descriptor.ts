@@ -1,6 +1,7 @@
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
+import type { Activation } from './activation.ts';
 
 /** A norm as the kernels see it: a geometry, a statistic, an affine map. */
 export interface NormDescriptor {
@@ -18,6 +19,12 @@ export interface NormDescriptor {
   weightOffset: number;
   /** Round x̂ to dtype before it meets weight (llama). */
   castFirst: boolean;
+  /** What follows the affine map. */
+  activation: Activation;
+  /** Of leakyRelu; 0 with any other. */
+  negativeSlope: number;
+  /** x + residual is normalized (`before`), or residual is added to what activation gets (`after`). */
+  residual: 'none' | 'before' | 'after';
   schedule: ScheduleOptions;
 }
 
@@ -28,14 +35,12 @@ export interface ForwardDescriptor extends NormDescriptor {
   momentum?: number | null | undefined;
   /** Whether an update counts the batches. */
   counted?: boolean | undefined;
-  /** Normalizes x + residual and stores the sum. */
-  residual: boolean;
 }
 
 export interface BackwardDescriptor extends NormDescriptor {
   /** The statistics did not depend on x. */
   frozen?: boolean | undefined;
-  /** Which gradients of the parameters are wanted; `weight` says whether dy meets a weight, `bias` nothing. */
+  /** Which gradients of the parameters are wanted; `weight` and `bias` say what forward had. */
   dweight: boolean;
   dbias: boolean;
   /** Adds the gradient of the residual sum to dx. */

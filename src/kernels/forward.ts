@@ -9,6 +9,8 @@ import { assemble } from './assemble.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import { packParams } from './params.ts';
 import {
+  activationConstants,
+  activationFragments,
   affineConstants,
   affineFragment,
   blockOf,
@@ -53,15 +55,24 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     steps.push((columns ? channelApply : runApply)(d, part, schedule, facts));
   }
   const most = Math.max(...chunks.map(({ samples }) => samples));
-  return { steps, scratch: split ? { partials: most * partialBytes } : {} };
+  const scratch: Record<string, number> = split ? { partials: most * partialBytes } : {};
+  if (tracksInstances(d)) {
+    steps.push(mergeInstances(d));
+    scratch.instances = 8 * setCount(d.geometry);
+  }
+  return { steps, scratch };
 }
 
 type Maker = (d: ForwardDescriptor, part: Part, schedule: ForwardSchedule, facts: DeviceFacts) => Step;
 
-const inputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['x', 'residual'] : ['x']);
-const outputs = (d: ForwardDescriptor): Role[] => (d.residual ? ['y', 'sum'] : ['y']);
+/** What is normalized. */
+const inputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['x', 'residual'] : ['x']);
+/** What y is made from, beside parameters and statistics. */
+const tensors = (d: ForwardDescriptor): Role[] => (d.residual === 'none' ? ['x'] : ['x', 'residual']);
+const outputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['y', 'sum'] : ['y']);
 const statistics = (d: ForwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean', 'rstd'] : ['rstd']);
-const inputFragment = (d: ForwardDescriptor) => (d.residual ? shaders.inputResidual : shaders.inputX);
+const inputFragment = (d: ForwardDescriptor) =>
+  d.residual === 'before' ? shaders.inputResidual : shaders.inputX;
 const momentsFragment = (d: ForwardDescriptor) =>
   d.kind === 'moments' ? shaders.moments : shaders.meanSquare;
 const savedFragment = (d: ForwardDescriptor) =>
@@ -69,6 +80,24 @@ const savedFragment = (d: ForwardDescriptor) =>
 
 function affineSettings(d: ForwardDescriptor, g: Geometry): Record<string, number | boolean> {
   return { ...affineConstants(d), ...(g.inner > 1 ? { QUAD_IN_CHANNEL: g.inner % 4 === 0 } : {}) };
+}
+
+/** Whether running statistics are updated with those of several instances (InstanceNorm). */
+const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
+  running === 'update' && geometry.samples > 1;
+
+/** What becomes of a set's statistics beside `mean` and `rstd`. */
+function trackingOf(d: ForwardDescriptor) {
+  if (d.running !== 'update') return { fragment: shaders.runningNone, reads: [], writes: [], constants: {} };
+  if (tracksInstances(d)) {
+    return { fragment: shaders.runningInstances, reads: [], writes: ['instances' as const], constants: {} };
+  }
+  return {
+    fragment: shaders.runningUpdate,
+    reads: ['numBatchesTracked' as const],
+    writes: ['runningMean' as const, 'runningVar' as const],
+    constants: { CUMULATIVE: d.momentum === null },
+  };
 }
 
 /** One batch more. */
@@ -104,7 +133,31 @@ function frozenStatistics(d: ForwardDescriptor): Step {
     }),
     params: packParams(geometryParams(d.geometry, d.eps)),
     ranges: {},
-    workgroups: workgroupsFor(d.geometry.channels, team),
+    workgroups: workgroupsFor(setCount(d.geometry), team),
+  };
+}
+
+/** The running statistics from those of all instances. */
+function mergeInstances(d: ForwardDescriptor): Step {
+  const { samples, channels } = d.geometry;
+  const team = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
+  return {
+    kernel: assemble({
+      main: shaders.mergeInstances,
+      fragments: [],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: ['instances'],
+      writes: ['runningMean', 'runningVar'],
+      constants: { WORKGROUP: team.workgroup },
+    }),
+    params: packParams({
+      ...geometryParams(d.geometry, d.eps),
+      momentum: d.momentum ?? 0,
+      block: blockOf(samples),
+    }),
+    ranges: {},
+    workgroups: workgroupsFor(channels, team),
   };
 }
 
@@ -132,14 +185,16 @@ const onePass: Maker = (d, { g, params, ranges }, { strategy, team, items, fourR
         momentsFragment(d),
         ...(thread ? [] : [reduceFragment(team)]),
         shaders.scan,
+        ...activationFragments(d, 'forward'),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: [...inputs(d), 'weight', 'bias'],
+      reads: [...tensors(d), 'weight', 'bias'],
       writes: [...outputs(d), ...statistics(d)],
       constants: {
         ...teamConstants(team, facts),
         ...affineSettings(d, g),
+        ...activationConstants(d),
         ...(thread ? { FOUR_ROWS: fourRows } : {}),
       },
       ...(tile ? { items } : {}),
@@ -210,7 +265,7 @@ const channelStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 
 
 const mergeStatistics: Maker = (d, { g, params, ranges }, { merge, slots }, facts) => {
   const partials = partialsOf(g, slots);
-  const tracking = d.running === 'update';
+  const tracking = trackingOf(d);
   return {
     kernel: assemble({
       main: shaders.mergeStatistics,
@@ -219,16 +274,13 @@ const mergeStatistics: Maker = (d, { g, params, ranges }, { merge, slots }, fact
         tensorsFragment(true),
         momentsFragment(d),
         reduceFragment(merge),
-        tracking ? shaders.runningUpdate : shaders.runningNone,
+        tracking.fragment,
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: tracking ? ['partials', 'numBatchesTracked'] : ['partials'],
-      writes: tracking ? [...statistics(d), 'runningMean', 'runningVar'] : statistics(d),
-      constants: {
-        ...teamConstants(merge, facts),
-        ...(tracking ? { CUMULATIVE: d.momentum === null } : {}),
-      },
+      reads: ['partials', ...tracking.reads],
+      writes: [...statistics(d), ...tracking.writes],
+      constants: { ...teamConstants(merge, facts), ...tracking.constants },
       subgroups: merge.reduction === 'subgroups',
     }),
     params: packParams({
@@ -255,12 +307,17 @@ const runApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts)
         perChannel ? shaders.affineRun : affineFragment(g, vec4),
         savedFragment(d),
         fragment,
+        ...activationFragments(d, 'forward'),
       ],
       dtype: d.dtype,
       paramDtype: d.paramDtype,
-      reads: [...inputs(d), 'weight', 'bias', ...statistics(d)],
+      reads: [...tensors(d), 'weight', 'bias', ...statistics(d)],
       writes: outputs(d),
-      constants: { ...teamConstants({ ...team, reduction: 'serial' }, facts), ...affineConstants(d) },
+      constants: {
+        ...teamConstants({ ...team, reduction: 'serial' }, facts),
+        ...affineConstants(d),
+        ...activationConstants(d),
+      },
     }),
     params: packParams({
       ...params,
@@ -283,12 +340,13 @@ const channelApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, fa
       shaders.savedMoments,
       shaders.columns,
       shaders.columnStatistics,
+      ...activationFragments(d, 'forward'),
     ],
     dtype: d.dtype,
     paramDtype: d.paramDtype,
-    reads: ['x', 'weight', 'bias', 'mean', 'rstd'],
+    reads: [...tensors(d), 'weight', 'bias', 'mean', 'rstd'],
     writes: ['y'],
-    constants: { ...teamConstants(team, facts), ...affineConstants(d) },
+    constants: { ...teamConstants(team, facts), ...affineConstants(d), ...activationConstants(d) },
   }),
   params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
   ranges,

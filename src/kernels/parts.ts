@@ -5,6 +5,7 @@ import { byteSize } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { familyOf, type Team } from '../plan/strategy.ts';
+import { activationShaders } from './activation.ts';
 import type { NormDescriptor } from './descriptor.ts';
 import type { ParamField } from './params.ts';
 import type { Role } from './roles.ts';
@@ -40,6 +41,26 @@ export function affineConstants(d: NormDescriptor): Record<string, number | bool
   return { HAS_WEIGHT: d.weight, HAS_BIAS: d.bias, WEIGHT_OFFSET: d.weightOffset, CAST_FIRST: d.castFirst };
 }
 
+/** The activation, and what calls it: `epilogue` in a forward pass, `upstream` in a backward pass. */
+export function activationFragments(
+  { activation, residual }: NormDescriptor,
+  direction: 'forward' | 'backward',
+): ShaderSource[] {
+  const after = residual === 'after';
+  if (direction === 'forward') {
+    return [activationShaders[activation], after ? shaders.epilogueResidual : shaders.epilogue];
+  }
+  if (after) return [activationShaders[activation], shaders.upstreamResidual];
+  return activation === 'none'
+    ? [shaders.upstream]
+    : [activationShaders[activation], shaders.upstreamActivation];
+}
+
+/** Overrides of the activation. */
+export function activationConstants({ activation, negativeSlope }: NormDescriptor): Record<string, number> {
+  return activation === 'leakyRelu' ? { NEGATIVE_SLOPE: negativeSlope } : {};
+}
+
 /** Workgroups that hold `workers` teams of lanes. */
 export function workgroupsFor(workers: number, { workgroup, lanes }: Team): number {
   return Math.ceil(workers / (workgroup / lanes));
@@ -68,6 +89,8 @@ export interface Part {
   ranges: Partial<Record<Role, Range>>;
 }
 
+const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dz'];
+
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, { firstSample, samples }: Chunk, facts: DeviceFacts): Part {
   const g = { ...d.geometry, samples };
@@ -82,7 +105,7 @@ export function partOf(d: NormDescriptor, { firstSample, samples }: Chunk, facts
       first_element: (start - offset) / byteSize(d.dtype),
       first_set: firstSample * g.groups,
     },
-    ranges: { x: like, residual: like, y: like, sum: like, dy: like, dsum: like, dx: like },
+    ranges: Object.fromEntries(likeX.map((role) => [role, like])),
   };
 }
 

@@ -23,6 +23,11 @@ export const bindingOf = {
   runningMean: 16,
   runningVar: 17,
   numBatchesTracked: 18,
+  dresidual: 19,
+  // What a pass before stored in dresidual, read in place of dy.
+  dz: 9,
+  statistics: 20,
+  instances: 21,
 } as const;
 
 export type Role = keyof typeof bindingOf;

@@ -34,8 +34,11 @@ export interface ModuleBackwardOptions extends RecordOptions {
 export interface ModulePrepareOptions {
   /** Of the input. Default 'f32'. */
   dtype?: FloatDType | undefined;
-  /** Whether the call is forwardResidual, and backward gets dsum. Default false. */
-  residual?: boolean | undefined;
+  /**
+   * Whether the call is forwardResidual, and backward gets dsum (`before`), or forward gets a residual (`after`).
+   * Default 'none'.
+   */
+  residual?: 'none' | 'before' | 'after' | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 

@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
 import {
   type BackwardOptions,
@@ -17,7 +18,7 @@ import {
 } from './norm.ts';
 
 /** Options of {@link batchNorm}. */
-export interface BatchNormOptions extends NormOptions {
+export interface BatchNormOptions extends NormOptions, EpilogueOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** f32 [C], in a GPUBuffer of its own. Updated in training, used in evaluation. With runningVar or not at all. */
@@ -41,7 +42,7 @@ export interface BatchNormOptions extends NormOptions {
 }
 
 /** Options of {@link batchNormBackward}. */
-export interface BatchNormBackwardOptions extends BackwardOptions {
+export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
   /** What forward was given: whether the statistics depended on x. Default false. */
@@ -52,7 +53,8 @@ export interface BatchNormBackwardOptions extends BackwardOptions {
 /**
  * Normalizes each channel over the batch and all positions:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias
- * (Ioffe and Szegedy 2015, arXiv 1502.03167; torch.nn.functional.batch_norm).
+ * (Ioffe and Szegedy 2015, arXiv 1502.03167; torch.nn.functional.batch_norm), or the activation of that and a
+ * residual: see {@link EpilogueOptions}.
  *
  * In training, with the mean and the biased variance of x; numBatchesTracked becomes one more, and then
  * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance. In evaluation, with
@@ -78,18 +80,22 @@ export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): 
   const counted = !!tensors?.numBatchesTracked;
   const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted } as const);
   const call = batchNormCall(x.shape, layout, eps, running);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, bias, { ...options, running: tensors });
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, bias, {
+    ...options,
+    epilogue: options,
+    running: tensors,
+  });
   return { y, mean: mean as Tensor, rstd };
 }
 
 /**
  * Gradients of {@link batchNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
  * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) in training, with means over each channel, and dx = rstd·g in evaluation;
- * dweight = Σ dy·x̂ and dbias = Σ dy per channel.
+ * dweight = Σ dy·x̂ and dbias = Σ dy per channel. With an activation, dy is first multiplied by its derivative.
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual.
  * @throws as {@link batchNorm}.
  */
 export function batchNormBackward(
@@ -102,7 +108,7 @@ export function batchNormBackward(
   const { training = false, layout, mean } = options;
   const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
   const call = batchNormCall(x.shape, layout, 1, running);
-  return normBackward(gpu, call, dy, x, mean, undefined, true, options);
+  return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });
 }
 
 /** @internal Without `running`, the statistics are those of x and leave no trace. */

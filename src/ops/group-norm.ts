@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -14,7 +15,7 @@ import {
 } from './norm.ts';
 
 /** Options of {@link groupNorm}. */
-export interface GroupNormOptions extends NormOptions {
+export interface GroupNormOptions extends NormOptions, EpilogueOptions {
   /** Groups that the channels fall into; each has a mean and variance of its own per sample. */
   numGroups: number;
   /** β, [C]. Absent or null: 0. */
@@ -27,7 +28,7 @@ export interface GroupNormOptions extends NormOptions {
 }
 
 /** Options of {@link groupNormBackward}. */
-export interface GroupNormBackwardOptions extends BackwardOptions {
+export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   numGroups: number;
   /** What forward returned. */
   mean: Tensor;
@@ -37,7 +38,8 @@ export interface GroupNormBackwardOptions extends BackwardOptions {
 /**
  * Normalizes each group of channels of each sample:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
- * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm).
+ * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm), or the activation of that and a
+ * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
  * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups].
@@ -47,17 +49,21 @@ export interface GroupNormBackwardOptions extends BackwardOptions {
 export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
   gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+    ...options,
+    epilogue: options,
+  });
   return { y, mean: mean as Tensor, rstd };
 }
 
 /**
  * Gradients of {@link groupNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
  * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) with means over each group; dweight = Σ dy·x̂ and dbias = Σ dy per channel.
+ * With an activation, dy is first multiplied by its derivative.
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual.
  * @throws as {@link groupNorm}.
  */
 export function groupNormBackward(
@@ -68,7 +74,7 @@ export function groupNormBackward(
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
-  return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
+  return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }
 
 /** @internal */

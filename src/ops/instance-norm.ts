@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
 import {
   type BackwardOptions,
@@ -15,7 +16,7 @@ import {
 } from './norm.ts';
 
 /** Options of {@link instanceNorm}. */
-export interface InstanceNormOptions extends NormOptions {
+export interface InstanceNormOptions extends NormOptions, EpilogueOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
@@ -26,7 +27,7 @@ export interface InstanceNormOptions extends NormOptions {
 }
 
 /** Options of {@link instanceNormBackward}. */
-export interface InstanceNormBackwardOptions extends BackwardOptions {
+export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
   layout?: Layout | undefined;
@@ -35,7 +36,8 @@ export interface InstanceNormBackwardOptions extends BackwardOptions {
 /**
  * Normalizes each channel of each sample over its spatial elements:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
- * (Ulyanov, Vedaldi and Lempitsky 2016, arXiv 1607.08022; torch.nn.functional.instance_norm).
+ * (Ulyanov, Vedaldi and Lempitsky 2016, arXiv 1607.08022; torch.nn.functional.instance_norm), or the activation of that and a
+ * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C].
@@ -45,7 +47,10 @@ export interface InstanceNormBackwardOptions extends BackwardOptions {
 export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
   gpu.checkUsable(x, 'x');
   const call = instanceNormCall(x.shape, options.layout, options.eps);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+    ...options,
+    epilogue: options,
+  });
   return { y, mean: mean as Tensor, rstd };
 }
 
@@ -54,7 +59,7 @@ export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions =
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual.
  * @throws as {@link instanceNorm}.
  */
 export function instanceNormBackward(
@@ -65,7 +70,7 @@ export function instanceNormBackward(
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
   const call = instanceNormCall(x.shape, options.layout, 0);
-  return normBackward(gpu, call, dy, x, options.mean, undefined, true, options);
+  return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }
 
 /** @internal `unbatched`: shape lacks the batch dimension. */

@@ -3,6 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkShape, type Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
+import { type EpilogueBackwardOptions, type EpilogueOptions, refuseEpilogue } from './epilogue.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -15,7 +16,7 @@ import {
 } from './norm.ts';
 
 /** Options of {@link layerNorm}. */
-export interface LayerNormOptions extends NormOptions {
+export interface LayerNormOptions extends NormOptions, EpilogueOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
   normalizedShape: number | readonly number[];
   /** β, of shape normalizedShape. Absent or null: 0. */
@@ -25,8 +26,11 @@ export interface LayerNormOptions extends NormOptions {
   out?: ForwardOutputs | undefined;
 }
 
+/** Options of {@link addLayerNorm}. */
+export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
+
 /** Options of {@link layerNormBackward}. */
-export interface LayerNormBackwardOptions extends BackwardOptions {
+export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   normalizedShape: number | readonly number[];
   /** What forward returned. */
   mean: Tensor;
@@ -37,7 +41,8 @@ export interface LayerNormBackwardOptions extends BackwardOptions {
 /**
  * Normalizes over the trailing dimensions:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
- * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm).
+ * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm), or the activation of that and a
+ * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape].
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows].
@@ -46,7 +51,10 @@ export interface LayerNormBackwardOptions extends BackwardOptions {
 export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
   gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, options);
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+    ...options,
+    epilogue: options,
+  });
   return { y, mean: mean as Tensor, rstd };
 }
 
@@ -65,10 +73,11 @@ export function addLayerNorm(
   gpu: Gpu,
   x: Tensor,
   residual: Tensor,
-  options: LayerNormOptions,
+  options: AddLayerNormOptions,
 ): ForwardResult & { sum: Tensor } {
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(residual, 'residual');
+  refuseEpilogue('addLayerNorm', options);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
   return { y, sum: sum as Tensor, mean: mean as Tensor, rstd };
@@ -76,11 +85,12 @@ export function addLayerNorm(
 
 /**
  * Gradients of {@link layerNorm}: with g = dy·weight and x̂ = (x − mean)·rstd,
- * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum, dweight = Σ dy·x̂, dbias = Σ dy, sums over rows.
+ * dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum, dweight = Σ dy·x̂, dbias = Σ dy, sums over rows. With an activation,
+ * dy is first multiplied by its derivative.
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias of shape normalizedShape, or null where not wanted.
+ * @returns dx like x; dweight and dbias of shape normalizedShape, or null where not wanted; dresidual.
  * @throws as {@link layerNorm}.
  */
 export function layerNormBackward(
@@ -91,7 +101,10 @@ export function layerNormBackward(
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
-  return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, options);
+  return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, {
+    ...options,
+    epilogue: options,
+  });
 }
 
 /** @internal */

@@ -4,6 +4,7 @@ import { execute, type Operands, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
 import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { Activation } from '../kernels/activation.ts';
 import { backwardProgram } from '../kernels/backward.ts';
 import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { forwardProgram } from '../kernels/forward.ts';
@@ -18,6 +19,7 @@ import {
   floatDType,
   parameterDType,
 } from './check.ts';
+import { type EpilogueBackwardOptions, type EpilogueOptions, epilogueOf } from './epilogue.ts';
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
@@ -47,6 +49,8 @@ export interface BackwardOutputs {
   dweight?: Tensor | undefined;
   /** Shape of bias and the dtype of the parameters. */
   dbias?: Tensor | undefined;
+  /** Shape and dtype of x: the gradient of a residual that an activation follows. */
+  dresidual?: Tensor | undefined;
 }
 
 /** Options that every functional backward has. */
@@ -84,6 +88,11 @@ export interface BackwardResult {
   dweight: Tensor | null;
   /** Shape of bias, dtype of the parameters; null if not wanted. */
   dbias: Tensor | null;
+  /**
+   * Shape and dtype of x: the gradient of z + residual, rounded to the dtype before it goes on to dx; dy itself where
+   * there is no activation. Null without a residual.
+   */
+  dresidual: Tensor | null;
 }
 
 /** A norm of a tensor, described by its functional front end. */
@@ -139,12 +148,12 @@ function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Pr
 
 const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => {
-    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule);
+    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, d.running !== undefined);
     return forwardProgram(d, gpu.facts);
   });
 const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => {
-    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule);
+    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, d.frozen || d.residual === 'after');
     return backwardProgram(d, gpu.facts);
   });
 
@@ -154,6 +163,7 @@ function descriptor(
   paramDtype: FloatDType,
   weight: boolean,
   bias: boolean,
+  epilogue: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>,
   schedule: ScheduleOptions | undefined,
 ): NormDescriptor {
   const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
@@ -170,6 +180,7 @@ function descriptor(
     bias,
     weightOffset: offset,
     castFirst: cast,
+    ...epilogue,
     schedule: schedule ?? {},
   };
 }
@@ -219,14 +230,19 @@ class Allocations {
   }
 }
 
-/** Validates and records a forward pass. Nothing is allocated or recorded if it throws. */
+/**
+ * Validates and records a forward pass. Nothing is allocated or recorded if it throws.
+ *
+ * @param addend - added to x before it is normalized; the norm then has no epilogue.
+ */
 export function normForward(
   gpu: Gpu,
   call: NormCall,
   x: Tensor,
-  residual: Tensor | undefined,
+  addend: Tensor | undefined,
   bias: Tensor | null | undefined,
   options: NormOptions & {
+    epilogue?: EpilogueOptions | undefined;
     out?: ForwardOutputs | undefined;
     newMean?: MakeTensor;
     newRstd?: MakeTensor;
@@ -235,6 +251,8 @@ export function normForward(
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
+  const { residual: after, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
+  const residual = addend ?? after;
   checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
   const meanShape = [...call.setShape, 2];
@@ -251,22 +269,29 @@ export function normForward(
   checkLike(running?.runningMean, call.setShape, 'f32', 'runningMean');
   checkLike(running?.runningVar, call.setShape, 'f32', 'runningVar');
   checkLike(running?.numBatchesTracked, [], 'u32', 'numBatchesTracked');
-  if (out.sum && !residual) refuseOutput('sum', 'there is no residual');
+  if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
   checkLike(out.y, x.shape, x.dtype, 'out.y');
   checkLike(out.sum, x.shape, x.dtype, 'out.sum');
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
   checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
   const program = forwardOf(gpu, {
-    ...descriptor(call, floatDType(x, 'x'), paramDtype, !!inputs.weight, !!inputs.bias, schedule),
+    ...descriptor(
+      call,
+      floatDType(x, 'x'),
+      paramDtype,
+      !!inputs.weight,
+      !!inputs.bias,
+      { activation, negativeSlope, residual: addend ? 'before' : after ? 'after' : 'none' },
+      schedule,
+    ),
     ...runningOf(call),
-    residual: !!residual,
   });
 
   const make = new Allocations();
   const like = () => gpu.empty(x.shape, { dtype: x.dtype });
   const y = make.unless(out.y, like);
-  const sum = residual ? make.unless(out.sum, like) : undefined;
+  const sum = addend ? make.unless(out.sum, like) : undefined;
   const mean = centred ? make.unless(out.mean, () => newMean(meanShape)) : undefined;
   const rstd = make.unless(out.rstd, () => newRstd(call.setShape));
   const operands: Operands = { ...inputs, ...running, y, sum, mean, rstd };
@@ -284,6 +309,7 @@ export function normBackward(
   dsum: Tensor | undefined,
   hasBias: boolean,
   options: BackwardOptions & {
+    epilogue?: EpilogueBackwardOptions | undefined;
     newDweight?: (() => Tensor) | undefined;
     newDbias?: (() => Tensor) | undefined;
   },
@@ -291,25 +317,50 @@ export function normBackward(
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
   checkTarget({ encoder, pass });
   const weight = options.weight ?? undefined;
-  const inputs = { dy, x, weight, mean, rstd, dsum };
+  const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
+  const bias = biasOfBackward(options.epilogue, hasBias);
+  if (activation !== 'none' && dsum) {
+    throw new NormError('value', 'dsum was given with an activation.', 'Add it to dx yourself.');
+  }
+  // Without an activation, the gradient of residual is dy, and the rest is as if there were no residual.
+  const stored = activation === 'none' ? undefined : residual;
+  const inputs = { dy, x, weight, bias, residual, mean, rstd, dsum };
   gpu.checkUsable(dy, 'dy');
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
-  checkOperands(gpu, inputs, { 'out.dx': out.dx, 'out.dweight': out.dweight, 'out.dbias': out.dbias });
-  checkParameters(call, x, weight, undefined);
-  const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, out.dbias);
+  checkOperands(gpu, inputs, {
+    'out.dx': out.dx,
+    'out.dweight': out.dweight,
+    'out.dbias': out.dbias,
+    'out.dresidual': out.dresidual,
+  });
+  checkParameters(call, x, weight, bias);
+  const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
   const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
   if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
   if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
   checkLike(dy, x.shape, x.dtype, 'dy');
+  if (out.dresidual && !stored) {
+    refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
+  }
   checkLike(dsum, x.shape, x.dtype, 'dsum');
+  checkLike(residual, x.shape, x.dtype, 'residual');
+  checkLike(out.dresidual, x.shape, x.dtype, 'out.dresidual');
   checkLike(mean, [...call.setShape, 2], 'f32', 'mean');
   checkLike(rstd, call.setShape, 'f32', 'rstd');
   checkLike(out.dx, x.shape, x.dtype, 'out.dx');
   checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
   checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
-  const d = descriptor(call, floatDType(x, 'x'), paramDtype, !!weight, false, schedule);
+  const d = descriptor(
+    call,
+    floatDType(x, 'x'),
+    paramDtype,
+    !!weight,
+    activation !== 'none' && !!bias,
+    { activation, negativeSlope, residual: stored ? 'after' : 'none' },
+    schedule,
+  );
   const program = backwardOf(gpu, {
     ...d,
     frozen: call.running?.mode === 'frozen',
@@ -321,13 +372,33 @@ export function normBackward(
 
   const make = new Allocations();
   const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
-  const dx = make.unless(out.dx, () => gpu.empty(x.shape, { dtype: x.dtype }));
+  const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+  const dx = make.unless(out.dx, like);
+  const dresidual = stored ? make.unless(out.dresidual, like) : undefined;
   const { newDweight = parameter, newDbias = parameter } = options;
   const dweight = wantsWeight ? make.unless(out.dweight, newDweight) : undefined;
   const dbias = wantsBias ? make.unless(out.dbias, newDbias) : undefined;
-  const operands: Operands = { ...inputs, dx, dweight, dbias };
+  const operands: Operands = { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual };
   execute(gpu, program, operands, { encoder, pass }, `${call.name}.backward`);
-  return { dx, dweight: dweight ?? null, dbias: dbias ?? null };
+  return {
+    dx,
+    dweight: dweight ?? null,
+    dbias: dbias ?? null,
+    dresidual: dresidual ?? (residual ? dy : null),
+  };
+}
+
+/** The bias that forward had, where an activation makes it matter. Throws `value` if it was left out. */
+function biasOfBackward(epilogue: EpilogueBackwardOptions = {}, hasBias: boolean): Tensor | undefined {
+  const { bias, activation = 'none' } = epilogue;
+  if (bias === undefined && hasBias && activation !== 'none') {
+    throw new NormError(
+      'value',
+      'With an activation, backward needs the bias that forward had.',
+      'Pass bias, or null if there was none.',
+    );
+  }
+  return bias ?? undefined;
 }
 
 /** What {@link prepareNorm} needs to know of a call to come. */
@@ -336,7 +407,10 @@ export interface PrepareOptions {
   paramDtype?: FloatDType | undefined;
   weight?: boolean | undefined;
   bias?: boolean | undefined;
-  residual?: boolean | undefined;
+  /** x + residual is normalized (`before`), or residual is added after (`after`). Default 'none'. */
+  residual?: 'none' | 'before' | 'after' | undefined;
+  activation?: Activation | undefined;
+  negativeSlope?: number | undefined;
   accumulate?: boolean | undefined;
   schedule?: ScheduleOptions | undefined;
 }
@@ -346,20 +420,26 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
     dtype = 'f32',
     weight = false,
     bias = false,
-    residual = false,
+    residual = 'none',
     accumulate = false,
     schedule,
   } = options;
-  const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, schedule);
+  const { activation, negativeSlope } = epilogueOf({
+    activation: options.activation,
+    negativeSlope: options.negativeSlope,
+  });
+  const epilogue = { activation, negativeSlope, residual };
+  const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
   return [
-    forwardOf(gpu, { ...d, ...runningOf(call), residual }),
+    forwardOf(gpu, { ...d, ...runningOf(call) }),
     backwardOf(gpu, {
       ...d,
-      bias: false,
+      bias: bias && activation !== 'none',
+      residual: residual === 'after' && activation !== 'none' ? 'after' : 'none',
       frozen: call.running?.mode === 'frozen',
       dweight: weight,
       dbias: bias,
-      dsum: residual,
+      dsum: residual === 'before',
       accumulate: { dweight: accumulate, dbias: accumulate },
     }),
   ];

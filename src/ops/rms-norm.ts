@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
+import { refuseEpilogue } from './epilogue.ts';
 import { normalizedSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
@@ -62,6 +63,7 @@ export interface RmsNormResult {
  */
 export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
   gpu.checkUsable(x, 'x');
+  refuseEpilogue('rmsNorm', options);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
   return { y, rstd };
@@ -83,6 +85,7 @@ export function addRmsNorm(
 ): RmsNormResult & { sum: Tensor } {
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(residual, 'residual');
+  refuseEpilogue('addRmsNorm', options);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd };
@@ -104,6 +107,7 @@ export function rmsNormBackward(
   options: RmsNormBackwardOptions,
 ): { dx: Tensor; dweight: Tensor | null } {
   gpu.checkUsable(x, 'x');
+  refuseEpilogue('rmsNormBackward', options);
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
   const result: BackwardResult = normBackward(
     gpu,

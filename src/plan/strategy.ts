@@ -96,6 +96,7 @@ export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backwar
 /**
  * Throws `value` unless the overrides can be met.
  *
+ * @param splitOnly - whether the pass does more than one dispatch can.
  * @throws NormError `value`.
  */
 export function checkSchedule(
@@ -103,12 +104,13 @@ export function checkSchedule(
   direction: 'forward' | 'backward',
   facts: DeviceFacts,
   options: ScheduleOptions,
+  splitOnly = false,
 ): void {
   const { strategy, reduction, workgroup, lanes, slots } = options;
   const refuse = (what: string, fix: string) => {
     throw new NormError('value', `schedule: ${what}.`, fix);
   };
-  const legal = strategiesOf(geometry, direction);
+  const legal = splitOnly ? ['split'] : strategiesOf(geometry, direction);
   if (strategy !== undefined && !legal.includes(strategy)) {
     refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);
   }

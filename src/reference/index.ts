@@ -1,4 +1,5 @@
 /** The float64 reference that tests, bench and demo judge the GPU by: the textbook formulas, no dependencies. */
+export { activate, activationDerivative, erf, kinks } from './activation.ts';
 export {
   batchNormGeometry,
   elementCount,

@@ -1,3 +1,5 @@
+import type { Activation } from '../kernels/activation.ts';
+import { activate, activationDerivative } from './activation.ts';
 import { elementCount, forEachElement, type Geometry, setCount, setSize } from './geometry.ts';
 import { Sums } from './sums.ts';
 
@@ -14,6 +16,12 @@ export interface ReferenceOptions {
   weightOffset?: number | undefined;
   /** Statistics to normalize with instead of those of x, on which they then do not depend: one of each per set. */
   frozen?: { mean: ArrayLike<number>; variance: ArrayLike<number> } | undefined;
+  /** Added to xhat * weight + bias, before the activation; shaped like x. Absent means 0. */
+  residual?: ArrayLike<number> | null | undefined;
+  /** Default 'none'. */
+  activation?: Activation | undefined;
+  /** Of 'leakyRelu'. Default 0.01. */
+  negativeSlope?: number | undefined;
 }
 
 export interface ReferenceForward {
@@ -32,6 +40,8 @@ export interface ReferenceBackward {
   dweight: Float64Array;
   /** One per channel, also when there is no bias. */
   dbias: Float64Array;
+  /** Shaped like x: the gradient of z, which is that of the residual. */
+  dresidual: Float64Array;
   /**
    * The sizes of the terms that each gradient is a sum of, before they cancel. An error is judged against these: a
    * gradient that cancels to almost nothing cannot be more exact than its terms.
@@ -43,6 +53,8 @@ export interface ReferenceBackward {
     dweight: Float64Array;
     /** Per channel, sum of |dy|. */
     dbias: Float64Array;
+    /** |dy| per element. */
+    dresidual: Float64Array;
   };
 }
 
@@ -96,7 +108,8 @@ function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, froze
  *
  *     xhat = (x - mean) * rstd        mean = E[x],  rstd = 1 / sqrt(E[(x - mean)^2] + eps)        'moments'
  *     xhat = x * rstd                               rstd = 1 / sqrt(E[x^2] + eps)                 'rms'
- *     y    = xhat * (weight + weightOffset) + bias
+ *     z    = xhat * (weight + weightOffset) + bias + residual
+ *     y    = activation(z)
  *
  * LayerNorm: Ba, Kiros, Hinton 2016 (arXiv:1607.06450). RMSNorm: Zhang, Sennrich 2019 (arXiv:1910.07467), with eps
  * where torch.nn.RMSNorm has it. GroupNorm: Wu, He 2018 (arXiv:1803.08494). InstanceNorm: Ulyanov, Vedaldi, Lempitsky
@@ -107,19 +120,21 @@ export function normReference(
   geometry: Geometry,
   options: ReferenceOptions,
 ): ReferenceForward {
-  const { bias } = options;
+  const { bias, residual, activation = 'none', negativeSlope } = options;
   const count = elementCount(geometry);
   checkLengths(geometry, {
     x: [x, count],
     weight: [options.weight, geometry.channels],
     bias: [bias, geometry.channels],
+    residual: [residual, count],
   });
   const weight = scaleOf(geometry, options);
   const { mean, rstd } = statistics(x, geometry, options);
   const y = new Float64Array(count);
   forEachElement(geometry, (element, set, channel) => {
     const xhat = ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
-    y[element] = xhat * (weight[channel] as number) + (bias ? (bias[channel] as number) : 0);
+    const shift = (bias ? (bias[channel] as number) : 0) + (residual ? (residual[element] as number) : 0);
+    y[element] = activate(xhat * (weight[channel] as number) + shift, activation, negativeSlope);
   });
   return { y, mean, rstd };
 }
@@ -127,6 +142,7 @@ export function normReference(
 /**
  * The backward pass of every norm, in float64: the gradients of sum(y * dy) + sum(x * dsum).
  *
+ *     dz      = dy * activation'(z), which is also the gradient of the residual; below, dy stands for it
  *     g       = dy * (weight + weightOffset)
  *     dx      = rstd * (g - E[g] - xhat * E[g * xhat]) + dsum        'moments'; E is the mean over the set
  *     dx      = rstd * (g        - xhat * E[g * xhat]) + dsum        'rms'
@@ -138,7 +154,7 @@ export function normReference(
  * like x, is the gradient that reaches x by another way: in residual + norm, x is the sum that is also an output.
  */
 export function normBackwardReference(
-  dy: ArrayLike<number>,
+  gradient: ArrayLike<number>,
   x: ArrayLike<number>,
   geometry: Geometry,
   options: ReferenceOptions,
@@ -147,11 +163,12 @@ export function normBackwardReference(
   const { channels } = geometry;
   const count = elementCount(geometry);
   checkLengths(geometry, {
-    dy: [dy, count],
+    dy: [gradient, count],
     x: [x, count],
     dsum: [dsum, count],
     weight: [options.weight, channels],
   });
+  const dy = upstream(gradient, x, geometry, options);
   const weight = scaleOf(geometry, options);
   const { mean, rstd } = statistics(x, geometry, options);
   const centred = options.kind === 'moments';
@@ -193,6 +210,27 @@ export function normBackwardReference(
     dx,
     dweight: dweight.values(),
     dbias: dbias.values(),
-    scale: { dx: dxScale, dweight: dweightScale.values(), dbias: dbiasScale.values() },
+    dresidual: Float64Array.from(dy),
+    scale: {
+      dx: dxScale,
+      dweight: dweightScale.values(),
+      dbias: dbiasScale.values(),
+      dresidual: Float64Array.from(gradient, Math.abs),
+    },
   };
+}
+
+/** The gradient of z. */
+function upstream(
+  dy: ArrayLike<number>,
+  x: ArrayLike<number>,
+  geometry: Geometry,
+  options: ReferenceOptions,
+): ArrayLike<number> {
+  const { activation = 'none', negativeSlope } = options;
+  if (activation === 'none') return dy;
+  const { y: z } = normReference(x, geometry, { ...options, activation: 'none' });
+  return z.map(
+    (value, element) => (dy[element] as number) * activationDerivative(value, activation, negativeSlope),
+  );
 }

@@ -117,12 +117,15 @@ describe('backward strategies', () => {
           bias: true,
           weightOffset: 0,
           castFirst: false,
+          activation: 'none',
+          negativeSlope: 0,
+          residual: 'none',
           schedule: {},
         };
         const limit = Math.max(2 ** 20, (4 * rows * cols) / 16);
         // The sums of rows, 24 bytes each, come beside the partials of the columns where rows are not on chip.
         const sums = 24 * rows + 8192;
-        expect(scratchBytes(forwardProgram({ ...d, residual: false }, facts))).toBeLessThanOrEqual(limit);
+        expect(scratchBytes(forwardProgram(d, facts))).toBeLessThanOrEqual(limit);
         const backward = {
           ...d,
           dweight: true,

@@ -4,6 +4,7 @@ import { NormError } from '../../src/gpu/errors.ts';
 import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Program } from '../../src/gpu/program.ts';
+import type { Activation } from '../../src/kernels/activation.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
@@ -23,7 +24,9 @@ interface Drawn {
   kind: 'moments' | 'rms';
   dtype: 'f32' | 'f16';
   paramDtype: 'f32' | 'f16';
-  residual: boolean;
+  activation: Activation;
+  residual: 'none' | 'before' | 'after';
+  running?: 'update' | 'frozen' | undefined;
   facts: DeviceFacts;
 }
 
@@ -59,12 +62,17 @@ function draw(next: () => number): Drawn {
     'f32' | 'f16',
     'f32' | 'f16',
   ];
+  const kind = perRow ? pick('moments', 'rms') : 'moments';
+  const residual = perRow ? pick('none', 'before', 'after') : pick('none', 'after');
+  const perChannel = geometry.groups === geometry.channels;
   return {
     geometry,
-    kind: perRow ? pick('moments', 'rms') : 'moments',
+    kind,
     dtype,
     paramDtype,
-    residual: perRow && pick(true, false),
+    activation: kind === 'rms' || residual === 'before' ? 'none' : pick('none', 'relu', 'leakyRelu', 'gelu'),
+    residual: kind === 'rms' && residual === 'after' ? 'none' : residual,
+    running: perChannel && residual === 'none' ? pick(undefined, 'update', 'frozen') : undefined,
     facts: {
       ...floor,
       software: pick(true, false),
@@ -82,6 +90,7 @@ function tensorBytes(role: string, { geometry, dtype, paramDtype }: Drawn): numb
   if (role === 'weight' || role === 'bias' || role === 'dweight' || role === 'dbias') {
     return geometry.channels * bytes[paramDtype];
   }
+  if (role === 'runningMean' || role === 'runningVar') return 4 * geometry.channels;
   if (role === 'mean') return 8 * setCount(geometry);
   if (role === 'rstd') return 4 * setCount(geometry);
   return elementCount(geometry) * bytes[dtype];
@@ -109,7 +118,7 @@ function faultsOf(program: Program, drawn: Drawn): string[] {
     }
     if (kernel.bindings.length > 8) faults.add(`${name} has ${kernel.bindings.length} bindings`);
     for (const [constant, value] of Object.entries(kernel.constants)) {
-      const flag = value === 0 || value === 1;
+      const flag = value === 0 || value === 1 || constant === 'NEGATIVE_SLOPE';
       if (!flag && !(Number.isInteger(value) && value >= 1)) faults.add(`${name}: ${constant} is ${value}`);
       if ((constant === 'WORKGROUP' || constant === 'LANES') && !(value >= 1)) {
         faults.add(`${name}: ${constant} is ${value}`);
@@ -133,7 +142,7 @@ describe('programs', () => {
     let made = 0;
     for (let i = 0; i < 3000; i++) {
       const drawn = draw(next);
-      const { residual, facts, ...rest } = drawn;
+      const { facts, running, ...rest } = drawn;
       // As the front end does: tensors that no buffer could hold are not made.
       if (elementCount(drawn.geometry) > 2 ** 30) continue;
       const d: NormDescriptor = {
@@ -143,18 +152,21 @@ describe('programs', () => {
         bias: drawn.kind === 'moments',
         weightOffset: 0,
         castFirst: false,
+        negativeSlope: drawn.activation === 'leakyRelu' ? 0.2 : 0,
         schedule: {},
       };
       const gradients = { dweight: true, dbias: drawn.kind === 'moments' };
       const makers = {
-        forward: () => forwardProgram({ ...d, residual }, facts),
+        forward: () => forwardProgram({ ...d, running, momentum: 0.1, counted: false }, facts),
         backward: () =>
           backwardProgram(
             {
               ...d,
               ...gradients,
-              bias: false,
-              dsum: residual,
+              bias: d.bias && d.activation !== 'none',
+              residual: d.residual === 'after' && d.activation !== 'none' ? 'after' : 'none',
+              frozen: running === 'frozen',
+              dsum: d.residual === 'before',
               accumulate: { dweight: false, dbias: false },
             },
             facts,
@@ -185,5 +197,5 @@ describe('programs', () => {
     }
     expect(found.slice(0, 5), `${found.length} of ${made} programs, ${refused} refused`).toEqual([]);
     expect(made).toBeGreaterThan(refused);
-  });
+  }, 60_000);
 });

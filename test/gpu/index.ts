@@ -2,6 +2,7 @@ import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
 import { cases as batchNorm } from './batch-norm.ts';
 import { cases as conformance } from './conformance.ts';
+import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as golden } from './golden.ts';
 import { cases as isolation } from './isolation.ts';
@@ -16,6 +17,7 @@ export const allCases: Case[] = [
   ...variants,
   ...accuracy,
   ...batchNorm,
+  ...epilogue,
   ...golden,
   ...conformance,
   ...isolation,

@@ -1,5 +1,6 @@
 /** One norm with its shape and variant, run through the public functions and judged against the float64 reference. */
 import {
+  type Activation,
   addLayerNorm,
   addRmsNorm,
   batchNorm,
@@ -29,6 +30,7 @@ import {
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
+  kinks,
   layerNormGeometry,
   normBackwardReference,
   normReference,
@@ -78,6 +80,10 @@ export interface Subject {
   affine?: boolean;
   /** batchNorm: with running statistics instead of those of x. */
   evaluation?: boolean;
+  activation?: Activation;
+  negativeSlope?: number;
+  /** With a residual before the activation; the ops of that name have one before the norm. */
+  residual?: boolean;
   schedule?: ScheduleOptions;
 }
 
@@ -102,9 +108,11 @@ export interface Results {
   dx: Float32Array;
   dweight?: Float32Array;
   dbias?: Float32Array;
+  dresidual?: Float32Array;
 }
 
 export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm';
+/** Whether the residual comes before the norm. */
 export const hasResidual = ({ op }: Subject): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
 
 export function normalizedShapeOf({ shape, trailing = 1 }: Subject): number[] {
@@ -140,6 +148,8 @@ export function nameOf(subject: Subject): string {
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
   if (affine === false) words.push('no affine');
   if (subject.evaluation) words.push('evaluation');
+  if (subject.residual) words.push('residual');
+  if (subject.activation) words.push(subject.activation);
   for (const [key, value] of Object.entries(schedule ?? {})) words.push(`${key}=${value}`);
   return words.join(' ');
 }
@@ -185,10 +195,11 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     const length = count / geometryOf(subject).samples;
     for (let row = 0; row < count / length; row++) x = withOutlier(x, length, row, 1e5);
   }
-  return {
+  const residual = hasResidual(subject) || subject.residual;
+  return withoutKinks(subject, {
     x: store(x),
     dy: store(normal(count, { seed: seed + 1, mean: dyMean, std: dyStd })),
-    residual: hasResidual(subject) ? store(normal(count, { seed: seed + 2, std: 0.5 })) : undefined,
+    residual: residual ? store(normal(count, { seed: seed + 2, std: 0.5 })) : undefined,
     dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
     weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
     bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
@@ -198,7 +209,16 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
           variance: normal(channels, { seed: seed + 7 }).map((value) => 0.1 + value * value),
         }
       : undefined,
-  };
+  });
+}
+
+/** dy is 0 where a derivative jumps: on which side of that a value falls is a matter of its last bit. */
+function withoutKinks(subject: Subject, arrays: Arrays): Arrays {
+  const where = kinks[subject.activation ?? 'none'];
+  if (where.length === 0) return arrays;
+  const { y: z } = wholeReference({ ...subject, activation: 'none' }, arrays).forward;
+  const near = (value: number) => where.some((kink) => Math.abs(value - kink) < 1e-4);
+  return { ...arrays, dy: arrays.dy.map((value, i) => (near(z[i] as number) ? 0 : value)) };
 }
 
 /** `values` one after another, `times` in all; the last one may be a part. */
@@ -221,6 +241,7 @@ export function outputsOf(subject: Subject, { weight }: Arrays): (keyof Results)
     'dx',
     ...(weight ? (['dweight'] as const) : []),
     ...(subject.affine !== false && !isRms(subject) ? (['dbias'] as const) : []),
+    ...(subject.residual ? (['dresidual'] as const) : []),
   ];
 }
 
@@ -256,6 +277,8 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       dy,
       forward.sum ?? x,
       weight,
+      bias,
+      subject.residual ? residual : undefined,
       forward.mean,
       forward.rstd,
       dsum,
@@ -291,10 +314,12 @@ export function runForward(
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
   const common = { weight, bias, eps: epsOf(subject), schedule };
+  const { activation, negativeSlope } = subject;
+  const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
   const normalizedShape = normalizedShapeOf(subject);
   switch (op) {
     case 'layerNorm':
-      return layerNorm(gpu, x, { ...common, normalizedShape });
+      return layerNorm(gpu, x, { ...common, ...epilogue, normalizedShape });
     case 'addLayerNorm':
       return addLayerNorm(gpu, x, residual as Tensor, { ...common, normalizedShape });
     case 'rmsNorm':
@@ -302,11 +327,11 @@ export function runForward(
     case 'addRmsNorm':
       return addRmsNorm(gpu, x, residual as Tensor, { ...common, normalizedShape, cast });
     case 'groupNorm':
-      return groupNorm(gpu, x, { ...common, numGroups: groups, layout });
+      return groupNorm(gpu, x, { ...common, ...epilogue, numGroups: groups, layout });
     case 'instanceNorm':
-      return instanceNorm(gpu, x, { ...common, layout });
+      return instanceNorm(gpu, x, { ...common, ...epilogue, layout });
     case 'batchNorm':
-      return batchNorm(gpu, x, { ...common, ...running, training: !running, layout });
+      return batchNorm(gpu, x, { ...common, ...epilogue, ...running, training: !running, layout });
   }
 }
 
@@ -316,10 +341,12 @@ export function runBackward(
   dy: Tensor,
   x: Tensor,
   weight: Tensor | undefined,
+  bias: Tensor | undefined,
+  residual: Tensor | undefined,
   mean: Tensor | undefined,
   rstd: Tensor,
   dsum: Tensor | undefined,
-): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null } {
+): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null; dresidual?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
@@ -327,7 +354,15 @@ export function runBackward(
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     return rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, cast, dsum });
   }
-  const centred = { ...common, mean: mean as Tensor };
+  const { activation, negativeSlope } = subject;
+  const centred = {
+    ...common,
+    mean: mean as Tensor,
+    activation,
+    negativeSlope,
+    residual,
+    bias: bias ?? null,
+  };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
   if (op === 'instanceNorm') return instanceNormBackward(gpu, dy, x, { ...centred, layout });
   if (op === 'batchNorm') {
@@ -339,6 +374,8 @@ export function runBackward(
 // A few strategies exist in one direction only, or hold shorter rows in the other: it then takes its own.
 function backwardSchedule(subject: Subject): ScheduleOptions {
   const { strategy, ...others } = subject.schedule ?? {};
+  // A residual and its gradient are a matter of two passes.
+  if (strategy && subject.residual && subject.activation) return { ...others, strategy: 'split' };
   const geometry = geometryOf(subject);
   if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
   if (strategy === 'tile' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
@@ -401,10 +438,12 @@ export function referenceOf(subject: Subject, arrays: Arrays, distinct?: number)
       dx: tile(backward.dx),
       dweight: total(backward.dweight, last?.dweight),
       dbias: total(backward.dbias, last?.dbias),
+      dresidual: tile(backward.dresidual),
       scale: {
         dx: tile(backward.scale.dx),
         dweight: total(backward.scale.dweight, last?.scale.dweight),
         dbias: total(backward.scale.dbias, last?.scale.dbias),
+        dresidual: tile(backward.scale.dresidual),
       },
     },
   };
@@ -413,20 +452,42 @@ export function referenceOf(subject: Subject, arrays: Arrays, distinct?: number)
 function wholeReference(subject: Subject, arrays: Arrays): Expected {
   const { dtype = 'f32', cast } = subject;
   const geometry = geometryOf(subject);
-  const x = arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
-  const options: ReferenceOptions = {
-    eps: epsOf(subject),
-    kind: isRms(subject) ? 'rms' : 'moments',
-    weight: arrays.weight,
-    bias: arrays.bias,
-    weightOffset: cast === 'gemma' ? 1 : 0,
-    frozen: arrays.running,
-  };
+  const x = hasResidual(subject) && arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
+  const options = referenceOptions(subject, arrays);
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
   if (cast !== 'llama' || dtype !== 'f16') return { x, forward, backward };
   const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd);
   return { x, forward: { ...forward, y }, backward: { ...backward, dweight }, slack };
+}
+
+function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
+  return {
+    eps: epsOf(subject),
+    kind: isRms(subject) ? 'rms' : 'moments',
+    weight: arrays.weight,
+    bias: arrays.bias,
+    weightOffset: subject.cast === 'gemma' ? 1 : 0,
+    frozen: arrays.running,
+    activation: subject.activation,
+    negativeSlope: subject.negativeSlope,
+    residual: subject.residual ? arrays.residual : undefined,
+  };
+}
+
+/** In f16 the gradient of a residual is rounded before it goes on to the others: they follow from what was stored. */
+function fromStored(
+  subject: Subject,
+  arrays: Arrays,
+  results: Results,
+  expected: Expected,
+): ReferenceBackward {
+  const { dresidual } = results;
+  if (subject.dtype !== 'f16' || !subject.activation || !dresidual) return expected.backward;
+  const options = { ...referenceOptions(subject, arrays), activation: 'none', residual: null } as const;
+  const others = normBackwardReference(dresidual, expected.x, geometryOf(subject), options, arrays.dsum);
+  const { dresidual: own, scale } = expected.backward;
+  return { ...others, dresidual: own, scale: { ...others.scale, dresidual: scale.dresidual } };
 }
 
 // The residual sum is rounded to the storage type before it is normalized.
@@ -444,7 +505,8 @@ export function errorsOf(
   expected = referenceOf(subject, arrays, distinct),
 ): { output: string; error: number; bound: number }[] {
   const { dtype = 'f32', paramDtype = dtype } = subject;
-  const { x, forward, backward, slack } = expected;
+  const { x, forward, slack } = expected;
+  const backward = fromStored(subject, arrays, results, expected);
   const forwardBound = outlier ? bounds.outlier : bounds.forward;
   const found: { output: string; error: number; bound: number }[] = [];
   const judge = (
@@ -494,6 +556,9 @@ export function errorsOf(
   }
   if (wanted.includes('dbias')) {
     judge('dbias', results.dbias, backward.dbias, backwardBound, scale.dbias, paramDtype);
+  }
+  if (wanted.includes('dresidual')) {
+    judge('dresidual', results.dresidual, backward.dresidual, backwardBound, scale.dresidual, dtype);
   }
   return found;
 }

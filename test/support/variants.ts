@@ -1,6 +1,7 @@
 /** The table of legal shader variants: what every combination of geometry, dtype and schedule assembles. */
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program } from '../../src/gpu/program.ts';
+import { type Activation, activationShaders } from '../../src/kernels/activation.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
@@ -53,6 +54,15 @@ const rmsAffines: Affine[] = [
   { weight: true, bias: false, weightOffset: 0, castFirst: true },
 ];
 
+/** Each activation, and each way that one is called. Which of them goes with which kernel makes no difference to either. */
+const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>[] = [
+  ...(Object.keys(activationShaders) as Activation[]).map(
+    (activation) => ({ activation, negativeSlope: 0.2, residual: 'none' }) as const,
+  ),
+  { activation: 'none', negativeSlope: 0, residual: 'after' },
+  { activation: 'relu', negativeSlope: 0, residual: 'after' },
+];
+
 /** Every kernel, once. `subgroups` says whether to shuffle. */
 export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kernel> {
   const kernels = new Map<string, Kernel>();
@@ -78,28 +88,47 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                   ? { lanes: 8, slots: 2 }
                   : {}),
               };
-              const d: NormDescriptor = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, schedule };
-              if (geometry.samples === 1) {
-                for (const running of ['update', 'frozen'] as const) {
-                  add(
-                    forwardProgram({ ...d, residual: false, running, momentum: null, counted: true }, facts),
-                  );
+              const wants = { dweight: affine.weight, dbias: affine.bias };
+              const few = epilogues.filter(
+                ({ activation }) => activation === 'none' || activation === 'relu',
+              );
+              const some =
+                kind === 'rms' || !affine.weight
+                  ? epilogues.slice(0, 1)
+                  : geometry === geometries[0] && dtype === 'f32'
+                    ? epilogues
+                    : few;
+              for (const epilogue of some) {
+                const d: NormDescriptor = {
+                  geometry,
+                  kind,
+                  dtype,
+                  paramDtype,
+                  eps: 1e-5,
+                  ...affine,
+                  ...epilogue,
+                  schedule,
+                };
+                const backward = {
+                  ...d,
+                  ...wants,
+                  bias: d.bias && d.activation !== 'none',
+                  residual: d.activation === 'none' ? 'none' : d.residual,
+                  dsum: false,
+                  accumulate: { dweight: false, dbias: false },
+                } as const;
+                add(direction === 'forward' ? forwardProgram(d, facts) : backwardProgram(backward, facts));
+                if (geometry.groups === geometry.channels) {
+                  for (const running of ['update', 'frozen'] as const) {
+                    add(forwardProgram({ ...d, running, momentum: null, counted: true }, facts));
+                  }
+                  add(backwardProgram({ ...backward, frozen: true }, facts));
                 }
-                const wants = { dweight: affine.weight, dbias: affine.bias, frozen: true };
-                add(
-                  backwardProgram(
-                    { ...d, ...wants, dsum: false, accumulate: { dweight: false, dbias: false } },
-                    facts,
-                  ),
-                );
-              }
-              for (const residual of perRow ? [false, true] : [false]) {
-                if (direction === 'forward') add(forwardProgram({ ...d, residual }, facts));
-                else {
-                  const wants = { dweight: affine.weight, dbias: affine.bias };
+                if (perRow && d.activation === 'none' && d.residual === 'none') {
+                  add(forwardProgram({ ...d, residual: 'before' }, facts));
                   add(
                     backwardProgram(
-                      { ...d, ...wants, dsum: residual, accumulate: { dweight: residual, dbias: residual } },
+                      { ...backward, dsum: true, accumulate: { dweight: true, dbias: true } },
                       facts,
                     ),
                   );

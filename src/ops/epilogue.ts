@@ -1,0 +1,68 @@
+// What follows the affine map of a norm in the same pass: a residual and an activation.
+import { NormError } from '../gpu/errors.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { type Activation, activationShaders } from '../kernels/activation.ts';
+
+/** What a norm does with z = x̂·weight + bias: y = activation(z + residual), with no pass over memory of its own. */
+export interface EpilogueOptions {
+  /** Like x; added before the activation, as the shortcut of a ResNet's block. Absent or null: 0. */
+  residual?: Tensor | null | undefined;
+  /** Default 'none'. */
+  activation?: Activation | undefined;
+  /** Factor of negative values, for 'leakyRelu'. Default 0.01. */
+  negativeSlope?: number | undefined;
+}
+
+/** What backward has to be told again of what forward was given. */
+export interface EpilogueBackwardOptions extends EpilogueOptions {
+  /** β, as in forward: with an activation, z is computed again. Null where there was none. */
+  bias?: Tensor | null | undefined;
+}
+
+/** An epilogue with its defaults. */
+export interface Epilogue {
+  residual: Tensor | undefined;
+  activation: Activation;
+  negativeSlope: number;
+}
+
+/** @throws NormError `value` for an activation or a slope that there is none of. */
+export function epilogueOf({
+  residual,
+  activation = 'none',
+  negativeSlope = 0.01,
+}: EpilogueOptions): Epilogue {
+  checkActivation(activation, negativeSlope);
+  return {
+    residual: residual ?? undefined,
+    activation,
+    negativeSlope: activation === 'leakyRelu' ? negativeSlope : 0,
+  };
+}
+
+/** @throws NormError `value`. */
+export function checkActivation(activation: Activation, negativeSlope: number): void {
+  if (!Object.hasOwn(activationShaders, activation)) {
+    throw new NormError(
+      'value',
+      `There is no activation '${activation}'.`,
+      `Use one of ${Object.keys(activationShaders).join(', ')}.`,
+    );
+  }
+  if (!Number.isFinite(negativeSlope)) {
+    throw new NormError('value', `negativeSlope is ${negativeSlope}.`, 'Use a finite number such as 0.01.');
+  }
+}
+
+/** Throws `value` if a norm that has no epilogue is given one. */
+export function refuseEpilogue(name: string, options: object): void {
+  const { residual, activation = 'none' } = options as EpilogueOptions;
+  const given = residual ? 'residual' : activation !== 'none' ? 'activation' : undefined;
+  if (given) {
+    throw new NormError(
+      'value',
+      `${name} has no option '${given}'.`,
+      'Leave it out, and apply it to the result.',
+    );
+  }
+}
