@@ -9,6 +9,7 @@ export type { DeviceFacts } from './gpu/facts.ts';
 export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
 export { type DType, type FloatDType, Tensor } from './gpu/tensor.ts';
+export { StateDict } from './io/state-dict.ts';
 export type { Activation } from './kernels/activation.ts';
 export {
   BatchNorm,
@@ -18,6 +19,13 @@ export {
   type BatchNormModuleOptions,
 } from './nn/batch-norm.ts';
 export { GroupNorm, type GroupNormModuleOptions } from './nn/group-norm.ts';
+export type {
+  BackwardHook,
+  BackwardPreHook,
+  ForwardHook,
+  ForwardPreHook,
+  HookHandle,
+} from './nn/hooks.ts';
 export {
   InstanceNorm1d,
   InstanceNorm2d,
@@ -25,14 +33,16 @@ export {
   type InstanceNormModuleOptions,
 } from './nn/instance-norm.ts';
 export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
-export { Module, Parameter } from './nn/module.ts';
+export { Module, type PassOptions } from './nn/module.ts';
 export {
   type ForwardOptions,
   type ModuleBackwardOptions,
   type ModulePrepareOptions,
   NormModule,
 } from './nn/norm-module.ts';
+export { Parameter, type ParameterOptions } from './nn/parameter.ts';
 export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
+export { Sequential } from './nn/sequential.ts';
 export {
   type BatchNormBackwardOptions,
   type BatchNormOptions,

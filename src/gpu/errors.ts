@@ -14,6 +14,12 @@ export type NormErrorCode =
   | 'aliasing'
   /** A tensor or buffer belongs to another device. */
   | 'wrong-device'
+  /** A state dict does not fit the module. */
+  | 'state'
+  /** A file is damaged, or not of the format. */
+  | 'format'
+  /** This class or object cannot do that. */
+  | 'unsupported'
   /** Calls came in an order that cannot work, such as backward before forward. */
   | 'order'
   /** The object was destroyed. */

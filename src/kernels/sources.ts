@@ -9,6 +9,7 @@ import channelsApplyText from '../../shaders/channels/apply.wgsl?raw';
 import channelsBackwardApplyText from '../../shaders/channels/backward_apply.wgsl?raw';
 import channelsBackwardSumsText from '../../shaders/channels/backward_sums.wgsl?raw';
 import channelsStatisticsText from '../../shaders/channels/statistics.wgsl?raw';
+import convertCastText from '../../shaders/convert/cast.wgsl?raw';
 import affineText from '../../shaders/lib/affine.wgsl?raw';
 import affineChannelText from '../../shaders/lib/affine_channel.wgsl?raw';
 import affineColumnScalarText from '../../shaders/lib/affine_column_scalar.wgsl?raw';
@@ -107,6 +108,7 @@ export const channelsBackwardSums: ShaderSource = {
 export const channelsStatistics: ShaderSource = { name: 'channels/statistics', text: channelsStatisticsText };
 export const columnStatistics: ShaderSource = { name: 'column_statistics', text: columnStatisticsText };
 export const columns: ShaderSource = { name: 'columns', text: columnsText };
+export const convertCast: ShaderSource = { name: 'convert/cast', text: convertCastText };
 export const dsum: ShaderSource = { name: 'dsum', text: dsumText };
 export const dsumNone: ShaderSource = { name: 'dsum_none', text: dsumNoneText };
 export const epilogue: ShaderSource = { name: 'epilogue', text: epilogueText };

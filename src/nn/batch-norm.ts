@@ -26,7 +26,10 @@ export interface BatchNormModuleOptions {
   dtype?: FloatDType | undefined;
 }
 
-/** What BatchNorm1d, 2d and 3d share. */
+/**
+ * What BatchNorm1d, 2d and 3d share: in training, forward uses the statistics of its input and updates the running ones;
+ * after `eval()` it uses the running ones. `prepare` and `workspaceBytes` are about the mode that they are called in.
+ */
 export abstract class BatchNorm extends NormModule {
   readonly numFeatures: number;
   readonly eps: number;
@@ -35,8 +38,6 @@ export abstract class BatchNorm extends NormModule {
   momentum: number | null;
   /** False keeps training from updating the running statistics; evaluation uses them where there are any. */
   trackRunningStats: boolean;
-  /** Whether forward uses the statistics of its input: see {@link train} and {@link eval}. */
-  training = true;
   /** f32 [numFeatures], zeros at first; null if the module was made without running statistics. */
   readonly runningMean: Tensor | null = null;
   /** f32 [numFeatures], ones at first, unbiased; or null. */
@@ -70,24 +71,11 @@ export abstract class BatchNorm extends NormModule {
       if (bias) this.bias = this.register('bias', [numFeatures], dtype, 0);
     }
     if (trackRunningStats) {
-      this.runningMean = gpu.keep(gpu.zeros([numFeatures]));
-      this.runningVar = gpu.keep(gpu.tensor(new Float32Array(numFeatures).fill(1), [numFeatures]));
-      this.numBatchesTracked = gpu.keep(gpu.zeros([], { dtype: 'u32' }));
+      const ones = new Float32Array(numFeatures).fill(1);
+      this.runningMean = this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
+      this.runningVar = this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+      this.numBatchesTracked = this.registerBuffer('num_batches_tracked', gpu.zeros([], { dtype: 'u32' }));
     }
-  }
-
-  /**
-   * From now on forward uses the statistics of its input and updates the running ones; `train(false)` is `eval()`.
-   * `prepare` and `workspaceBytes` are about the mode that they are called in.
-   */
-  train(mode = true): this {
-    this.training = mode;
-    return this;
-  }
-
-  /** From now on forward uses the running statistics. */
-  eval(): this {
-    return this.train(false);
   }
 
   /**
@@ -101,11 +89,9 @@ export abstract class BatchNorm extends NormModule {
     this.numBatchesTracked?.write([0]);
   }
 
-  override destroy(): void {
-    this.runningMean?.destroy();
-    this.runningVar?.destroy();
-    this.numBatchesTracked?.destroy();
-    super.destroy();
+  /** As torch's: 2, since num_batches_tracked came. */
+  protected override get stateVersion(): number {
+    return 2;
   }
 
   protected override describe(shape: readonly number[]): NormCall {

@@ -47,6 +47,11 @@ abstract class InstanceNorm extends NormModule {
     this.bias = this.register('bias', [numFeatures], dtype, 0);
   }
 
+  /** As torch's: that of BatchNorm. */
+  protected override get stateVersion(): number {
+    return 2;
+  }
+
   protected override describe(shape: readonly number[]): NormCall {
     const unbatched = shape.length === this.spatial + 1;
     if (!unbatched && shape.length !== this.spatial + 2) {

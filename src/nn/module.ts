@@ -1,59 +1,46 @@
 import { NormError } from '../gpu/errors.ts';
+import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { StateDict } from '../io/state-dict.ts';
+import { cast } from '../ops/cast.ts';
 import { floatDType } from '../ops/check.ts';
+import {
+  type BackwardHook,
+  type BackwardPreHook,
+  type ForwardHook,
+  type ForwardPreHook,
+  type HookHandle,
+  Hooks,
+} from './hooks.ts';
+import { Parameter } from './parameter.ts';
 
-/** A learned tensor and its gradient. */
-export class Parameter {
-  /** The values. */
-  readonly data: Tensor;
-  #gradient: Tensor | null = null;
-  #cleared = true;
-
-  /** @internal */
-  constructor(data: Tensor) {
-    this.data = data.gpu.keep(data);
-  }
-
-  /**
-   * The gradient, like data; null until a backward pass after construction or zeroGrad(). It is the same tensor every
-   * time: copy it to keep it beyond the next backward pass.
-   */
-  get grad(): Tensor | null {
-    return this.#cleared ? null : this.#gradient;
-  }
-
-  /**
-   * Forgets the gradient, as PyTorch's zero_grad does: the next backward pass writes it anew. Nothing is freed, so
-   * that commands which are recorded but not yet submitted can still read it.
-   */
-  zeroGrad(): void {
-    this.#cleared = true;
-  }
-
-  /** @internal The tensor that a backward pass writes the gradient to, or adds it to where `grad` is not null. */
-  takeGradient(): Tensor {
-    this.#gradient ??= this.data.gpu.keep(this.data.gpu.empty(this.data.shape, { dtype: this.data.dtype }));
-    return this.#gradient;
-  }
-
-  /** @internal After a backward pass: the gradient holds something. */
-  keepGradient(): void {
-    this.#cleared = this.#gradient === null;
-  }
-
-  destroy(): void {
-    this.data.destroy();
-    this.#gradient?.destroy();
-    this.#gradient = null;
-    this.#cleared = true;
-  }
+/** Options of every module's forward and backward. */
+export interface PassOptions extends RecordOptions {
+  /** The result is written here instead of to a new tensor: its shape and dtype, a GPUBuffer of its own. */
+  out?: Tensor | undefined;
 }
 
-/** What all modules have: named parameters on one context. */
+/**
+ * torch.nn.Module: named parameters, buffers and modules on one context.
+ *
+ * @remarks A module of your own registers what it has in its constructor and overrides {@link forward} and
+ * {@link backward}. backward goes with the last forward, which therefore keeps what it needs: forward, backward,
+ * forward, backward. Commands that are recorded but not yet submitted keep referring to it, so what every pass writes
+ * anew is to be used again, not freed.
+ */
 export abstract class Module {
   readonly gpu: Gpu;
-  readonly #parameters = new Map<string, Parameter>();
+  /** Whether it is training, true at first; see {@link train}. */
+  training = true;
+  readonly #parameters = new Map<string, Parameter | null>();
+  readonly #buffers = new Map<string, { tensor: Tensor | null; persistent: boolean }>();
+  readonly #modules = new Map<string, Module | null>();
+  readonly #forwardPreHooks = new Hooks<ForwardPreHook>();
+  readonly #forwardHooks = new Hooks<ForwardHook>();
+  readonly #backwardPreHooks = new Hooks<BackwardPreHook>();
+  readonly #backwardHooks = new Hooks<BackwardHook>();
+  #hooked = false;
   #destroyed = false;
 
   constructor(gpu: Gpu) {
@@ -61,13 +48,150 @@ export abstract class Module {
     this.gpu = gpu;
   }
 
-  /** The parameters with their names, in PyTorch's order. */
-  namedParameters(): [string, Parameter][] {
-    return [...this.#parameters];
+  /**
+   * The output for x. An override writes it to `options.out` where that is given, else to a new tensor, which is the
+   * caller's.
+   *
+   * @throws NormError `unsupported` unless overridden.
+   */
+  forward(_x: Tensor, _options?: PassOptions): Tensor {
+    throw this.#lacks('forward');
   }
 
+  /**
+   * The gradient of forward's x, given that of its output; adds to the gradients of the parameters. An override writes
+   * it to `options.out` where that is given, else to a new tensor, which is the caller's.
+   *
+   * @throws NormError `unsupported` unless overridden.
+   */
+  backward(_dy: Tensor, _options?: PassOptions): Tensor {
+    throw this.#lacks('backward');
+  }
+
+  /** The shape of forward's output for an input of that shape; the same unless overridden. */
+  outputShape(shape: readonly number[]): readonly number[] {
+    return shape;
+  }
+
+  /**
+   * Compiles what forward and backward need for inputs of that shape and dtype, without blocking, so that recording never
+   * stalls. Nothing unless overridden.
+   */
+  async prepare(_shape: readonly number[], _options?: { dtype?: FloatDType | undefined }): Promise<void> {}
+
+  /**
+   * Names a parameter of this module, or says with null that it has none of that name. In place of one of the same
+   * name, which is yours again.
+   *
+   * @throws NormError `value` if the name is empty, has a dot or is that of a buffer or module; `wrong-device`.
+   * @returns the parameter.
+   */
+  registerParameter<T extends Parameter | null>(name: string, parameter: T): T {
+    this.#checkName(name, this.#buffers, this.#modules);
+    if (parameter) this.gpu.checkUsable(parameter.data, name);
+    this.#parameters.set(name, parameter);
+    return parameter;
+  }
+
+  /**
+   * Names a tensor that is no parameter but belongs to the module's state, such as running statistics; or null. The
+   * module owns it: destroy() destroys it, and no `gpu.scope` does.
+   *
+   * @param options.persistent - whether it is in {@link stateDict}. Default true.
+   * @throws NormError `value` if the name is empty, has a dot or is that of a parameter or module; `wrong-device`.
+   * @returns the tensor.
+   */
+  registerBuffer<T extends Tensor | null>(
+    name: string,
+    tensor: T,
+    { persistent = true }: { persistent?: boolean | undefined } = {},
+  ): T {
+    this.#checkName(name, this.#parameters, this.#modules);
+    if (tensor) {
+      this.gpu.checkUsable(tensor, name);
+      this.gpu.keep(tensor as Tensor);
+    }
+    this.#buffers.set(name, { tensor, persistent });
+    return tensor;
+  }
+
+  /**
+   * Names a module inside this one; or null.
+   *
+   * @throws NormError `value` if the name is empty, has a dot or is that of a parameter or buffer, or if the module
+   * contains this one; `wrong-device`.
+   * @returns the module.
+   */
+  registerModule<T extends Module | null>(name: string, module: T): T {
+    this.#checkName(name, this.#parameters, this.#buffers);
+    if (module && module.gpu.device !== this.gpu.device) {
+      throw new NormError('wrong-device', `${name} is on another device.`, 'Make it on this context.');
+    }
+    if (module?.modules().includes(this)) {
+      throw new NormError('value', `${name} contains the module that it is to be part of.`, 'Make another.');
+    }
+    this.#modules.set(name, module);
+    return module;
+  }
+
+  /** All parameters, those of modules inside included, each once. */
   parameters(): Parameter[] {
-    return [...this.#parameters.values()];
+    return this.namedParameters().map(([, parameter]) => parameter);
+  }
+
+  /** {@link parameters} with their names, such as 'block.norm.weight', in PyTorch's order. */
+  namedParameters(): [string, Parameter][] {
+    return this.#named((module) => [...module.#parameters]);
+  }
+
+  /** All buffers, those of modules inside included, each once. */
+  buffers(): Tensor[] {
+    return this.namedBuffers().map(([, tensor]) => tensor);
+  }
+
+  /** {@link buffers} with their names, in PyTorch's order. */
+  namedBuffers(): [string, Tensor][] {
+    return this.#named((module) => [...module.#buffers].map(([name, { tensor }]) => [name, tensor]));
+  }
+
+  /** This module and all inside it, each once, outer before inner. */
+  modules(): Module[] {
+    return this.namedModules().map(([, module]) => module);
+  }
+
+  /** {@link modules} with their names; this one's is ''. */
+  namedModules(): [string, Module][] {
+    const found = new Map<Module, string>();
+    this.#walk('', found);
+    return [...found].map(([module, name]) => [name, module]);
+  }
+
+  /** The modules directly inside this one, each once. */
+  children(): Module[] {
+    return this.namedChildren().map(([, module]) => module);
+  }
+
+  /** {@link children} with their names. */
+  namedChildren(): [string, Module][] {
+    return once([...this.#modules]);
+  }
+
+  /** Sets {@link training} here and in all modules inside. `train(false)` is `eval()`. */
+  train(mode = true): this {
+    this.training = mode;
+    for (const child of this.children()) child.train(mode);
+    return this;
+  }
+
+  /** `train(false)`: from now on modules evaluate, as BatchNorm does with its running statistics. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Sets `requiresGrad` of all parameters: PyTorch's requires_grad_. */
+  requiresGrad(on = true): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = on;
+    return this;
   }
 
   /** Forgets all gradients. */
@@ -75,28 +199,191 @@ export abstract class Module {
     for (const parameter of this.parameters()) parameter.zeroGrad();
   }
 
-  /** Frees the parameters, their gradients and what forward kept. Idempotent. */
+  /** Calls `fn` with every module inside, inner before outer, then with this one. */
+  apply(fn: (module: Module) => void): this {
+    for (const child of this.children()) child.apply(fn);
+    fn(this);
+    return this;
+  }
+
+  /**
+   * Converts the parameters, on the GPU; f16 rounds to nearest. Their gradients are dropped. Buffers stay as they are:
+   * unlike PyTorch's half(), which makes running statistics f16, they lose no precision here. Frees the old values, so
+   * submit first what was recorded with them.
+   *
+   * @throws NormError `dtype`, `limit`.
+   */
+  to(dtype: FloatDType): this {
+    this.checkUsable();
+    this.gpu.checkDType(floatDType({ dtype }, 'the parameters'));
+    const others = this.parameters().filter(({ data }) => data.dtype !== dtype);
+    const converted: Tensor[] = [];
+    try {
+      for (const { data } of others) converted.push(cast(this.gpu, data, dtype));
+    } catch (error) {
+      for (const tensor of converted) tensor.destroy();
+      throw error;
+    }
+    others.forEach((parameter, i) => {
+      parameter.replace(converted[i] as Tensor);
+    });
+    return this;
+  }
+
+  /**
+   * Calls a hook before every {@link forward}, with (module, input). A tensor that it returns takes the place of the
+   * input. Hooks run in the order of their registration, as PyTorch's. What a hook makes is its own: no module frees it.
+   */
+  registerForwardPreHook(hook: ForwardPreHook): HookHandle {
+    this.#hook();
+    return this.#forwardPreHooks.add(hook);
+  }
+
+  /** As {@link registerForwardPreHook}, after forward, with (module, input, output); may replace the output. */
+  registerForwardHook(hook: ForwardHook): HookHandle {
+    this.#hook();
+    return this.#forwardHooks.add(hook);
+  }
+
+  /** As {@link registerForwardPreHook}, before {@link backward}, with (module, gradOutput); may replace gradOutput. */
+  registerBackwardPreHook(hook: BackwardPreHook): HookHandle {
+    this.#hook();
+    return this.#backwardPreHooks.add(hook);
+  }
+
+  /**
+   * As {@link registerForwardPreHook}, after backward, with (module, gradInput, gradOutput); may replace gradInput.
+   * PyTorch's register_full_backward_hook.
+   */
+  registerBackwardHook(hook: BackwardHook): HookHandle {
+    this.#hook();
+    return this.#backwardHooks.add(hook);
+  }
+
+  /**
+   * Every parameter and persistent buffer by name, in PyTorch's order: state_dict(). The tensors are the module's own,
+   * not copies. One that is shared occurs under each of its names.
+   */
+  stateDict(): StateDict {
+    this.checkUsable();
+    const dict = new StateDict();
+    for (const [name, module] of this.#paths('')) {
+      dict.versions.set(name, module.stateVersion);
+      for (const [key, tensor] of module.ownState()) dict.set(joined(name, key), tensor);
+    }
+    return dict;
+  }
+
+  /** Frees parameters and their gradients, buffers, and what forward kept, here and in all modules inside. Idempotent. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    for (const parameter of this.parameters()) parameter.destroy();
+    for (const parameter of this.#parameters.values()) parameter?.destroy();
+    for (const { tensor } of this.#buffers.values()) tensor?.destroy();
+    for (const module of this.#modules.values()) module?.destroy();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
   }
 
+  /** PyTorch's `_version` of what this module alone has in a state dict. */
+  protected get stateVersion(): number {
+    return 1;
+  }
+
+  /** This module's own entries of a state dict. */
+  protected ownState(): [string, Tensor][] {
+    const state: [string, Tensor][] = [];
+    for (const [name, parameter] of this.#parameters) if (parameter) state.push([name, parameter.data]);
+    for (const [name, { tensor, persistent }] of this.#buffers) {
+      if (tensor && persistent) state.push([name, tensor]);
+    }
+    return state;
+  }
+
+  /** The modules directly inside, in order, one that has two names twice. */
+  protected registeredModules(): Module[] {
+    return [...this.#modules.values()].filter((module) => module !== null);
+  }
+
   /** A parameter filled with one value. */
   protected register(name: string, shape: readonly number[], dtype: FloatDType, fill: number): Parameter {
     floatDType({ dtype }, name);
     const size = shape.reduce((product, n) => product * n, 1);
-    const parameter = new Parameter(this.gpu.tensor(new Float32Array(size).fill(fill), shape, { dtype }));
-    this.#parameters.set(name, parameter);
-    return parameter;
+    const values = this.gpu.tensor(new Float32Array(size).fill(fill), shape, { dtype });
+    return this.registerParameter(name, new Parameter(values));
   }
 
   protected checkUsable(): void {
     this.gpu.checkAlive();
     if (this.#destroyed) throw new NormError('destroyed', 'This module was destroyed.', 'Make a new one.');
   }
+
+  #checkName(name: string, ...others: ReadonlyMap<string, unknown>[]): void {
+    const wrong =
+      typeof name !== 'string' || name === ''
+        ? 'is empty'
+        : name.includes('.')
+          ? 'has a dot'
+          : others.some((taken) => taken.has(name)) && 'is taken';
+    if (wrong) throw new NormError('value', `The name "${name}" ${wrong}.`, 'Choose another.');
+  }
+
+  #lacks(method: string): NormError {
+    return new NormError(
+      'unsupported',
+      `${this.constructor.name} has no ${method}().`,
+      `Override ${method}() in its class.`,
+    );
+  }
+
+  /** The modules with their names; a module with two names once for each. */
+  *#paths(name: string): Generator<[string, Module]> {
+    yield [name, this];
+    for (const [key, module] of this.#modules) if (module) yield* module.#paths(joined(name, key));
+  }
+
+  #walk(name: string, found: Map<Module, string>): void {
+    if (found.has(this)) return;
+    found.set(this, name);
+    for (const [key, module] of this.#modules) if (module) module.#walk(joined(name, key), found);
+  }
+
+  #named<T extends object>(own: (module: Module) => [string, T | null][]): [string, T][] {
+    return once(
+      this.namedModules().flatMap(([name, module]) =>
+        own(module).map(([key, value]): [string, T | null] => [joined(name, key), value]),
+      ),
+    );
+  }
+
+  /**
+   * Puts the hooks around forward and backward, whatever class they come from: subclasses need not know of hooks, and
+   * modules without hooks pay nothing.
+   */
+  #hook(): void {
+    if (this.#hooked) return;
+    this.#hooked = true;
+    const { forward, backward } = this;
+    this.forward = (x, options) => {
+      const input = this.#forwardPreHooks.run(this, x, (hook, tensor) => hook(this, tensor));
+      const output = forward.call(this, input, options);
+      return this.#forwardHooks.run(this, output, (hook, tensor) => hook(this, input, tensor));
+    };
+    this.backward = (dy, options) => {
+      const gradOutput = this.#backwardPreHooks.run(this, dy, (hook, tensor) => hook(this, tensor));
+      const gradInput = backward.call(this, gradOutput, options);
+      return this.#backwardHooks.run(this, gradInput, (hook, tensor) => hook(this, tensor, gradOutput));
+    };
+  }
+}
+
+const joined = (prefix: string, name: string): string => (prefix ? `${prefix}.${name}` : name);
+
+/** Without nulls, and of equal values the first. */
+function once<T extends object>(entries: [string, T | null][]): [string, T][] {
+  const names = new Map<T, string>();
+  for (const [name, value] of entries) if (value && !names.has(value)) names.set(value, name);
+  return [...names].map(([value, name]) => [name, value]);
 }

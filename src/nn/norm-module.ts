@@ -1,7 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
-import type { Gpu } from '../gpu/gpu.ts';
-import { elementCount, type FloatDType, type Tensor } from '../gpu/tensor.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { floatDType } from '../ops/check.ts';
 import {
   type NormCall,
@@ -12,19 +10,17 @@ import {
   scratchBytesOf,
 } from '../ops/norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import { Module, type Parameter } from './module.ts';
+import { Module, type PassOptions } from './module.ts';
+import type { Parameter } from './parameter.ts';
+import { Reusable } from './reusable.ts';
 
 /** Options of a module's forward. */
-export interface ForwardOptions extends RecordOptions {
-  /** Written to instead of a new tensor: shape and dtype of x, a GPUBuffer of its own. */
-  out?: Tensor | undefined;
+export interface ForwardOptions extends PassOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
 /** Options of a module's backward. */
-export interface ModuleBackwardOptions extends RecordOptions {
-  /** dx is written here instead of to a new tensor. */
-  out?: Tensor | undefined;
+export interface ModuleBackwardOptions extends PassOptions {
   /** Gradient of the residual sum, after `forwardResidual`; added to dx. */
   dsum?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
@@ -48,34 +44,6 @@ interface Saved {
   x: Tensor;
   mean: Tensor | undefined;
   rstd: Tensor;
-}
-
-/**
- * A tensor that every forward pass writes anew. Commands that are recorded but not yet submitted may refer to it, so it
- * is used again, and one that became too small is kept until destroy(); doubling bounds what that adds up to.
- */
-class Reusable {
-  readonly #gpu: Gpu;
-  readonly #made: Tensor[] = [];
-
-  constructor(gpu: Gpu) {
-    this.#gpu = gpu;
-  }
-
-  take(shape: readonly number[]): Tensor {
-    const size = elementCount(shape);
-    let backing = this.#made.at(-1);
-    if (!backing || backing.size < size) {
-      backing = this.#gpu.keep(this.#gpu.empty([Math.max(size, 2 * (backing?.size ?? 0))]));
-      this.#made.push(backing);
-    }
-    return backing.view(shape);
-  }
-
-  destroy(): void {
-    for (const tensor of this.#made) tensor.destroy();
-    this.#made.length = 0;
-  }
 }
 
 /**
@@ -104,35 +72,37 @@ export abstract class NormModule extends Module {
    *
    * @throws NormError as the function of the same name.
    */
-  forward(x: Tensor, options: ForwardOptions = {}): Tensor {
+  override forward(x: Tensor, options: ForwardOptions = {}): Tensor {
     return this.#forward(x, undefined, options).y;
   }
 
   /**
-   * Backward of the last forward: dx, shape and dtype of x. Adds to the gradients of weight and bias.
+   * Backward of the last forward: dx, shape and dtype of x. Adds to the gradients of weight and bias, where they require
+   * one.
    *
    * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
    */
-  backward(dy: Tensor, { out, dsum, ...rest }: ModuleBackwardOptions = {}): Tensor {
+  override backward(dy: Tensor, { out, dsum, ...rest }: ModuleBackwardOptions = {}): Tensor {
     this.checkUsable();
     const saved = this.#saved;
     if (!saved) {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     }
     const { weight, bias } = this;
+    const wants = this.#wants();
     const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
     const { dx } = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
       ...rest,
       weight: weight?.data,
       rstd: saved.rstd,
-      wants: { dweight: weight !== null, dbias: bias !== null },
+      wants,
       accumulate: { dweight: accumulates(weight), dbias: accumulates(bias) },
       out: { dx: out },
       newDweight: () => (weight as Parameter).takeGradient(),
       newDbias: () => (bias as Parameter).takeGradient(),
     });
-    weight?.keepGradient();
-    bias?.keepGradient();
+    if (wants.dweight) weight?.keepGradient();
+    if (wants.dbias) bias?.keepGradient();
     return dx;
   }
 
@@ -140,7 +110,7 @@ export abstract class NormModule extends Module {
    * Compiles the pipelines that forward and backward need for that shape, without blocking, so that recording never
    * stalls.
    */
-  async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
+  override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.checkUsable();
     const call = this.describe(shape);
     const common = { ...options, ...this.#parameterFacts(options.dtype) };
@@ -188,9 +158,18 @@ export abstract class NormModule extends Module {
     return result;
   }
 
+  #wants() {
+    return { dweight: this.weight?.requiresGrad === true, dbias: this.bias?.requiresGrad === true };
+  }
+
   #parameterFacts(dtype: FloatDType = 'f32') {
     const parameter = this.weight ?? this.bias;
     const paramDtype = parameter ? floatDType(parameter.data, 'weight') : dtype;
-    return { paramDtype, weight: this.weight !== null, bias: this.bias !== null };
+    return {
+      paramDtype,
+      weight: this.weight !== null,
+      bias: this.bias !== null,
+      wants: this.#wants(),
+    };
   }
 }

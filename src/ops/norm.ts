@@ -412,6 +412,8 @@ export interface PrepareOptions {
   activation?: Activation | undefined;
   negativeSlope?: number | undefined;
   accumulate?: boolean | undefined;
+  /** As in {@link BackwardOptions}. Default: those that are there. */
+  wants?: BackwardOptions['wants'];
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -437,8 +439,8 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
       bias: bias && activation !== 'none',
       residual: residual === 'after' && activation !== 'none' ? 'after' : 'none',
       frozen: call.running?.mode === 'frozen',
-      dweight: weight,
-      dbias: bias,
+      dweight: options.wants?.dweight ?? weight,
+      dbias: options.wants?.dbias ?? bias,
       dsum: residual === 'before',
       accumulate: { dweight: accumulate, dbias: accumulate },
     }),

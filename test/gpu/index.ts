@@ -6,6 +6,7 @@ import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as golden } from './golden.ts';
 import { cases as isolation } from './isolation.ts';
+import { cases as modules } from './modules.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -22,6 +23,7 @@ export const allCases: Case[] = [
   ...conformance,
   ...isolation,
   ...errors,
+  ...modules,
   ...recording,
   ...sizes,
 ];

@@ -3,6 +3,7 @@ import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program } from '../../src/gpu/program.ts';
 import { type Activation, activationShaders } from '../../src/kernels/activation.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
+import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
@@ -69,6 +70,10 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
   const add = ({ steps }: Program) => {
     for (const { kernel } of steps) kernels.set(kernel.key, kernel);
   };
+  for (const from of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
+    for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
+      add(castProgram(1, from, to, facts));
+  }
   const reduction = subgroups ? 'subgroups' : 'portable';
   for (const geometry of geometries) {
     const perRow = geometry.positions === 1 && geometry.inner === 1;

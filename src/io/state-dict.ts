@@ -1,0 +1,13 @@
+import type { Tensor } from '../gpu/tensor.ts';
+
+/**
+ * Names and tensors, in order: torch's state_dict. Its tensors are the module's own, not copies: they change as the
+ * module does, and are not to be destroyed.
+ */
+export class StateDict<Entry = Tensor> extends Map<string, Entry> {
+  /**
+   * The version of each module's entries by the module's name, '' for the root: PyTorch's `_metadata`. Empty where a
+   * file does not say, as those of Python's safetensors do not.
+   */
+  readonly versions = new Map<string, number>();
+}

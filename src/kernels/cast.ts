@@ -1,0 +1,39 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { alignUp, type Program, type Step } from '../gpu/program.ts';
+import { byteSize, type FloatDType } from '../gpu/tensor.ts';
+import { assemble } from './assemble.ts';
+import { packParams } from './params.ts';
+import * as shaders from './sources.ts';
+
+const workgroup = 64;
+
+/** The dispatches that convert `size` elements. Roles: x in, y out. */
+export function castProgram(size: number, from: FloatDType, to: FloatDType, facts: DeviceFacts): Program {
+  const kernel = assemble({
+    main: shaders.convertCast,
+    fragments: [],
+    dtype: from,
+    paramDtype: to,
+    reads: ['x'],
+    writes: ['y'],
+    constants: { WORKGROUP: workgroup },
+  });
+  const widest = Math.max(byteSize(from), byteSize(to));
+  // Every part begins at an aligned offset in both tensors: they have at least two bytes per element.
+  const most = Math.floor(facts.maxBindingBytes / (widest * facts.offsetAlignment)) * facts.offsetAlignment;
+  const steps: Step[] = [];
+  for (let first = 0; first < size; first += most) {
+    const count = Math.min(most, size - first);
+    const range = (dtype: FloatDType) => ({
+      offset: first * byteSize(dtype),
+      size: alignUp(count * byteSize(dtype), 4),
+    });
+    steps.push({
+      kernel,
+      params: packParams({ cols: count }),
+      ranges: { x: range(from), y: range(to) },
+      workgroups: Math.ceil(count / workgroup),
+    });
+  }
+  return { steps, scratch: {} };
+}

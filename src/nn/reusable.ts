@@ -1,0 +1,33 @@
+import type { Gpu } from '../gpu/gpu.ts';
+import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
+
+/**
+ * A tensor that every pass writes anew. Commands that are recorded but not yet submitted may refer to it, so it is used
+ * again, and one that became too small is kept until destroy(); doubling bounds what that adds up to.
+ */
+export class Reusable {
+  readonly #gpu: Gpu;
+  readonly #made = new Map<DType, Tensor[]>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  take(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const made = this.#made.get(dtype) ?? [];
+    this.#made.set(dtype, made);
+    const size = elementCount(shape);
+    let backing = made.at(-1);
+    if (!backing || backing.size < size) {
+      const doubled = Math.max(size, 2 * (backing?.size ?? 0));
+      backing = this.#gpu.keep(this.#gpu.empty([doubled], { dtype }));
+      made.push(backing);
+    }
+    return backing.view(shape);
+  }
+
+  destroy(): void {
+    for (const made of this.#made.values()) for (const tensor of made) tensor.destroy();
+    this.#made.clear();
+  }
+}
