@@ -27,6 +27,7 @@ export type {
   HookHandle,
 } from './nn/hooks.ts';
 export {
+  InstanceNorm,
   InstanceNorm1d,
   InstanceNorm2d,
   InstanceNorm3d,
@@ -35,13 +36,16 @@ export {
 export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
 export { Module, type PassOptions } from './nn/module.ts';
 export {
+  type EpilogueModuleOptions,
   type ForwardOptions,
   type ModuleBackwardOptions,
   type ModulePrepareOptions,
   NormModule,
+  type ResidualBackwardOptions,
 } from './nn/norm-module.ts';
 export { Parameter, type ParameterOptions } from './nn/parameter.ts';
 export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
+export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts';
 export { Sequential } from './nn/sequential.ts';
 export {
   type BatchNormBackwardOptions,

@@ -5,10 +5,10 @@ import { checkEps } from '../ops/check.ts';
 import { checkGroups, checkLayout, groupNormCall } from '../ops/group-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
-import { NormModule } from './norm-module.ts';
+import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
 
 /** Options of {@link GroupNorm}. */
-export interface GroupNormModuleOptions {
+export interface GroupNormModuleOptions extends EpilogueModuleOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
   /** Whether there are a weight (ones at first) and a bias (zeros). Default true. */
@@ -31,7 +31,7 @@ export class GroupNorm extends NormModule {
    * @throws NormError `shape`, `value`, `dtype`.
    */
   constructor(gpu: Gpu, numGroups: number, numChannels: number, options: GroupNormModuleOptions = {}) {
-    super(gpu);
+    super(gpu, options);
     const { eps = 1e-5, affine = true, layout = 'channels-first', dtype = 'f32' } = options;
     checkGroups(numChannels, numGroups);
     checkEps(eps);

@@ -1,29 +1,17 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { FloatDType } from '../gpu/tensor.ts';
-import { checkEps } from '../ops/check.ts';
-import { checkLayout } from '../ops/group-norm.ts';
 import { instanceNormCall } from '../ops/instance-norm.ts';
-import type { NormCall } from '../ops/norm.ts';
-import type { Layout } from '../plan/geometry.ts';
-import { NormModule } from './norm-module.ts';
+import type { NormCall, Running } from '../ops/norm.ts';
+import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
 
-/** Options of the InstanceNorm modules. */
-export interface InstanceNormModuleOptions {
-  /** Added to the variance. Default 1e-5. */
-  eps?: number | undefined;
-  /** Whether there are a weight (ones at first) and a bias (zeros). Default false, as PyTorch. */
-  affine?: boolean | undefined;
-  /** Of the inputs. Default 'channels-first'. */
-  layout?: Layout | undefined;
-  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
-  dtype?: FloatDType | undefined;
-}
+/**
+ * Options of the InstanceNorm modules. affine (weight and bias) and trackRunningStats are false by default, and momentum
+ * null keeps the running statistics as they are, all as PyTorch's.
+ */
+export type InstanceNormModuleOptions = RunningNormModuleOptions;
 
-abstract class InstanceNorm extends NormModule {
-  readonly numFeatures: number;
-  readonly eps: number;
-  readonly layout: Layout;
+/** What InstanceNorm1d, 2d and 3d share. */
+export abstract class InstanceNorm extends RunningNorm {
   /** Spatial dimensions of the input. */
   protected abstract readonly spatial: number;
 
@@ -32,24 +20,8 @@ abstract class InstanceNorm extends NormModule {
    * @throws NormError `value`, `dtype`.
    */
   constructor(gpu: Gpu, numFeatures: number, options: InstanceNormModuleOptions = {}) {
-    super(gpu);
-    const { eps = 1e-5, affine = false, layout = 'channels-first', dtype = 'f32' } = options;
-    if (!Number.isInteger(numFeatures) || numFeatures < 1) {
-      throw new NormError('value', `numFeatures is ${numFeatures}.`, 'Use an integer ≥ 1.');
-    }
-    checkEps(eps);
-    checkLayout(layout);
-    this.numFeatures = numFeatures;
-    this.eps = eps;
-    this.layout = layout;
-    if (!affine) return;
-    this.weight = this.register('weight', [numFeatures], dtype, 1);
-    this.bias = this.register('bias', [numFeatures], dtype, 0);
-  }
-
-  /** As torch's: that of BatchNorm. */
-  protected override get stateVersion(): number {
-    return 2;
+    const { affine = false, trackRunningStats = false } = options;
+    super(gpu, numFeatures, { ...options, affine, bias: affine, trackRunningStats });
   }
 
   protected override describe(shape: readonly number[]): NormCall {
@@ -61,15 +33,13 @@ abstract class InstanceNorm extends NormModule {
         'Pass [N, C, ...spatial], or [C, ...spatial] for one sample.',
       );
     }
-    const channelAxis = this.layout === 'channels-last' ? shape.length - 1 : unbatched ? 0 : 1;
-    if (shape[channelAxis] !== this.numFeatures) {
-      throw new NormError(
-        'shape',
-        `x of shape [${shape}] has ${shape[channelAxis]} channels (${this.layout}); this module has ${this.numFeatures}.`,
-        'Match numFeatures and layout to the input.',
-      );
-    }
-    return instanceNormCall(shape, this.layout, this.eps, unbatched);
+    this.checkChannels(shape, this.layout === 'channels-last' ? shape.length - 1 : unbatched ? 0 : 1);
+    return instanceNormCall(shape, this.layout, this.eps, { unbatched, running: this.runningMode() });
+  }
+
+  protected override update(): Running | undefined {
+    const { momentum } = this;
+    return momentum === null ? undefined : { mode: 'update', momentum, counted: false };
   }
 }
 

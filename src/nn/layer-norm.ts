@@ -3,10 +3,10 @@ import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { layerNormCall } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
-import { type ForwardOptions, NormModule } from './norm-module.ts';
+import { type EpilogueModuleOptions, type ForwardOptions, NormModule } from './norm-module.ts';
 
 /** Options of {@link LayerNorm}. */
-export interface LayerNormModuleOptions {
+export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
   /** Whether there is a weight (ones at first). Default true. */
@@ -28,7 +28,7 @@ export class LayerNorm extends NormModule {
    * @throws NormError `shape`, `value`, `dtype`.
    */
   constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: LayerNormModuleOptions = {}) {
-    super(gpu);
+    super(gpu, options);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
     this.eps = eps;

@@ -1,6 +1,9 @@
 import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { Activation } from '../kernels/activation.ts';
 import { floatDType } from '../ops/check.ts';
+import { checkActivation } from '../ops/epilogue.ts';
 import {
   type NormCall,
   normBackward,
@@ -14,8 +17,20 @@ import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
 
+/** What may follow a norm in the same pass. */
+export interface EpilogueModuleOptions {
+  /** Default 'none'. */
+  activation?: Activation | undefined;
+  /** Factor of negative values, for 'leakyRelu'. Default 0.01. */
+  negativeSlope?: number | undefined;
+}
+
 /** Options of a module's forward. */
 export interface ForwardOptions extends PassOptions {
+  /**
+   * Like x; added to the norm's result, before the activation. backwardResidual then gives its gradient. Not for RMSNorm.
+   */
+  residual?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -24,6 +39,12 @@ export interface ModuleBackwardOptions extends PassOptions {
   /** Gradient of the residual sum, after `forwardResidual`; added to dx. */
   dsum?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
+}
+
+/** Options of a module's backwardResidual. */
+export interface ResidualBackwardOptions extends Omit<ModuleBackwardOptions, 'dsum'> {
+  /** dresidual is written here instead of to a new tensor. Not without an activation. */
+  outResidual?: Tensor | undefined;
 }
 
 /** What a module is told of a call to come. */
@@ -44,6 +65,7 @@ interface Saved {
   x: Tensor;
   mean: Tensor | undefined;
   rstd: Tensor;
+  residual: Tensor | undefined;
 }
 
 /**
@@ -55,9 +77,20 @@ export abstract class NormModule extends Module {
   weight: Parameter | null = null;
   /** β, or null. */
   bias: Parameter | null = null;
+  /** What follows the norm. */
+  readonly activation: Activation;
+  /** Of leakyRelu. */
+  readonly negativeSlope: number;
   #saved: Saved | null = null;
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
+
+  constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
+    super(gpu);
+    checkActivation(activation, negativeSlope);
+    this.activation = activation;
+    this.negativeSlope = negativeSlope;
+  }
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
   protected abstract describe(shape: readonly number[]): NormCall;
@@ -68,7 +101,7 @@ export abstract class NormModule extends Module {
   }
 
   /**
-   * y = norm(x), shape and dtype of x.
+   * y = activation(norm(x) + residual), shape and dtype of x.
    *
    * @throws NormError as the function of the same name.
    */
@@ -80,30 +113,59 @@ export abstract class NormModule extends Module {
    * Backward of the last forward: dx, shape and dtype of x. Adds to the gradients of weight and bias, where they require
    * one.
    *
-   * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
+   * @throws NormError `order` before forward, or after one with a residual; `destroyed` if forward's x was destroyed since; as the functions.
    */
-  override backward(dy: Tensor, { out, dsum, ...rest }: ModuleBackwardOptions = {}): Tensor {
-    this.checkUsable();
-    const saved = this.#saved;
-    if (!saved) {
-      throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+  override backward(dy: Tensor, options: ModuleBackwardOptions = {}): Tensor {
+    const saved = this.#lastForward();
+    if (saved.residual) {
+      throw new NormError(
+        'order',
+        'forward() had a residual, whose gradient backward() would lose.',
+        'Call backwardResidual().',
+      );
     }
+    return this.#backward(saved, dy, options).dx;
+  }
+
+  /**
+   * Backward of a forward with a residual: dx and, likewise, dresidual. Without an activation dresidual is dy itself.
+   *
+   * @throws NormError `order` before such a forward; else as {@link backward}.
+   */
+  backwardResidual(dy: Tensor, options: ResidualBackwardOptions = {}): { dx: Tensor; dresidual: Tensor } {
+    const saved = this.#lastForward();
+    if (!saved.residual) {
+      throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
+    }
+    const { dx, dresidual } = this.#backward(saved, dy, options);
+    return { dx, dresidual: dresidual as Tensor };
+  }
+
+  #lastForward(): Saved {
+    this.checkUsable();
+    if (this.#saved) return this.#saved;
+    throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+  }
+
+  #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
+    const { out, outResidual, dsum, ...rest } = options;
     const { weight, bias } = this;
     const wants = this.#wants();
     const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
-    const { dx } = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
+    const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
       ...rest,
       weight: weight?.data,
       rstd: saved.rstd,
+      epilogue: this.#epilogue(saved.residual, bias?.data ?? null),
       wants,
       accumulate: { dweight: accumulates(weight), dbias: accumulates(bias) },
-      out: { dx: out },
+      out: { dx: out, dresidual: outResidual },
       newDweight: () => (weight as Parameter).takeGradient(),
       newDbias: () => (bias as Parameter).takeGradient(),
     });
     if (wants.dweight) weight?.keepGradient();
     if (wants.dbias) bias?.keepGradient();
-    return dx;
+    return result;
   }
 
   /**
@@ -141,21 +203,27 @@ export abstract class NormModule extends Module {
     return { y, sum: sum as Tensor };
   }
 
-  #forward(x: Tensor, residual: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
+  #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
     this.checkUsable();
-    const { out, outSum, ...rest } = options;
+    const { out, outSum, residual, ...rest } = options;
     this.gpu.checkUsable(x, 'x');
     const call = this.describe(x.shape);
-    const result = normForward(this.gpu, call, x, residual, this.bias?.data, {
+    const result = normForward(this.gpu, call, x, addend, this.bias?.data, {
       ...rest,
+      epilogue: this.#epilogue(residual),
       weight: this.weight?.data,
       out: { ...(out ? { y: out } : {}), ...(outSum ? { sum: outSum } : {}) },
       newMean: (shape) => this.#means.take(shape),
       newRstd: (shape) => this.#rstds.take(shape),
       running: this.running(call),
     });
-    this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd };
+    this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
     return result;
+  }
+
+  #epilogue(residual: Tensor | undefined, bias?: Tensor | null) {
+    const { activation, negativeSlope } = this;
+    return { residual, activation, negativeSlope, bias };
   }
 
   #wants() {
@@ -169,6 +237,8 @@ export abstract class NormModule extends Module {
       paramDtype,
       weight: this.weight !== null,
       bias: this.bias !== null,
+      activation: this.activation,
+      negativeSlope: this.negativeSlope,
       wants: this.#wants(),
     };
   }

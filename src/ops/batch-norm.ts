@@ -14,17 +14,13 @@ import {
   normBackward,
   normForward,
   type Running,
-  type RunningTensors,
 } from './norm.ts';
+import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
 
 /** Options of {@link batchNorm}. */
-export interface BatchNormOptions extends NormOptions, EpilogueOptions {
+export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
-  /** f32 [C], in a GPUBuffer of its own. Updated in training, used in evaluation. With runningVar or not at all. */
-  runningMean?: Tensor | null | undefined;
-  /** f32 [C], likewise. */
-  runningVar?: Tensor | null | undefined;
   /** u32 []: how many batches the running statistics have seen. Counted up in training where it is given. */
   numBatchesTracked?: Tensor | null | undefined;
   /** Normalizes with the statistics of x and updates the running ones; else with the running ones. Default false. */
@@ -68,8 +64,15 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
  */
 export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
   gpu.checkUsable(x, 'x');
-  const { training = false, momentum = 0.1, eps, layout, bias } = options;
+  const { training = false, momentum = 0.1, eps, layout, bias, numBatchesTracked } = options;
   const tensors = runningTensors(options);
+  if (numBatchesTracked && !tensors) {
+    throw new NormError(
+      'value',
+      'numBatchesTracked was given without runningMean and runningVar.',
+      'Pass all three, or neither of them.',
+    );
+  }
   if (!training && !tensors) {
     throw new NormError(
       'value',
@@ -77,13 +80,14 @@ export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): 
       'Pass them, or training: true to use the statistics of x.',
     );
   }
-  const counted = !!tensors?.numBatchesTracked;
+  // Evaluation counts nothing.
+  const counted = training && !!numBatchesTracked;
   const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted } as const);
   const call = batchNormCall(x.shape, layout, eps, running);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, bias, {
     ...options,
     epilogue: options,
-    running: tensors,
+    running: tensors && { ...tensors, numBatchesTracked: counted ? numBatchesTracked : undefined },
   });
   return { y, mean: mean as Tensor, rstd };
 }
@@ -157,32 +161,4 @@ export function batchNormCall(
     eps,
     ...(running ? { running } : {}),
   };
-}
-
-/** Throws `value` unless momentum is finite, or null where batches are counted. */
-export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 'counted'>): void {
-  if (momentum === null && !counted) {
-    throw new NormError(
-      'value',
-      'momentum is null, and there is no numBatchesTracked to average over.',
-      'Pass numBatchesTracked, or a number as momentum.',
-    );
-  }
-  if (momentum !== null && !Number.isFinite(momentum)) {
-    throw new NormError('value', `momentum is ${momentum}.`, 'Use a finite number such as 0.1, or null.');
-  }
-}
-
-function runningTensors(options: BatchNormOptions): RunningTensors | undefined {
-  const { runningMean, runningVar, numBatchesTracked, training = false } = options;
-  if (!runningMean !== !runningVar || (numBatchesTracked && !runningMean)) {
-    throw new NormError(
-      'value',
-      `${runningMean ? 'runningVar' : 'runningMean'} is missing beside the other running statistics.`,
-      'Pass runningMean and runningVar, or neither of them.',
-    );
-  }
-  if (!runningMean || !runningVar) return undefined;
-  // Evaluation counts nothing.
-  return { runningMean, runningVar, numBatchesTracked: (training && numBatchesTracked) || undefined };
 }

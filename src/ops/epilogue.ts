@@ -61,7 +61,7 @@ export function refuseEpilogue(name: string, options: object): void {
   if (given) {
     throw new NormError(
       'value',
-      `${name} has no option '${given}'.`,
+      `${name} has no '${given}' here.`,
       'Leave it out, and apply it to the result.',
     );
   }

@@ -13,12 +13,21 @@ import {
   type NormOptions,
   normBackward,
   normForward,
+  type Running,
 } from './norm.ts';
+import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
 
 /** Options of {@link instanceNorm}. */
-export interface InstanceNormOptions extends NormOptions, EpilogueOptions {
+export interface InstanceNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
+  /**
+   * Normalizes with the statistics of x, and updates the running ones where they are given; else with the running ones.
+   * Default true.
+   */
+  useInputStats?: boolean | undefined;
+  /** Factor of the statistics of x in the update. Default 0.1. */
+  momentum?: number | undefined;
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
   /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
@@ -30,6 +39,8 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions {
 export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
+  /** What forward was given: whether the statistics depended on x. Default true. */
+  useInputStats?: boolean | undefined;
   layout?: Layout | undefined;
 }
 
@@ -39,6 +50,9 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
  * (Ulyanov, Vedaldi and Lempitsky 2016, arXiv 1607.08022; torch.nn.functional.instance_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
+ * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
+ * statistic), with unbiased variances; without useInputStats every sample is normalized with them.
+ *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C].
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
@@ -46,16 +60,30 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
  */
 export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
   gpu.checkUsable(x, 'x');
-  const call = instanceNormCall(x.shape, options.layout, options.eps);
+  const { useInputStats = true, momentum = 0.1, layout, eps } = options;
+  const running = runningTensors(options);
+  if (!useInputStats && !running) {
+    throw new NormError(
+      'value',
+      'runningMean and runningVar are needed where useInputStats is false.',
+      'Pass them, or use the statistics of x.',
+    );
+  }
+  const mode = useInputStats ? 'update' : 'frozen';
+  const call = instanceNormCall(x.shape, layout, eps, {
+    running: running && { mode, momentum, counted: false },
+  });
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
+    running,
   });
   return { y, mean: mean as Tensor, rstd };
 }
 
 /**
- * Gradients of {@link instanceNorm}; the formulas of {@link groupNormBackward} with one group per channel.
+ * Gradients of {@link instanceNorm}; the formulas of {@link groupNormBackward} with one group per channel, or, where
+ * the statistics did not depend on x, dx = rstd·dy·weight.
  *
  * @param dy - like x.
  * @param x - what forward normalized.
@@ -69,16 +97,18 @@ export function instanceNormBackward(
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
-  const call = instanceNormCall(x.shape, options.layout, 0);
+  const { useInputStats = true, layout } = options;
+  const running = useInputStats ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
+  const call = instanceNormCall(x.shape, layout, 0, { running });
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }
 
-/** @internal `unbatched`: shape lacks the batch dimension. */
+/** @internal `unbatched`: shape lacks the batch dimension. Without `running`, the statistics are those of x. */
 export function instanceNormCall(
   shape: readonly number[],
   layout: Layout = 'channels-first',
   eps = 1e-5,
-  unbatched = false,
+  { unbatched = false, running }: { unbatched?: boolean; running?: Running | undefined } = {},
 ): NormCall {
   checkLayout(layout);
   const batched = unbatched ? [1, ...shape] : shape;
@@ -94,7 +124,8 @@ export function instanceNormCall(
   }
   const geometry = instanceNormGeometry(batched, layout);
   const { samples, channels } = geometry;
-  if (setSize(geometry) === 1) {
+  if (running?.mode === 'update') checkMomentum(running);
+  if (running?.mode !== 'frozen' && setSize(geometry) === 1) {
     throw new NormError(
       'shape',
       `x of shape [${shape}] has one spatial element per channel: its variance is no estimate of anything.`,
@@ -108,5 +139,6 @@ export function instanceNormCall(
     parameterShape: [channels],
     setShape: unbatched ? [channels] : [samples, channels],
     eps,
+    ...(running ? { running } : {}),
   };
 }

@@ -19,7 +19,12 @@ import {
   floatDType,
   parameterDType,
 } from './check.ts';
-import { type EpilogueBackwardOptions, type EpilogueOptions, epilogueOf } from './epilogue.ts';
+import {
+  type EpilogueBackwardOptions,
+  type EpilogueOptions,
+  epilogueOf,
+  refuseEpilogue,
+} from './epilogue.ts';
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
@@ -108,7 +113,7 @@ export interface NormCall {
   eps: number;
   weightOffset?: number | undefined;
   castFirst?: boolean | undefined;
-  /** What BatchNorm does with running statistics; absent where it has none. */
+  /** What becomes of running statistics; absent where there are none. */
   running?: Running | undefined;
 }
 
@@ -251,7 +256,9 @@ export function normForward(
 ): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
-  const { residual: after, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
+  const { epilogue = {} } = options;
+  if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
+  const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
@@ -266,8 +273,8 @@ export function normForward(
   );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   checkLike(residual, x.shape, x.dtype, 'residual');
-  checkLike(running?.runningMean, call.setShape, 'f32', 'runningMean');
-  checkLike(running?.runningVar, call.setShape, 'f32', 'runningVar');
+  checkLike(running?.runningMean, call.parameterShape, 'f32', 'runningMean');
+  checkLike(running?.runningVar, call.parameterShape, 'f32', 'runningVar');
   checkLike(running?.numBatchesTracked, [], 'u32', 'numBatchesTracked');
   if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');

@@ -5,6 +5,7 @@ import { cases as conformance } from './conformance.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as golden } from './golden.ts';
+import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as modules } from './modules.ts';
 import { cases as recording } from './recording.ts';
@@ -18,6 +19,7 @@ export const allCases: Case[] = [
   ...variants,
   ...accuracy,
   ...batchNorm,
+  ...instanceNorm,
   ...epilogue,
   ...golden,
   ...conformance,

@@ -1,0 +1,123 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { checkEps } from '../ops/check.ts';
+import { checkLayout } from '../ops/group-norm.ts';
+import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
+import { checkMomentum } from '../ops/running.ts';
+import type { Layout } from '../plan/geometry.ts';
+import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
+
+/** Options of the modules with running statistics. */
+export interface RunningNormModuleOptions extends EpilogueModuleOptions {
+  /** Added to the variance; in BatchNorm's training more than 0. Default 1e-5. */
+  eps?: number | undefined;
+  /** Factor of a batch's statistics in the running ones; null: see the module. Default 0.1. */
+  momentum?: number | null | undefined;
+  /** Whether there is a weight (ones at first). Default: see the module. */
+  affine?: boolean | undefined;
+  /** Whether there are running statistics. Without, evaluation uses those of its input too. Default: see the module. */
+  trackRunningStats?: boolean | undefined;
+  /** Of the inputs. Default 'channels-first'. */
+  layout?: Layout | undefined;
+  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. The running statistics are f32 always. */
+  dtype?: FloatDType | undefined;
+}
+
+/**
+ * torch's _NormBase, what BatchNorm and InstanceNorm share: in training, forward uses the statistics of its input and
+ * updates the running ones; after `eval()` it uses the running ones. `prepare` and `workspaceBytes` are about the mode
+ * that they are called in.
+ */
+export abstract class RunningNorm extends NormModule {
+  readonly numFeatures: number;
+  readonly eps: number;
+  readonly layout: Layout;
+  /** As PyTorch's: it can be changed at any time. */
+  momentum: number | null;
+  /** False keeps training from updating the running statistics; evaluation uses them where there are any. */
+  trackRunningStats: boolean;
+  /** f32 [numFeatures], zeros at first; null if the module was made without running statistics. */
+  readonly runningMean: Tensor | null = null;
+  /** f32 [numFeatures], ones at first, unbiased; or null. */
+  readonly runningVar: Tensor | null = null;
+  /** u32 []: batches that BatchNorm's forward has seen in training; InstanceNorm's stays 0, as PyTorch's. Or null. */
+  readonly numBatchesTracked: Tensor | null = null;
+
+  /** @internal */
+  constructor(
+    gpu: Gpu,
+    numFeatures: number,
+    options: RunningNormModuleOptions & { affine: boolean; bias: boolean; trackRunningStats: boolean },
+  ) {
+    super(gpu, options);
+    const { eps = 1e-5, momentum = 0.1, layout = 'channels-first', dtype = 'f32' } = options;
+    if (!Number.isInteger(numFeatures) || numFeatures < 1) {
+      throw new NormError('value', `numFeatures is ${numFeatures}.`, 'Use an integer ≥ 1.');
+    }
+    checkEps(eps);
+    checkMomentum({ momentum, counted: true });
+    checkLayout(layout);
+    this.numFeatures = numFeatures;
+    this.eps = eps;
+    this.momentum = momentum;
+    this.layout = layout;
+    this.trackRunningStats = options.trackRunningStats;
+    if (options.affine) {
+      this.weight = this.register('weight', [numFeatures], dtype, 1);
+      if (options.bias) this.bias = this.register('bias', [numFeatures], dtype, 0);
+    }
+    if (options.trackRunningStats) {
+      const ones = new Float32Array(numFeatures).fill(1);
+      this.runningMean = this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
+      this.runningVar = this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+      this.numBatchesTracked = this.registerBuffer('num_batches_tracked', gpu.zeros([], { dtype: 'u32' }));
+    }
+  }
+
+  /**
+   * Forgets the running statistics: zeros, ones, no batches. At once: commands that are recorded but not yet submitted
+   * come after it.
+   */
+  resetRunningStats(): void {
+    this.checkUsable();
+    this.runningMean?.write(new Float32Array(this.numFeatures));
+    this.runningVar?.write(new Float32Array(this.numFeatures).fill(1));
+    this.numBatchesTracked?.write([0]);
+  }
+
+  /** As torch's: 2, since num_batches_tracked came. */
+  protected override get stateVersion(): number {
+    return 2;
+  }
+
+  /** @internal How forward updates the running statistics in training; undefined where it does not. */
+  protected abstract update(): Running | undefined;
+
+  /** @internal What a call has to do with the running statistics in this mode. */
+  protected runningMode(): Running | undefined {
+    if (!this.runningMean) return undefined;
+    if (!this.training) return { mode: 'frozen', momentum: null, counted: false };
+    return this.trackRunningStats ? this.update() : undefined;
+  }
+
+  /** @internal Throws `shape` unless the axis has numFeatures channels. */
+  protected checkChannels(shape: readonly number[], axis: number): void {
+    if (shape[axis] === this.numFeatures) return;
+    throw new NormError(
+      'shape',
+      `x of shape [${shape}] has ${shape[axis]} channels (${this.layout}); this module has ${this.numFeatures}.`,
+      'Match numFeatures and layout to the input.',
+    );
+  }
+
+  protected override running({ running }: NormCall): RunningTensors | undefined {
+    const { runningMean, runningVar, numBatchesTracked } = this;
+    if (!running || !runningMean || !runningVar) return undefined;
+    return {
+      runningMean,
+      runningVar,
+      numBatchesTracked: (running.counted && numBatchesTracked) || undefined,
+    };
+  }
+}

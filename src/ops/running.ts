@@ -1,0 +1,38 @@
+// Running statistics as operands: what BatchNorm and InstanceNorm take of them.
+import { NormError } from '../gpu/errors.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { Running, RunningTensors } from './norm.ts';
+
+/** Running statistics among a function's options. */
+export interface RunningOptions {
+  /** f32 [C], in a GPUBuffer of its own. With runningVar or not at all. */
+  runningMean?: Tensor | null | undefined;
+  /** f32 [C], likewise. */
+  runningVar?: Tensor | null | undefined;
+}
+
+/** Throws `value` unless momentum is finite, or null where batches are counted. */
+export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 'counted'>): void {
+  if (momentum === null && !counted) {
+    throw new NormError(
+      'value',
+      'momentum is null, and there is no numBatchesTracked to average over.',
+      'Pass numBatchesTracked, or a number as momentum.',
+    );
+  }
+  if (momentum !== null && !Number.isFinite(momentum)) {
+    throw new NormError('value', `momentum is ${momentum}.`, 'Use a finite number such as 0.1, or null.');
+  }
+}
+
+/** @throws NormError `value` if only one of them is there. */
+export function runningTensors({ runningMean, runningVar }: RunningOptions): RunningTensors | undefined {
+  if (!runningMean !== !runningVar) {
+    throw new NormError(
+      'value',
+      `${runningMean ? 'runningVar' : 'runningMean'} is missing beside the other running statistics.`,
+      'Pass runningMean and runningVar, or neither of them.',
+    );
+  }
+  return runningMean && runningVar ? { runningMean, runningVar } : undefined;
+}
