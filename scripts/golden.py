@@ -98,13 +98,18 @@ def group_norm_statistics(x, spec):
 
 
 def instance_norm(x, weight, bias, spec):
-    y = F.instance_norm(to_channels_first(x, spec), None, None, weight, bias, True, 0.0, spec["eps"])
+    frozen = [torch.tensor(values, dtype=x.dtype) for values in spec.get("frozen", {}).values()] or [None, None]
+    first = to_channels_first(x, spec)
+    y = F.instance_norm(first, *frozen, weight, bias, "frozen" not in spec, 0.0, spec["eps"])
     return from_channels_first(y, spec)
 
 
 def instance_norm_statistics(x, spec):
     x = to_channels_first(x, spec)
     n, c = x.shape[:2]
+    if "frozen" in spec:
+        mean, variance = (torch.tensor(values, dtype=x.dtype).repeat(n, 1) for values in spec["frozen"].values())
+        return mean, torch.rsqrt(variance + spec["eps"])
     _, mean, rstd = torch.native_batch_norm(
         x.reshape(1, n * c, -1), None, None, None, None, True, 0.0, spec["eps"]
     )
@@ -176,12 +181,24 @@ def make_inputs(spec, seed):
     if spec["op"].startswith("add"):
         inputs["residual"] = stored(rng.standard_normal(shape))
         inputs["dsum"] = stored(rng.standard_normal(shape))
+    if spec.get("residual"):
+        inputs["residual"] = stored(rng.standard_normal(shape))
     return inputs
+
+
+ACTIVATIONS = {
+    "relu": lambda z, spec: F.relu(z),
+    "leakyRelu": lambda z, spec: F.leaky_relu(z, spec["negativeSlope"]),
+    "relu6": lambda z, spec: F.relu6(z),
+    "silu": lambda z, spec: F.silu(z),
+    "gelu": lambda z, spec: F.gelu(z),
+    "hardswish": lambda z, spec: F.hardswish(z),
+}
 
 
 def norm_input(inputs, spec):
     """x, or x + residual rounded to the storage type: the sum that is stored, returned and normalised."""
-    if "residual" not in inputs:
+    if not spec["op"].startswith("add"):
         return inputs["x"]
     exact = inputs["x"].astype(np.float64) + inputs["residual"].astype(np.float64)
     return exact.astype(storage(spec)).astype(np.float32)
@@ -194,12 +211,17 @@ def run(h, inputs, spec, dtype):
     h = leaf(h)
     weight, bias = (leaf(inputs[name]) if name in inputs else None for name in ("weight", "bias"))
     y = norm(h, weight, bias, spec)
+    residual = leaf(inputs["residual"]) if spec.get("residual") else None
+    if residual is not None:
+        y = y + residual
+    if "activation" in spec:
+        y = ACTIVATIONS[spec["activation"]](y, spec)
     outputs = {"y": y}
     if spec.get("casting") != "llama":  # rounding inside the forward pass has no derivative
         y.backward(torch.tensor(inputs["dy"], dtype=dtype))
         dx = h.grad
         outputs["dx"] = dx + torch.tensor(inputs["dsum"], dtype=dtype) if "dsum" in inputs else dx
-        for name, parameter in (("dweight", weight), ("dbias", bias)):
+        for name, parameter in (("dweight", weight), ("dbias", bias), ("dresidual", residual)):
             if parameter is not None:
                 outputs[name] = parameter.grad
     return {name: value.detach().numpy().astype(np.float64) for name, value in outputs.items()}
@@ -273,19 +295,26 @@ def frozen_statistics(channels, offset, seed):
 
 
 def running_statistics(x, spec, momentum, seed):
-    """What torch.nn.BatchNorm's float64 buffers hold after one batch, x, and after four more."""
+    """What the float64 buffers of torch.nn's BatchNorm or InstanceNorm hold after one batch, x, and after four more."""
     rng = np.random.default_rng(seed)
     more = [(spec["offset"] + i + (i + 1) * rng.standard_normal(spec["shape"])).astype(np.float32) for i in range(1, 5)]
     batches = np.stack([x, *more])
     first = to_channels_first(torch.tensor(x, dtype=torch.float64), spec)
-    module = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}[
-        first.dim()
-    ](first.shape[1], momentum=momentum, dtype=torch.float64)
+    if spec["op"] == "instanceNorm":
+        modules = {3: torch.nn.InstanceNorm1d, 4: torch.nn.InstanceNorm2d, 5: torch.nn.InstanceNorm3d}
+    else:
+        modules = {
+            2: torch.nn.BatchNorm1d,
+            3: torch.nn.BatchNorm1d,
+            4: torch.nn.BatchNorm2d,
+            5: torch.nn.BatchNorm3d,
+        }
+    module = modules[first.dim()](first.shape[1], momentum=momentum, track_running_stats=True, dtype=torch.float64)
     after = []
     for batch in batches:
         module(to_channels_first(torch.tensor(batch, dtype=torch.float64), spec).contiguous())
         after.append((module.running_mean.numpy().copy(), module.running_var.numpy().copy()))
-    assert module.num_batches_tracked == 5
+    assert module.num_batches_tracked == (0 if spec["op"] == "instanceNorm" else 5)
     mean, variance = (np.stack([after[0][i], after[4][i]]) for i in (0, 1))
     return {
         "momentum": momentum,
@@ -304,7 +333,7 @@ def golden_case(name, spec):
     inputs = make_inputs(spec, seed)
     h, answers = solve(inputs, spec)
     outputs = {key: encode(value, "<f8") for key, value in answers.items()}
-    if "residual" in inputs:
+    if spec["op"].startswith("add"):
         outputs["sum"] = encode(h, "<f4")
     case = {
         "name": name,
@@ -312,7 +341,7 @@ def golden_case(name, spec):
         "inputs": {key: encode(value, "<f4") for key, value in inputs.items()},
         "outputs": outputs,
     }
-    if spec.get("casting") != "llama":
+    if spec.get("casting") != "llama" and "activation" not in spec:
         case["torchF32Error"] = float32_error(h, inputs, spec, answers)
     for momentum in running:
         case["running"] = running_statistics(inputs["x"], spec, momentum, seed + 2)
@@ -483,6 +512,50 @@ def batch_cases():
             yield f"{text}, offset 100", spec(op, [2, 3, 5, 5], 100, **half)
 
 
+def running_instance_cases():
+    """InstanceNorm that tracks running statistics, and that uses them."""
+    op = "instanceNorm"
+    last = {"layout": "channels-last"}
+    for offset in OFFSETS:
+        yield named("evaluation, 2d", offset), spec(op, [2, 3, 5, 7], offset, frozen={})
+        yield named("evaluation, 2d, channels-last", offset), spec(op, [2, 5, 7, 3], offset, frozen={}, **last)
+        yield named("momentum 0.1", offset), spec(op, [3, 2, 3, 5], offset, momentum=0.1)
+    yield "evaluation, 1d, no parameters", spec(op, [2, 3, 9], affine=[], frozen={})
+    yield "evaluation, 3d", spec(op, [2, 3, 2, 3, 4], frozen={})
+    yield "evaluation, eps 0.5", spec(op, [2, 3, 9], eps=0.5, frozen={})
+    yield "momentum 1", spec(op, [2, 3, 9], momentum=1.0)
+    yield "momentum 0.3, channels-last", spec(op, [2, 9, 3], momentum=0.3, **last)
+    yield "momentum 0.3, 3d, one sample", spec(op, [1, 2, 3, 4, 5], momentum=0.3)
+
+
+def epilogue_cases():
+    """A norm with what follows it: an activation, behind a residual or not."""
+    norms = {
+        "layerNorm": [("rows", [2, 9], {})],
+        "groupNorm": [("NCHW", [1, 4, 5], {"groups": 2}), ("NHWC", [1, 5, 4], {"groups": 2, "layout": "channels-last"})],
+        "instanceNorm": [("NCHW", [2, 2, 5], {}), ("NHWC", [2, 5, 2], {"layout": "channels-last"})],
+        "batchNorm": [
+            ("NCHW, training", [3, 2, 3], {}),
+            ("NHWC, training", [3, 3, 2], {"layout": "channels-last"}),
+            ("NCHW, evaluation", [3, 2, 3], {"frozen": {}}),
+            ("NHWC, evaluation", [3, 3, 2], {"layout": "channels-last", "frozen": {}}),
+        ],
+    }
+    for op, shapes in norms.items():
+        for activation, (text, shape, more), residual in itertools.product(ACTIVATIONS, shapes, [False, True]):
+            attributes = {**more, "activation": activation}
+            if activation == "leakyRelu":
+                attributes["negativeSlope"] = 0.2
+            if residual:
+                attributes["residual"] = True
+            offset = 100_000 if residual else 100
+            yield f"{op}, {text}, {activation}{', residual' if residual else ''}", spec(op, shape, offset, **attributes)
+        for text, shape, more in shapes:
+            yield f"{op}, {text}, residual alone", spec(op, shape, residual=True, **more)
+            half = {"dtype": "f16", "paramDtype": "f32", "activation": "silu", **more}
+            yield f"{op}, {text}, silu, f16", spec(op, shape, **half)
+
+
 FILES = {
     **{
         file: lambda op=op: itertools.chain(row_cases(op), f16_row_cases(op))
@@ -496,6 +569,8 @@ FILES = {
     "group-norm": group_cases,
     "instance-norm": instance_cases,
     "batch-norm": batch_cases,
+    "instance-norm-running": running_instance_cases,
+    "epilogue": epilogue_cases,
 }
 
 # The float32 error of PyTorch is measured at the sizes of real models, which are too large to store.

@@ -28,21 +28,22 @@ const read = (name: string): GoldenFile =>
 const tolerance = ({ offset }: GoldenCase): number => 1e-12 + 4e-16 * offset;
 
 /** x, or the rounded sum that the norm of a residual layer starts from. */
-function normInput({ inputs, dtype }: GoldenCase): ArrayLike<number> {
-  const [x, residual] = [decode(inputs.x), decode(inputs.residual)];
+function normInput({ inputs, dtype, op }: GoldenCase): ArrayLike<number> {
+  const x = decode(inputs.x);
+  const residual = op.startsWith('add') ? decode(inputs.residual) : undefined;
   if (!residual) return x;
   const sum = Float64Array.from(x, (value, i) => value + (residual[i] as number));
   return dtype === 'f16' ? roundAllToHalf(sum) : Float32Array.from(sum);
 }
 
 describe('golden running statistics', () => {
-  for (const golden of read('batch-norm').cases) {
+  for (const golden of [...read('batch-norm').cases, ...read('instance-norm-running').cases]) {
     const { running, shape, layout = 'channels-first' } = golden;
     if (!running) continue;
-    it(golden.name, () => {
+    it(`${golden.op}: ${golden.name}`, () => {
       const batches = decode(running.batches);
       const length = batches.length / 5;
-      const reference = new RunningReference(goldenGeometry(golden).channels);
+      const reference = new RunningReference(goldenGeometry(golden).channels, golden.op === 'instanceNorm');
       for (let step = 0; step < 5; step++) {
         const batch = batches.subarray(step * length, (step + 1) * length);
         reference.update(batch, shape, layout, running.momentum);
@@ -97,7 +98,7 @@ for (const file of GOLDEN_FILES) {
           (sum, i) => sum + (backward.scale.dweight[i] as number),
         );
         const scales = { ...backward.scale, dweight: dweightScale };
-        for (const name of ['dx', 'dweight', 'dbias'] as const) {
+        for (const name of ['dx', 'dweight', 'dbias', 'dresidual'] as const) {
           const answer = decode(expected[name]);
           if (answer) expect(relativeError(backward[name], answer, scales[name]), name).toBeLessThan(bound);
         }

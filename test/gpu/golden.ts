@@ -37,6 +37,9 @@ function subjectOf(golden: GoldenCase): Subject {
     paramDtype,
     affine: golden.affine.includes('bias'),
     evaluation: golden.frozen !== undefined,
+    ...(golden.activation ? { activation: golden.activation } : {}),
+    ...(golden.negativeSlope === undefined ? {} : { negativeSlope: golden.negativeSlope }),
+    ...(golden.residual ? { residual: true } : {}),
   };
 }
 
@@ -78,16 +81,22 @@ async function runModule(t: Context, golden: GoldenCase, arrays: Arrays): Promis
   return { y: yData, dx: dxData, ...(dweight ? { dweight } : {}), ...(dbias ? { dbias } : {}) };
 }
 
-/** BatchNorm's running statistics after one batch and after five. Returns the largest error. */
+/** Running statistics after one batch and after five. Returns the largest error. */
 async function checkRunning(t: Context, golden: GoldenCase): Promise<number> {
   const { running, shape, layout = 'channels-first', dtype } = golden;
   if (!running) return 0;
   const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;
-  const Module = shape.length === 4 ? BatchNorm2d : BatchNorm1d;
-  const module = new Module(t.gpu, channels, { momentum: running.momentum, layout });
+  const perInstance = golden.op === 'instanceNorm';
+  const Module = perInstance
+    ? ([InstanceNorm1d, InstanceNorm2d, InstanceNorm3d][shape.length - 3] as typeof InstanceNorm1d)
+    : shape.length === 4
+      ? BatchNorm2d
+      : BatchNorm1d;
+  const options = { momentum: running.momentum, layout, trackRunningStats: true };
+  const module = new Module(t.gpu, channels, options);
   const batches = Float32Array.from(decode(running.batches));
   const length = batches.length / 5;
-  const reference = new RunningReference(channels);
+  const reference = new RunningReference(channels, perInstance);
   let worst = 0;
   for (let step = 0; step < 5; step++) {
     const batch = batches.subarray(step * length, (step + 1) * length);
@@ -119,14 +128,14 @@ async function check(t: Context, golden: GoldenCase): Promise<number> {
   const half = golden.dtype === 'f16';
   const outlier = golden.data === 'outlier';
   let yError = 0;
-  for (const output of ['y', 'rstd', 'dx', 'dweight', 'dbias', 'sum'] as const) {
+  for (const output of ['y', 'rstd', 'dx', 'dweight', 'dbias', 'dresidual', 'sum'] as const) {
     const tensor = golden.outputs[output];
     const actual = results[output];
     // Modules keep their statistics to themselves.
     if (!tensor || (golden.unbatched && output === 'rstd')) continue;
     assert(actual, `${golden.name}: no ${output}`);
     const expected = Float64Array.from(decode(tensor));
-    const backward = output === 'dx' || output === 'dweight' || output === 'dbias';
+    const backward = output !== 'y' && output !== 'rstd' && output !== 'sum';
     const against = backward ? scale[output] : expected;
     const stored =
       output === 'dweight' || output === 'dbias'

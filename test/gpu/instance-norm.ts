@@ -5,7 +5,6 @@ import {
   init,
   instanceNorm,
   instanceNormBackward,
-  type Layout,
   type NormErrorCode,
   type Tensor,
 } from '../../src/index.ts';
@@ -14,43 +13,14 @@ import {
   normBackwardReference,
   normReference,
   relativeError,
-  setSize,
 } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
+import { RunningReference } from '../support/running.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const layouts = ['channels-first', 'channels-last'] as const;
-
-/** The rule of torch.nn.functional.instance_norm: the mean over the batch of each instance's update. */
-class Reference {
-  mean: Float64Array;
-  variance: Float64Array;
-
-  constructor(channels: number) {
-    this.mean = new Float64Array(channels);
-    this.variance = new Float64Array(channels).fill(1);
-  }
-
-  update(x: Float32Array, shape: readonly number[], layout: Layout, momentum: number): void {
-    const geometry = instanceNormGeometry(shape, layout);
-    const { channels, samples } = geometry;
-    const count = setSize(geometry);
-    const { mean, rstd } = normReference(x, geometry, { eps: 0, kind: 'moments' });
-    const average = (of: (instance: number) => number, channel: number) => {
-      let total = 0;
-      for (let sample = 0; sample < samples; sample++) total += of(sample * channels + channel);
-      return total / samples;
-    };
-    for (let c = 0; c < channels; c++) {
-      const m = average((i) => mean[i] as number, c);
-      const v = average((i) => ((rstd[i] as number) ** -2 * count) / (count - 1), c);
-      this.mean[c] = (1 - momentum) * (this.mean[c] as number) + momentum * m;
-      this.variance[c] = (1 - momentum) * (this.variance[c] as number) + momentum * v;
-    }
-  }
-}
 
 async function close(
   tensor: Tensor,
@@ -83,7 +53,7 @@ const accuracy: Case[] = [
             layout,
             momentum,
           });
-          const reference = new Reference(3);
+          const reference = new RunningReference(3, true);
           for (let step = 0; step < 3; step++) {
             const values = normal(samples * 60, { mean: offset, seed: step + 1, std: step + 1 });
             const x = gpu.tensor(values, shape);
@@ -156,7 +126,7 @@ const accuracy: Case[] = [
       const gpu = await init({ device, facts: { maxBindingBytes: 4096 } });
       const shape = [9, 3, 200];
       const values = normal(9 * 600, { mean: 10 });
-      const reference = new Reference(3);
+      const reference = new RunningReference(3, true);
       reference.update(values, shape, 'channels-first', 0.1);
       const module = new InstanceNorm1d(gpu, 3, { trackRunningStats: true });
       module.forward(gpu.tensor(values, shape));

@@ -1,4 +1,6 @@
 /** The golden files of test/golden: their types and the decoding of their tensors. Runs in browsers too: no fs. */
+
+import type { Activation } from '../../src/index.ts';
 import {
   batchNormGeometry,
   type Geometry,
@@ -18,6 +20,8 @@ export const GOLDEN_FILES = [
   'group-norm',
   'instance-norm',
   'batch-norm',
+  'instance-norm-running',
+  'epilogue',
 ] as const;
 
 export interface GoldenTensor {
@@ -47,15 +51,19 @@ export interface GoldenCase {
   /** A first element 1e5 standard deviations away, or a first row (sample) that is all 5. */
   data?: 'outlier' | 'constant';
   affine: ('weight' | 'bias')[];
-  /** BatchNorm in evaluation: its running statistics. */
+  /** Added before the activation. */
+  residual?: boolean;
+  activation?: Activation;
+  negativeSlope?: number;
+  /** BatchNorm or InstanceNorm in evaluation: its running statistics. */
   frozen?: { mean: number[]; variance: number[] };
-  /** BatchNorm in training: [5, ...shape], and what the running statistics are after the first, which is x, and all. */
+  /** BatchNorm or InstanceNorm in training: [5, ...shape], and what the running statistics are after the first, which is x, and all. */
   running?: { momentum: number | null; batches: GoldenTensor; mean: GoldenTensor; variance: GoldenTensor };
   inputs: { x: GoldenTensor; dy: GoldenTensor } & Partial<
     Record<'weight' | 'bias' | 'residual' | 'dsum', GoldenTensor>
   >;
   outputs: { y: GoldenTensor; rstd: GoldenTensor } & Partial<
-    Record<'mean' | 'sum' | 'dx' | 'dweight' | 'dbias', GoldenTensor>
+    Record<'mean' | 'sum' | 'dx' | 'dweight' | 'dbias' | 'dresidual', GoldenTensor>
   >;
   /** Relative float32 errors of PyTorch itself, by output. */
   torchF32Error?: Partial<Record<'y' | 'dx' | 'dweight' | 'dbias', number>>;
@@ -89,15 +97,27 @@ export function goldenGeometry(golden: GoldenCase): Geometry {
 
 /** The case's options for the reference. */
 export function goldenOptions(golden: GoldenCase): ReferenceOptions {
-  const { eps, kind, weightOffset, frozen } = golden;
+  const { eps, kind, weightOffset, activation, negativeSlope } = golden;
   return {
     eps,
     kind,
     weightOffset,
-    frozen,
+    frozen: frozenOf(golden),
+    activation,
+    negativeSlope,
+    residual: golden.residual ? decode(golden.inputs.residual) : undefined,
     weight: decode(golden.inputs.weight),
     bias: decode(golden.inputs.bias),
   };
+}
+
+/** Evaluation's statistics, one of each per set: InstanceNorm's sets are the channels of every sample. */
+function frozenOf(golden: GoldenCase): ReferenceOptions['frozen'] {
+  const { frozen } = golden;
+  if (!frozen) return undefined;
+  const { samples } = goldenGeometry(golden);
+  const each = (values: number[]) => Array.from({ length: samples }, () => values).flat();
+  return { mean: each(frozen.mean), variance: each(frozen.variance) };
 }
 
 /** A running statistic after the first of the case's batches (0) or after all (1). */

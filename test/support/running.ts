@@ -1,5 +1,10 @@
-/** BatchNorm's running statistics in float64. */
-import { batchNormGeometry, type Layout, setSize } from '../../src/reference/geometry.ts';
+/** Running statistics in float64: the rules of torch.nn's BatchNorm and InstanceNorm. */
+import {
+  batchNormGeometry,
+  instanceNormGeometry,
+  type Layout,
+  setSize,
+} from '../../src/reference/geometry.ts';
 import { normReference } from '../../src/reference/norm.ts';
 
 export class RunningReference {
@@ -7,29 +12,36 @@ export class RunningReference {
   readonly variance: Float64Array;
   /** The sizes of the terms that they are sums of: a momentum outside of [0, 1] lets those cancel. */
   readonly scale: { mean: Float64Array; variance: Float64Array };
+  readonly #perInstance: boolean;
   batches = 0;
 
-  constructor(channels: number) {
+  /** @param perInstance - InstanceNorm's: the mean over the batch of an update by each sample. */
+  constructor(channels: number, perInstance = false) {
     this.mean = new Float64Array(channels);
     this.variance = new Float64Array(channels).fill(1);
     this.scale = { mean: this.mean.slice(), variance: this.variance.slice() };
+    this.#perInstance = perInstance;
   }
 
-  /** torch.nn.BatchNorm's rule: (1 − f)·running + f·statistic, with the unbiased variance. */
+  /** (1 − f)·running + f·statistic, with the unbiased variance. */
   update(x: ArrayLike<number>, shape: readonly number[], layout: Layout, momentum: number | null): void {
-    const geometry = batchNormGeometry(shape, layout);
+    const geometry = (this.#perInstance ? instanceNormGeometry : batchNormGeometry)(shape, layout);
+    const { samples, channels } = geometry;
     const { mean, rstd } = normReference(x, geometry, { eps: 0, kind: 'moments' });
     const count = setSize(geometry);
     this.batches++;
     const f = momentum ?? 1 / this.batches;
-    const move = (name: 'mean' | 'variance', channel: number, statistic: number) => {
+    const move = (name: 'mean' | 'variance', channel: number, statistic: (set: number) => number) => {
+      let total = 0;
+      for (let sample = 0; sample < samples; sample++) total += statistic(sample * channels + channel);
+      const value = total / samples;
       const [values, scale] = [this[name], this.scale[name]];
-      values[channel] = (1 - f) * (values[channel] as number) + f * statistic;
-      scale[channel] = Math.abs(1 - f) * (scale[channel] as number) + Math.abs(f * statistic);
+      values[channel] = (1 - f) * (values[channel] as number) + f * value;
+      scale[channel] = Math.abs(1 - f) * (scale[channel] as number) + Math.abs(f * value);
     };
-    for (let channel = 0; channel < geometry.channels; channel++) {
-      move('mean', channel, mean[channel] as number);
-      move('variance', channel, ((rstd[channel] as number) ** -2 * count) / (count - 1));
+    for (let channel = 0; channel < channels; channel++) {
+      move('mean', channel, (set) => mean[set] as number);
+      move('variance', channel, (set) => ((rstd[set] as number) ** -2 * count) / (count - 1));
     }
   }
 }

@@ -78,7 +78,7 @@ export interface Subject {
   paramDtype?: FloatDType;
   /** Default true. */
   affine?: boolean;
-  /** batchNorm: with running statistics instead of those of x. */
+  /** batchNorm, instanceNorm: with running statistics instead of those of x. */
   evaluation?: boolean;
   activation?: Activation;
   negativeSlope?: number;
@@ -95,7 +95,7 @@ export interface Arrays {
   dsum?: Float32Array | undefined;
   weight?: Float32Array | undefined;
   bias?: Float32Array | undefined;
-  /** batchNorm in evaluation. */
+  /** In evaluation: one of each per channel. */
   running?: { mean: Float32Array; variance: Float32Array } | undefined;
 }
 
@@ -329,7 +329,7 @@ export function runForward(
     case 'groupNorm':
       return groupNorm(gpu, x, { ...common, ...epilogue, numGroups: groups, layout });
     case 'instanceNorm':
-      return instanceNorm(gpu, x, { ...common, ...epilogue, layout });
+      return instanceNorm(gpu, x, { ...common, ...epilogue, ...running, useInputStats: !running, layout });
     case 'batchNorm':
       return batchNorm(gpu, x, { ...common, ...epilogue, ...running, training: !running, layout });
   }
@@ -364,7 +364,9 @@ export function runBackward(
     bias: bias ?? null,
   };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
-  if (op === 'instanceNorm') return instanceNormBackward(gpu, dy, x, { ...centred, layout });
+  if (op === 'instanceNorm') {
+    return instanceNormBackward(gpu, dy, x, { ...centred, useInputStats: !subject.evaluation, layout });
+  }
   if (op === 'batchNorm') {
     return batchNormBackward(gpu, dy, x, { ...centred, training: !subject.evaluation, layout });
   }
@@ -468,11 +470,16 @@ function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
     weight: arrays.weight,
     bias: arrays.bias,
     weightOffset: subject.cast === 'gemma' ? 1 : 0,
-    frozen: arrays.running,
+    frozen: arrays.running && eachSample(arrays.running, geometryOf(subject)),
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
     residual: subject.residual ? arrays.residual : undefined,
   };
+}
+
+/** One of each per set: InstanceNorm's sets are the channels of every sample. */
+function eachSample(running: { mean: Float32Array; variance: Float32Array }, { samples }: Geometry) {
+  return { mean: repeated(running.mean, samples), variance: repeated(running.variance, samples) };
 }
 
 /** In f16 the gradient of a residual is rounded before it goes on to the others: they follow from what was stored. */
