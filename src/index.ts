@@ -9,6 +9,8 @@ export type { DeviceFacts } from './gpu/facts.ts';
 export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
 export { type DType, type FloatDType, Tensor } from './gpu/tensor.ts';
+export type { HostArray, HostDType, HostTensor } from './io/host-tensor.ts';
+export { decodeSafetensors, encodeSafetensors } from './io/safetensors.ts';
 export { StateDict } from './io/state-dict.ts';
 export type { Activation } from './kernels/activation.ts';
 export {
@@ -34,6 +36,7 @@ export {
   type InstanceNormModuleOptions,
 } from './nn/instance-norm.ts';
 export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
+export type { LoadableState, LoadResult } from './nn/load-state.ts';
 export { Module, type PassOptions } from './nn/module.ts';
 export {
   type EpilogueModuleOptions,
@@ -46,6 +49,7 @@ export {
 export { Parameter, type ParameterOptions } from './nn/parameter.ts';
 export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
 export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts';
+export { saveStateDict } from './nn/save-state.ts';
 export { Sequential } from './nn/sequential.ts';
 export {
   type BatchNormBackwardOptions,

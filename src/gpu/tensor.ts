@@ -103,13 +103,8 @@ export class Tensor {
         'Pass as many values as the shape has elements.',
       );
     }
-    if (!(this.buffer.usage & BufferUsage.COPY_DST)) {
-      throw new NormError(
-        'buffer',
-        'The buffer lacks the usage COPY_DST.',
-        'Create it with COPY_DST to write to it.',
-      );
-    }
+    const problem = this.writeProblem();
+    if (problem) throw new NormError('buffer', `The tensor cannot be written: ${problem}.`, writeFix);
     let bytes: ArrayBuffer;
     if (this.dtype === 'f16') bytes = encodeHalf(values);
     else if (this.dtype === 'u32') bytes = encodeCounts(values);
@@ -124,19 +119,19 @@ export class Tensor {
       return;
     } else bytes = Float32Array.from(values).buffer;
     if (bytes.byteLength % 4 !== 0) {
-      // writeBuffer takes multiples of four bytes. Our own buffers are padded; in a wrapped one, what follows is yours.
-      if (!this.owned) {
-        throw new NormError(
-          'buffer',
-          'An odd number of f16 elements cannot be written into a wrapped buffer: writes are multiples of 4 bytes.',
-          'Write into the buffer yourself, or use gpu.tensor().',
-        );
-      }
       const padded = new Uint8Array(bytes.byteLength + 2);
       padded.set(new Uint8Array(bytes));
       bytes = padded.buffer;
     }
     this.gpu.device.queue.writeBuffer(this.buffer, this.offset, bytes);
+  }
+
+  /** @internal Why {@link write} cannot, if it cannot. */
+  writeProblem(): string | undefined {
+    if (!(this.buffer.usage & BufferUsage.COPY_DST)) return 'its buffer lacks the usage COPY_DST';
+    // writeBuffer takes multiples of four bytes. Our own buffers are padded; in a wrapped one, what follows is yours.
+    if (this.owned || this.byteLength % 4 === 0) return undefined;
+    return 'it has an odd number of f16 elements in a wrapped buffer, and writes are multiples of 4 bytes';
   }
 
   /** @internal The first elements in another shape; does not own the buffer. */
@@ -155,6 +150,8 @@ export class Tensor {
     this.destroy();
   }
 }
+
+const writeFix = 'Make the buffer with COPY_DST, and write odd f16 tensors yourself; or use gpu.tensor().';
 
 function encodeCounts(values: ArrayLike<number>): ArrayBuffer {
   const counts = Uint32Array.from(values);

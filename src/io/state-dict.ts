@@ -10,4 +10,6 @@ export class StateDict<Entry = Tensor> extends Map<string, Entry> {
    * file does not say, as those of Python's safetensors do not.
    */
   readonly versions = new Map<string, number>();
+  /** What else a file says, text by text. */
+  metadata: Readonly<Record<string, string>> = {};
 }

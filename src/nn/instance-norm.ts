@@ -1,5 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { HostTensor } from '../io/host-tensor.ts';
 import { instanceNormCall } from '../ops/instance-norm.ts';
 import type { NormCall, Running } from '../ops/norm.ts';
 import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
@@ -22,6 +24,20 @@ export abstract class InstanceNorm extends RunningNorm {
   constructor(gpu: Gpu, numFeatures: number, options: InstanceNormModuleOptions = {}) {
     const { affine = false, trackRunningStats = false } = options;
     super(gpu, numFeatures, { ...options, affine, bias: affine, trackRunningStats });
+  }
+
+  /** torch's rule: before its version 0.4, running statistics were there by default, and loading must not lose them. */
+  protected override adaptState(
+    entries: Map<string, Tensor | HostTensor>,
+    prefix: string,
+    version: number | undefined,
+    problems: string[],
+  ): void {
+    super.adaptState(entries, prefix, version, problems);
+    if (version !== undefined || this.runningMean) return;
+    for (const key of [`${prefix}running_mean`, `${prefix}running_var`]) {
+      if (entries.delete(key)) problems.push(`${key}: this module has no running statistics; remove it`);
+    }
   }
 
   protected override describe(shape: readonly number[]): NormCall {

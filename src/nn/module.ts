@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { HostTensor } from '../io/host-tensor.ts';
 import { StateDict } from '../io/state-dict.ts';
 import { cast } from '../ops/cast.ts';
 import { floatDType } from '../ops/check.ts';
@@ -13,6 +14,7 @@ import {
   type HookHandle,
   Hooks,
 } from './hooks.ts';
+import { type LoadableState, type LoadResult, loadState } from './load-state.ts';
 import { Parameter } from './parameter.ts';
 
 /** Options of every module's forward and backward. */
@@ -239,7 +241,10 @@ export abstract class Module {
     return this.#forwardPreHooks.add(hook);
   }
 
-  /** As {@link registerForwardPreHook}, after forward, with (module, input, output); may replace the output. */
+  /**
+   * As {@link registerForwardPreHook}, after forward, with (module, input, output); may replace the output. backward
+   * knows nothing of what hooks replace: there is no graph.
+   */
   registerForwardHook(hook: ForwardHook): HookHandle {
     this.#hook();
     return this.#forwardHooks.add(hook);
@@ -274,6 +279,26 @@ export abstract class Module {
     return dict;
   }
 
+  /**
+   * Copies values into the parameters and buffers of the same names: load_state_dict(). Their dtypes stay: values are
+   * converted. At once: commands that are recorded but not yet submitted come after it.
+   *
+   * @param dict - what {@link stateDict} returned on this device, or {@link decodeSafetensors}.
+   * @param options.strict - whether the names must be the same. Default true.
+   * @returns the names that only one of the two has.
+   * @throws NormError `state`, which lists every missing and unexpected key (if strict), every wrong shape, dtype and
+   * count; `wrong-device`, `destroyed`. Nothing is changed then.
+   */
+  loadStateDict(dict: LoadableState, { strict = true }: { strict?: boolean | undefined } = {}): LoadResult {
+    this.checkUsable();
+    const entries = new Map(dict);
+    const problems: string[] = [];
+    for (const [name, module] of this.#paths('')) {
+      module.adaptState(entries, name && `${name}.`, dict.versions?.get(name), problems);
+    }
+    return loadState(this.constructor.name, this.stateDict(), entries, problems, strict);
+  }
+
   /** Frees parameters and their gradients, buffers, and what forward kept, here and in all modules inside. Idempotent. */
   destroy(): void {
     if (this.#destroyed) return;
@@ -301,6 +326,21 @@ export abstract class Module {
     }
     return state;
   }
+
+  /**
+   * Makes what is loaded fit this version of this module's own entries, where it comes from another one.
+   *
+   * @param entries - what is loaded, to be changed.
+   * @param prefix - of this module's names in it.
+   * @param version - {@link stateVersion} of when it was saved; undefined where that is not known.
+   * @param problems - what to refuse it for.
+   */
+  protected adaptState(
+    _entries: Map<string, Tensor | HostTensor>,
+    _prefix: string,
+    _version: number | undefined,
+    _problems: string[],
+  ): void {}
 
   /** The modules directly inside, in order, one that has two names twice. */
   protected registeredModules(): Module[] {

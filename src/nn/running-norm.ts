@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { HostTensor } from '../io/host-tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
@@ -89,6 +90,19 @@ export abstract class RunningNorm extends NormModule {
   /** As torch's: 2, since num_batches_tracked came. */
   protected override get stateVersion(): number {
     return 2;
+  }
+
+  /** torch's rule: files from before num_batches_tracked, and such as do not say their version, need not have it. */
+  protected override adaptState(
+    entries: Map<string, Tensor | HostTensor>,
+    prefix: string,
+    version: number | undefined,
+    _problems: string[],
+  ): void {
+    const key = `${prefix}num_batches_tracked`;
+    if ((version ?? 0) < 2 && this.numBatchesTracked && !entries.has(key)) {
+      entries.set(key, this.numBatchesTracked);
+    }
   }
 
   /** @internal How forward updates the running statistics in training; undefined where it does not. */

@@ -11,6 +11,7 @@ import { cases as modules } from './modules.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
+import { cases as state } from './state.ts';
 import { cases as variants } from './variants.ts';
 
 /** Every GPU case, in the order they run. */
@@ -26,6 +27,7 @@ export const allCases: Case[] = [
   ...isolation,
   ...errors,
   ...modules,
+  ...state,
   ...recording,
   ...sizes,
 ];

@@ -23,6 +23,8 @@ export interface Context {
   navigatorGpu: GPU;
   /** Parsed JSON of a data file such as `golden/x.json` or `conformance/x.json`; null when there is none. */
   readJson(path: string): Promise<unknown>;
+  /** The bytes of a data file such as `golden/x.safetensors`, which must be there. */
+  readBytes(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /** A line for the report printed after the run. */
   note(key: string, value: string): void;
   /** Says that uncaptured errors whose message matches are provoked on purpose: they do not fail the case. */

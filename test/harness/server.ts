@@ -25,8 +25,8 @@ export async function serve(): Promise<{ url: string; close(): void }> {
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
     if (path === '/') return void response.setHeader('content-type', 'text/html').end(page);
     if (path.startsWith('/data/')) {
-      response.setHeader('content-type', 'application/json');
       const file = dataFile(path.slice('/data/'.length));
+      response.setHeader('content-type', contentType(file ?? '.json'));
       // Not 404: absence is an answer here, and browsers write every 404 on the console.
       return void (file ? createReadStream(file).pipe(response) : response.end('null'));
     }
@@ -43,13 +43,16 @@ export async function serve(): Promise<{ url: string; close(): void }> {
 }
 
 function dataFile(path: string): string | undefined {
-  if (!path.endsWith('.json')) return undefined;
+  if (!/\.(json|safetensors)$/.test(path)) return undefined;
   for (const folder of dataFolders) {
     const file = normalize(join(folder, path));
     if (file.startsWith(folder + sep) && existsSync(file)) return file;
   }
   return undefined;
 }
+
+const contentType = (file: string): string =>
+  file.endsWith('.json') ? 'application/json' : 'application/octet-stream';
 
 function bundleFile(path: string): string | undefined {
   if (path === '/suite.mjs') return suiteFile;

@@ -76,15 +76,17 @@ export async function run(name: string): Promise<Outcome> {
     return { name, status: 'not-applicable', reason, ms: 0, notes };
   }
 
+  const fetchData = async (path: string) => {
+    const response = await fetch(`${runtime.dataUrl}/${path}`);
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+    return response;
+  };
   const context: Context = {
     gpu,
     device,
     navigatorGpu: watched(navigatorGpu),
-    readJson: async (path) => {
-      const response = await fetch(`${runtime.dataUrl}/${path}`);
-      if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
-      return response.json();
-    },
+    readJson: async (path) => (await fetchData(path)).json(),
+    readBytes: async (path) => new Uint8Array(await (await fetchData(path)).arrayBuffer()),
     note: (key, value) => notes.push([key, value]),
     expectValidationErrors: (which = /./s) => watch.expected.push(which),
     notApplicable(reason) {

@@ -1,0 +1,94 @@
+import { NormError } from '../gpu/errors.ts';
+import { elementCount, Tensor } from '../gpu/tensor.ts';
+import { type HostTensor, holders, isInteger, numbersOf } from '../io/host-tensor.ts';
+import { copyInto, copyProblem } from '../ops/cast.ts';
+import { sameShape } from '../ops/check.ts';
+
+/** What a module loads: what stateDict() or {@link decodeSafetensors} returns, or any Map of tensors by name. */
+export type LoadableState = ReadonlyMap<string, Tensor | HostTensor> & {
+  readonly versions?: ReadonlyMap<string, number>;
+};
+
+/** Names that a module and what it loaded do not share; both empty if it was loaded strictly. */
+export interface LoadResult {
+  /** What the module has and the state dict has not. */
+  missingKeys: string[];
+  /** What the state dict has and the module has not. */
+  unexpectedKeys: string[];
+}
+
+/**
+ * Copies entries into the tensors of the same name. Everything that does not fit is found before anything is changed.
+ *
+ * @param problems - those already known.
+ */
+export function loadState(
+  module: string,
+  targets: ReadonlyMap<string, Tensor>,
+  entries: ReadonlyMap<string, Tensor | HostTensor>,
+  problems: string[],
+  strict: boolean,
+): LoadResult {
+  const missingKeys = [...targets.keys()].filter((name) => !entries.has(name));
+  const unexpectedKeys = [...entries.keys()].filter((name) => !targets.has(name));
+  if (strict) {
+    if (missingKeys.length > 0) problems.push(`missing keys: ${quoted(missingKeys)}`);
+    if (unexpectedKeys.length > 0) problems.push(`unexpected keys: ${quoted(unexpectedKeys)}`);
+  }
+  const pairs: [Tensor, Tensor | HostTensor][] = [];
+  for (const [name, target] of targets) {
+    const source = entries.get(name);
+    if (!source || source === target) continue;
+    pairs.push([target, source]);
+    const problem =
+      source instanceof Tensor ? tensorProblem(name, target, source) : hostProblem(name, target, source);
+    if (problem) problems.push(`${name}: ${problem}`);
+  }
+  if (problems.length > 0) {
+    throw new NormError(
+      'state',
+      `The state dict does not fit this ${module}:\n  ${problems.join('\n  ')}\n`,
+      'Load it into a module of the same structure; { strict: false } leaves out keys that only one of them has.',
+    );
+  }
+  for (const [target, source] of pairs) {
+    if (source instanceof Tensor) copyInto(target.gpu, source, target);
+    else target.write(numbersOf(source));
+  }
+  return { missingKeys, unexpectedKeys };
+}
+
+const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
+
+function tensorProblem(name: string, target: Tensor, source: Tensor): string | undefined {
+  target.gpu.checkUsable(source, name);
+  target.gpu.checkUsable(target, name);
+  if ((target.dtype === 'u32') !== (source.dtype === 'u32')) {
+    return `it is ${source.dtype}; ${target.dtype} is needed`;
+  }
+  return shapeProblem(target, source.shape) ?? copyProblem(source, target);
+}
+
+function hostProblem(name: string, target: Tensor, source: HostTensor): string | undefined {
+  target.gpu.checkUsable(target, name);
+  const { dtype, shape, data } = source;
+  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype])) {
+    return `its data are no ${dtype}`;
+  }
+  if (!Array.isArray(shape)) return 'it has no shape';
+  if (data.length !== elementCount(shape)) return `of shape [${shape}], it has ${data.length} elements`;
+  if (target.dtype === 'u32') {
+    if (!isInteger(dtype)) return `it is ${dtype}; an integer is needed`;
+    const values = Array.from(numbersOf(source));
+    const wrong = values.find((value) => value < 0 || value >= 2 ** 32);
+    if (wrong !== undefined) return `${wrong} is beyond 0 to 2^32 - 1`;
+  }
+  return shapeProblem(target, shape) ?? target.writeProblem();
+}
+
+/** PyTorch's rule: one value in a list serves as a scalar, as before its version 0.4. */
+function shapeProblem(target: Tensor, shape: readonly number[]): string | undefined {
+  if (sameShape(target.shape, shape)) return undefined;
+  if (target.shape.length === 0 && sameShape(shape, [1])) return undefined;
+  return `it has shape [${shape}]; [${target.shape}] is needed`;
+}
