@@ -1,5 +1,5 @@
 import type { Tensor } from '../gpu/tensor.ts';
-import type { Module } from './module.ts';
+import type { Module, PassOptions } from './module.ts';
 
 /** Runs before a module's forward; a tensor that it returns takes the place of the input. */
 export type ForwardPreHook = (module: Module, input: Tensor) => Tensor | undefined;
@@ -20,7 +20,7 @@ export interface HookHandle {
 }
 
 /** Hooks of one kind, in order of registration; one that is registered twice runs twice. */
-export class Hooks<Hook> {
+class Hooks<Hook> {
   readonly #entries = new Set<{ hook: Hook }>();
 
   add(hook: Hook): HookHandle {
@@ -33,10 +33,36 @@ export class Hooks<Hook> {
   run(module: Module, tensor: Tensor, call: (hook: Hook, tensor: Tensor) => Tensor | undefined): Tensor {
     let current = tensor;
     for (const { hook } of [...this.#entries]) {
-      const replacement = call(hook, current) ?? current;
+      const replacement = call(hook, current) ?? undefined;
+      if (replacement === undefined) continue;
       module.gpu.checkUsable(replacement, 'what a hook returned');
       current = replacement;
     }
     return current;
+  }
+}
+
+/**
+ * The hooks of a module, around its forward and backward, whatever class these come from: subclasses need not know of
+ * hooks, and a module that never had one has none of this.
+ */
+export class ModuleHooks {
+  readonly forwardPre = new Hooks<ForwardPreHook>();
+  readonly forward = new Hooks<ForwardHook>();
+  readonly backwardPre = new Hooks<BackwardPreHook>();
+  readonly backward = new Hooks<BackwardHook>();
+
+  constructor(module: Module) {
+    const { forward, backward } = module;
+    module.forward = (x: Tensor, options?: PassOptions) => {
+      const input = this.forwardPre.run(module, x, (hook, tensor) => hook(module, tensor));
+      const output = forward.call(module, input, options);
+      return this.forward.run(module, output, (hook, tensor) => hook(module, input, tensor));
+    };
+    module.backward = (dy: Tensor, options?: PassOptions) => {
+      const gradOutput = this.backwardPre.run(module, dy, (hook, tensor) => hook(module, tensor));
+      const gradInput = backward.call(module, gradOutput, options);
+      return this.backward.run(module, gradInput, (hook, tensor) => hook(module, tensor, gradOutput));
+    };
   }
 }

@@ -12,10 +12,11 @@ import {
   type ForwardHook,
   type ForwardPreHook,
   type HookHandle,
-  Hooks,
+  ModuleHooks,
 } from './hooks.ts';
 import { type LoadableState, type LoadResult, loadState } from './load-state.ts';
 import { Parameter } from './parameter.ts';
+import { joined, modulePaths, namedIn, once, Registry } from './registry.ts';
 
 /** Options of every module's forward and backward. */
 export interface PassOptions extends RecordOptions {
@@ -35,14 +36,9 @@ export abstract class Module {
   readonly gpu: Gpu;
   /** Whether it is training, true at first; see {@link train}. */
   training = true;
-  readonly #parameters = new Map<string, Parameter | null>();
-  readonly #buffers = new Map<string, { tensor: Tensor | null; persistent: boolean }>();
-  readonly #modules = new Map<string, Module | null>();
-  readonly #forwardPreHooks = new Hooks<ForwardPreHook>();
-  readonly #forwardHooks = new Hooks<ForwardHook>();
-  readonly #backwardPreHooks = new Hooks<BackwardPreHook>();
-  readonly #backwardHooks = new Hooks<BackwardHook>();
-  #hooked = false;
+  /** @internal */
+  readonly registry = new Registry();
+  #hooks: ModuleHooks | undefined;
   #destroyed = false;
 
   constructor(gpu: Gpu) {
@@ -89,9 +85,9 @@ export abstract class Module {
    * @returns the parameter.
    */
   registerParameter<T extends Parameter | null>(name: string, parameter: T): T {
-    this.#checkName(name, this.#buffers, this.#modules);
+    this.registry.checkName(name, 'parameters');
     if (parameter) this.gpu.checkUsable(parameter.data, name);
-    this.#parameters.set(name, parameter);
+    this.registry.parameters.set(name, parameter);
     return parameter;
   }
 
@@ -108,12 +104,12 @@ export abstract class Module {
     tensor: T,
     { persistent = true }: { persistent?: boolean | undefined } = {},
   ): T {
-    this.#checkName(name, this.#parameters, this.#modules);
+    this.registry.checkName(name, 'buffers');
     if (tensor) {
       this.gpu.checkUsable(tensor, name);
       this.gpu.keep(tensor as Tensor);
     }
-    this.#buffers.set(name, { tensor, persistent });
+    this.registry.buffers.set(name, { tensor, persistent });
     return tensor;
   }
 
@@ -125,14 +121,14 @@ export abstract class Module {
    * @returns the module.
    */
   registerModule<T extends Module | null>(name: string, module: T): T {
-    this.#checkName(name, this.#parameters, this.#buffers);
+    this.registry.checkName(name, 'modules');
     if (module && module.gpu.device !== this.gpu.device) {
       throw new NormError('wrong-device', `${name} is on another device.`, 'Make it on this context.');
     }
     if (module?.modules().includes(this)) {
       throw new NormError('value', `${name} contains the module that it is to be part of.`, 'Make another.');
     }
-    this.#modules.set(name, module);
+    this.registry.modules.set(name, module);
     return module;
   }
 
@@ -143,7 +139,7 @@ export abstract class Module {
 
   /** {@link parameters} with their names, such as 'block.norm.weight', in PyTorch's order. */
   namedParameters(): [string, Parameter][] {
-    return this.#named((module) => [...module.#parameters]);
+    return namedIn(this, ({ parameters }) => [...parameters]);
   }
 
   /** All buffers, those of modules inside included, each once. */
@@ -153,7 +149,7 @@ export abstract class Module {
 
   /** {@link buffers} with their names, in PyTorch's order. */
   namedBuffers(): [string, Tensor][] {
-    return this.#named((module) => [...module.#buffers].map(([name, { tensor }]) => [name, tensor]));
+    return namedIn(this, ({ buffers }) => [...buffers].map(([name, { tensor }]) => [name, tensor]));
   }
 
   /** This module and all inside it, each once, outer before inner. */
@@ -163,9 +159,7 @@ export abstract class Module {
 
   /** {@link modules} with their names; this one's is ''. */
   namedModules(): [string, Module][] {
-    const found = new Map<Module, string>();
-    this.#walk('', found);
-    return [...found].map(([module, name]) => [name, module]);
+    return once([...modulePaths(this)]);
   }
 
   /** The modules directly inside this one, each once. */
@@ -175,7 +169,7 @@ export abstract class Module {
 
   /** {@link children} with their names. */
   namedChildren(): [string, Module][] {
-    return once([...this.#modules]);
+    return once([...this.registry.modules]);
   }
 
   /** Sets {@link training} here and in all modules inside. `train(false)` is `eval()`. */
@@ -237,8 +231,7 @@ export abstract class Module {
    * input. Hooks run in the order of their registration, as PyTorch's. What a hook makes is its own: no module frees it.
    */
   registerForwardPreHook(hook: ForwardPreHook): HookHandle {
-    this.#hook();
-    return this.#forwardPreHooks.add(hook);
+    return this.#hooked().forwardPre.add(hook);
   }
 
   /**
@@ -246,14 +239,12 @@ export abstract class Module {
    * knows nothing of what hooks replace: there is no graph.
    */
   registerForwardHook(hook: ForwardHook): HookHandle {
-    this.#hook();
-    return this.#forwardHooks.add(hook);
+    return this.#hooked().forward.add(hook);
   }
 
   /** As {@link registerForwardPreHook}, before {@link backward}, with (module, gradOutput); may replace gradOutput. */
   registerBackwardPreHook(hook: BackwardPreHook): HookHandle {
-    this.#hook();
-    return this.#backwardPreHooks.add(hook);
+    return this.#hooked().backwardPre.add(hook);
   }
 
   /**
@@ -261,8 +252,7 @@ export abstract class Module {
    * PyTorch's register_full_backward_hook.
    */
   registerBackwardHook(hook: BackwardHook): HookHandle {
-    this.#hook();
-    return this.#backwardHooks.add(hook);
+    return this.#hooked().backward.add(hook);
   }
 
   /**
@@ -272,9 +262,9 @@ export abstract class Module {
   stateDict(): StateDict {
     this.checkUsable();
     const dict = new StateDict();
-    for (const [name, module] of this.#paths('')) {
+    for (const [name, module] of modulePaths(this)) {
       dict.versions.set(name, module.stateVersion);
-      for (const [key, tensor] of module.ownState()) dict.set(joined(name, key), tensor);
+      for (const [key, tensor] of module.registry.state()) dict.set(joined(name, key), tensor);
     }
     return dict;
   }
@@ -293,7 +283,7 @@ export abstract class Module {
     this.checkUsable();
     const entries = new Map(dict);
     const problems: string[] = [];
-    for (const [name, module] of this.#paths('')) {
+    for (const [name, module] of modulePaths(this)) {
       module.adaptState(entries, name && `${name}.`, dict.versions?.get(name), problems);
     }
     return loadState(this.constructor.name, this.stateDict(), entries, problems, strict);
@@ -303,9 +293,9 @@ export abstract class Module {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    for (const parameter of this.#parameters.values()) parameter?.destroy();
-    for (const { tensor } of this.#buffers.values()) tensor?.destroy();
-    for (const module of this.#modules.values()) module?.destroy();
+    for (const parameter of this.registry.parameters.values()) parameter?.destroy();
+    for (const { tensor } of this.registry.buffers.values()) tensor?.destroy();
+    for (const module of this.registry.modules.values()) module?.destroy();
   }
 
   [Symbol.dispose](): void {
@@ -315,16 +305,6 @@ export abstract class Module {
   /** PyTorch's `_version` of what this module alone has in a state dict. */
   protected get stateVersion(): number {
     return 1;
-  }
-
-  /** This module's own entries of a state dict. */
-  protected ownState(): [string, Tensor][] {
-    const state: [string, Tensor][] = [];
-    for (const [name, parameter] of this.#parameters) if (parameter) state.push([name, parameter.data]);
-    for (const [name, { tensor, persistent }] of this.#buffers) {
-      if (tensor && persistent) state.push([name, tensor]);
-    }
-    return state;
   }
 
   /**
@@ -344,7 +324,7 @@ export abstract class Module {
 
   /** The modules directly inside, in order, one that has two names twice. */
   protected registeredModules(): Module[] {
-    return [...this.#modules.values()].filter((module) => module !== null);
+    return [...this.registry.modules.values()].filter((module) => module !== null);
   }
 
   /** A parameter filled with one value. */
@@ -360,16 +340,6 @@ export abstract class Module {
     if (this.#destroyed) throw new NormError('destroyed', 'This module was destroyed.', 'Make a new one.');
   }
 
-  #checkName(name: string, ...others: ReadonlyMap<string, unknown>[]): void {
-    const wrong =
-      typeof name !== 'string' || name === ''
-        ? 'is empty'
-        : name.includes('.')
-          ? 'has a dot'
-          : others.some((taken) => taken.has(name)) && 'is taken';
-    if (wrong) throw new NormError('value', `The name "${name}" ${wrong}.`, 'Choose another.');
-  }
-
   #lacks(method: string): NormError {
     return new NormError(
       'unsupported',
@@ -378,52 +348,8 @@ export abstract class Module {
     );
   }
 
-  /** The modules with their names; a module with two names once for each. */
-  *#paths(name: string): Generator<[string, Module]> {
-    yield [name, this];
-    for (const [key, module] of this.#modules) if (module) yield* module.#paths(joined(name, key));
+  #hooked(): ModuleHooks {
+    this.#hooks ??= new ModuleHooks(this);
+    return this.#hooks;
   }
-
-  #walk(name: string, found: Map<Module, string>): void {
-    if (found.has(this)) return;
-    found.set(this, name);
-    for (const [key, module] of this.#modules) if (module) module.#walk(joined(name, key), found);
-  }
-
-  #named<T extends object>(own: (module: Module) => [string, T | null][]): [string, T][] {
-    return once(
-      this.namedModules().flatMap(([name, module]) =>
-        own(module).map(([key, value]): [string, T | null] => [joined(name, key), value]),
-      ),
-    );
-  }
-
-  /**
-   * Puts the hooks around forward and backward, whatever class they come from: subclasses need not know of hooks, and
-   * modules without hooks pay nothing.
-   */
-  #hook(): void {
-    if (this.#hooked) return;
-    this.#hooked = true;
-    const { forward, backward } = this;
-    this.forward = (x, options) => {
-      const input = this.#forwardPreHooks.run(this, x, (hook, tensor) => hook(this, tensor));
-      const output = forward.call(this, input, options);
-      return this.#forwardHooks.run(this, output, (hook, tensor) => hook(this, input, tensor));
-    };
-    this.backward = (dy, options) => {
-      const gradOutput = this.#backwardPreHooks.run(this, dy, (hook, tensor) => hook(this, tensor));
-      const gradInput = backward.call(this, gradOutput, options);
-      return this.#backwardHooks.run(this, gradInput, (hook, tensor) => hook(this, tensor, gradOutput));
-    };
-  }
-}
-
-const joined = (prefix: string, name: string): string => (prefix ? `${prefix}.${name}` : name);
-
-/** Without nulls, and of equal values the first. */
-function once<T extends object>(entries: [string, T | null][]): [string, T][] {
-  const names = new Map<T, string>();
-  for (const [name, value] of entries) if (value && !names.has(value)) names.set(value, name);
-  return [...names].map(([value, name]) => [name, value]);
 }

@@ -18,6 +18,7 @@ import { roundToHalf } from '../../src/reference/index.ts';
 import { assert, assertClose, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
+import { bounds } from '../support/tolerances.ts';
 
 /** Modules inside that are not called: for names. */
 class Tree extends Module {
@@ -360,6 +361,51 @@ export const cases: Case[] = [
       for (const tensor of result) tensor.destroy();
       assertEqual(gpu.memory().tensors, before.tensors);
       assertEqual(gpu.memory().tensorBytes, before.tensorBytes);
+    },
+  },
+  {
+    name: 'modules: a parameter of two modules is one parameter',
+    async run({ gpu }) {
+      const before = gpu.memory().tensors;
+      const [first, second] = [new LayerNorm(gpu, 3), new LayerNorm(gpu, 3)];
+      second.weight?.destroy();
+      second.weight = second.registerParameter('weight', first.weight);
+      const net = new Sequential(gpu, first, second);
+      assertEqual(namesOf(net.namedParameters()), ['0.weight', '0.bias', '1.bias']);
+      assertEqual([...net.stateDict().keys()], ['0.weight', '0.bias', '1.weight', '1.bias']);
+      const [x, y, dx] = [gpu.tensor(normal(6), [2, 3]), gpu.empty([2, 3]), gpu.empty([2, 3])];
+      net.forward(x, { out: y });
+      net.backward(x, { out: dx });
+      const [one, two] = [new LayerNorm(gpu, 3), new LayerNorm(gpu, 3)];
+      await oneByOne([one, two], x, x);
+      const expected = await two.weight?.grad?.data();
+      const more = await one.weight?.grad?.data();
+      assertClose(
+        (await first.weight?.grad?.data()) ?? [],
+        expected?.map((v, i) => v + (more?.[i] as number)) ?? [],
+        bounds.backward,
+        'mixed',
+      );
+      for (const module of [net, one, two]) module.destroy();
+      net.destroy();
+      for (const tensor of [x, y, dx]) tensor.destroy();
+      assertEqual(gpu.memory().tensors, before + 4, 'what forward and backward of the two returned');
+    },
+  },
+  {
+    name: 'modules: to converts in parts where a binding cannot hold all',
+    requires: ['f16'],
+    async run({ device }) {
+      const gpu = await init({ device, facts: { maxBindingBytes: 4096 } });
+      const values = normal(3000);
+      class Table extends Module {
+        readonly table = this.registerParameter('table', new Parameter(gpu.tensor(values, [3000])));
+      }
+      const module = new Table(gpu).to('f16');
+      const halves = Float32Array.from(values, roundToHalf);
+      assertEqual(await module.table.data.data(), halves);
+      assertEqual(await module.to('f32').table.data.data(), halves);
+      gpu.destroy();
     },
   },
   {
