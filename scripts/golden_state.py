@@ -48,6 +48,8 @@ def tree():
     )
     net.body.untracked = nn.BatchNorm1d(5, track_running_stats=False)
     net.body.bare = nn.BatchNorm1d(5, affine=False)
+    net.body.tracking = nn.InstanceNorm2d(4, affine=True, track_running_stats=True)
+    net.body.running = nn.InstanceNorm1d(5, track_running_stats=True)
     net.head = nn.Module()
     net.head.layer_norm = nn.LayerNorm([3, 5])
     net.head.plain = nn.LayerNorm(7, elementwise_affine=False)
@@ -66,6 +68,8 @@ SHAPES = {
     "body.blocks.1.1": [2, 3, 2, 3, 2],
     "body.untracked": [4, 5],
     "body.bare": [4, 5, 2],
+    "body.tracking": [2, 4, 3, 5],
+    "body.running": [2, 5, 7],
     "head.layer_norm": [2, 3, 5],
     "head.plain": [3, 7],
     "head.rms_norm": [3, 7],

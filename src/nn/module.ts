@@ -229,6 +229,7 @@ export abstract class Module {
   /**
    * Calls a hook before every {@link forward}, with (module, input). A tensor that it returns takes the place of the
    * input. Hooks run in the order of their registration, as PyTorch's. What a hook makes is its own: no module frees it.
+   * They belong to forward and backward: methods such as forwardResidual run none.
    */
   registerForwardPreHook(hook: ForwardPreHook): HookHandle {
     return this.#hooked().forwardPre.add(hook);

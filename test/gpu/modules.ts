@@ -435,7 +435,11 @@ export const cases: Case[] = [
       assertEqual(gradient?.dtype, 'f16');
       net.to('f16');
       assert(norm.weight?.grad === gradient, 'nothing to convert');
+      norm.to('f32');
+      const [single, half] = [norm.weight?.data, net.parameters()[2]?.data];
       net.to('f32');
+      assert(norm.weight?.data === single, 'what is f32 already stays');
+      assert(half?.destroyed && net.parameters()[2]?.data.dtype === 'f32', 'the others are converted');
       assertEqual(await norm.weight?.data.data(), halves, 'exact');
       assertClose(await norm.forward(gpu.zeros([2, 65])).data(), new Float32Array(130), 0);
       net.destroy();

@@ -54,6 +54,8 @@ function tree(gpu: Gpu): Module {
       ),
       untracked: new BatchNorm1d(gpu, 5, { trackRunningStats: false }),
       bare: new BatchNorm1d(gpu, 5, { affine: false }),
+      tracking: new InstanceNorm2d(gpu, 4, { affine: true, trackRunningStats: true }),
+      running: new InstanceNorm1d(gpu, 5, { trackRunningStats: true }),
     }),
     head: new Group(gpu, {
       layer_norm: new LayerNorm(gpu, [3, 5]),
