@@ -19,6 +19,9 @@ import { type GoldenState, savedGolden } from '../support/golden-state.ts';
 const python = join(import.meta.dirname, '../python');
 const golden = join(import.meta.dirname, '../golden');
 
+/** Python starts slowly on a busy machine. */
+const timeout = 60_000;
+
 /** What the Python script says of a file. */
 interface Described {
   metadata: Record<string, string>;
@@ -76,7 +79,7 @@ const entry = (shape: unknown, begin: unknown, end: unknown, dtype: unknown = 'F
   data_offsets: [begin, end],
 });
 
-describe('safetensors and Python', () => {
+describe('safetensors and Python', { timeout }, () => {
   it('reads what Python writes', () => {
     const path = join(folder, 'python.safetensors');
     const expected = ask('write', path);
@@ -115,10 +118,10 @@ describe('safetensors and Python', () => {
     const { modules } = readJson('state-dict.json');
     expect(Object.keys(answers)).toEqual(modules.map(({ name }) => name));
     for (const { name, y } of modules) expect(answers[name], name).toEqual(Array.from(decode(y)));
-  }, 60_000);
+  });
 });
 
-describe('safetensors', () => {
+describe('safetensors', { timeout }, () => {
   it('keeps order, versions and metadata, names that are integers included', () => {
     const one = (value: number): HostTensor => ({ dtype: 'f32', shape: [], data: Float32Array.of(value) });
     const half: HostTensor = { dtype: 'f16', shape: [1], data: Uint16Array.of(0x3c00) };
@@ -285,5 +288,5 @@ describe('safetensors', () => {
     }
     expect(read).toBeGreaterThan(100);
     expect(read).toBeLessThan(19_000);
-  }, 60_000);
+  });
 });
