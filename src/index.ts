@@ -37,6 +37,10 @@ export {
 } from './nn/instance-norm.ts';
 export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
 export type { LoadableState, LoadResult } from './nn/load-state.ts';
+export {
+  LocalResponseNorm,
+  type LocalResponseNormModuleOptions,
+} from './nn/local-response-norm.ts';
 export { Module, type PassOptions } from './nn/module.ts';
 export {
   type EpilogueModuleOptions,
@@ -78,6 +82,13 @@ export {
   layerNorm,
   layerNormBackward,
 } from './ops/layer-norm.ts';
+export {
+  type LocalResponseNormBackwardOptions,
+  type LocalResponseNormOptions,
+  type LocalResponseNormSettings,
+  localResponseNorm,
+  localResponseNormBackward,
+} from './ops/local-response-norm.ts';
 export type {
   BackwardOptions,
   BackwardOutputs,

@@ -52,6 +52,10 @@ fn load_dy(i: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(f32(dy[at.x]), f32(dy[at.y]), f32(dy[at.z]), f32(dy[at.w]));
 }
 
+fn load_dy_element(i: u32) -> f32 {
+  return f32(dy[i + params.first_element]);
+}
+
 fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
   let at = places(i, valid);
   return vec4<f32>(f32(dsum[at.x]), f32(dsum[at.y]), f32(dsum[at.z]), f32(dsum[at.w]));

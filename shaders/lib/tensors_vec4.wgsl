@@ -44,6 +44,10 @@ fn load_dy(i: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(dy[at(i)]);
 }
 
+fn load_dy_element(i: u32) -> f32 {
+  return f32(dy[at(i)][i % 4u]);
+}
+
 fn load_dsum(i: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(dsum[at(i)]);
 }

@@ -8,6 +8,8 @@ import * as shaders from './sources.ts';
 export interface Assembly {
   /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all have. */
   main: ShaderSource;
+  /** The struct of its numbers. Default lib/params.wgsl. */
+  params?: ShaderSource;
   fragments: readonly ShaderSource[];
   dtype: FloatDType;
   paramDtype: FloatDType;
@@ -30,7 +32,7 @@ export function assemble(a: Assembly): Kernel {
     settings.push(`${name}=${Number(value)}`);
   }
   const storage = a.dtype === 'f16' ? shaders.storageF16 : shaders.storageF32;
-  const fragments = [shaders.params, shaders.lanes, storage, ...a.fragments];
+  const fragments = [a.params ?? shaders.params, shaders.lanes, storage, ...a.fragments];
   const items = a.items === undefined ? [] : [`items=${a.items}`];
   const names = a.fragments.map((fragment) => fragment.name);
   const key = [a.main.name, a.dtype, a.paramDtype, ...names, ...items, ...settings].join('.');

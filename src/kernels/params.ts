@@ -26,10 +26,19 @@ export const floatFields: ReadonlySet<ParamField> = new Set(['count', 'eps', 'mo
 
 /** The bytes of a Params; absent fields are 0, `mask` is all ones. */
 export function packParams(values: Partial<Record<ParamField, number>>): ArrayBuffer {
-  const view = new DataView(new ArrayBuffer(4 * paramFields.length));
-  paramFields.forEach((field, index) => {
+  return packFields(paramFields, floatFields, values);
+}
+
+/** The bytes of a struct of numbers with these fields; absent ones are 0, `mask` is all ones. */
+export function packFields<Field extends string>(
+  fields: readonly Field[],
+  floats: ReadonlySet<Field>,
+  values: Partial<Record<Field, number>>,
+): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(4 * fields.length));
+  fields.forEach((field, index) => {
     const value = field === 'mask' ? 0xffffffff : (values[field] ?? 0);
-    if (floatFields.has(field)) view.setFloat32(4 * index, value, true);
+    if (floats.has(field)) view.setFloat32(4 * index, value, true);
     else view.setUint32(4 * index, value, true);
   });
   return view.buffer;

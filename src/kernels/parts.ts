@@ -1,7 +1,7 @@
 // What forward and backward programs share: fragments by role, numbers, workgroup counts, ranges of a chunk.
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range } from '../gpu/program.ts';
-import { byteSize } from '../gpu/tensor.ts';
+import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { familyOf, type Team } from '../plan/strategy.ts';
@@ -92,21 +92,32 @@ export interface Part {
 const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dz'];
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
-export function partOf(d: NormDescriptor, { firstSample, samples }: Chunk, facts: DeviceFacts): Part {
-  const g = { ...d.geometry, samples };
-  const sampleBytes = elementCount({ ...g, samples: 1 }) * byteSize(d.dtype);
-  const start = firstSample * sampleBytes;
-  const offset = start - (start % facts.offsetAlignment);
-  const like = { offset, size: start - offset + samples * sampleBytes };
+export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {
+  const g = { ...d.geometry, samples: chunk.samples };
+  const { first, like } = rangeOf(d.geometry, d.dtype, chunk, facts);
   return {
     g,
     params: {
       ...geometryParams(g, d.eps),
-      first_element: (start - offset) / byteSize(d.dtype),
-      first_set: firstSample * g.groups,
+      first_element: first,
+      first_set: chunk.firstSample * g.groups,
     },
     ranges: Object.fromEntries(likeX.map((role) => [role, like])),
   };
+}
+
+/** What to bind of a tensor like x for a chunk, and the place of the chunk's first element in that. */
+export function rangeOf(
+  geometry: Geometry,
+  dtype: FloatDType,
+  { firstSample, samples }: Chunk,
+  facts: DeviceFacts,
+): { first: number; like: Range } {
+  const sampleBytes = elementCount({ ...geometry, samples: 1 }) * byteSize(dtype);
+  const start = firstSample * sampleBytes;
+  const offset = start - (start % facts.offsetAlignment);
+  const like = { offset, size: start - offset + samples * sampleBytes };
+  return { first: (start - offset) / byteSize(dtype), like };
 }
 
 /** How many runs a geometry is split into by rows or by channels, how long one is, and what stands for it in shaders. */

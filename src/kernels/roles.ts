@@ -15,8 +15,9 @@ export const bindingOf = {
   dsum: 10,
   dx: 11,
   partials: 12,
-  // Partial sums of dweight and dbias where they are not those of dx; no kernel has both.
+  // Partial sums of dweight and dbias where they are not those of dx; no kernel has both, nor ratios beside them.
   gradients: 12,
+  ratios: 12,
   sums: 13,
   dweight: 14,
   dbias: 15,

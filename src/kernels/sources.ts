@@ -56,6 +56,16 @@ import mergeInstancesText from '../../shaders/merge/instances.wgsl?raw';
 import mergePackText from '../../shaders/merge/pack.wgsl?raw';
 import mergeStatisticsText from '../../shaders/merge/statistics.wgsl?raw';
 import mergeSumsText from '../../shaders/merge/sums.wgsl?raw';
+import responseBackwardText from '../../shaders/response/backward.wgsl?raw';
+import responseColumnsText from '../../shaders/response/columns.wgsl?raw';
+import responseForwardText from '../../shaders/response/forward.wgsl?raw';
+import responseParamsText from '../../shaders/response/params.wgsl?raw';
+import responsePlanesText from '../../shaders/response/planes.wgsl?raw';
+import responsePowerText from '../../shaders/response/power.wgsl?raw';
+import responseRatiosText from '../../shaders/response/ratios.wgsl?raw';
+import responseRatiosComputedText from '../../shaders/response/ratios_computed.wgsl?raw';
+import responseRatiosStoredText from '../../shaders/response/ratios_stored.wgsl?raw';
+import responseWindowText from '../../shaders/response/window.wgsl?raw';
 import rowsApplyText from '../../shaders/rows/apply.wgsl?raw';
 import rowsBackwardApplyText from '../../shaders/rows/backward_apply.wgsl?raw';
 import rowsBackwardChannelsText from '../../shaders/rows/backward_channels.wgsl?raw';
@@ -130,6 +140,22 @@ export const params: ShaderSource = { name: 'params', text: paramsText };
 export const reducePortable: ShaderSource = { name: 'reduce_portable', text: reducePortableText };
 export const reduceSerial: ShaderSource = { name: 'reduce_serial', text: reduceSerialText };
 export const reduceSubgroups: ShaderSource = { name: 'reduce_subgroups', text: reduceSubgroupsText };
+export const responseBackward: ShaderSource = { name: 'response/backward', text: responseBackwardText };
+export const responseColumns: ShaderSource = { name: 'response/columns', text: responseColumnsText };
+export const responseForward: ShaderSource = { name: 'response/forward', text: responseForwardText };
+export const responseParams: ShaderSource = { name: 'response/params', text: responseParamsText };
+export const responsePlanes: ShaderSource = { name: 'response/planes', text: responsePlanesText };
+export const responsePower: ShaderSource = { name: 'response/power', text: responsePowerText };
+export const responseRatios: ShaderSource = { name: 'response/ratios', text: responseRatiosText };
+export const responseRatiosComputed: ShaderSource = {
+  name: 'response/ratios_computed',
+  text: responseRatiosComputedText,
+};
+export const responseRatiosStored: ShaderSource = {
+  name: 'response/ratios_stored',
+  text: responseRatiosStoredText,
+};
+export const responseWindow: ShaderSource = { name: 'response/window', text: responseWindowText };
 export const rowsApply: ShaderSource = { name: 'rows/apply', text: rowsApplyText };
 export const rowsBackwardApply: ShaderSource = { name: 'rows/backward_apply', text: rowsBackwardApplyText };
 export const rowsBackwardChannels: ShaderSource = {

@@ -137,7 +137,8 @@ export interface RunningTensors {
 const programs = new WeakMap<Gpu, Map<string, Program>>();
 const mostPrograms = 512;
 
-function remember(gpu: Gpu, direction: string, d: NormDescriptor, make: () => Program): Program {
+/** The program of a description, made once per context: `direction` tells programs of one description apart. */
+export function remember(gpu: Gpu, direction: string, d: object, make: () => Program): Program {
   let known = programs.get(gpu);
   if (!known) {
     known = new Map();
@@ -205,7 +206,13 @@ function checkParameters(
 const runningOf = ({ running }: NormCall) =>
   running && { running: running.mode, momentum: running.momentum, counted: running.counted };
 
-function checkLike(tensor: Tensor | undefined, shape: readonly number[], dtype: DType, name: string): void {
+/** Throws unless an optional tensor has this shape and dtype. */
+export function checkLike(
+  tensor: Tensor | undefined,
+  shape: readonly number[],
+  dtype: DType,
+  name: string,
+): void {
   if (!tensor) return;
   checkTensorShape(tensor, shape, name);
   checkTensorDType(tensor, dtype, name);

@@ -21,3 +21,9 @@ export {
   type ReferenceOptions,
 } from './norm.ts';
 export { relativeError } from './relative-error.ts';
+export {
+  localResponseNormBackwardReference,
+  localResponseNormReference,
+  type ReferenceResponseBackward,
+  type ReferenceResponseOptions,
+} from './response.ts';

@@ -1,14 +1,25 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { normReference, roundToHalf } from '../../src/reference/index.ts';
+import {
+  localResponseNormBackwardReference,
+  localResponseNormReference,
+  normBackwardReference,
+  normReference,
+  roundToHalf,
+} from '../../src/reference/index.ts';
 import {
   CONFORMANCE_OPS,
   type ConformanceCase,
   type ConformanceTensor,
   compare,
   describeCase,
+  type Expected,
   type SupportedCase,
+  type UnsupportedCase,
 } from '../support/conformance.ts';
+import { BATCH_OPS, describeBatch, inConvention } from '../support/conformance-batch.ts';
+import { describeResponse, RESPONSE_OPS } from '../support/conformance-response.ts';
+import { RunningReference } from '../support/running.ts';
 
 /** The published cases lie beside the project, not in it. */
 const folder = new URL('../../../shared/conformance/', import.meta.url);
@@ -59,6 +70,61 @@ describe('conformance, float64 reference', () => {
     });
   });
 });
+
+/** Every case of these ops by the float64 reference; `answers` gives its outputs by name. */
+function referenceAgrees<T extends { name: string; expected: Partial<Record<string, Expected>> }>(
+  what: string,
+  ops: readonly string[],
+  describeOne: (testCase: ConformanceCase) => (T & { supported: true }) | UnsupportedCase,
+  answers: (one: T) => Partial<Record<string, ArrayLike<number>>>,
+): void {
+  describe(`conformance, float64 reference of ${what}`, () => {
+    if (!existsSync(folder)) {
+      it.skip('has no cases to run', () => {});
+      return;
+    }
+    const found = readCases()
+      .filter(({ op }) => ops.includes(op))
+      .map(describeOne);
+    const reasons = found.flatMap((one) => (one.supported ? [] : [one.reason]));
+    console.log(
+      `conformance cases of ${what}: ${found.length - reasons.length} supported; ${reasons.join('; ')}`,
+    );
+    found.forEach((one, index) => {
+      if (!one.supported) return;
+      it(`${index} ${one.name}`, () => {
+        const actual = answers(one);
+        for (const [name, expected] of Object.entries(one.expected)) {
+          expect(expected && compare(actual[name] ?? [], expected), name).toBeNull();
+        }
+      });
+    });
+  });
+}
+
+referenceAgrees('BatchNorm', BATCH_OPS, describeBatch, (one) => {
+  const { x, dy, geometry, shape, layout, momentum, running, training } = one;
+  const options = { kind: 'moments', eps: one.eps, weight: one.weight, bias: one.bias } as const;
+  if (!training) return { ...normReference(x, geometry, { ...options, frozen: running }) };
+  const after = new RunningReference(geometry.channels);
+  if (running) {
+    after.mean.set(running.mean);
+    after.variance.set(running.variance);
+    after.update(x, shape, layout, momentum);
+  }
+  const gradients = dy && normBackwardReference(dy, x, geometry, options);
+  return {
+    ...normReference(x, geometry, options),
+    ...(gradients && { dx: gradients.dx, dweight: gradients.dweight, dbias: gradients.dbias }),
+    runningMean: after.mean,
+    runningVar: inConvention(one, after.variance),
+  };
+});
+
+referenceAgrees('LocalResponseNorm', RESPONSE_OPS, describeResponse, ({ x, dy, geometry, ...options }) => ({
+  y: localResponseNormReference(x, geometry, options),
+  dx: localResponseNormBackwardReference(dy, x, geometry, options).dx,
+}));
 
 describe('the conformance adapter', () => {
   const tensor = (shape: number[], data: number[], dtype: ConformanceTensor['dtype'] = 'float32') => ({

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { floatFields, packParams, paramFields } from '../../src/kernels/params.ts';
+import { responseFields, responseFloats } from '../../src/kernels/response.ts';
 import { bindingOf } from '../../src/kernels/roles.ts';
 import * as sources from '../../src/kernels/sources.ts';
 import { everyKernel } from '../support/variants.ts';
@@ -24,6 +25,12 @@ describe('shaders', () => {
     expect(packed.getUint32(4 * paramFields.indexOf('cols'), true)).toBe(3);
     expect(packed.getFloat32(4 * paramFields.indexOf('eps'), true)).toBe(0.5);
     expect(packed.getUint32(4 * paramFields.indexOf('mask'), true)).toBe(0xffffffff);
+  });
+
+  it('has the fields of the other structs of numbers in the order that the host packs', () => {
+    const struct = /struct Params \{([^}]*)\}/.exec(text('response/params.wgsl'))?.[1] ?? '';
+    const fields = [...struct.matchAll(/^\s*(\w+): (\w+),/gm)].map(([, name, type]) => [name, type]);
+    expect(fields).toEqual(responseFields.map((name) => [name, responseFloats.has(name) ? 'f32' : 'u32']));
   });
 
   it('declares every binding under the number of its role', () => {

@@ -2,11 +2,19 @@
 import { setSize } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
-import { CONFORMANCE_OPS, compare, describeCase, type SupportedCase } from '../support/conformance.ts';
+import {
+  CONFORMANCE_OPS,
+  type ConformanceCase,
+  compare,
+  describeCase,
+  type SupportedCase,
+  type UnsupportedCase,
+} from '../support/conformance.ts';
 import { type Arrays, run, type Subject } from '../support/subject.ts';
 
 const sources = [
   'candle',
+  'dfdx',
   'keras',
   'onnx',
   'ort_cpp',
@@ -57,43 +65,51 @@ async function check(t: Context, one: SupportedCase): Promise<string | null> {
   return null;
 }
 
+/** A case as an adapter describes it. */
+type Described<T> = (T & { supported: true; dtype: 'f32' | 'f16' }) | UnsupportedCase;
+
+/** Runs the cases of these ops of all suites; `check` says what is wrong with one, null for nothing. */
+export async function checkSuites<T>(
+  t: Context,
+  ops: readonly string[],
+  describe: (raw: ConformanceCase) => Described<T>,
+  check: (t: Context, one: T) => Promise<string | null>,
+): Promise<void> {
+  let passed = 0;
+  let absent = 0;
+  const unsupported = new Map<string, number>();
+  const failures: string[] = [];
+  const count = (reason: string) => unsupported.set(reason, (unsupported.get(reason) ?? 0) + 1);
+  for (const source of sources) {
+    const list = (await t.readJson(`conformance/${source}.json`)) as ConformanceCase[] | null;
+    if (!list) {
+      absent += 1;
+      continue;
+    }
+    for (const raw of list.filter(({ op }) => ops.includes(op))) {
+      const described = describe(raw);
+      if (!described.supported) {
+        count(described.reason);
+      } else if (described.dtype === 'f16' && !t.gpu.facts.f16) {
+        count('f16, which this adapter lacks');
+      } else {
+        const failure = await check(t, described);
+        if (failure) failures.push(`${source} ${raw.name}: ${failure}`);
+        else passed += 1;
+      }
+    }
+  }
+  if (absent === sources.length) t.notApplicable('the published conformance cases are not on this machine');
+  t.note('passed', String(passed));
+  for (const [reason, number] of unsupported) t.note(`unsupported: ${reason}`, String(number));
+  assert(failures.length === 0, `${failures.length} failed:\n${failures.slice(0, 10).join('\n')}`);
+  assertEqual(absent, 0, 'source files that are absent while others are there');
+}
+
 export const cases: Case[] = [
   {
     name: 'conformance: LayerNorm, RMSNorm, Skip, GroupNorm and InstanceNorm cases',
     timeout: 180_000,
-    async run(t) {
-      let passed = 0;
-      let absent = 0;
-      const unsupported = new Map<string, number>();
-      const failures: string[] = [];
-      const count = (reason: string) => unsupported.set(reason, (unsupported.get(reason) ?? 0) + 1);
-      for (const source of sources) {
-        const list = (await t.readJson(`conformance/${source}.json`)) as
-          | { op: string; name: string }[]
-          | null;
-        if (!list) {
-          absent += 1;
-          continue;
-        }
-        for (const raw of list.filter(({ op }) => (CONFORMANCE_OPS as readonly string[]).includes(op))) {
-          const described = describeCase(raw as Parameters<typeof describeCase>[0]);
-          if (!described.supported) {
-            count(described.reason);
-          } else if (described.dtype === 'f16' && !t.gpu.facts.f16) {
-            count('f16, which this adapter lacks');
-          } else {
-            const failure = await check(t, described);
-            if (failure) failures.push(`${source} ${raw.name}: ${failure}`);
-            else passed += 1;
-          }
-        }
-      }
-      if (absent === sources.length)
-        t.notApplicable('the published conformance cases are not on this machine');
-      t.note('passed', String(passed));
-      for (const [reason, number] of unsupported) t.note(`unsupported: ${reason}`, String(number));
-      assert(failures.length === 0, `${failures.length} failed:\n${failures.slice(0, 10).join('\n')}`);
-      assertEqual(absent, 0, 'source files that are absent while others are there');
-    },
+    run: (t) => checkSuites(t, CONFORMANCE_OPS, describeCase, check),
   },
 ];

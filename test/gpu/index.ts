@@ -2,11 +2,13 @@ import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
 import { cases as batchNorm } from './batch-norm.ts';
 import { cases as conformance } from './conformance.ts';
+import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
+import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
@@ -22,8 +24,10 @@ export const allCases: Case[] = [
   ...batchNorm,
   ...instanceNorm,
   ...epilogue,
+  ...localResponseNorm,
   ...golden,
   ...conformance,
+  ...conformanceChannels,
   ...isolation,
   ...errors,
   ...modules,

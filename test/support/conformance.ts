@@ -46,6 +46,21 @@ export interface ConformanceCase {
     layout?: 'nchw' | 'nhwc';
     scale_per?: 'group' | 'channel';
     activation?: string;
+    /** batch_norm: the channel axis; null where there is more than one, or none. */
+    axis?: number | null;
+    /** batch_norm: which axes of x a parameter with more than one runs along. */
+    param_axes?: number[];
+    /** batch_norm: running = running_decay·running + (1 − running_decay)·batch, with this variance. */
+    running_decay?: number;
+    running_var?: 'biased' | 'unbiased' | 'none';
+    /** lrn: y = x / (k + A·Σx²)^beta over channels c − before … c + after, A = alpha or alpha / size. */
+    size?: number;
+    alpha?: number;
+    beta?: number;
+    k?: number;
+    before?: number;
+    after?: number;
+    alpha_divided_by_size?: boolean;
   };
   inputs: Partial<Record<string, ConformanceTensor>>;
   expected: Partial<Record<string, ConformanceTensor>>;
@@ -106,7 +121,7 @@ export interface UnsupportedCase {
   reason: string;
 }
 
-/** The ops of the suites that this adapter maps; others are for norms the library does not have (yet). */
+/** The ops that {@link describeCase} maps; BatchNorm and LocalResponseNorm have files of their own. */
 export const CONFORMANCE_OPS = [
   'layer_norm',
   'rms_norm',
@@ -126,7 +141,7 @@ const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
 
 const isIdentity = (order: readonly number[]): boolean => order.every((axis, i) => axis === i);
 
-function valuesOf({ shape, data, fill }: ConformanceTensor): Float64Array {
+export function valuesOf({ shape, data, fill }: ConformanceTensor): Float64Array {
   return data ? Float64Array.from(data) : new Float64Array(product(shape)).fill(fill ?? 0);
 }
 
@@ -173,18 +188,19 @@ function broadcast(values: Float64Array, from: readonly number[], to: readonly n
 
 // ---- The mapping.
 
+/** By the names of the suites, those of the library. */
 const OUTPUTS = { y: 'y', mean: 'mean', inv_std: 'rstd', sum: 'sum' } as const;
 
 /** A reason not to run a case, thrown through the mapping and returned by it. */
-class Unsupported extends Error {}
+export class Unsupported extends Error {}
 
-interface Types {
+export interface Types {
   dtype: 'f32' | 'f16';
   paramDtype: 'f32' | 'f16';
 }
 
 /** y has the type of x in this library: a case that asks for another runs in f32, which holds every f16 input exactly. */
-function typesOf({ inputs, expected }: ConformanceCase): Types {
+export function typesOf({ inputs, expected }: ConformanceCase): Types {
   const all = [...Object.values(inputs), ...Object.values(expected)];
   if (all.some((tensor) => tensor?.dtype === 'bfloat16')) throw new Unsupported('bfloat16');
   const half = inputs.x?.dtype === 'float16' && expected.y?.dtype === 'float16';
@@ -196,17 +212,29 @@ function typesOf({ inputs, expected }: ConformanceCase): Types {
 }
 
 function expectedOutputs(testCase: ConformanceCase, reorder: (values: Float64Array) => Float64Array) {
-  const outputs: Partial<Record<'y' | 'mean' | 'rstd' | 'sum', Expected>> = {};
-  for (const [name, tensor] of Object.entries(testCase.expected)) {
-    const tol = testCase.tol[name];
-    if (!(name in OUTPUTS) || !tensor) throw new Unsupported(`output ${name}`);
-    if (!tol) throw new Unsupported(`no tolerance for ${name}`);
-    const elementwise = name === 'y' || name === 'sum';
-    const data = elementwise ? reorder(valuesOf(tensor)) : valuesOf(tensor);
-    outputs[OUTPUTS[name as keyof typeof OUTPUTS]] = { data, dtype: tensor.dtype, tol };
+  const outputs = expectedBy(testCase, OUTPUTS);
+  for (const name of ['y', 'sum'] as const) {
+    const output = outputs[name];
+    if (output) output.data = reorder(output.data);
   }
   if (!outputs.y) throw new Unsupported('no expected y');
   return { ...outputs, y: outputs.y };
+}
+
+/** The expected outputs by the library's names, given for each name of the suites. */
+export function expectedBy<Name extends string>(
+  testCase: ConformanceCase,
+  names: Readonly<Record<string, Name>>,
+): Partial<Record<Name, Expected>> {
+  const outputs: Partial<Record<Name, Expected>> = {};
+  for (const [name, tensor] of Object.entries(testCase.expected)) {
+    const tol = testCase.tol[name];
+    const ours = names[name];
+    if (!ours || !tensor) throw new Unsupported(`output ${name}`);
+    if (!tol) throw new Unsupported(`no tolerance for ${name}`);
+    outputs[ours] = { data: valuesOf(tensor), dtype: tensor.dtype, tol };
+  }
+  return outputs;
 }
 
 /** skip (and input_bias, which the library has no word for) as one tensor shaped like x. */
@@ -235,7 +263,7 @@ function residualOf(
   return residual;
 }
 
-const toFloat32 = (values: Float64Array, dtype: 'f32' | 'f16'): Float32Array =>
+export const toFloat32 = (values: Float64Array, dtype: 'f32' | 'f16'): Float32Array =>
   Float32Array.from(values, roundTo(dtype));
 
 function describeRows(testCase: ConformanceCase, x: ConformanceTensor): SupportedCase {
@@ -341,25 +369,42 @@ function describeChannels(testCase: ConformanceCase, x: ConformanceTensor): Supp
 
 /** The library call that a case asks for, or the reason why there is none. */
 export function describeCase(testCase: ConformanceCase): SupportedCase | UnsupportedCase {
+  return describeAs(testCase, CONFORMANCE_OPS, (x) => {
+    const byChannel = testCase.op === 'instance_norm' || testCase.op.endsWith('group_norm');
+    const described = byChannel ? describeChannels(testCase, x) : describeRows(testCase, x);
+    applyActivation(testCase, described.expected.y, described.notes);
+    return described;
+  });
+}
+
+/** What `describe` makes of the case's x, or why it does not. */
+export function describeAs<T>(
+  testCase: ConformanceCase,
+  ops: readonly string[],
+  describe: (x: ConformanceTensor) => T,
+): T | UnsupportedCase {
   const name = `${testCase.source}: ${testCase.name}`;
   try {
     const { x } = testCase.inputs;
-    if (!(CONFORMANCE_OPS as readonly string[]).includes(testCase.op))
-      throw new Unsupported(`op ${testCase.op}`);
+    if (!ops.includes(testCase.op)) throw new Unsupported(`op ${testCase.op}`);
     if (!x) throw new Unsupported('no x');
-    const byChannel = testCase.op === 'instance_norm' || testCase.op.endsWith('group_norm');
-    const described = byChannel ? describeChannels(testCase, x) : describeRows(testCase, x);
-    const { activation } = testCase.attrs;
-    if (activation) {
-      if (!(activation in activations)) throw new Unsupported(`activation ${activation}`);
-      described.expected.y.activation = activation as Activation;
-      described.notes.push(`${activation} applied on the CPU`);
-    }
-    return described;
+    return describe(x);
   } catch (error) {
     if (error instanceof Unsupported) return { supported: false, name, reason: error.message };
     throw error;
   }
+}
+
+/** The case's activation is left to the comparison. */
+export function applyActivation(
+  { attrs: { activation } }: ConformanceCase,
+  y: Expected | undefined,
+  notes: string[],
+): void {
+  if (!activation) return;
+  if (!(activation in activations)) throw new Unsupported(`activation ${activation}`);
+  if (y) y.activation = activation as Activation;
+  notes.push(`${activation} applied on the CPU`);
 }
 
 // ---- The comparison.

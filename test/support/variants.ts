@@ -6,6 +6,7 @@ import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
+import { responseBackward, responseForward } from '../../src/kernels/response.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
@@ -145,5 +146,22 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
       }
     }
   }
+  for (const program of responsePrograms(f16)) add(program);
   return kernels;
+}
+
+/** Local response normalization: layouts, tails, windows short and long, exponents. It has no reductions to vary. */
+function responsePrograms(f16: boolean): Program[] {
+  const planes = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
+  const columns = { samples: 2, positions: 16, channels: 8, inner: 1, groups: 0 };
+  return [planes, { ...planes, inner: 15 }, columns, { ...columns, channels: 7 }].flatMap((geometry) =>
+    (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) =>
+      [5, 31].flatMap((size) =>
+        [0.75, 0.5, 1, 0.6].flatMap((beta) => {
+          const d = { geometry, dtype, size, alpha: 1e-4, beta, k: 1 };
+          return [responseForward(d, facts), responseBackward(d, facts)];
+        }),
+      ),
+    ),
+  );
 }

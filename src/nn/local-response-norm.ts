@@ -1,0 +1,110 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { scratchBytes } from '../gpu/program.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import {
+  checkLocalResponseNorm,
+  localResponseNorm,
+  localResponseNormBackward,
+  localResponseNormProgram,
+} from '../ops/local-response-norm.ts';
+import type { Layout } from '../plan/geometry.ts';
+import { Module, type PassOptions } from './module.ts';
+
+/** Options of {@link LocalResponseNorm}. */
+export interface LocalResponseNormModuleOptions {
+  /** Factor of the window's sum of squares, which is divided by size. Default 1e-4. */
+  alpha?: number | undefined;
+  /** Exponent of the denominator. Default 0.75. */
+  beta?: number | undefined;
+  /** Added to the window's share. Default 1. */
+  k?: number | undefined;
+  /** Of the inputs. Default 'channels-first'. */
+  layout?: Layout | undefined;
+}
+
+/**
+ * torch.nn.LocalResponseNorm: see {@link localResponseNorm} for the formula. It has no parameters. forward keeps its
+ * input (by reference) until the next forward or destroy(); backward uses that of the last forward.
+ */
+export class LocalResponseNorm extends Module {
+  readonly size: number;
+  readonly alpha: number;
+  readonly beta: number;
+  readonly k: number;
+  readonly layout: Layout;
+  #x: Tensor | null = null;
+
+  /**
+   * @param size - channels in a window, an integer ≥ 1.
+   * @throws NormError `value`.
+   */
+  constructor(gpu: Gpu, size: number, options: LocalResponseNormModuleOptions = {}) {
+    super(gpu);
+    const settings = checkLocalResponseNorm({ size, ...options });
+    this.size = settings.size;
+    this.alpha = settings.alpha;
+    this.beta = settings.beta;
+    this.k = settings.k;
+    this.layout = settings.layout;
+  }
+
+  /**
+   * y, shape and dtype of x.
+   *
+   * @throws NormError as {@link localResponseNorm}.
+   */
+  override forward(x: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+    this.checkUsable();
+    const y = localResponseNorm(this.gpu, x, { ...this.#settings(), ...target, out: { y: out } });
+    this.#x = x;
+    return y;
+  }
+
+  /**
+   * Backward of the last forward: dx, shape and dtype of x.
+   *
+   * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
+   */
+  override backward(dy: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+    this.checkUsable();
+    if (!this.#x) {
+      throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+    }
+    const options = { ...this.#settings(), ...target, out: { dx: out } };
+    return localResponseNormBackward(this.gpu, dy, this.#x, options);
+  }
+
+  /** Compiles the pipelines that forward and backward need for that shape, without blocking. */
+  override async prepare(
+    shape: readonly number[],
+    { dtype = 'f32' }: { dtype?: FloatDType | undefined } = {},
+  ): Promise<void> {
+    this.checkUsable();
+    await Promise.all(this.#programs(shape, dtype).map((program) => this.gpu.prepare(program)));
+  }
+
+  /** Bytes of scratch that backward of that shape needs; forward needs none. */
+  workspaceBytes(
+    shape: readonly number[],
+    { dtype = 'f32' }: { dtype?: FloatDType | undefined } = {},
+  ): number {
+    return Math.max(...this.#programs(shape, dtype).map(scratchBytes));
+  }
+
+  override destroy(): void {
+    this.#x = null;
+    super.destroy();
+  }
+
+  #settings() {
+    const { size, alpha, beta, k, layout } = this;
+    return { size, alpha, beta, k, layout };
+  }
+
+  #programs(shape: readonly number[], dtype: FloatDType) {
+    return (['forward', 'backward'] as const).map((direction) =>
+      localResponseNormProgram(this.gpu, direction, shape, dtype, this.#settings()),
+    );
+  }
+}

@@ -1,0 +1,135 @@
+import { NormError } from '../gpu/errors.ts';
+import { execute, type RecordOptions } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Program } from '../gpu/program.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
+import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
+import { checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkLayout } from './group-norm.ts';
+import { checkLike, remember } from './norm.ts';
+
+/** What a local response normalization is made of. */
+export interface LocalResponseNormSettings {
+  /** Channels in a window, an integer ≥ 1: ⌊size/2⌋ before the channel, itself, ⌊(size − 1)/2⌋ after it. */
+  size: number;
+  /** Factor of the window's sum of squares, which is divided by size. Default 1e-4. */
+  alpha?: number | undefined;
+  /** Exponent of the denominator. Default 0.75; 0.5, 0.75 and 1 are computed by roots. */
+  beta?: number | undefined;
+  /** Added to the window's share. Default 1. */
+  k?: number | undefined;
+  /** Where x's channels are: [N, C, ...] or [N, ..., C]. Neither is transposed. Default 'channels-first'. */
+  layout?: Layout | undefined;
+}
+
+/** Options of {@link localResponseNorm}. */
+export interface LocalResponseNormOptions extends LocalResponseNormSettings, RecordOptions {
+  /** y is written here instead of to a new tensor: shape and dtype of x, a GPUBuffer of its own. */
+  out?: { y?: Tensor | undefined } | undefined;
+}
+
+/** Options of {@link localResponseNormBackward}. */
+export interface LocalResponseNormBackwardOptions extends LocalResponseNormSettings, RecordOptions {
+  /** dx is written here instead of to a new tensor: shape and dtype of x, a GPUBuffer of its own. */
+  out?: { dx?: Tensor | undefined } | undefined;
+}
+
+/**
+ * Divides every element by a power of what its neighbouring channels hold at the same position:
+ * y = x / d^beta with d = k + alpha/size · Σ x² over the window of channels, zero beyond the first and last
+ * (Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks", §3.3;
+ * torch.nn.functional.local_response_norm, which divides alpha by size).
+ *
+ * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
+ * Arithmetic is f32. One sample must fit a binding (maxStorageBufferBindingSize).
+ * @returns y like x; empty if x is.
+ * @throws NormError `shape` (fewer than 3 dimensions), `dtype`, `value`, `aliasing`, `limit`, `destroyed`,
+ * `wrong-device`, `device-lost`.
+ */
+export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNormOptions): Tensor {
+  gpu.checkUsable(x, 'x');
+  const { out = {}, encoder, pass } = options;
+  checkTarget({ encoder, pass });
+  checkOperands(gpu, { x }, { 'out.y': out.y });
+  const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options);
+  checkLike(out.y, x.shape, x.dtype, 'out.y');
+  const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
+  execute(gpu, program, { x, y }, { encoder, pass }, 'local_response_norm.forward');
+  return y;
+}
+
+/**
+ * Gradient of {@link localResponseNorm}:
+ * dx = dy·d^−beta − (2·alpha·beta/size)·x·Σ dy·x·d^(−beta − 1), summed over the channels in whose window the element
+ * lies: ⌊(size − 1)/2⌋ before it to ⌊size/2⌋ after it.
+ *
+ * @param dy - like x.
+ * @param x - what forward was given.
+ * @returns dx like x. Long windows (a size beyond 8; on a software adapter, beyond 4) take scratch of 4 bytes per element.
+ * @throws as {@link localResponseNorm}.
+ */
+export function localResponseNormBackward(
+  gpu: Gpu,
+  dy: Tensor,
+  x: Tensor,
+  options: LocalResponseNormBackwardOptions,
+): Tensor {
+  gpu.checkUsable(x, 'x');
+  gpu.checkUsable(dy, 'dy');
+  const { out = {}, encoder, pass } = options;
+  checkTarget({ encoder, pass });
+  checkOperands(gpu, { dy, x }, { 'out.dx': out.dx });
+  const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options);
+  checkLike(dy, x.shape, x.dtype, 'dy');
+  checkLike(out.dx, x.shape, x.dtype, 'out.dx');
+  const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
+  execute(gpu, program, { x, dy, dx }, { encoder, pass }, 'local_response_norm.backward');
+  return dx;
+}
+
+/** @internal The dispatches for an x of that shape. Throws `shape` or `value` if there are none. */
+export function localResponseNormProgram(
+  gpu: Gpu,
+  direction: 'forward' | 'backward',
+  shape: readonly number[],
+  dtype: FloatDType,
+  settings: LocalResponseNormSettings,
+): Program {
+  const { layout = 'channels-first' } = settings;
+  const { size, alpha, beta, k } = checkLocalResponseNorm(settings);
+  if (shape.length < 3) {
+    throw new NormError(
+      'shape',
+      `Expected 3D or higher dimensionality input (got ${shape.length}D input).`,
+      'Pass [N, C, ...spatial], or [N, ...spatial, C] with the layout channels-last.',
+    );
+  }
+  // No groups: there are no statistics.
+  const geometry = { ...groupNormGeometry(shape, 1, layout), groups: 0 };
+  const d: ResponseDescriptor = { geometry, dtype, size, alpha, beta, k };
+  const make = direction === 'forward' ? responseForward : responseBackward;
+  return remember(gpu, `local_response_norm.${direction}`, d, () => make(d, gpu.facts));
+}
+
+type Settled = { [Key in keyof LocalResponseNormSettings]-?: NonNullable<LocalResponseNormSettings[Key]> };
+
+/** The settings with their defaults. Throws `value` unless they make sense. */
+export function checkLocalResponseNorm({
+  size,
+  alpha = 1e-4,
+  beta = 0.75,
+  k = 1,
+  layout = 'channels-first',
+}: LocalResponseNormSettings): Settled {
+  if (!Number.isInteger(size) || size < 1) {
+    throw new NormError('value', `size is ${size}.`, 'Use an integer ≥ 1.');
+  }
+  for (const [name, value] of Object.entries({ alpha, beta, k })) {
+    if (!Number.isFinite(value)) {
+      throw new NormError('value', `${name} is ${value}.`, 'Use a finite number.');
+    }
+  }
+  checkLayout(layout);
+  return { size, alpha, beta, k, layout };
+}

@@ -1,0 +1,60 @@
+/** The published cases of local response normalization as calls of this library. */
+import { type Geometry, groupNormGeometry } from '../../src/reference/geometry.ts';
+import {
+  type ConformanceCase,
+  describeAs,
+  type Expected,
+  expectedBy,
+  toFloat32,
+  typesOf,
+  Unsupported,
+  type UnsupportedCase,
+  valuesOf,
+} from './conformance.ts';
+
+export const RESPONSE_OPS = ['lrn', 'lrn_backward'] as const;
+
+export interface ResponseCase {
+  supported: true;
+  name: string;
+  shape: number[];
+  /** The same for the float64 reference. */
+  geometry: Geometry;
+  size: number;
+  alpha: number;
+  beta: number;
+  k: number;
+  dtype: 'f32' | 'f16';
+  x: Float32Array;
+  dy: Float32Array;
+  expected: Partial<Record<'y' | 'dx', Expected>>;
+}
+
+/** The library call that a case asks for, or the reason why there is none. */
+export function describeResponse(testCase: ConformanceCase): ResponseCase | UnsupportedCase {
+  return describeAs(testCase, RESPONSE_OPS, (tensor) => {
+    const { size = 0, beta = 0, k = 0, before, after, axis } = testCase.attrs;
+    if (axis !== 1) throw new Unsupported(`channel axis ${axis}`);
+    if (before !== Math.floor(size / 2) || after !== Math.floor((size - 1) / 2)) {
+      throw new Unsupported(`a window of ${size} that reaches ${before} back and ${after} on`);
+    }
+    const alpha = (testCase.attrs.alpha ?? 0) * (testCase.attrs.alpha_divided_by_size ? 1 : size);
+    const { dtype } = typesOf(testCase);
+    const x = toFloat32(valuesOf(tensor), dtype);
+    const { dy } = testCase.inputs;
+    return {
+      supported: true,
+      name: `${testCase.source}: ${testCase.name}`,
+      shape: tensor.shape,
+      geometry: groupNormGeometry(tensor.shape, 1, 'channels-first'),
+      size,
+      alpha,
+      beta,
+      k,
+      dtype,
+      x,
+      dy: dy ? toFloat32(valuesOf(dy), dtype) : x,
+      expected: expectedBy(testCase, { y: 'y', dx: 'dx' } as const),
+    };
+  });
+}
