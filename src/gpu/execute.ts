@@ -17,6 +17,12 @@ export interface RecordOptions {
 /** Tensors by role; absent roles are those that the kernel does not touch. */
 export type Operands = Readonly<Record<string, Tensor | undefined>>;
 
+/** A program and the tensors that it is to be run on. */
+export interface Call {
+  program: Program;
+  operands: Operands;
+}
+
 /** Records the program's dispatches, in order. Each sees what the ones before it wrote. */
 export function execute(
   gpu: Gpu,
@@ -25,24 +31,38 @@ export function execute(
   target: RecordOptions,
   label: string,
 ): void {
-  if (target.pass) {
-    for (const step of program.steps) record(gpu, target.pass, step, program, operands);
-    return;
-  }
-  const recordInto = (encoder: GPUCommandEncoder) => {
+  executeAll(gpu, [{ program, operands }], target, label);
+}
+
+/** Records several programs, in order, into one pass. */
+export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptions, label: string): void {
+  const recordInto = (pass: GPUComputePassEncoder) => {
+    for (const { program, operands } of calls) {
+      for (const step of program.steps) record(gpu, pass, step, program, operands);
+    }
+  };
+  const recordPass = (encoder: GPUCommandEncoder) => {
     const pass = encoder.beginComputePass({ label });
-    for (const step of program.steps) record(gpu, pass, step, program, operands);
+    recordInto(pass);
     pass.end();
   };
-  if (target.encoder) {
-    recordInto(target.encoder);
+  if (target.pass) {
+    recordInto(target.pass);
     return;
   }
-  const written = program.steps.flatMap(({ kernel }) => kernel.bindings.filter(({ writes }) => writes));
-  const outputs = new Set(written.map(({ role }) => operands[role]));
+  if (target.encoder) {
+    recordPass(target.encoder);
+    return;
+  }
+  const outputs = new Set<Tensor | undefined>();
+  for (const { program, operands } of calls) {
+    for (const { kernel } of program.steps) {
+      for (const { role, writes } of kernel.bindings) if (writes) outputs.add(operands[role]);
+    }
+  }
   gpu.submitting(label, [...outputs], () => {
     const encoder = gpu.device.createCommandEncoder({ label });
-    recordInto(encoder);
+    recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   });
 }

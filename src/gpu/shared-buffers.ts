@@ -11,7 +11,9 @@ type MakeBuffer = (descriptor: GPUBufferDescriptor, forget?: () => void) => GPUB
 /**
  * The small buffers that all dispatches of a context share: numbers, scratch, placeholders.
  *
- * Nothing is destroyed before destroy(): a pass that is recorded but not yet submitted may refer to it.
+ * Nothing is destroyed before destroy(): a pass that is recorded but not yet submitted may refer to it. Numbers that
+ * have not been used for long are let go of, so that those which change all the time, such as learning rates, do not add
+ * up: what is recorded keeps its buffer alive, and no one else does.
  */
 export class SharedBuffers {
   readonly #device: GPUDevice;
@@ -44,9 +46,7 @@ export class SharedBuffers {
       return known;
     }
     if (this.#uniforms.size >= uniformCapacity) {
-      const [oldest, buffer] = this.#uniforms.entries().next().value as [string, GPUBuffer];
-      this.#uniforms.delete(oldest);
-      this.#retired.push(buffer);
+      this.#uniforms.delete(this.#uniforms.keys().next().value as string);
     }
     const buffer = this.#device.createBuffer({
       label: 'params',

@@ -6,10 +6,13 @@ import * as shaders from './sources.ts';
 
 /** What a kernel is assembled from. */
 export interface Assembly {
-  /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all have. */
+  /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all norms have. */
   main: ShaderSource;
-  /** The struct of its numbers. Default lib/params.wgsl. */
-  params?: ShaderSource;
+  /**
+   * The struct of its numbers. Default lib/params.wgsl. Null: the kernel is no norm, declares its uniform itself, and of
+   * what norms have it gets lanes alone.
+   */
+  params?: ShaderSource | null;
   fragments: readonly ShaderSource[];
   dtype: FloatDType;
   paramDtype: FloatDType;
@@ -32,7 +35,9 @@ export function assemble(a: Assembly): Kernel {
     settings.push(`${name}=${Number(value)}`);
   }
   const storage = a.dtype === 'f16' ? shaders.storageF16 : shaders.storageF32;
-  const fragments = [a.params ?? shaders.params, shaders.lanes, storage, ...a.fragments];
+  const { params = shaders.params } = a;
+  const common = params ? [params, shaders.lanes, storage] : [shaders.lanes];
+  const fragments = [...common, ...a.fragments];
   const items = a.items === undefined ? [] : [`items=${a.items}`];
   const names = a.fragments.map((fragment) => fragment.name);
   const key = [a.main.name, a.dtype, a.paramDtype, ...names, ...items, ...settings].join('.');
