@@ -29,6 +29,13 @@ export const bindingOf = {
   dz: 9,
   statistics: 20,
   instances: 21,
+  param: 20,
+  grad: 21,
+  momentumBuffer: 22,
+  expAvg: 23,
+  expAvgSq: 24,
+  maxExpAvgSq: 25,
+  steps: 26,
 } as const;
 
 export type Role = keyof typeof bindingOf;

@@ -10,6 +10,7 @@ import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
+import { cases as optim } from './optim.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -33,6 +34,7 @@ export const allCases: Case[] = [
   ...modules,
   ...state,
   ...recording,
+  ...optim,
   ...sizes,
 ];
 

@@ -6,6 +6,7 @@ import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
+import { adamwProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
@@ -147,6 +148,7 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
     }
   }
   for (const program of responsePrograms(f16)) add(program);
+  for (const program of optimizerPrograms(f16)) add(program);
   return kernels;
 }
 
@@ -164,4 +166,19 @@ function responsePrograms(f16: boolean): Program[] {
       ),
     ),
   );
+}
+
+function optimizerPrograms(f16: boolean): Program[] {
+  const sgd = { lr: 0.1, momentum: 0.9, take: 1, weight_decay: 0, sign: 1 };
+  const averages = { keep_avg: 0.9, take_avg: 0.1, keep_avg_sq: 0.999, take_avg_sq: 0.001 };
+  const adamw = { lr: 1e-3, decay: 1e-5, ...averages, log_avg: -0.1, log_avg_sq: -0.001, eps: 1e-8, sign: 1 };
+  return (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) => [
+    ...[false, true].flatMap((momentum) =>
+      (momentum ? [false, true] : [false]).map((nesterov) =>
+        sgdProgram({ size: 9, dtype, momentum, nesterov }, sgd, facts),
+      ),
+    ),
+    ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, adamw, facts)),
+    countProgram([[0, 1]], 64),
+  ]);
 }

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Writes test/golden/optim.json: what torch.optim makes of parameters, in float64, from float32 gradients.
+
+    /usr/bin/python3 scripts/golden_optim.py [folder]
+
+See test/golden/README.md for the format.
+"""
+
+import sys
+import zlib
+from pathlib import Path
+
+from golden import encode, write  # first: it settles which kernels PyTorch uses
+
+import numpy as np
+import torch
+
+SHAPES = [[5, 7], [9], [2, 3]]
+STEPS = 10
+# PyTorch's names of the state, and whether they are there in a case is PyTorch's matter.
+STATE = ["momentum_buffer", "step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
+
+
+def solve(name, optimizer, settings, groups=None, dtype="f32", lrs=None, skip=()):
+    """A trajectory. `groups`: settings of the first parameter's group and of that of the others. `skip`: [step, parameter]
+    pairs without a gradient. An f16 parameter is rounded to f16 after each step, to nearest."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    stored = np.float16 if dtype == "f16" else np.float32
+    draw = lambda shape, size: (size * rng.standard_normal(shape)).astype(stored).astype(np.float32)
+    initial = [draw(shape, 1) for shape in SHAPES]
+    # Sizes from 1e-3 to 10, as the gradients of one network have.
+    gradients = [[draw(shape, 10.0 ** rng.uniform(-3, 1)) for shape in SHAPES] for _ in range(STEPS)]
+    parameters = [torch.nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in initial]
+    if groups:
+        given = [{"params": parameters[:1], **groups[0]}, {"params": parameters[1:], **groups[1]}]
+    else:
+        given = parameters
+    made = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW}[optimizer](given, **settings)
+    after = {}
+    for step in range(STEPS):
+        if lrs:
+            made.param_groups[0]["lr"] = lrs[step]
+        for i, (parameter, gradient) in enumerate(zip(parameters, gradients[step])):
+            parameter.grad = None if (step, i) in skip else torch.tensor(gradient, dtype=torch.float64)
+        made.step()
+        if dtype == "f16":
+            for parameter in parameters:
+                rounded = parameter.detach().numpy().astype(np.float16).astype(np.float64)
+                parameter.data.copy_(torch.from_numpy(rounded))
+        if step in (0, STEPS - 1):
+            after[step + 1] = [snapshot(made, parameter) for parameter in parameters]
+    return {
+        "name": name,
+        "optimizer": optimizer,
+        "settings": settings,
+        **({"groups": groups} if groups else {}),
+        **({"lrs": lrs} if lrs else {}),
+        "dtype": dtype,
+        "skip": [list(pair) for pair in skip],
+        "initial": [encode(value, "<f4") for value in initial],
+        "gradients": [[encode(value, "<f4") for value in step] for step in gradients],
+        "after": after,
+    }
+
+
+def snapshot(optimizer, parameter):
+    tensors = {"param": parameter.detach()}
+    for name in STATE:
+        value = optimizer.state[parameter].get(name)
+        if value is not None:
+            tensors[name] = torch.as_tensor(value)
+    return {name: encode(value.clone().numpy(), "<f8") for name, value in tensors.items()}
+
+
+def cases():
+    schedule = [0.1 * 0.7**step for step in range(STEPS)]
+    sgd = {"lr": 0.05}
+    heavy = {**sgd, "momentum": 0.9}
+    yield solve("SGD", "SGD", sgd)
+    yield solve("SGD, weight decay", "SGD", {**sgd, "weight_decay": 0.1})
+    yield solve("SGD, maximize", "SGD", {**sgd, "maximize": True, "weight_decay": 0.1})
+    yield solve("SGD, momentum", "SGD", heavy)
+    yield solve("SGD, momentum, dampening, weight decay", "SGD", {**heavy, "dampening": 0.3, "weight_decay": 0.01})
+    yield solve("SGD, nesterov", "SGD", {**heavy, "nesterov": True, "weight_decay": 0.01})
+    yield solve("SGD, nesterov, maximize", "SGD", {**heavy, "nesterov": True, "maximize": True})
+    yield solve("SGD, two groups", "SGD", heavy, [{"lr": 0.5, "momentum": 0}, {"weight_decay": 0.1, "dampening": 0.5}])
+    yield solve("SGD, schedule", "SGD", heavy, lrs=schedule)
+    yield solve("SGD, missing gradients", "SGD", {**heavy, "dampening": 0.5}, skip=[(0, 1), (4, 0), (5, 1)])
+    yield solve("SGD, f16", "SGD", heavy, dtype="f16")
+    yield solve("AdamW", "AdamW", {"lr": 0.01})
+    yield solve("AdamW, no decay", "AdamW", {"lr": 0.01, "weight_decay": 0})
+    yield solve("AdamW, maximize", "AdamW", {"lr": 0.01, "weight_decay": 0.1, "maximize": True})
+    yield solve("AdamW, amsgrad", "AdamW", {"lr": 0.01, "amsgrad": True, "betas": [0.9, 0.8]})
+    yield solve("AdamW, betas", "AdamW", {"lr": 0.01, "betas": [0.3, 0.95], "eps": 1e-3})
+    yield solve("AdamW, betas 0", "AdamW", {"lr": 0.01, "betas": [0.0, 0.0], "eps": 1e-2})
+    yield solve("AdamW, betas near 1", "AdamW", {"lr": 0.01, "betas": [0.9999, 0.999999]})
+    yield solve("AdamW, two groups", "AdamW", {"lr": 0.01}, [{"lr": 0.1}, {"betas": [0.5, 0.9], "amsgrad": True}])
+    yield solve("AdamW, schedule", "AdamW", {"lr": 0.1}, lrs=schedule)
+    yield solve("AdamW, missing gradients", "AdamW", {"lr": 0.01}, skip=[(0, 1), (4, 0), (5, 1)])
+    yield solve("AdamW, f16", "AdamW", {"lr": 0.01}, dtype="f16")
+
+
+def main():
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "test" / "golden"
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "optim.json", {"torch": torch.__version__}, "cases", list(cases()))
+
+
+if __name__ == "__main__":
+    main()

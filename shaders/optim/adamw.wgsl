@@ -1,0 +1,80 @@
+// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101), as torch.optim.AdamW: with g = ±grad and
+// t the number of this step,
+// exp_avg = β1·exp_avg + (1 − β1)·g, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·g²,
+// param −= decay·param + lr·m̂ / (sqrt(v̂) + eps), m̂ = exp_avg / (1 − β1^t), v̂ = exp_avg_sq / (1 − β2^t), or with AMSGRAD the
+// largest exp_avg_sq so far instead of exp_avg_sq.
+//
+// Mapping: a workgroup takes WORKGROUP·ITEMS consecutive elements; a thread every WORKGROUP-th of them.
+// Bindings: param, grad [count], of the parameter's dtype; exp_avg, exp_avg_sq, max_exp_avg_sq [count] f32; steps [1], t.
+// Numerics: f32; one rounding of param, at the store. Averages move towards what they average, so that a β that f32 cannot
+// hold does not scale them; 1 − β^t is had without cancellation.
+struct Adamw {
+  count: u32,
+  lr: f32,
+  decay: f32,        // lr·weight_decay
+  keep_avg: f32,     // β1
+  take_avg: f32,     // 1 − β1
+  keep_avg_sq: f32,  // β2
+  take_avg_sq: f32,  // 1 − β2
+  log_avg: f32,      // ln β1
+  log_avg_sq: f32,   // ln β2
+  eps: f32,
+  sign: f32,         // −1 to climb
+}
+
+@group(0) @binding(0) var<uniform> numbers: Adamw;
+@group(0) @binding(20) var<storage, read_write> param: array<W>;
+@group(0) @binding(21) var<storage, read> grad: array<W>;
+@group(0) @binding(23) var<storage, read_write> exp_avg: array<f32>;
+@group(0) @binding(24) var<storage, read_write> exp_avg_sq: array<f32>;
+@group(0) @binding(25) var<storage, read_write> max_exp_avg_sq: array<f32>;
+@group(0) @binding(26) var<storage, read> steps: array<u32>;
+
+override AMSGRAD: bool = false;
+
+// keep·average + take·value, from the nearer end.
+fn move_towards(average: f32, value: f32, keep: f32, take: f32) -> f32 {
+  let gap = value - average;
+  return select(value - keep * gap, average + take * gap, take < 0.5);
+}
+
+// 1 − e^x for x ≤ 0. Near 0, where the difference would cancel, Taylor's series, whose first term left out is below
+// 2^-25 of the sum; further off e^x, which is small beside 1.
+fn one_minus_exp(x: f32) -> f32 {
+  if (x < -1.0) {
+    return 1.0 - exp(x);
+  }
+  var sum = 1.0;
+  for (var n = 11.0; n > 1.5; n -= 1.0) {
+    sum = 1.0 + sum * x / n;
+  }
+  return -x * sum;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let first = (wid.x + wid.y * grid.x) * WORKGROUP * ITEMS + index;
+  let t = f32(steps[0]);
+  let step_size = numbers.lr / one_minus_exp(t * numbers.log_avg);
+  let correction = one_minus_exp(t * numbers.log_avg_sq);
+  for (var item = 0u; item < ITEMS; item++) {
+    let i = first + item * WORKGROUP;
+    if (i < numbers.count) {
+      let p = f32(param[i]);
+      let g = numbers.sign * f32(grad[i]);
+      let m = move_towards(exp_avg[i], g, numbers.keep_avg, numbers.take_avg);
+      var v = move_towards(exp_avg_sq[i], g * g, numbers.keep_avg_sq, numbers.take_avg_sq);
+      exp_avg[i] = m;
+      exp_avg_sq[i] = v;
+      if (AMSGRAD) {
+        v = max(max_exp_avg_sq[i], v);
+        max_exp_avg_sq[i] = v;
+      }
+      param[i] = W(p - (numbers.decay * p + step_size * m / (sqrt(v / correction) + numbers.eps)));
+    }
+  }
+}

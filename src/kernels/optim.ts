@@ -1,0 +1,138 @@
+// Optimizer steps as programs: one dispatch per parameter, or per part of one that is larger than a binding may be.
+import type { DeviceFacts } from '../gpu/facts.ts';
+import type { Kernel, Program, Step } from '../gpu/program.ts';
+import { byteSize, type FloatDType } from '../gpu/tensor.ts';
+import { assemble } from './assemble.ts';
+import { packFields } from './params.ts';
+import type { Role } from './roles.ts';
+import * as shaders from './sources.ts';
+
+/** The fields of `struct Sgd` in shaders/optim/sgd.wgsl, in order. */
+export const sgdFields = ['count', 'lr', 'momentum', 'take', 'weight_decay', 'sign'] as const;
+/** The fields of `struct Adamw` in shaders/optim/adamw.wgsl, in order. */
+export const adamwFields = [
+  'count',
+  'lr',
+  'decay',
+  'keep_avg',
+  'take_avg',
+  'keep_avg_sq',
+  'take_avg_sq',
+  'log_avg',
+  'log_avg_sq',
+  'eps',
+  'sign',
+] as const;
+/** The fields of `struct Count` in shaders/optim/count.wgsl, in order. */
+export const countFields = ['first', 'count', 'stride'] as const;
+
+/** Those that are f32; the others are u32. */
+const floatsOf = <Field extends string>(fields: readonly Field[]): ReadonlySet<Field> =>
+  new Set(fields.filter((field) => field !== 'count'));
+
+/** A parameter as the kernels see it. */
+export interface ParameterDescriptor {
+  size: number;
+  /** Of the parameter and its gradient; what an optimizer keeps of them is f32. */
+  dtype: FloatDType;
+}
+
+const workgroup = 64;
+const items = 4;
+
+/** One step of SGD. Roles: param, grad, momentumBuffer. */
+export function sgdProgram(
+  d: ParameterDescriptor & { momentum: boolean; nesterov: boolean },
+  numbers: Readonly<Record<'lr' | 'momentum' | 'take' | 'weight_decay' | 'sign', number>>,
+  facts: DeviceFacts,
+): Program {
+  const kernel = assemble({
+    main: shaders.optimSgd,
+    fragments: [],
+    dtype: d.dtype,
+    paramDtype: d.dtype,
+    reads: ['grad'],
+    writes: ['param', 'momentumBuffer'],
+    constants: { WORKGROUP: workgroup, HAS_MOMENTUM: d.momentum, NESTEROV: d.nesterov },
+    items,
+    params: null,
+  });
+  return elementwise(d, kernel, ['momentumBuffer'], facts, (count) =>
+    packFields(sgdFields, floatsOf(sgdFields), { ...numbers, count }),
+  );
+}
+
+/** One step of AdamW. Roles: param, grad, expAvg, expAvgSq, maxExpAvgSq, and steps, the number of this step. */
+export function adamwProgram(
+  d: ParameterDescriptor & { amsgrad: boolean },
+  numbers: Readonly<Record<Exclude<(typeof adamwFields)[number], 'count'>, number>>,
+  facts: DeviceFacts,
+): Program {
+  const kernel = assemble({
+    main: shaders.optimAdamw,
+    fragments: [],
+    dtype: d.dtype,
+    paramDtype: d.dtype,
+    reads: ['grad', 'steps'],
+    writes: ['param', 'expAvg', 'expAvgSq', 'maxExpAvgSq'],
+    constants: { WORKGROUP: workgroup, AMSGRAD: d.amsgrad },
+    items,
+    params: null,
+  });
+  return elementwise(d, kernel, ['expAvg', 'expAvgSq', 'maxExpAvgSq'], facts, (count) =>
+    packFields(adamwFields, floatsOf(adamwFields), { ...numbers, count }),
+  );
+}
+
+/** Adds one to the counts of runs of parameters, [first, count] each. Role: steps, a count every `stride` words. */
+export function countProgram(runs: readonly (readonly [number, number])[], stride: number): Program {
+  const kernel = assemble({
+    main: shaders.optimCount,
+    fragments: [],
+    dtype: 'f32',
+    paramDtype: 'f32',
+    reads: [],
+    writes: ['steps'],
+    constants: { WORKGROUP: workgroup },
+    params: null,
+  });
+  const steps = runs.map(([first, count]) => ({
+    kernel,
+    params: packFields(countFields, new Set(), { first, count, stride }),
+    ranges: {},
+    workgroups: Math.ceil(count / workgroup),
+  }));
+  return { steps, scratch: {} };
+}
+
+/** The kernel over all elements, in parts that fit a binding. `state` are the roles that are f32 whatever the dtype. */
+function elementwise(
+  { size, dtype }: ParameterDescriptor,
+  kernel: Kernel,
+  state: readonly Role[],
+  { maxBindingBytes, offsetAlignment }: DeviceFacts,
+  numbers: (count: number) => ArrayBuffer,
+): Program {
+  const bytes = byteSize(dtype);
+  // Parts begin at aligned offsets, whatever the element size: bytes is 2 or 4.
+  const most = Math.floor(maxBindingBytes / (4 * offsetAlignment)) * offsetAlignment;
+  const steps: Step[] = [];
+  for (let first = 0; first < size; first += most) {
+    const count = Math.min(most, size - first);
+    const like = (width: number) => ({ offset: first * width, size: count * width });
+    steps.push({
+      kernel,
+      params: numbers(count),
+      ranges:
+        count === size
+          ? {}
+          : {
+              param: like(bytes),
+              grad: like(bytes),
+              ...Object.fromEntries(state.map((role) => [role, like(4)])),
+            },
+      workgroups: Math.ceil(count / (workgroup * items)),
+    });
+  }
+  return { steps, scratch: {} };
+}

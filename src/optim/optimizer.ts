@@ -1,0 +1,288 @@
+import { NormError } from '../gpu/errors.ts';
+import { type Call, executeAll, type RecordOptions } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { Parameter } from '../nn/parameter.ts';
+import { checkTarget } from '../ops/check.ts';
+import {
+  checkGroups,
+  checkState,
+  type OptimizerStateDict,
+  overwrite,
+  settingsDict,
+  settingsFrom,
+} from './state-dict.ts';
+
+/** Parameters, and settings that differ from the optimizer's own. */
+export type ParamGroupOptions<Settings> = { params: Iterable<Parameter> } & {
+  [Name in keyof Settings]?: Settings[Name] | undefined;
+};
+
+/** Parameters that are optimized with the same settings. The settings can be changed at any time. */
+export type ParamGroup<Settings> = Settings & { readonly params: readonly Parameter[] };
+
+/** What an optimizer keeps of one parameter. */
+export interface Slot<Settings> {
+  readonly parameter: Parameter;
+  readonly group: ParamGroup<Settings>;
+  /** Its place in the group. */
+  readonly index: number;
+  /** The tensors that were made, by PyTorch's names. */
+  readonly state: Map<string, Tensor>;
+  /** Those that a step has written or that were loaded; the others are zeros. */
+  readonly started: Set<string>;
+}
+
+/**
+ * What the optimizers share: parameter groups, state and its dictionary. Modelled on torch.optim.Optimizer.
+ *
+ * A step is recorded with the settings of that moment. It reads nothing back. What was recorded takes effect when it is
+ * submitted; submit it, and in the order in which it was recorded.
+ */
+export abstract class Optimizer<Settings extends object> {
+  readonly gpu: Gpu;
+  /** The groups, in order. Their settings, such as `lr`, can be changed between steps. */
+  readonly paramGroups: ParamGroup<Settings>[] = [];
+  readonly #defaults: Settings;
+  readonly #slots: Slot<Settings>[] = [];
+  #destroyed = false;
+
+  /** @internal */
+  constructor(params: Iterable<Parameter> | Iterable<ParamGroupOptions<Settings>>, defaults: Settings) {
+    this.check(defaults);
+    const given = [...params];
+    const [first] = given;
+    if (first === undefined) {
+      throw new NormError('value', 'The optimizer got an empty parameter list.', 'Pass model.parameters().');
+    }
+    const groups = first instanceof Parameter ? [{ params: given as Parameter[] }] : given;
+    this.#defaults = defaults;
+    const complete = this.#complete(groups as ParamGroupOptions<Settings>[]);
+    const [parameter] = complete.flatMap(({ params }) => params);
+    this.gpu = (parameter as Parameter).data.gpu;
+    this.gpu.checkAlive();
+    for (const group of complete) this.#append(group);
+  }
+
+  /** The name in labels. */
+  protected abstract readonly name: string;
+
+  /** @internal Throws `value` unless the settings are usable. */
+  protected abstract check(settings: Settings): void;
+
+  /** @internal PyTorch's names of all state that there can be. */
+  protected abstract readonly stateNames: readonly string[];
+
+  /** @internal Those of them that these settings need. */
+  protected abstract needs(settings: Settings): readonly string[];
+
+  /** @internal The programs of one step. All that is needed is there. */
+  protected abstract calls(slots: readonly Slot<Settings>[]): Call[];
+
+  /**
+   * Adds a group, as torch.optim.Optimizer.add_param_group.
+   *
+   * @throws NormError `value` for settings out of range, a group without parameters, a parameter that is there already;
+   * `wrong-device`.
+   */
+  addParamGroup(group: ParamGroupOptions<Settings>): void {
+    this.#checkUsable();
+    for (const complete of this.#complete([group])) this.#append(complete);
+  }
+
+  /**
+   * One step: every parameter that has and requires a gradient moves. The others, and their state, stay as they are.
+   *
+   * @throws NormError `value` for settings out of range, `destroyed`, `wrong-device`, `device-lost`, `limit`. Nothing has
+   * changed then.
+   */
+  step({ encoder, pass }: RecordOptions = {}): void {
+    this.#checkUsable();
+    checkTarget({ encoder, pass });
+    for (const group of this.paramGroups) this.check(group);
+    const active = this.#slots.filter(
+      ({ parameter: { grad, requiresGrad } }) => grad !== null && requiresGrad,
+    );
+    for (const { parameter } of active) {
+      this.gpu.checkUsable(parameter.data, 'a parameter');
+      this.gpu.checkUsable(parameter.grad as Tensor, 'a gradient');
+    }
+    this.#allocate(active);
+    const calls = this.calls(active);
+    for (const { started, group } of active) for (const name of this.needs(group)) started.add(name);
+    if (calls.length > 0) executeAll(this.gpu, calls, { encoder, pass }, `${this.name}.step`);
+  }
+
+  /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */
+  zeroGrad(): void {
+    for (const { parameter } of this.#slots) parameter.zeroGrad();
+  }
+
+  /**
+   * The state and the settings in PyTorch's layout and with its names. The tensors are the optimizer's own, which later
+   * steps change: read them to keep what they hold now.
+   */
+  stateDict(): OptimizerStateDict<Tensor> {
+    this.#checkUsable();
+    const dict: OptimizerStateDict<Tensor> = { state: {}, param_groups: [] };
+    this.#slots.forEach((slot, index) => {
+      const entries = [...slot.state].filter(([name]) => slot.started.has(name));
+      if (entries.length > 0) dict.state[index] = Object.fromEntries(entries);
+    });
+    let first = 0;
+    for (const { params, ...settings } of this.paramGroups) {
+      const indices = params.map((_, index) => first + index);
+      first += params.length;
+      dict.param_groups.push({ ...settingsDict(settings), params: indices });
+    }
+    return dict;
+  }
+
+  /**
+   * Takes over the state and the settings of a dictionary, whose groups must have as many parameters as the ones here.
+   * Its tensors are copied; they may also be plain numbers, as `data()` returns them. Parameters without an entry start
+   * afresh. Settings that this optimizer does not have are ignored, those that are missing stay. At once: commands that
+   * are recorded but not yet submitted come after it.
+   *
+   * @throws NormError `value` for another number of groups or parameters, unknown or missing state, settings out of
+   * range; `shape`, `dtype`, `destroyed`, `wrong-device`. Nothing has changed then.
+   */
+  loadStateDict(dict: OptimizerStateDict): void {
+    this.#checkUsable();
+    const { paramGroups } = this;
+    checkGroups(
+      dict,
+      paramGroups.map(({ params }) => params.length),
+    );
+    const settings = paramGroups.map(({ params: _, ...own }, i) => {
+      const loaded = settingsFrom(
+        dict.param_groups[i] as Record<string, unknown>,
+        own,
+      ) as unknown as Settings;
+      this.check(loaded);
+      return loaded;
+    });
+    const indices = dict.param_groups.flatMap(({ params }) => params);
+    const states = this.#slots.map(({ parameter, group }, i) => {
+      const required = this.needs(settings[paramGroups.indexOf(group)] as Settings);
+      const shapeOf = (name: string) => (name === 'step' ? [] : parameter.data.shape);
+      const index = indices[i] as number;
+      return checkState(
+        this.gpu,
+        dict.state[index] ?? {},
+        index,
+        { known: this.stateNames, required },
+        shapeOf,
+      );
+    });
+    const pairs: [Tensor, Tensor | ArrayLike<number>][] = [];
+    this.#slots.forEach((slot, i) => {
+      const loaded = states[i] as (typeof states)[number];
+      for (const name of new Set([...slot.state.keys(), ...loaded.keys()])) {
+        const tensor = this.#tensor(slot, name);
+        pairs.push([tensor, loaded.get(name) ?? new Float32Array(tensor.size)]);
+      }
+      slot.started.clear();
+      for (const name of loaded.keys()) slot.started.add(name);
+    });
+    for (const [i, group] of paramGroups.entries()) Object.assign(group, settings[i]);
+    overwrite(this.gpu, pairs);
+  }
+
+  /** Frees the state. The parameters are not the optimizer's. Idempotent. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    for (const { state } of this.#slots) for (const tensor of state.values()) tensor.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  #checkUsable(): void {
+    this.gpu.checkAlive();
+    if (this.#destroyed) {
+      throw new NormError('destroyed', 'This optimizer was destroyed.', 'Make a new one.');
+    }
+  }
+
+  /** @internal Makes a state, of zeros. */
+  protected makeState({ parameter }: Slot<Settings>, _: string): Tensor {
+    return this.gpu.keep(this.gpu.zeros(parameter.data.shape));
+  }
+
+  /** The groups with all settings; throws before anything is changed. */
+  #complete(groups: readonly ParamGroupOptions<Settings>[]): ParamGroup<Settings>[] {
+    const seen = new Set(this.#slots.map(({ parameter }) => parameter));
+    let device = this.#slots[0]?.parameter.data.gpu.device;
+    return groups.map(({ params: given, ...settings }) => {
+      const params = [...(given ?? [])];
+      if (params.length === 0) {
+        throw new NormError('value', 'A parameter group has no parameters.', 'Leave it out.');
+      }
+      for (const parameter of params) {
+        if (!(parameter instanceof Parameter)) {
+          throw new NormError(
+            'value',
+            'The optimizer got something that is no Parameter.',
+            'Pass Parameters.',
+          );
+        }
+        if (seen.has(parameter)) {
+          throw new NormError(
+            'value',
+            'A parameter appears twice in the groups of an optimizer.',
+            'Give each parameter to one group, once.',
+          );
+        }
+        seen.add(parameter);
+        device ??= parameter.data.gpu.device;
+        if (parameter.data.gpu.device !== device) {
+          throw new NormError(
+            'wrong-device',
+            'The parameters are on several devices.',
+            'Make an optimizer for each.',
+          );
+        }
+      }
+      const own = Object.entries(settings).filter(([, value]) => value !== undefined);
+      const group = { ...this.#defaults, ...Object.fromEntries(own), params };
+      this.check(group);
+      return group;
+    });
+  }
+
+  #append(group: ParamGroup<Settings>): void {
+    this.paramGroups.push(group);
+    group.params.forEach((parameter, index) => {
+      this.#slots.push({ parameter, group, index, state: new Map(), started: new Set() });
+    });
+  }
+
+  /** The tensors that a step needs and that are not there yet. If one cannot be made, those before it go. */
+  #allocate(slots: readonly Slot<Settings>[]): void {
+    const made: [Slot<Settings>, string][] = [];
+    try {
+      for (const slot of slots) {
+        for (const name of this.needs(slot.group)) {
+          if (slot.state.has(name)) continue;
+          this.#tensor(slot, name);
+          made.push([slot, name]);
+        }
+      }
+    } catch (error) {
+      for (const [{ state }, name] of made) {
+        state.get(name)?.destroy();
+        state.delete(name);
+      }
+      throw error;
+    }
+  }
+
+  #tensor(slot: Slot<Settings>, name: string): Tensor {
+    const tensor = slot.state.get(name) ?? this.makeState(slot, name);
+    slot.state.set(name, tensor);
+    return tensor;
+  }
+}

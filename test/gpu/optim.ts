@@ -1,0 +1,551 @@
+/** SGD and AdamW: against PyTorch and float64, recording, state dictionaries, errors, whole steps of training. */
+import {
+  AdamW,
+  type AdamWSettings,
+  BatchNorm1d,
+  type Gpu,
+  init,
+  LayerNorm,
+  Parameter,
+  SGD,
+  type SGDSettings,
+  type Tensor,
+} from '../../src/index.ts';
+import { relativeError } from '../../src/reference/index.ts';
+import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
+import type { Case, Context } from '../harness/case.ts';
+import { normal, toHalf } from '../support/data.ts';
+import { decode } from '../support/golden.ts';
+import { camel, type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
+import { OptimReference, type Settings } from '../support/optim.ts';
+import { bounds } from '../support/tolerances.ts';
+
+type Kind = 'SGD' | 'AdamW';
+
+const parameterOf = (
+  gpu: Gpu,
+  values: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: 'f32' | 'f16' = 'f32',
+) => new Parameter(gpu.tensor(values, shape, { dtype }));
+
+function setGradient(parameter: Parameter, values: ArrayLike<number> | undefined): void {
+  parameter.zeroGrad();
+  if (!values) return;
+  parameter.takeGradient().write(values);
+  parameter.keepGradient();
+}
+
+function optimizerOf(
+  kind: Kind,
+  params: Iterable<Parameter>,
+  settings: Partial<SGDSettings & AdamWSettings>,
+) {
+  return kind === 'SGD' ? new SGD(params, settings) : new AdamW(params, settings);
+}
+
+/** Errors of a parameter and of its state against the reference, the largest first asserted and then returned. */
+async function verify(
+  param: Tensor,
+  state: Readonly<Record<string, Tensor>>,
+  { values, scale, steps }: OptimReference,
+  what: string,
+): Promise<number> {
+  let worst = 0;
+  for (const [name, expected] of Object.entries(values)) {
+    const tensor = name === 'param' ? param : (state[name] as Tensor | undefined);
+    assert(tensor, `${what}: there is no ${name}`);
+    const actual = await tensor.data();
+    const half = tensor.dtype === 'f16';
+    const error = relativeError(actual, expected, scale[name]);
+    if (!half) worst = Math.max(worst, error);
+    // What f32 ends beside a tie is rounded to its other side, and the next steps start there.
+    const bound = half ? 2 ** -11 : bounds.backward;
+    assert(error <= bound, `${what}: ${name}: error ${error.toExponential(2)} > ${bound.toExponential(2)}`);
+  }
+  if (state.step) assertEqual(await state.step.data(), Float32Array.of(steps), `${what}: step`);
+  return worst;
+}
+
+async function checkGolden({ gpu }: Context, golden: OptimCase): Promise<number> {
+  const { optimizer: kind, initial, groups, lrs, dtype } = golden;
+  const values = initial.map((tensor) => Float32Array.from(decode(tensor)));
+  const parameters = values.map((value, i) => parameterOf(gpu, value, initial[i]?.shape as number[], dtype));
+  const references = values.map((value) => new OptimReference(value, dtype));
+  const given = groups
+    ? [
+        { params: parameters.slice(0, 1), ...camel(groups[0]) },
+        { params: parameters.slice(1), ...camel(groups[1]) },
+      ]
+    : parameters;
+  const optimizer = optimizerOf(kind, given as Parameter[], camel(golden.settings));
+  let worst = 0;
+  for (const [step, gradients] of golden.gradients.entries()) {
+    for (const [i, parameter] of parameters.entries()) {
+      const skipped = golden.skip.some(([at, which]) => at === step && which === i);
+      const grad = decode(gradients[i]);
+      setGradient(parameter, skipped ? undefined : grad);
+      if (skipped || !grad) continue;
+      const settings = settingsOf(golden, i, step);
+      if (kind === 'SGD') references[i]?.sgd(grad, settings);
+      else references[i]?.adamw(grad, settings);
+    }
+    if (lrs) (optimizer.paramGroups[0] as { lr: number }).lr = lrs[step] as number;
+    optimizer.step();
+    const after = golden.after[`${step + 1}` as '1' | '10'];
+    if (!after) continue;
+    const { state } = optimizer.stateDict();
+    for (const [i, expected] of after.entries()) {
+      // The reference lends the sizes of the terms; the values are PyTorch's.
+      const { scale, steps } = references[i] as OptimReference;
+      const reference = new OptimReference([], dtype);
+      reference.steps = steps;
+      for (const [name, tensor] of Object.entries(expected)) {
+        if (name === 'step') continue;
+        reference.values[name] = Float64Array.from(decode(tensor));
+        reference.scale[name] = scale[name] as Float64Array;
+      }
+      const what = `${golden.name}, parameter ${i}, after ${step + 1}`;
+      const { data } = parameters[i] as Parameter;
+      worst = Math.max(worst, await verify(data, state[i] ?? {}, reference, what));
+    }
+  }
+  optimizer.destroy();
+  for (const parameter of parameters) parameter.destroy();
+  return worst;
+}
+
+const goldenCase = (dtype: 'f32' | 'f16'): Case => ({
+  name: `optim: PyTorch's trajectories, ${dtype}`,
+  requires: dtype === 'f16' ? ['f16'] : [],
+  async run(t) {
+    const { cases } = (await t.readJson('golden/optim.json')) as OptimFile;
+    let worst = 0;
+    const chosen = cases.filter((golden) => golden.dtype === dtype);
+    for (const golden of chosen) worst = Math.max(worst, await checkGolden(t, golden));
+    t.note(`${chosen.length} trajectories`, `largest error ${worst.toExponential(2)}`);
+  },
+});
+
+const settingsOfKind: Record<Kind, Settings[]> = {
+  SGD: [{ lr: 0.1, momentum: 0.9, weightDecay: 0.01, nesterov: true }],
+  AdamW: [
+    { lr: 0.01, weightDecay: 0.1 },
+    { lr: 0.01, betas: [0.6, 0.4], amsgrad: true },
+  ],
+};
+
+/** Ten steps of one parameter against float64. */
+async function tenSteps(gpu: Gpu, kind: Kind, settings: Settings, size: number, dtype: 'f32' | 'f16') {
+  const stored = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
+  const initial = stored(normal(size));
+  const parameter = parameterOf(gpu, initial, [size], dtype);
+  const reference = new OptimReference(initial, dtype);
+  const optimizer = optimizerOf(kind, [parameter], settings);
+  for (let step = 0; step < 10; step++) {
+    const grad = stored(normal(size, { seed: step + 2, std: 10 ** ((step % 4) - 2) }));
+    setGradient(parameter, grad);
+    if (kind === 'SGD') reference.sgd(grad, settings);
+    else reference.adamw(grad, settings);
+    optimizer.step();
+  }
+  const { state } = optimizer.stateDict();
+  const worst = await verify(
+    parameter.data,
+    state[0] ?? {},
+    reference,
+    `${kind}, ${size} elements, ${dtype}`,
+  );
+  optimizer.destroy();
+  parameter.destroy();
+  return worst;
+}
+
+const sizesCase = (dtype: 'f32' | 'f16'): Case => ({
+  name: `optim: ten steps, sizes, ${dtype}`,
+  requires: dtype === 'f16' ? ['f16'] : [],
+  async run({ gpu, note }) {
+    for (const kind of ['SGD', 'AdamW'] as const) {
+      let worst = 0;
+      for (const settings of settingsOfKind[kind]) {
+        for (const size of [1, 3, 255, 257, 5001]) {
+          worst = Math.max(worst, await tenSteps(gpu, kind, settings, size, dtype));
+        }
+      }
+      note(`${kind} ${dtype}`, `largest error ${worst.toExponential(2)}`);
+    }
+  },
+});
+
+const bits = async (tensor: Tensor | undefined) => new Uint32Array((await tensor?.data())?.buffer ?? []);
+
+export const cases: Case[] = [
+  goldenCase('f32'),
+  goldenCase('f16'),
+  sizesCase('f32'),
+  sizesCase('f16'),
+  {
+    name: 'optim: parameters larger than a binding may be',
+    async run({ device }) {
+      const gpu = await init({ device, facts: { maxBindingBytes: 4096, offsetAlignment: 256 } });
+      for (const kind of ['SGD', 'AdamW'] as const) {
+        for (const settings of settingsOfKind[kind]) await tenSteps(gpu, kind, settings, 5001, 'f32');
+        if (gpu.facts.f16) await tenSteps(gpu, kind, settingsOfKind[kind][0] as Settings, 5001, 'f16');
+      }
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'optim: AdamW corrects its averages exactly, after 1 and after 1,000,000 steps',
+    async run({ gpu, note }) {
+      // Fresh averages are the gradient and its square times 1 − β: what is left of m̂ / sqrt(v̂) is the correction.
+      let worst = 0;
+      for (const betas of [
+        [0.9, 0.999],
+        [0.5, 0.999999],
+        [0, 0.9],
+      ] as const) {
+        for (const before of [0, 1, 2, 9, 99, 999, 9_999, 999_999]) {
+          const parameter = parameterOf(gpu, [0], [1]);
+          const optimizer = new AdamW([parameter], { lr: 1, betas, eps: 0, weightDecay: 0 });
+          optimizer.loadStateDict({
+            state: { 0: { step: [before], exp_avg: [0], exp_avg_sq: [0] } },
+            param_groups: [{ params: [0] }],
+          });
+          setGradient(parameter, [-1]);
+          optimizer.step();
+          const [t, [beta1, beta2]] = [before + 1, betas];
+          const correction = (beta: number) => -Math.expm1(t * Math.log(beta));
+          const m = (1 - beta1) / correction(beta1);
+          const expected = m / Math.sqrt((1 - beta2) / correction(beta2));
+          const error = relativeError(await parameter.data.data(), [expected]);
+          worst = Math.max(worst, error);
+          assert(error <= bounds.backward, `betas [${betas}], step ${t}: ${error.toExponential(2)}`);
+          optimizer.destroy();
+          parameter.destroy();
+        }
+      }
+      note('largest error', worst.toExponential(2));
+    },
+  },
+  {
+    name: 'optim: steps recorded into one encoder or pass, submitted later, keep their settings',
+    async run({ gpu, device }) {
+      for (const kind of ['SGD', 'AdamW'] as const) {
+        const settings: Settings = kind === 'SGD' ? { lr: 0.1, momentum: 0.9, dampening: 0.5 } : { lr: 0.1 };
+        const initial = normal(70);
+        const grad = normal(70, { seed: 2 });
+        const ends: Float32Array[] = [];
+        for (const recorded of [false, true]) {
+          const parameter = parameterOf(gpu, initial, [70]);
+          setGradient(parameter, grad);
+          const optimizer = optimizerOf(kind, [parameter], settings);
+          const group = optimizer.paramGroups[0] as { lr: number };
+          const encoder = device.createCommandEncoder();
+          const next = (lr: number, where: { encoder?: GPUCommandEncoder; pass?: GPUComputePassEncoder }) => {
+            group.lr = lr;
+            optimizer.step(recorded ? where : {});
+          };
+          next(0.1, { encoder });
+          const pass = encoder.beginComputePass();
+          next(0.2, { pass });
+          next(0.3, { pass });
+          pass.end();
+          group.lr = 100;
+          const commands = encoder.finish();
+          if (recorded) assertEqual(await parameter.data.data(), initial, 'before the submit');
+          device.queue.submit([commands]);
+          ends.push(await parameter.data.data());
+          optimizer.destroy();
+          parameter.destroy();
+        }
+        assertEqual(ends[1], ends[0], `${kind}: recorded and immediate steps`);
+        assert(
+          ends[0]?.some((value, i) => value !== initial[i]),
+          'something moved',
+        );
+      }
+    },
+  },
+  {
+    name: 'optim: what has no gradient stays, with its state',
+    async run({ gpu }) {
+      const [a, b, c] = [1, 2, 3].map((seed) => parameterOf(gpu, normal(5, { seed }), [5])) as [
+        Parameter,
+        Parameter,
+        Parameter,
+      ];
+      const optimizer = new AdamW([a, b, c]);
+      optimizer.step();
+      assertEqual(Object.keys(optimizer.stateDict().state), []);
+      const before = gpu.memory().tensors;
+      for (const parameter of [a, c]) setGradient(parameter, normal(5, { seed: 9 }));
+      optimizer.step();
+      optimizer.step();
+      assertEqual(await b.data.data(), normal(5, { seed: 2 }));
+      const { state } = optimizer.stateDict();
+      assertEqual(Object.keys(state), ['0', '2']);
+      assertEqual(await state[2]?.step?.data(), Float32Array.of(2));
+      assert(gpu.memory().tensors === before + 2 + 1 + 4, 'two gradients, the counts, four averages');
+      c.requiresGrad = false;
+      const still = await c.data.data();
+      optimizer.step();
+      assertEqual(await c.data.data(), still, 'no gradient is required');
+      c.requiresGrad = true;
+      optimizer.zeroGrad();
+      assertEqual(a.grad, null);
+      setGradient(b, normal(5));
+      optimizer.step();
+      assertEqual(await optimizer.stateDict().state[1]?.step?.data(), Float32Array.of(1));
+      assertEqual(await optimizer.stateDict().state[0]?.step?.data(), Float32Array.of(3));
+      optimizer.destroy();
+      optimizer.destroy();
+      await assertThrows(() => optimizer.step(), { code: 'destroyed' });
+      for (const parameter of [a, b, c]) parameter.destroy();
+    },
+  },
+  {
+    name: 'optim: a state dictionary continues bit for bit, as tensors and as numbers',
+    async run({ gpu }) {
+      for (const kind of ['SGD', 'AdamW'] as const) {
+        const settings: Partial<SGDSettings & AdamWSettings> =
+          kind === 'SGD' ? { lr: 0.1, momentum: 0.9, dampening: 0.5 } : { lr: 0.1, amsgrad: true };
+        const made: Parameter[] = [];
+        const start = (values: ArrayLike<number>[]) => {
+          const params = values.map((value) => parameterOf(gpu, value, [value.length]));
+          made.push(...params);
+          const rest = { params: params.slice(1), weightDecay: 0.1 };
+          const groups = [{ params: params.slice(0, 1) }, rest] as unknown as Parameter[];
+          return { params, optimizer: optimizerOf(kind, groups, settings) };
+        };
+        const sizes = [7, 65];
+        const train = ({ params, optimizer }: ReturnType<typeof start>, from: number, to: number) => {
+          for (let step = from; step < to; step++) {
+            for (const [i, size] of sizes.entries()) {
+              setGradient(params[i] as Parameter, normal(size, { seed: 10 * step + i }));
+            }
+            optimizer.step();
+          }
+        };
+        const first = start(sizes.map((size) => normal(size)));
+        (first.optimizer.paramGroups[1] as { lr: number }).lr = 0.03;
+        train(first, 0, 3);
+        const copies = () => Promise.all(first.params.map(({ data }) => data.data()));
+        const dict = first.optimizer.stateDict();
+        assertEqual(dict.param_groups[1]?.params, [1]);
+        assertEqual(dict.param_groups[1]?.weight_decay, 0.1);
+        const numbers: Record<number, Record<string, Float32Array>> = {};
+        for (const [index, entry] of Object.entries(dict.state)) {
+          numbers[Number(index)] = {};
+          for (const [name, tensor] of Object.entries(entry)) {
+            (numbers[Number(index)] as Record<string, Float32Array>)[name] = await tensor.data();
+          }
+        }
+        const second = start(await copies());
+        second.optimizer.loadStateDict(dict);
+        const third = start(await copies());
+        const values = await copies();
+        train(third, 50, 51); // what was there is replaced
+        third.params.forEach(({ data }, i) => {
+          data.write(values[i] as Float32Array);
+        });
+        third.optimizer.loadStateDict({ state: numbers, param_groups: dict.param_groups });
+        assertEqual((third.optimizer.paramGroups[1] as { lr: number }).lr, 0.03);
+        for (const run of [first, second, third]) train(run, 3, 6);
+        for (const [i] of sizes.entries()) {
+          const [expected, ...others] = await Promise.all(
+            [first, second, third].map(({ params }) => bits(params[i]?.data)),
+          );
+          for (const actual of others) assertEqual(actual, expected, `${kind}, parameter ${i}`);
+        }
+        // Without state it starts again.
+        first.optimizer.loadStateDict({ state: {}, param_groups: dict.param_groups });
+        assertEqual(Object.keys(first.optimizer.stateDict().state), []);
+        first.optimizer.loadStateDict(second.optimizer.stateDict());
+        first.optimizer.loadStateDict(first.optimizer.stateDict());
+        for (const { optimizer } of [first, second, third]) optimizer.destroy();
+        for (const parameter of made) parameter.destroy();
+      }
+    },
+  },
+  {
+    name: "optim: PyTorch's error conditions, before anything changes",
+    async run({ gpu }) {
+      const [a, b] = [parameterOf(gpu, [1, 2], [2]), parameterOf(gpu, [3], [1])];
+      const refuses = (run: () => unknown, code = 'value', message = /./) =>
+        assertThrows(run, { code, message });
+      const before = JSON.stringify(gpu.memory());
+      for (const options of [
+        { lr: -1 },
+        { lr: Number.NaN },
+        { momentum: -0.1 },
+        { weightDecay: -1 },
+        { nesterov: true },
+        { nesterov: true, momentum: 0.9, dampening: 0.1 },
+        { dampening: Number.NaN },
+      ]) {
+        await refuses(() => new SGD([a], options));
+      }
+      for (const options of [
+        { lr: -1 },
+        { eps: -1e-8 },
+        { betas: [1, 0.9] },
+        { betas: [0.9, -0.1] },
+        { weightDecay: -1 },
+      ]) {
+        await refuses(() => new AdamW([a], options as Partial<AdamWSettings>));
+      }
+      await refuses(() => new SGD([]), 'value', /empty/);
+      await refuses(() => new SGD([{ params: [] }]));
+      await refuses(() => new SGD([a, a]), 'value', /twice/);
+      await refuses(() => new SGD([{ params: [a] }, { params: [b, a] }]), 'value', /twice/);
+      await refuses(() => new SGD([{ params: [a], lr: -1 }]));
+      await refuses(() => new SGD([a.data] as unknown as Parameter[]));
+      assertEqual(JSON.stringify(gpu.memory()), before, 'memory');
+      const sgd = new SGD([a], { lr: 0.1, momentum: 0.9 });
+      await refuses(() => sgd.addParamGroup({ params: [a] }), 'value', /twice/);
+      sgd.addParamGroup({ params: [b], lr: 0.5 });
+      const group = sgd.paramGroups[0] as SGDSettings;
+      setGradient(a, [1, 1]);
+      group.lr = -1;
+      await refuses(() => sgd.step());
+      group.lr = 0.1;
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      await refuses(() => sgd.step({ encoder, pass }));
+      pass.end();
+      encoder.finish();
+      assertEqual(await a.data.data(), Float32Array.of(1, 2), 'unchanged');
+      sgd.step();
+      const good = sgd.stateDict();
+      const [first, second] = good.param_groups as [
+        (typeof good.param_groups)[number],
+        (typeof good.param_groups)[number],
+      ];
+      const momentum = (value: unknown) => ({
+        state: { 0: { momentum_buffer: value } },
+        param_groups: good.param_groups,
+      });
+      const load = (dict: unknown) => () => sgd.loadStateDict(dict as typeof good);
+      await refuses(load({ state: {}, param_groups: [first] }), 'value', /groups/);
+      await refuses(
+        load({ state: {}, param_groups: [first, { ...second, params: [1, 2] }] }),
+        'value',
+        /groups/,
+      );
+      await refuses(load({ state: {}, param_groups: [first, { ...second, lr: -1 }] }));
+      await refuses(
+        load({ state: { 0: { exp_avg: [1, 2] } }, param_groups: good.param_groups }),
+        'value',
+        /exp_avg/,
+      );
+      await refuses(load(momentum([1, 2, 3])), 'shape');
+      await refuses(load(momentum(gpu.zeros([3]))), 'shape');
+      await refuses(load(momentum(gpu.zeros([2], { dtype: 'u32' }))), 'dtype');
+      const gone = gpu.zeros([2]);
+      gone.destroy();
+      await refuses(load(momentum(gone)), 'destroyed');
+      assertEqual(
+        await good.state[0]?.momentum_buffer?.data(),
+        Float32Array.of(1, 1),
+        'momentum is as it was',
+      );
+      assertEqual(group.lr, 0.1);
+      const adamw = new AdamW([b]);
+      await refuses(() =>
+        adamw.loadStateDict({ state: { 0: { step: [1], exp_avg: [1] } }, param_groups: [{ params: [0] }] }),
+      );
+      await refuses(() =>
+        adamw.loadStateDict({
+          state: { 0: { step: [-1], exp_avg: [1], exp_avg_sq: [1] } },
+          param_groups: [{ params: [0] }],
+        }),
+      );
+      b.destroy();
+      sgd.destroy();
+      setGradient(a, [1, 1]);
+      a.data.destroy();
+      const late = new SGD([a]);
+      await refuses(() => late.step(), 'destroyed');
+      a.destroy();
+    },
+  },
+  {
+    name: 'optim: 1,000 steps of training, one encoder and one submit each, read nothing back and leak nothing',
+    timeout: 120_000,
+    async run({ navigatorGpu }) {
+      const own = await init({ gpu: navigatorGpu });
+      const { device } = own;
+      const counts = countCalls(device);
+      const gpu = await init({ device });
+      const modules = [new LayerNorm(gpu, 6), new BatchNorm1d(gpu, 6)] as const;
+      const x = gpu.tensor(normal(24), [4, 6]);
+      const target = gpu.tensor(normal(24, { seed: 2 }), [4, 6]);
+      const parameters = modules.flatMap((module) => module.parameters());
+      const optimizers = [new AdamW(parameters.slice(0, 2)), new SGD(parameters.slice(2), { momentum: 0.9 })];
+      const step = () =>
+        gpu.scope(() => {
+          const encoder = device.createCommandEncoder();
+          const y = modules[1].forward(modules[0].forward(x, { encoder }), { encoder });
+          assertEqual(y.shape, [4, 6]);
+          modules[0].backward(modules[1].backward(target, { encoder }), { encoder });
+          for (const optimizer of optimizers) optimizer.step({ encoder });
+          for (const optimizer of optimizers) optimizer.zeroGrad();
+          device.queue.submit([encoder.finish()]);
+        });
+      step();
+      await gpu.idle();
+      const before = { ...counts };
+      const memory = JSON.stringify(gpu.memory());
+      for (let i = 0; i < 1000; i++) {
+        step();
+        if (i % 100 === 99) await gpu.idle();
+      }
+      await gpu.idle();
+      assertEqual(counts.submits - before.submits, 1000, 'submits');
+      assertEqual(counts.maps, 0, 'buffers mapped to read');
+      assertEqual(counts.live, before.live, 'buffers');
+      assertEqual(JSON.stringify(gpu.memory()), memory, 'memory');
+      const { state } = (optimizers[0] as AdamW).stateDict();
+      assertEqual(await state[0]?.step?.data(), Float32Array.of(1001), 'steps');
+      const weight = await modules[1].weight?.data.data();
+      assert(weight?.every(Number.isFinite) && weight.some((value) => value !== 1), 'it has learnt');
+      for (const optimizer of optimizers) optimizer.destroy();
+      for (const module of modules) module.destroy();
+      for (const tensor of [x, target]) tensor.destroy();
+      assertEqual(gpu.memory().tensors, 0, 'tensors');
+      gpu.destroy();
+      assertEqual(counts.live, 0, 'buffers after destroy');
+      own.destroy();
+    },
+  },
+];
+
+/** Counts what a device is asked for from now on. */
+function countCalls(device: GPUDevice): { live: number; submits: number; maps: number } {
+  const counts = { live: 0, submits: 0, maps: 0 };
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    counts.live += 1;
+    const destroy = buffer.destroy.bind(buffer);
+    const map = buffer.mapAsync.bind(buffer);
+    let destroyed = false;
+    buffer.destroy = () => {
+      if (!destroyed) counts.live -= 1;
+      destroyed = true;
+      return destroy();
+    };
+    buffer.mapAsync = (...how) => {
+      counts.maps += 1;
+      return map(...how);
+    };
+    return buffer;
+  };
+  const submit = device.queue.submit.bind(device.queue);
+  device.queue.submit = (buffers) => {
+    counts.submits += 1;
+    return submit(buffers);
+  };
+  return counts;
+}
