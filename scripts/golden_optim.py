@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes test/golden/optim.json: what torch.optim makes of parameters, in float64, from float32 gradients.
+"""Writes test/golden/optim.json and averaging.json: what torch.optim makes of parameters, in float64, from float32
+gradients; what torch.optim.swa_utils makes of a model and of its running statistics.
 
     /usr/bin/python3 scripts/golden_optim.py [folder]
 
@@ -14,6 +15,7 @@ from golden import encode, write  # first: it settles which kernels PyTorch uses
 
 import numpy as np
 import torch
+import torch.optim.swa_utils
 
 SHAPES = [[5, 7], [9], [2, 3]]
 STEPS = 10
@@ -100,10 +102,65 @@ def cases():
     yield solve("AdamW, f16", "AdamW", {"lr": 0.01}, dtype="f16")
 
 
+def model():
+    return torch.nn.Sequential(torch.nn.LayerNorm(6), torch.nn.BatchNorm1d(6), torch.nn.BatchNorm1d(6)).double()
+
+
+def randomize(module, rng):
+    """Sets every float of the state to a new float32 value. Returns those values."""
+    values = {}
+    for name, tensor in module.state_dict().items():
+        if tensor.dtype == torch.float64:
+            values[name] = (rng.standard_normal(tensor.shape) + 1).astype(np.float32)
+            tensor.copy_(torch.from_numpy(values[name]))
+    return values
+
+
+def average(name, decay, use_buffers):
+    """The average after one and after five updates. Counts, which PyTorch averages and truncates, are left out."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    source = model()
+    ema = lambda averaged, value, _: decay * averaged + (1 - decay) * value
+    averaged = torch.optim.swa_utils.AveragedModel(source, avg_fn=ema if decay else None, use_buffers=use_buffers)
+    updates, after = [], {}
+    for step in range(1, 6):
+        values = randomize(source, rng)
+        updates.append({key: encode(value, "<f4") for key, value in values.items()})
+        averaged.update_parameters(source)
+        if step in (1, 5):
+            kept = averaged.module.state_dict() if use_buffers else dict(averaged.module.named_parameters())
+            after[step] = {key: encode(kept[key].detach().numpy(), "<f8") for key in values if key in kept}
+    return {"name": name, "decay": decay, "useBuffers": use_buffers, "updates": updates, "after": after}
+
+
+def update_bn():
+    """Running statistics of two BatchNorms, one after the other, over batches of different sizes."""
+    rng = np.random.default_rng(7)
+    source = model()
+    values = randomize(source, rng)
+    batches = [(rng.standard_normal([n, 6]) * (i + 1) + 10).astype(np.float32) for i, n in enumerate((4, 9, 3))]
+    torch.optim.swa_utils.update_bn([torch.tensor(batch, dtype=torch.float64) for batch in batches], source)
+    after = {key: value for key, value in source.state_dict().items() if "running" in key}
+    return {
+        "name": "update_bn",
+        "values": {key: encode(value, "<f4") for key, value in values.items()},
+        "batches": [encode(batch, "<f4") for batch in batches],
+        "after": {key: encode(value.numpy(), "<f8") for key, value in after.items()},
+    }
+
+
+def averages():
+    for text, decay in (("equal", None), ("decay 0.9", 0.9), ("decay 0.3", 0.3)):
+        yield average(text, decay, False)
+        yield average(f"{text}, buffers", decay, True)
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "test" / "golden"
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "optim.json", {"torch": torch.__version__}, "cases", list(cases()))
+    header = {"torch": torch.__version__, "updateBatchNorm": update_bn()}
+    write(folder / "averaging.json", header, "averages", list(averages()))
 
 
 if __name__ == "__main__":

@@ -32,12 +32,6 @@ struct Adamw {
 
 override AMSGRAD: bool = false;
 
-// keep·average + take·value, from the nearer end.
-fn move_towards(average: f32, value: f32, keep: f32, take: f32) -> f32 {
-  let gap = value - average;
-  return select(value - keep * gap, average + take * gap, take < 0.5);
-}
-
 // 1 − e^x for x ≤ 0. Near 0, where the difference would cancel, Taylor's series, whose first term left out is below
 // 2^-25 of the sum; further off e^x, which is small beside 1.
 fn one_minus_exp(x: f32) -> f32 {

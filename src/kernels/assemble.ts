@@ -1,5 +1,5 @@
 import type { Kernel } from '../gpu/program.ts';
-import type { FloatDType } from '../gpu/tensor.ts';
+import type { DType } from '../gpu/tensor.ts';
 import { bindingOf, type Role } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
 import * as shaders from './sources.ts';
@@ -14,8 +14,8 @@ export interface Assembly {
    */
   params?: ShaderSource | null;
   fragments: readonly ShaderSource[];
-  dtype: FloatDType;
-  paramDtype: FloatDType;
+  dtype: DType;
+  paramDtype: DType;
   /** Roles it reads and roles it writes: at most eight together, WebGPU's floor. */
   reads: readonly Role[];
   writes: readonly Role[];
@@ -52,15 +52,13 @@ export function assemble(a: Assembly): Kernel {
   };
 }
 
-const wgslType = { f32: 'f32', f16: 'f16' } as const;
-
 /** What must come first or cannot be an override: directives, element types, array lengths. */
 function prelude({ dtype, paramDtype, items, subgroups }: Assembly): string {
   const lines: string[] = [];
   if (dtype === 'f16' || paramDtype === 'f16') lines.push('enable f16;');
   if (subgroups) lines.push('enable subgroups;');
-  lines.push(`alias X = ${wgslType[dtype]};`, `alias X4 = vec4<${wgslType[dtype]}>;`);
-  lines.push(`alias W = ${wgslType[paramDtype]};`, `alias W4 = vec4<${wgslType[paramDtype]}>;`);
+  lines.push(`alias X = ${dtype};`, `alias X4 = vec4<${dtype}>;`);
+  lines.push(`alias W = ${paramDtype};`, `alias W4 = vec4<${paramDtype}>;`);
   if (items !== undefined) lines.push(`const ITEMS = ${items}u;`);
   return `${lines.join('\n')}\n`;
 }

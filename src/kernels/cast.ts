@@ -1,6 +1,6 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step } from '../gpu/program.ts';
-import { byteSize, type FloatDType } from '../gpu/tensor.ts';
+import { byteSize, type DType } from '../gpu/tensor.ts';
 import { assemble } from './assemble.ts';
 import { packParams } from './params.ts';
 import * as shaders from './sources.ts';
@@ -8,7 +8,7 @@ import * as shaders from './sources.ts';
 const workgroup = 64;
 
 /** The dispatches that convert `size` elements. Roles: x in, y out. */
-export function castProgram(size: number, from: FloatDType, to: FloatDType, facts: DeviceFacts): Program {
+export function castProgram(size: number, from: DType, to: DType, facts: DeviceFacts): Program {
   const kernel = assemble({
     main: shaders.convertCast,
     fragments: [],
@@ -24,7 +24,7 @@ export function castProgram(size: number, from: FloatDType, to: FloatDType, fact
   const steps: Step[] = [];
   for (let first = 0; first < size; first += most) {
     const count = Math.min(most, size - first);
-    const range = (dtype: FloatDType) => ({
+    const range = (dtype: DType) => ({
       offset: first * byteSize(dtype),
       size: alignUp(count * byteSize(dtype), 4),
     });

@@ -23,6 +23,8 @@ export const adamwFields = [
   'eps',
   'sign',
 ] as const;
+/** The fields of `struct Average` in shaders/optim/average.wgsl, in order. */
+export const averageFields = ['count', 'keep', 'take'] as const;
 /** The fields of `struct Count` in shaders/optim/count.wgsl, in order. */
 export const countFields = ['first', 'count', 'stride'] as const;
 
@@ -57,7 +59,8 @@ export function sgdProgram(
     items,
     params: null,
   });
-  return elementwise(d, kernel, ['momentumBuffer'], facts, (count) =>
+  const widths = { param: d.dtype, grad: d.dtype, momentumBuffer: 'f32' } as const;
+  return elementwise(d.size, kernel, widths, facts, (count) =>
     packFields(sgdFields, floatsOf(sgdFields), { ...numbers, count }),
   );
 }
@@ -70,7 +73,7 @@ export function adamwProgram(
 ): Program {
   const kernel = assemble({
     main: shaders.optimAdamw,
-    fragments: [],
+    fragments: [shaders.moveTowards],
     dtype: d.dtype,
     paramDtype: d.dtype,
     reads: ['grad', 'steps'],
@@ -79,8 +82,36 @@ export function adamwProgram(
     items,
     params: null,
   });
-  return elementwise(d, kernel, ['expAvg', 'expAvgSq', 'maxExpAvgSq'], facts, (count) =>
+  const state = { expAvg: 'f32', expAvgSq: 'f32', maxExpAvgSq: 'f32' } as const;
+  return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, (count) =>
     packFields(adamwFields, floatsOf(adamwFields), { ...numbers, count }),
+  );
+}
+
+/**
+ * Averages a parameter. Roles: param, average, and steps, how many have been averaged.
+ *
+ * @param decay - what the average keeps of itself, or null for the mean of all.
+ */
+export function averageProgram(
+  d: { size: number; dtype: FloatDType; averageDtype: FloatDType },
+  decay: number | null,
+  facts: DeviceFacts,
+): Program {
+  const kernel = assemble({
+    main: shaders.optimAverage,
+    fragments: [shaders.moveTowards],
+    dtype: d.dtype,
+    paramDtype: d.averageDtype,
+    reads: ['param', 'steps'],
+    writes: ['average'],
+    constants: { WORKGROUP: workgroup, EQUAL: decay === null },
+    items,
+    ownParams: true,
+  });
+  const numbers = decay === null ? {} : { keep: decay, take: 1 - decay };
+  return elementwise(d.size, kernel, { param: d.dtype, average: d.averageDtype }, facts, (count) =>
+    packFields(averageFields, floatsOf(averageFields), { ...numbers, count }),
   );
 }
 
@@ -105,32 +136,27 @@ export function countProgram(runs: readonly (readonly [number, number])[], strid
   return { steps, scratch: {} };
 }
 
-/** The kernel over all elements, in parts that fit a binding. `state` are the roles that are f32 whatever the dtype. */
+/** The kernel over all elements of its tensors, `dtypes` by role, in parts that fit a binding. */
 function elementwise(
-  { size, dtype }: ParameterDescriptor,
+  size: number,
   kernel: Kernel,
-  state: readonly Role[],
+  dtypes: Partial<Record<Role, FloatDType>>,
   { maxBindingBytes, offsetAlignment }: DeviceFacts,
   numbers: (count: number) => ArrayBuffer,
 ): Program {
-  const bytes = byteSize(dtype);
-  // Parts begin at aligned offsets, whatever the element size: bytes is 2 or 4.
+  // Parts begin at aligned offsets in all tensors: an element takes two bytes or four.
   const most = Math.floor(maxBindingBytes / (4 * offsetAlignment)) * offsetAlignment;
   const steps: Step[] = [];
   for (let first = 0; first < size; first += most) {
     const count = Math.min(most, size - first);
-    const like = (width: number) => ({ offset: first * width, size: count * width });
+    const ranges = Object.entries(dtypes).map(([role, dtype]) => {
+      const bytes = byteSize(dtype);
+      return [role, { offset: first * bytes, size: count * bytes }];
+    });
     steps.push({
       kernel,
       params: numbers(count),
-      ranges:
-        count === size
-          ? {}
-          : {
-              param: like(bytes),
-              grad: like(bytes),
-              ...Object.fromEntries(state.map((role) => [role, like(4)])),
-            },
+      ranges: Object.fromEntries(ranges),
       workgroups: Math.ceil(count / (workgroup * items)),
     });
   }

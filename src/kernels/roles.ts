@@ -36,6 +36,7 @@ export const bindingOf = {
   expAvgSq: 24,
   maxExpAvgSq: 25,
   steps: 26,
+  average: 27,
 } as const;
 
 export type Role = keyof typeof bindingOf;

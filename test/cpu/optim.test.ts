@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
-import { adamwFields, countFields, sgdFields } from '../../src/kernels/optim.ts';
+import { adamwFields, averageFields, countFields, sgdFields } from '../../src/kernels/optim.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { decode } from '../support/golden.ts';
 import { type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
@@ -50,6 +50,7 @@ describe('optimizers', () => {
   it.each([
     ['sgd', 'Sgd', sgdFields],
     ['adamw', 'Adamw', adamwFields],
+    ['average', 'Average', averageFields],
     ['count', 'Count', countFields],
   ] as const)('packs the struct of %s as its shader declares it', (file, struct, fields) => {
     const text = readFileSync(join(root, `shaders/optim/${file}.wgsl`), 'utf8');

@@ -1,5 +1,6 @@
 import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
+import { cases as averaging } from './averaging.ts';
 import { cases as batchNorm } from './batch-norm.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
@@ -35,6 +36,7 @@ export const allCases: Case[] = [
   ...state,
   ...recording,
   ...optim,
+  ...averaging,
   ...sizes,
 ];
 

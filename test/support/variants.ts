@@ -6,7 +6,7 @@ import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
-import { adamwProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
+import { adamwProgram, averageProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
@@ -179,6 +179,10 @@ function optimizerPrograms(f16: boolean): Program[] {
       ),
     ),
     ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, adamw, facts)),
+    ...(['f32', dtype] as const).flatMap((averageDtype) =>
+      [null, 0.9].map((decay) => averageProgram({ size: 9, dtype, averageDtype }, decay, facts)),
+    ),
     countProgram([[0, 1]], 64),
+    castProgram(9, 'u32', 'u32', facts),
   ]);
 }

@@ -1,0 +1,64 @@
+import type { Tensor } from '../gpu/tensor.ts';
+import { BatchNorm } from '../nn/batch-norm.ts';
+import type { Module } from '../nn/module.ts';
+
+/** A batch: the input, or a list whose first element is the input. */
+export type Batch = Tensor | readonly [Tensor, ...unknown[]];
+
+/** Options of {@link updateBatchNorm}. */
+export interface UpdateBatchNormOptions {
+  /** Stops between batches. */
+  signal?: AbortSignal | undefined;
+  /** Called after each batch with the number of batches so far. */
+  onProgress?: ((batches: number) => void) | undefined;
+  /** What to do with a batch. What it makes is freed. Default: the model's forward of the batch's input. */
+  forward?: ((batch: Batch) => void) | undefined;
+}
+
+/**
+ * Sets the running statistics of every BatchNorm in a model to those of some data, as torch.optim.swa_utils.update_bn: they
+ * are reset, and become the average over one forward pass in training mode per batch. For an averaged model, or one whose
+ * parameters were changed by hand. Does nothing, and takes no batch, where there is no BatchNorm.
+ *
+ * Modes and momentum are as before when it ends, however it ends. If it was aborted or failed, the running statistics are
+ * the average of the batches so far; without any, zeros and ones as in a new module. Aborted before it began, it
+ * changes nothing.
+ *
+ * @param batches - a list or a generator, synchronous or not. A batch may be destroyed when the next is asked for.
+ * @throws `signal.reason` when aborted; what `batches`, forward or the callbacks throw; NormError of the device.
+ */
+export async function updateBatchNorm(
+  model: Module,
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+  { signal, onProgress, forward }: UpdateBatchNormOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  const modules = model.modules();
+  const norms = modules.filter((module) => module instanceof BatchNorm);
+  if (norms.length === 0) return;
+  const modes = modules.map((module) => [module, module.training] as const);
+  const momenta = norms.map((norm) => [norm, norm.momentum] as const);
+  try {
+    for (const norm of norms) {
+      norm.resetRunningStats();
+      norm.momentum = null;
+    }
+    model.train();
+    let done = 0;
+    for await (const batch of batches) {
+      signal?.throwIfAborted();
+      model.gpu.scope(() => {
+        if (forward) forward(batch);
+        else model.forward('gpu' in batch ? batch : batch[0]);
+      });
+      done += 1;
+      onProgress?.(done);
+      // Lets an abort in between, and the page, where batches are a plain list.
+      await new Promise((next) => setTimeout(next));
+    }
+    await model.gpu.idle();
+  } finally {
+    for (const [module, training] of modes) module.training = training;
+    for (const [norm, momentum] of momenta) norm.momentum = momentum;
+  }
+}
