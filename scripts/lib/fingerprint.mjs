@@ -6,7 +6,7 @@ import { root } from './paths.mjs';
 /** A hash of everything a test result depends on, to tell whether a stored result is still true. */
 export function fingerprint() {
   const hash = createHash('sha256');
-  for (const folder of ['src', 'shaders', 'test']) {
+  for (const folder of ['src', 'shaders', 'test', 'demo/network']) {
     const files = readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name))

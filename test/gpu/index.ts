@@ -16,6 +16,7 @@ import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
+import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
 
 /** Every GPU case, in the order they run. */
@@ -37,6 +38,7 @@ export const allCases: Case[] = [
   ...recording,
   ...optim,
   ...averaging,
+  ...training,
   ...sizes,
 ];
 
