@@ -107,7 +107,7 @@ export function averageProgram(
     writes: ['average'],
     constants: { WORKGROUP: workgroup, EQUAL: decay === null },
     items,
-    ownParams: true,
+    params: null,
   });
   const numbers = decay === null ? {} : { keep: decay, take: 1 - decay };
   return elementwise(d.size, kernel, { param: d.dtype, average: d.averageDtype }, facts, (count) =>
