@@ -72,6 +72,9 @@ export async function measure(
   }
 }
 
+/** A peer may be less exact than ours, but must do the same: so far off, it computes something else, or nothing. */
+const mostPeerError = 1e-3;
+
 async function preparePeers(peers: readonly Peer[], subject: Subject, runs: Map<string, PeerRun>) {
   const errors = new Map<string, number>();
   for (const peer of peers) {
@@ -79,7 +82,11 @@ async function preparePeers(peers: readonly Peer[], subject: Subject, runs: Map<
     if (!run) continue;
     runs.set(peer.name, run);
     await run.run(1);
-    errors.set(peer.name, subject.errorOf(await run.y()));
+    const { error } = subject.judge(await run.results());
+    if (!(error <= mostPeerError)) {
+      throw new Error(`${peer.name}: relative error ${error.toExponential(1)}, this is not the same op`);
+    }
+    errors.set(peer.name, error);
   }
   return errors;
 }

@@ -4,7 +4,7 @@
  */
 import { type Gpu, init } from '../src/index.ts';
 import { measure, type RowResult } from './measure.ts';
-import { type Peer, peerStarts } from './peers/index.ts';
+import { firstPeerStart, type Peer, peerStarts } from './peers/index.ts';
 import { benchRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
 import type { TimingOptions } from './timing.ts';
@@ -20,7 +20,8 @@ export interface BenchFacts {
 
 export interface Bench {
   start(options: { gpu: GPU; peers: boolean }): Promise<BenchFacts>;
-  run(name: string, options: TimingOptions): Promise<RowResult>;
+  /** `peers` names those to run beside it. */
+  run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<RowResult>;
   sweep(name: string, options: TimingOptions): Promise<SweepResult>;
 }
 
@@ -28,11 +29,15 @@ let context: Gpu | undefined;
 let peers: Peer[] = [];
 const rows = new Map<string, Row>();
 
-/** One device for the whole run: a peer's, if there is one that brings its own, so that all use the same buffers. */
+/** One device for the whole run: with peers the one that the first brings, so that all use the same buffers. */
 async function start({ gpu, peers: wanted }: Parameters<Bench['start']>[0]): Promise<BenchFacts> {
-  peers = wanted ? await Promise.all(peerStarts.map((startPeer) => startPeer())) : [];
-  const device = peers[0]?.device;
-  context = await init(device ? { device } : { gpu });
+  if (wanted) {
+    const { peer, device } = await firstPeerStart();
+    peers = [peer, ...(await Promise.all(peerStarts.map((startPeer) => startPeer(device))))];
+    context = await init({ device });
+  } else {
+    context = await init({ gpu });
+  }
   const { facts, adapterInfo } = context;
   for (const row of benchRows(facts.f16)) rows.set(rowName(row), row);
   const words = [adapterInfo?.vendor, adapterInfo?.architecture, adapterInfo?.device]
@@ -57,7 +62,8 @@ export const bench: Bench = {
   start,
   run(name, options) {
     const { gpu, row } = started(name);
-    return measure(gpu, row, peers, options);
+    const beside = peers.filter((peer) => options.peers.includes(peer.name));
+    return measure(gpu, row, beside, options);
   },
   sweep(name, options) {
     const { gpu, row } = started(name);

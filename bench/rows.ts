@@ -1,8 +1,16 @@
 /** What is measured: one row per op, pass, shape, layout and dtype. */
 import type { FloatDType, Layout } from '../src/index.ts';
 
-export type Op = 'layerNorm' | 'rmsNorm' | 'addLayerNorm' | 'addRmsNorm' | 'groupNorm' | 'instanceNorm';
-export type Pass = 'forward' | 'backward';
+export type Op =
+  | 'layerNorm'
+  | 'rmsNorm'
+  | 'addLayerNorm'
+  | 'addRmsNorm'
+  | 'groupNorm'
+  | 'instanceNorm'
+  | 'batchNorm';
+/** The two together are what automatic differentiation runs. */
+export type Pass = 'forward' | 'backward' | 'forward+backward';
 
 export interface Row {
   op: Op;
@@ -13,6 +21,8 @@ export interface Row {
   dtype: FloatDType;
   /** groupNorm. */
   groups?: number;
+  /** batchNorm: with the statistics of x, which update the running ones, or with the running ones. */
+  training?: boolean;
 }
 
 /** Many rows of usual length, more and shorter ones, fewer and longer ones, long ones, a single one. */
@@ -25,7 +35,7 @@ export const rowShapes = [
 ] as const;
 
 /** [N, C, H, W]. A style-transfer image, and late and early feature maps of a ResNet. */
-const imageShapes = [
+export const imageShapes = [
   [4, 3, 256, 256],
   [32, 256, 14, 14],
   [8, 64, 56, 56],
@@ -35,6 +45,13 @@ const imageShapes = [
 const groupShape = [8, 320, 64, 64] as const;
 
 const channelsLast = ([n, c, h, w]: readonly [number, number, number, number]) => [n, h, w, c];
+
+const batchNormPasses = [
+  [true, 'forward'],
+  [true, 'backward'],
+  [true, 'forward+backward'],
+  [false, 'forward'],
+] as const;
 
 /** All rows, for a device that has or lacks f16. */
 export function benchRows(f16: boolean): Row[] {
@@ -48,13 +65,18 @@ export function benchRows(f16: boolean): Row[] {
       for (const shape of rowShapes)
         rows.push({ op, pass: 'backward', shape, layout: 'channels-first', dtype });
     }
-    for (const pass of ['forward', 'backward'] as const) {
-      for (const layout of ['channels-first', 'channels-last'] as const) {
-        const inLayout = (shape: readonly [number, number, number, number]) =>
-          layout === 'channels-first' ? shape : channelsLast(shape);
+    for (const layout of ['channels-first', 'channels-last'] as const) {
+      const inLayout = (shape: readonly [number, number, number, number]) =>
+        layout === 'channels-first' ? shape : channelsLast(shape);
+      for (const pass of ['forward', 'backward'] as const) {
         rows.push({ op: 'groupNorm', pass, shape: inLayout(groupShape), layout, dtype, groups: 32 });
         for (const shape of imageShapes) {
           rows.push({ op: 'instanceNorm', pass, shape: inLayout(shape), layout, dtype });
+        }
+      }
+      for (const [training, pass] of batchNormPasses) {
+        for (const shape of imageShapes) {
+          rows.push({ op: 'batchNorm', training, pass, shape: inLayout(shape), layout, dtype });
         }
       }
     }
@@ -63,14 +85,10 @@ export function benchRows(f16: boolean): Row[] {
 }
 
 /** The row's name, which --filter matches: `layerNorm forward 4096×1024 f32`. */
-export function rowName({ op, pass, shape, layout, dtype, groups }: Row): string {
+export function rowName({ op, pass, shape, layout, dtype, groups, training }: Row): string {
   const last = layout === 'channels-last' ? ' channels-last' : '';
-  return `${op}${groups ? `(${groups})` : ''} ${pass} ${shape.join('×')}${last} ${dtype}`;
-}
-
-/** Whether the last dimension alone is normalized, each element with a weight of its own. */
-export function isRowNorm(op: Op): boolean {
-  return op !== 'groupNorm' && op !== 'instanceNorm';
+  const kind = groups ?? (op === 'batchNorm' ? (training ? 'training' : 'evaluation') : undefined);
+  return `${op}${kind ? `(${kind})` : ''} ${pass} ${shape.join('×')}${last} ${dtype}`;
 }
 
 export function isResidual(op: Op): boolean {
@@ -81,8 +99,12 @@ export function isRms(op: Op): boolean {
   return op === 'rmsNorm' || op === 'addRmsNorm';
 }
 
-/** Reads and writes of x's size that the op cannot do without: the denominator of every GB/s. */
-export function idealPasses({ op, pass }: Row): number {
+/**
+ * Reads and writes of x's size that the op cannot do without: the denominator of every GB/s. A channel of a batch does not
+ * fit on chip: its elements are read for the sums, and again for the result.
+ */
+export function idealPasses({ op, pass, training }: Row): number {
+  if (op === 'batchNorm' && training) return { forward: 3, backward: 5, 'forward+backward': 8 }[pass];
   if (pass === 'backward') return 3; // 2R + 1W
   return isResidual(op) ? 4 : 2; // 2R + 2W, 1R + 1W
 }

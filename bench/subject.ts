@@ -1,22 +1,9 @@
 /** One row of the bench made concrete: its inputs on the GPU, how it is recorded, and what it must give. */
-import {
-  addLayerNorm,
-  addRmsNorm,
-  type Gpu,
-  groupNorm,
-  groupNormBackward,
-  instanceNorm,
-  instanceNormBackward,
-  layerNorm,
-  layerNormBackward,
-  rmsNorm,
-  rmsNormBackward,
-  type ScheduleOptions,
-  type Tensor,
-} from '../src/index.ts';
+import type { Gpu, ScheduleOptions, Tensor } from '../src/index.ts';
 import { scheduleBackward, scheduleForward } from '../src/plan/schedule.ts';
 import type { BackwardSchedule, ForwardSchedule } from '../src/plan/strategy.ts';
 import {
+  batchNormGeometry,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
@@ -25,20 +12,25 @@ import {
   normReference,
   relativeError,
   roundAllToHalf,
+  setCount,
 } from '../src/reference/index.ts';
 import { normal } from '../test/support/data.ts';
 import { bounds } from '../test/support/tolerances.ts';
+import { backwardRecorder, eps, forwardRecorder, type Inputs, type Outputs } from './recorder.ts';
 import { isResidual, isRms, type Pass, type Row } from './rows.ts';
 
-export const eps = 1e-5;
+/** What a pass gives: y of a forward one, the gradients of a backward one. */
+export interface Results {
+  y?: Float32Array;
+  dx?: Float32Array;
+  dweight?: Float32Array;
+  dbias?: Float32Array;
+}
 
-/** The inputs of a row. Forward reads x (and residual); backward also dy and what forward stored. */
-export interface Inputs {
-  x: Tensor;
-  residual: Tensor;
-  dy: Tensor;
-  weight: Tensor;
-  bias: Tensor;
+/** How far results are from float64, and how far they may be. */
+export interface Verdict {
+  error: number;
+  bound: number;
 }
 
 export interface Subject {
@@ -46,10 +38,10 @@ export interface Subject {
   inputs: Inputs;
   /** Records one run of the op. */
   record(encoder: GPUCommandEncoder, schedule?: ScheduleOptions): void;
-  /** The largest relative error of the outputs of the last run against float64, and what is allowed. */
-  check(): Promise<{ error: number; bound: number }>;
-  /** ‖y − y64‖ / ‖y64‖ of a peer's y. */
-  errorOf(y: Float32Array): number;
+  /** The largest relative error of the outputs of the last run, measured by what each is allowed. */
+  check(): Promise<Verdict>;
+  /** The same of a peer's results. */
+  judge(results: Results): Verdict;
   /** The schedule that the library chose, in words. */
   strategy(schedule?: ScheduleOptions): string;
   destroy(): void;
@@ -58,109 +50,140 @@ export interface Subject {
 export function geometryOf({ op, shape, layout, groups = 1 }: Row): Geometry {
   if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
   if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
+  if (op === 'batchNorm') return batchNormGeometry(shape, layout);
   return layerNormGeometry(shape, shape.slice(1));
 }
 
-export function makeSubject(gpu: Gpu, row: Row): Subject {
-  const { op, pass, shape, layout, dtype } = row;
-  const geometry = geometryOf(row);
+/** Inputs N(0, 1) with fixed seeds, rounded to the row's dtype; a single element stands for what the row does not read. */
+function dataOf({ op, pass, shape, dtype }: Row, { channels }: Geometry) {
   const elements = shape.reduce((product, size) => product * size, 1);
-  const rounded = (values: Float32Array) =>
-    dtype === 'f16' ? Float32Array.from(roundAllToHalf(values)) : values;
-  const data = {
-    x: rounded(normal(elements, { seed: 1 })),
-    residual: isResidual(op) ? rounded(normal(elements, { seed: 2 })) : new Float32Array(1),
-    dy: pass === 'backward' ? rounded(normal(elements, { seed: 3 })) : new Float32Array(1),
-    weight: normal(geometry.channels, { mean: 1, std: 0.1, seed: 4 }),
-    bias: normal(geometry.channels, { mean: 0, std: 0.1, seed: 5 }),
+  const whole = (wanted: boolean, seed: number): Float32Array => {
+    if (!wanted) return new Float32Array(1);
+    const values = normal(elements, { seed });
+    return dtype === 'f16' ? Float32Array.from(roundAllToHalf(values)) : values;
   };
+  return {
+    x: whole(true, 1),
+    residual: whole(isResidual(op), 2),
+    dy: whole(pass !== 'forward', 3),
+    weight: normal(channels, { mean: 1, std: 0.1, seed: 4 }),
+    bias: normal(channels, { mean: 0, std: 0.1, seed: 5 }),
+    runningMean: normal(channels, { mean: 0, std: 0.1, seed: 6 }),
+    runningVar: normal(channels, { mean: 1, std: 0.1, seed: 7 }),
+  };
+}
+
+type Data = ReturnType<typeof dataOf>;
+
+/** Judges results by the float64 reference, which is computed when it is first needed. */
+function makeJudge(row: Row, geometry: Geometry, data: Data): (results: Results) => Verdict {
+  const { op, dtype, training } = row;
+  const half = dtype === 'f16';
+  const kind = isRms(op) ? 'rms' : 'moments';
+  const frozen =
+    op === 'batchNorm' && !training ? { mean: data.runningMean, variance: data.runningVar } : undefined;
+  const options = {
+    weight: data.weight,
+    bias: kind === 'rms' ? null : data.bias,
+    eps,
+    kind,
+    frozen,
+  } as const;
+  let forward: Float64Array | undefined;
+  let backward: ReturnType<typeof normBackwardReference> | undefined;
+  const expectedY = (): Float64Array => {
+    if (!forward) {
+      const summed = isResidual(op) ? data.x.map((value, i) => value + (data.residual[i] as number)) : data.x;
+      forward = normReference(half ? roundAllToHalf(summed) : summed, geometry, options).y;
+    }
+    return forward;
+  };
+  const expectedGradients = () => {
+    backward ??= normBackwardReference(data.dy, data.x, geometry, options);
+    return backward;
+  };
+  // An f16 result cannot be better than the float64 one rounded to f16.
+  const boundOf = (base: number, wanted: Float64Array): number =>
+    half ? bounds.halfFactor * relativeError(roundAllToHalf(wanted), wanted) + bounds.halfSlack : base;
+  return ({ y, ...gradients }) => {
+    const verdicts: Verdict[] = [];
+    if (y) {
+      const wanted = expectedY();
+      verdicts.push({ error: relativeError(y, wanted), bound: boundOf(bounds.forward, wanted) });
+    }
+    for (const [name, values] of Object.entries(gradients)) {
+      const { scale, ...wanted } = expectedGradients();
+      const gradient = name as keyof typeof scale;
+      verdicts.push({
+        error: relativeError(values, wanted[gradient], scale[gradient]),
+        bound: gradient === 'dx' ? boundOf(bounds.backward, wanted.dx) : bounds.backward,
+      });
+    }
+    return verdicts.reduce((a, b) => (a.error / a.bound >= b.error / b.bound ? a : b));
+  };
+}
+
+export function makeSubject(gpu: Gpu, row: Row): Subject {
+  const { op, pass, shape, dtype } = row;
+  const geometry = geometryOf(row);
+  const data = dataOf(row, geometry);
+  const { channels } = geometry;
+  const parameter = (values: Float32Array) => gpu.tensor(values, [channels]);
   const whole = (values: Float32Array) =>
-    gpu.tensor(values, values.length === 1 ? [1] : shape, { dtype: values.length === 1 ? 'f32' : dtype });
+    values.length === 1 ? gpu.tensor(values, [1]) : gpu.tensor(values, shape, { dtype });
   const inputs: Inputs = {
     x: whole(data.x),
     residual: whole(data.residual),
     dy: whole(data.dy),
-    weight: gpu.tensor(data.weight, [geometry.channels]),
-    bias: gpu.tensor(data.bias, [geometry.channels]),
+    weight: parameter(data.weight),
+    bias: parameter(data.bias),
+    runningMean: parameter(data.runningMean),
+    runningVar: parameter(data.runningVar),
+    numBatchesTracked: gpu.zeros([], { dtype: 'u32' }),
   };
-  const { x, residual, dy, weight, bias } = inputs;
-  const out = gpu.empty(shape, { dtype }); // y, or dx
-  const sum = isResidual(op) ? gpu.empty(shape, { dtype }) : gpu.empty([1]);
   const sets =
     op === 'groupNorm'
       ? [geometry.samples, geometry.groups]
       : op === 'instanceNorm'
-        ? [geometry.samples, geometry.channels]
-        : [geometry.samples];
-  const mean = gpu.empty([...sets, 2]);
-  const rstd = gpu.empty(sets);
-  const dweight = gpu.empty([geometry.channels]);
-  const dbias = gpu.empty([geometry.channels]);
-  const normalizedShape = shape.slice(1);
-
-  const forward = (encoder: GPUCommandEncoder, y: Tensor, schedule: ScheduleOptions = {}): void => {
-    const common = { encoder, schedule, weight, eps };
-    const moments = { ...common, bias, out: { y, mean, rstd } };
-    const rms = { ...common, normalizedShape, out: { y, rstd } };
-    if (op === 'layerNorm') layerNorm(gpu, x, { ...moments, normalizedShape });
-    else if (op === 'rmsNorm') rmsNorm(gpu, x, rms);
-    else if (op === 'addLayerNorm') {
-      addLayerNorm(gpu, x, residual, { ...moments, normalizedShape, out: { y, sum, mean, rstd } });
-    } else if (op === 'addRmsNorm') addRmsNorm(gpu, x, residual, { ...rms, out: { y, sum, rstd } });
-    else if (op === 'groupNorm') groupNorm(gpu, x, { ...moments, numGroups: geometry.groups, layout });
-    else instanceNorm(gpu, x, { ...moments, layout });
+        ? [geometry.samples, channels]
+        : [setCount(geometry)];
+  const like = (wanted: boolean): Tensor => (wanted ? gpu.empty(shape, { dtype }) : gpu.empty([1]));
+  const outputs: Outputs = {
+    y: like(true), // a backward row's forward writes it too
+    sum: like(isResidual(op)),
+    mean: gpu.empty([...sets, 2]),
+    rstd: gpu.empty(sets),
+    dx: like(pass !== 'forward'),
+    dweight: gpu.empty([channels]),
+    dbias: gpu.empty([channels]),
   };
-  const backward = (encoder: GPUCommandEncoder, schedule: ScheduleOptions = {}): void => {
-    const common = { encoder, schedule, weight, rstd };
-    const moments = { ...common, mean, out: { dx: out, dweight, dbias } };
-    if (op === 'layerNorm') layerNormBackward(gpu, dy, x, { ...moments, normalizedShape });
-    else if (op === 'rmsNorm') {
-      rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, out: { dx: out, dweight } });
-    } else if (op === 'groupNorm') {
-      groupNormBackward(gpu, dy, x, { ...moments, numGroups: geometry.groups, layout });
-    } else if (op === 'instanceNorm') instanceNormBackward(gpu, dy, x, { ...moments, layout });
-    else throw new Error(`no backward row for ${op}`);
-  };
+  const forward = forwardRecorder(gpu, row, inputs, outputs);
+  const backward = backwardRecorder(gpu, row, inputs, outputs);
   if (pass === 'backward') {
     const encoder = gpu.device.createCommandEncoder();
-    forward(encoder, out);
+    forward(encoder);
     gpu.device.queue.submit([encoder.finish()]);
   }
-
-  const kind = isRms(op) ? 'rms' : 'moments';
-  const options = { weight: data.weight, bias: kind === 'rms' ? null : data.bias, eps, kind } as const;
-  let expected: Float64Array | undefined;
-  const expectedY = (): Float64Array => {
-    if (!expected) {
-      const summed = isResidual(op) ? data.x.map((value, i) => value + (data.residual[i] as number)) : data.x;
-      expected = normReference(rounded(summed), geometry, options).y;
-    }
-    return expected;
-  };
-  // An f16 result cannot be better than the float64 one rounded to f16.
-  const boundOf = (base: number, y: Float64Array): number =>
-    dtype === 'f16' ? bounds.halfFactor * relativeError(roundAllToHalf(y), y) + bounds.halfSlack : base;
-
-  const tensors = [...Object.values(inputs), out, sum, mean, rstd, dweight, dbias];
+  const judge = makeJudge(row, geometry, data);
+  const tensors = [...Object.values(inputs), ...Object.values(outputs)];
   return {
     row,
     inputs,
-    record: (encoder, schedule) =>
-      pass === 'forward' ? forward(encoder, out, schedule) : backward(encoder, schedule),
-    async check() {
-      if (pass === 'forward') {
-        const y = expectedY();
-        return { error: relativeError(await out.data(), y), bound: boundOf(bounds.forward, y) };
-      }
-      const want = normBackwardReference(data.dy, data.x, geometry, options);
-      const errors = [
-        relativeError(await out.data(), want.dx, want.scale.dx),
-        relativeError(await dweight.data(), want.dweight, want.scale.dweight),
-        ...(kind === 'rms' ? [] : [relativeError(await dbias.data(), want.dbias, want.scale.dbias)]),
-      ];
-      return { error: Math.max(...errors), bound: boundOf(bounds.backward, want.dx) };
+    judge,
+    record(encoder, schedule) {
+      if (pass !== 'backward') forward(encoder, schedule);
+      if (pass !== 'forward') backward(encoder, schedule);
     },
-    errorOf: (y) => relativeError(y, expectedY()),
+    async check() {
+      const results: Results = {};
+      if (pass !== 'backward') results.y = await outputs.y.data();
+      if (pass !== 'forward') {
+        results.dx = await outputs.dx.data();
+        results.dweight = await outputs.dweight.data();
+        if (!isRms(op)) results.dbias = await outputs.dbias.data();
+      }
+      return judge(results);
+    },
     strategy(schedule = {}) {
       const choose = pass === 'forward' ? scheduleForward : scheduleBackward;
       return scheduleName(choose(geometry, gpu.facts, schedule), pass);
@@ -179,7 +202,7 @@ function scheduleName(schedule: ForwardSchedule | BackwardSchedule, pass: Pass):
   if (items > 0) words.push(`${items} items`);
   if (fourRows) words.push('four rows');
   if (slots > 1) words.push(`${slots} slots`);
-  if (pass === 'backward' && 'gradientSlots' in schedule)
+  if (pass !== 'forward' && 'gradientSlots' in schedule)
     words.push(`${schedule.gradientSlots} gradient slots`);
   return words.join(' ');
 }

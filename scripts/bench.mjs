@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bundleBench } from '../bench/host/bundle.mjs';
+import { isChecked, isCompared, verdicts } from '../bench/host/check.mjs';
 import { engines } from '../bench/host/engines.mjs';
-import { brief, comparison, header, line, summary } from '../bench/host/report.mjs';
+import { brief, header, line, summary } from '../bench/host/report.mjs';
 import { serve } from '../bench/host/server.mjs';
 import { root } from './lib/paths.mjs';
 import { message } from './lib/steps.mjs';
@@ -14,9 +15,8 @@ const usage = `npm run bench -- [options]
   --engine NAME   ${Object.keys(engines).join(', ')} (default chromium)
   --filter TEXT   only rows whose name contains all words of TEXT, e.g. "layerNorm forward 4096"
   --quick         fewer and shorter samples
-  --peers         beside onnxruntime-web, in the same page and on the same device
-  --check         with --peers: LayerNorm and RMSNorm forward alone; exit 1 unless every row is faster than each peer
-                  and the geometric mean of the speed-up is at least 5
+  --peers         beside onnxruntime-web and tfjs, in the same page and on the same device
+  --check         with --peers: the rows and peers that bench/host/check.mjs compares; exit 1 unless all its lines hold
   --sweep         schedules side by side instead: what src/plan should choose here
   --json FILE     write the results
   --help`;
@@ -37,11 +37,9 @@ const { values: options } = parseArgs({
 const timing = options.quick
   ? { rounds: 3, sampleMs: 30, maxRepeats: 50 }
   : { rounds: 7, sampleMs: 100, maxRepeats: 200 };
-const leastSpeedUp = 5;
-const checked = /^(layerNorm|rmsNorm) forward .* f32$/;
 
 function wanted(name) {
-  if (options.check && !checked.test(name)) return false;
+  if (options.check && !isChecked(name)) return false;
   return options.filter
     .split(/\s+/)
     .filter(Boolean)
@@ -72,7 +70,8 @@ async function benchRows(host, names, peers) {
   console.log(`\n${header(peers)}`);
   for (const name of names) {
     try {
-      const row = await host.run(name, timing);
+      const wanted = options.check ? peers.filter((peer) => isCompared(name, peer)) : peers;
+      const row = await host.run(name, { ...timing, peers: wanted });
       rows.push(row);
       console.log(line(row, peers));
     } catch (error) {
@@ -86,15 +85,14 @@ async function benchRows(host, names, peers) {
 function verdict({ rows, failures }, peers) {
   console.log();
   let passed = failures.length === 0;
-  for (const peer of peers) {
-    console.log(summary(rows, peer));
-    const { rows: compared, slower, geometricMean } = comparison(rows, peer);
-    if (options.check && !(compared > 0 && slower.length === 0 && geometricMean >= leastSpeedUp))
-      passed = false;
-  }
-  if (options.check)
-    console.log(`check ${passed ? 'passed' : `FAILED: every row faster, ×${leastSpeedUp} overall`}`);
+  for (const peer of peers) console.log(summary(rows, peer));
   if (failures.length > 0) console.log(`${failures.length} rows failed: ${failures.join('; ')}`);
+  if (!options.check) return passed;
+  for (const { held, text } of verdicts(rows, peers)) {
+    console.log(`${held ? 'held  ' : 'BROKEN'} ${text}`);
+    passed &&= held;
+  }
+  console.log(`check ${passed ? 'passed' : 'FAILED'}`);
   return passed;
 }
 
@@ -102,11 +100,12 @@ async function main() {
   if (options.help) return void console.log(usage);
   const open = engines[options.engine];
   if (!open) throw new Error(`There is no engine ${options.engine}: ${Object.keys(engines).join(', ')}.`);
-  await bundleBench();
+  const peers = options.peers || options.check;
+  await bundleBench(peers);
   const server = await serve();
   const host = await open(server.url);
   try {
-    const { rows: names, ...facts } = await host.start({ peers: options.peers || options.check });
+    const { rows: names, ...facts } = await host.start({ peers });
     const stamp = {
       ...facts,
       browser: host.version,

@@ -7,7 +7,7 @@ import { openDawn } from './dawn.mjs';
  * @typedef {object} Host
  * @property {string} version name and version
  * @property {(options: { peers: boolean }) => Promise<any>} start resolves to BenchFacts of page.ts
- * @property {(name: string, options: Timing) => Promise<any>} run resolves to RowResult of measure.ts
+ * @property {(name: string, options: Timing & { peers: string[] }) => Promise<any>} run resolves to RowResult of measure.ts
  * @property {(name: string, options: Timing) => Promise<any>} sweep resolves to SweepResult of sweep.ts
  * @property {() => Promise<void>} close
  *

@@ -2,7 +2,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { basename, extname, join } from 'node:path';
 import { root } from '../../scripts/lib/paths.mjs';
-import { bundleFile } from './bundle.mjs';
+import { bundleFolder } from './bundle.mjs';
 
 const page = `<!doctype html><meta charset="utf-8"><title>webgpu-norm bench</title><link rel="icon" href="data:,">
 <script type="module">
@@ -15,7 +15,7 @@ const onnxRuntime = join(root, 'node_modules', 'onnxruntime-web', 'dist');
 
 /** @param {string} path */
 function fileAt(path) {
-  if (path === '/bench.mjs') return bundleFile;
+  if (path === '/bench.mjs' || path === '/tfjs.mjs') return join(bundleFolder, basename(path));
   return path.startsWith('/onnxruntime-web/') ? join(onnxRuntime, basename(path)) : undefined;
 }
 

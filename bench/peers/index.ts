@@ -1,10 +1,11 @@
 import { startOnnxRuntime } from './onnxruntime.ts';
-import type { PeerStart } from './peer.ts';
+import type { DevicePeerStart, PeerStart } from './peer.ts';
+import { startTfjs } from './tfjs.ts';
 
 export type { Peer, PeerRun } from './peer.ts';
 
-/**
- * The libraries that rows are compared with. Another one (tfjs) is a file beside onnxruntime.ts and a line here; as long
- * as all share one page, all but the first must be able to borrow a device.
- */
-export const peerStarts: readonly PeerStart[] = [startOnnxRuntime];
+/** The library that brings the device: onnxruntime-web takes no other. */
+export const firstPeerStart: DevicePeerStart = startOnnxRuntime;
+
+/** The other libraries that rows are compared with; each is a file beside these and a line here. */
+export const peerStarts: readonly PeerStart[] = [startTfjs];

@@ -6,8 +6,9 @@ import type * as Ort from 'onnxruntime-web';
 import { encodeHalf } from '../../src/gpu/float16.ts';
 import { init, type Tensor } from '../../src/index.ts';
 import { type OnnxDType, type OnnxNode, onnxModel } from '../onnx-model.ts';
+import { eps } from '../recorder.ts';
 import { isResidual, type Row } from '../rows.ts';
-import { eps, type Subject } from '../subject.ts';
+import type { Subject } from '../subject.ts';
 import type { Peer, PeerRun } from './peer.ts';
 
 /** Where the bench's server hands out the package's own files. */
@@ -18,8 +19,8 @@ const onnx17 = { domain: '', opset: 17 } as const;
 const floats = { epsilon: eps };
 
 /** The node that computes a row; undefined where onnxruntime-web has none. */
-function nodeOf({ op, pass, layout }: Row): OnnxNode | undefined {
-  if (pass === 'backward' || layout === 'channels-last') return undefined;
+function nodeOf({ op, pass, layout, training }: Row): OnnxNode | undefined {
+  if (pass !== 'forward' || layout === 'channels-last') return undefined;
   switch (op) {
     case 'layerNorm':
       return {
@@ -63,6 +64,17 @@ function nodeOf({ op, pass, layout }: Row): OnnxNode | undefined {
         outputs: ['y'],
         floats,
       };
+    case 'batchNorm':
+      // It refuses training_mode: "trainingMode is not supported yet".
+      return training
+        ? undefined
+        : {
+            ...onnx17,
+            opType: 'BatchNormalization',
+            inputs: ['x', 'weight', 'bias', 'runningMean', 'runningVar'],
+            outputs: ['y'],
+            floats,
+          };
     case 'groupNorm':
       return undefined;
   }
@@ -78,9 +90,10 @@ const only = (names: readonly string[], shape: readonly number[]) =>
   Object.fromEntries(names.map((name) => [name, shape]));
 
 async function sessionFor(ort: typeof Ort, node: OnnxNode, shape: readonly number[], subject: Subject) {
-  const { weight, bias } = subject.inputs;
+  const { weight, bias, runningMean, runningVar } = subject.inputs;
   const { dtype } = subject.row;
-  const parameters = Object.entries({ weight, bias }).filter(([name]) => node.inputs.includes(name));
+  const all = { weight, bias, runningMean, runningVar };
+  const parameters = Object.entries(all).filter(([name]) => node.inputs.includes(name));
   const initializers = Object.fromEntries(
     await Promise.all(
       parameters.map(async ([name, tensor]) => [
@@ -124,12 +137,12 @@ async function prepare(ort: typeof Ort, device: GPUDevice, subject: Subject): Pr
     async run(times) {
       for (let i = 0; i < times; i++) await session.run(feeds, fetches);
     },
-    async y() {
+    async results() {
       // A context that borrows the device; it only reads.
       const gpu = await init({ device });
-      const values = await gpu.wrap(outputs.get('y') as GPUBuffer, row.shape, { dtype: row.dtype }).data();
+      const y = await gpu.wrap(outputs.get('y') as GPUBuffer, row.shape, { dtype: row.dtype }).data();
       gpu.destroy();
-      return values;
+      return { y };
     },
     async destroy() {
       await session.release();
@@ -139,7 +152,7 @@ async function prepare(ort: typeof Ort, device: GPUDevice, subject: Subject): Pr
 }
 
 /** Starts onnxruntime-web; its device exists only once a session does, hence a first, tiny one. */
-export async function startOnnxRuntime(): Promise<Peer> {
+export async function startOnnxRuntime(): Promise<{ peer: Peer; device: GPUDevice }> {
   // Not bundled: the package loads its WebAssembly from beside itself.
   const ort: typeof Ort = await import(/* @vite-ignore */ `${folder}ort.webgpu.min.mjs`);
   ort.env.wasm.wasmPaths = folder;
@@ -165,9 +178,6 @@ export async function startOnnxRuntime(): Promise<Peer> {
     { executionProviders: ['webgpu'] },
   );
   const device = (await ort.env.webgpu.device) as GPUDevice;
-  return {
-    name: `onnxruntime-web ${ort.env.versions.web}`,
-    device,
-    prepare: (subject) => prepare(ort, device, subject),
-  };
+  const name = `onnxruntime-web ${ort.env.versions.web}`;
+  return { peer: { name, prepare: (subject) => prepare(ort, device, subject) }, device };
 }
