@@ -41,6 +41,12 @@ export const imageShapes = [
   [8, 64, 56, 56],
 ] as const;
 
+/** [N, C, H, W]: the last feature maps of a ResNet, and of one for small images. */
+const smallImageShapes = [
+  [64, 512, 7, 7],
+  [512, 512, 2, 2],
+] as const;
+
 /** [N, C, H, W]: a latent of a diffusion model. */
 const groupShape = [8, 320, 64, 64] as const;
 
@@ -75,7 +81,7 @@ export function benchRows(f16: boolean): Row[] {
         }
       }
       for (const [training, pass] of batchNormPasses) {
-        for (const shape of imageShapes) {
+        for (const shape of [...imageShapes, ...smallImageShapes]) {
           rows.push({ op: 'batchNorm', training, pass, shape: inLayout(shape), layout, dtype });
         }
       }

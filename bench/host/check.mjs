@@ -12,6 +12,9 @@ import { brief, comparison } from './report.mjs';
  * @property {number} [least] geometric mean of the speed-up; 1 where it is not given
  */
 
+const images = '(4×3×256×256|32×256×14×14|8×64×56×56)';
+const imagesLast = '(4×256×256×3|32×14×14×256|8×56×56×64) channels-last';
+
 /** @type {Line[]} */
 export const lines = [
   {
@@ -23,20 +26,20 @@ export const lines = [
   },
   {
     name: 'BatchNorm training, forward and forward+backward, beside tfjs',
-    rows: /^batchNorm\(training\) forward(\+backward)? .* f32$/,
+    rows: new RegExp(`^batchNorm\\(training\\) forward(\\+backward)? (${images}|${imagesLast}) f32$`),
     peer: /^tfjs/,
     count: 12,
     least: 5,
   },
   {
     name: 'BatchNorm evaluation and InstanceNorm forward beside onnxruntime-web',
-    rows: /^(batchNorm\(evaluation\)|instanceNorm) forward [^ ]* f32$/, // it has no channels last
+    rows: new RegExp(`^(batchNorm\\(evaluation\\)|instanceNorm) forward ${images} f32$`), // it has no channels last
     peer: /^onnxruntime-web/,
     count: 6,
   },
   {
     name: 'BatchNorm evaluation and InstanceNorm forward beside tfjs',
-    rows: /^(batchNorm\(evaluation\)|instanceNorm) forward .* f32$/,
+    rows: new RegExp(`^(batchNorm\\(evaluation\\)|instanceNorm) forward (${images}|${imagesLast}) f32$`),
     peer: /^tfjs/,
     count: 12,
   },

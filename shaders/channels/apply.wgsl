@@ -1,6 +1,6 @@
-// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, positions, channels].
+// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (lib/columns.wgsl).
 //
-// Mapping: a thread owns four neighbouring channels and one slot of the positions; its statistics and parameters stay
+// Mapping: a thread owns four neighbouring columns and one slot of the rows; its statistics and parameters stay
 // in registers. No barrier.
 // Bindings: x, y; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups].
 @compute @workgroup_size(WORKGROUP)

@@ -1,7 +1,7 @@
-// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), for x[samples, positions, channels],
-// with the means over each set from merge/sums.wgsl.
+// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), for x[samples, rows, cols]
+// (lib/columns.wgsl), with the means over each set from merge/sums.wgsl.
 //
-// Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
+// Mapping: a thread owns four neighbouring columns and one slot of the rows. No barrier.
 // Bindings: x, dy, dx; weight, bias [channels]; mean, rstd, sums [samples·groups].
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 

@@ -1,13 +1,14 @@
-// Partial Σdz and Σdz·x̂ per channel of x[samples, positions, channels], positions split over slots; dz is dy, or
-// dy·activation'(z) (lib/upstream*.wgsl). The same partials
-// make dweight and dbias (merge/gradients.wgsl) and what dx needs (merge/sums.wgsl).
+// Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (lib/columns.wgsl), rows split over slots; dz is dy, or
+// dy·activation'(z) (lib/upstream*.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx needs
+// (merge/sums.wgsl).
 //
-// Mapping: a thread owns four neighbouring channels and one slot of the positions. No barrier.
-// Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups]; partials [samples, slots, channels].
+// Mapping: a thread owns four neighbouring columns and one slot of the rows. No barrier.
+// Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups];
+// partials [samples, slots, cols].
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
-const CHUNK = 16u;  // positions in a chunk
+const CHUNK = 16u;  // rows in a chunk
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

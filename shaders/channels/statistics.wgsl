@@ -1,17 +1,17 @@
-// Partial statistics of the channels of x[samples, positions, channels], positions split over slots;
+// Partial statistics of the columns of x[samples, rows, cols] (lib/columns.wgsl), rows split over slots;
 // merge/statistics.wgsl makes mean and rstd of them.
 //
-// Mapping: a thread owns four neighbouring channels and one slot of the positions, so neighbouring threads load
-// neighbouring channels. No barrier.
-// Bindings: x; partials [samples, slots, channels] (n, mean − k, M2, k).
+// Mapping: a thread owns four neighbouring columns and one slot of the rows, so neighbouring threads load
+// neighbouring columns. No barrier.
+// Bindings: x; partials [samples, slots, cols] (n, mean − k, M2, k).
 // Numerics: as lib/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to k, which is
 // common to the set. Determinism: one writer per partial.
-// The host guarantees positions ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
+// The host guarantees rows ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
 
-const CHUNK = 64u;  // positions in a chunk
+const CHUNK = 64u;  // rows in a chunk
 
-// Column-wise parts: mean − k and M2 of four columns that have seen the same number of positions.
+// Column-wise parts: mean − k and M2 of four columns that have seen the same number of rows.
 struct Columns {
   n: f32,
   mean: vec4<f32>,
@@ -25,7 +25,7 @@ fn merge_columns(a: Columns, b: Columns) -> Columns {
   return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
 }
 
-// The mean of the first four positions, as in lib/moments.wgsl: one position alone may be far from the others, and
+// The mean of the first four rows, as in lib/moments.wgsl: one row alone may be far from the others, and
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
 fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
   let last = stop - 1u;
@@ -36,11 +36,11 @@ fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
 
 fn set_pivot(c: Column, j: u32) -> f32 {
   let width = params.channels / params.groups;
-  let first = c.sample * params.positions * params.channels + channel_of(c, j) / width * width;
+  let first = c.sample * params.rows * params.cols + channel_of(c, j) / width * width * params.inner;
   return common_pivot(
     input_element(first),
-    input_element(first + params.positions / 2u * params.channels),
-    input_element(first + (params.positions - 1u) * params.channels),
+    input_element(first + params.rows / 2u * params.cols),
+    input_element(first + (params.rows - 1u) * params.cols),
   );
 }
 

@@ -1,5 +1,6 @@
-// For kernels in which a thread owns four neighbouring channels of x[samples, positions, channels] and walks over a
-// slot of the positions.
+// For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a slot of the
+// rows. A row is one position, or `fold` of them: cols = fold·channels·inner, and column c belongs to channel
+// c / inner % channels. Several columns of a channel are so many partials of it.
 @group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(4) var<storage, read> bias: array<W>;
 
@@ -7,34 +8,34 @@ struct Column {
   alive: bool,   // surplus threads are not
   sample: u32,
   slot: u32,
-  channel: u32,  // the first of the four
+  col: u32,      // the first of the four
   valid: u32,    // how many of the four exist
-  first: u32,    // positions first … end − 1
+  first: u32,    // rows first … end − 1
   end: u32,
 }
 
 fn column_of(thread: u32) -> Column {
-  let quads = (params.channels + 3u) / 4u;
-  let channel = 4u * (thread % quads);
+  let quads = (params.cols + 3u) / 4u;
+  let col = 4u * (thread % quads);
   let slot = (thread / quads) % params.slots;
   let sample = thread / (quads * params.slots);
   let first = slot * params.slot_length;
-  let end = min(first + params.slot_length, params.positions);
-  return Column(sample < params.samples, sample, slot, channel, valid_of(params.channels - channel), first, end);
+  let end = min(first + params.slot_length, params.rows);
+  return Column(sample < params.samples, sample, slot, col, valid_of(params.cols - col), first, end);
 }
 
-// Index in x of a position of the column.
-fn element_of(c: Column, position: u32) -> u32 {
-  return (c.sample * params.positions + position) * params.channels + c.channel;
+// Index in x of the four columns in a row.
+fn element_of(c: Column, row: u32) -> u32 {
+  return (c.sample * params.rows + row) * params.cols + c.col;
 }
 
-// Index of the column in an array [samples, slots, channels] of partials.
+// Index of the four columns in an array [samples, slots, cols] of partials.
 fn partial_of(c: Column) -> u32 {
-  return (c.sample * params.slots + c.slot) * params.channels + c.channel;
+  return (c.sample * params.slots + c.slot) * params.cols + c.col;
 }
 
 fn channel_of(c: Column, j: u32) -> u32 {
-  return c.channel + min(j, c.valid - 1u);
+  return (c.col + min(j, c.valid - 1u)) / params.inner % params.channels;
 }
 
 fn set_of(c: Column, j: u32) -> u32 {

@@ -8,10 +8,10 @@ struct Params {
   channels: u32,
   inner: u32,
   groups: u32,
-  rows: u32,         // contiguous runs of x that this dispatch walks
+  rows: u32,         // contiguous runs of x that this dispatch walks; of a sample where threads own columns
   cols: u32,         // elements of such a run
-  slots: u32,        // parts that a run (rows) or a sample's positions (channels) are split into
-  slot_length: u32,  // quads (rows) or positions or rows (channels, columns) of a slot
+  slots: u32,        // parts that a run (rows) or a sample's rows (channels) are split into
+  slot_length: u32,  // quads (rows) or rows (channels, columns) of a slot
   rounds: u32,       // rows that one row-group of a persistent dispatch walks
   block: u32,        // chunks that are merged before they meet the total: about the root of their number
   mask: u32,         // 0xffffffff; the compiler must not know that

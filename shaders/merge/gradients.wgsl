@@ -1,7 +1,7 @@
 // dweight and dbias from the partials of a backward pass: the sum over slots, in order.
 //
 // Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
-// Bindings: partials [slots, channels] (Σdy, Σdy·x̂); dweight, dbias [channels].
+// Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂); dweight, dbias [channels].
 // Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
 // Determinism: slots are added in a fixed order, whatever order they were written in.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
@@ -27,7 +27,10 @@ fn main(
     let stop = min(params.slots, slot + params.block * LANES);
     var block = Part();
     for (; slot < stop; slot += LANES) {
-      block += partials[slot * params.channels + channel];
+      let first = (slot * params.channels + channel) * params.inner;
+      for (var i = 0u; i < params.inner; i++) {
+        block += partials[first + i];
+      }
     }
     total += block;
   }

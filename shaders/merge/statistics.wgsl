@@ -1,8 +1,8 @@
 // mean and rstd of every set from its partial statistics.
 //
 // Mapping: LANES lanes per set; lane l takes parts l, l + LANES, … A set's parts are slots × (channels / groups).
-// Bindings: partials [samples, slots, channels] (n, mean − k, M2, k), where a split row counts as one channel
-// and every position of a split channel has slots of its own;
+// Bindings: partials [samples, slots, channels] (n, mean − k, M2, k), where a split row counts as one channel,
+// every position of a split channel has slots of its own, and every column counts as a channel of the group;
 // mean [samples·groups] (hi, lo); rstd [samples·groups].
 // Determinism: parts are merged in a fixed order, whatever order they were written in.
 @group(0) @binding(12) var<storage, read> partials: array<vec4<f32>>;

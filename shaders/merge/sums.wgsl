@@ -3,6 +3,7 @@
 //
 // Mapping: LANES lanes per set; a set's parts are slots × (channels / groups).
 // Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
+// weight is one for `inner` neighbouring partials;
 // sums [samples·groups] (mean(g), mean(g·x̂), rstd, 0): rstd rides along for kernels that have no binding left for it.
 // Numerics: blocks about the root of the number of parts. Determinism: parts are added in a fixed order.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
@@ -36,7 +37,7 @@ fn main(
     for (; j < stop; j += LANES) {
       var one = partials[first + (j / width) * params.channels + j % width];
       if (PER_CHANNEL && HAS_WEIGHT) {
-        one *= f32(weight[channel + j % width]);
+        one *= f32(weight[(channel + j % width) / params.inner]);
       }
       block += one;
     }

@@ -14,6 +14,7 @@ import {
   affineConstants,
   affineFragment,
   blockOf,
+  columnsOf,
   geometryParams,
   type Part,
   parameterBytes,
@@ -39,7 +40,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     const gradients = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
     const wanted = (d.dweight || d.dbias) && geometry.channels > 0;
     return {
-      steps: wanted ? [mergeGradients(d, gradients, 0, 'gradients', d.accumulate, facts)] : [],
+      steps: wanted ? [mergeGradients(d, gradients, 0, 1, 'gradients', d.accumulate, facts)] : [],
       scratch: { gradients: 8 },
     };
   }
@@ -49,8 +50,8 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const schedule = scheduleBackward(geometry, facts, options);
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const perChannel = familyOf(geometry) === 'channels' || geometry.inner > 1;
-  // Per sample.
-  const partialBytes = 8 * partialsOf(geometry, schedule.slots).slots * geometry.channels;
+  const partials = partialsOf(geometry, schedule);
+  const partialBytes = 8 * partials.slots * geometry.channels * partials.inner; // per sample
   const sumBytes = 16 * geometry.groups;
   const chunks = chunksOf(
     geometry,
@@ -73,7 +74,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
     const wanted = d.dweight || d.dbias;
     if (perChannel) {
-      const slots = (chunk.samples * partialBytes) / (8 * geometry.channels);
+      const slots = chunk.samples * partials.slots;
       need('partials', chunk.samples * partialBytes);
       if (schedule.strategy !== 'split') {
         steps.push(onePassPerChannel(at));
@@ -87,7 +88,10 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
         steps.push(strided ? channelSums(at) : runSums(at), mergeSums(at, true));
         steps.push((strided ? channelApply : runApply)(withStoredUpstream(at)));
       }
-      if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'partials', accumulate, facts));
+      if (wanted) {
+        const { gradients } = schedule;
+        steps.push(mergeGradients(d, gradients, slots, partials.inner, 'partials', accumulate, facts));
+      }
       continue;
     }
     const slots = slotsOfChunk(schedule, chunk, geometry);
@@ -103,7 +107,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       steps.push(runSums(at), mergeSums(at, false), columns(withStoredUpstream(at), slots));
     }
     need('gradients', 8 * slots * geometry.channels);
-    if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 'gradients', accumulate, facts));
+    if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 1, 'gradients', accumulate, facts));
   }
   return { steps, scratch };
 }
@@ -254,7 +258,7 @@ function runSums({ d, g, params, schedule, facts, ranges }: At): Step {
 
 function channelSums({ d, g, params, schedule, facts, ranges }: At): Step {
   const { team, slots, vec4 } = schedule;
-  const slotLength = Math.ceil(g.positions / slots);
+  const walk = columnsOf(g, schedule);
   return {
     kernel: assemble({
       main: shaders.channelsBackwardSums,
@@ -274,18 +278,17 @@ function channelSums({ d, g, params, schedule, facts, ranges }: At): Step {
     }),
     params: packParams({
       ...params,
-      slots,
-      slot_length: slotLength,
-      block: blockOf(slotLength / 16),
+      ...walk,
+      block: blockOf(walk.slot_length / 16),
     }),
     ranges,
-    workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
+    workgroups: workgroupsFor(g.samples * slots * quadsOf(walk.cols), team),
   };
 }
 
 function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: boolean): Step {
   const { merge } = schedule;
-  const { width, slots } = partialsOf(g, schedule.slots);
+  const { width, slots, inner } = partialsOf(g, schedule);
   return {
     kernel: assemble({
       main: shaders.mergeSums,
@@ -305,6 +308,7 @@ function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: bo
     params: packParams({
       ...params,
       channels: width,
+      inner,
       slots,
       block: blockOf((slots * (width / g.groups)) / merge.lanes),
     }),
@@ -427,6 +431,7 @@ function runApply({ d, g, params, schedule, facts, ranges, upstream }: At): Step
 
 function channelApply({ d, g, params, schedule, facts, ranges, upstream }: At): Step {
   const { team, slots, vec4 } = schedule;
+  const walk = columnsOf(g, schedule);
   return {
     kernel: assemble({
       main: shaders.channelsBackwardApply,
@@ -449,9 +454,9 @@ function channelApply({ d, g, params, schedule, facts, ranges, upstream }: At): 
         FROZEN: d.frozen === true,
       },
     }),
-    params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
+    params: packParams({ ...params, ...walk }),
     ranges,
-    workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
+    workgroups: workgroupsFor(g.samples * slots * quadsOf(walk.cols), team),
   };
 }
 
@@ -460,6 +465,7 @@ function mergeGradients(
   d: BackwardDescriptor,
   team: Team,
   slots: number,
+  inner: number,
   role: 'partials' | 'gradients',
   accumulate: BackwardDescriptor['accumulate'],
   facts: DeviceFacts,
@@ -484,10 +490,11 @@ function mergeGradients(
     }),
     params: packParams({
       ...geometryParams(d.geometry, d.eps),
+      inner,
       slots,
       block: blockOf(slots / team.lanes),
     }),
-    ranges: { [role]: { offset: 0, size: Math.max(8, 8 * slots * channels) } },
+    ranges: { [role]: { offset: 0, size: Math.max(8, 8 * slots * channels * inner) } },
     workgroups: workgroupsFor(channels, team),
   };
 }

@@ -14,6 +14,7 @@ import {
   affineConstants,
   affineFragment,
   blockOf,
+  columnsOf,
   geometryParams,
   type Part,
   parameterBytes,
@@ -35,7 +36,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   // Running statistics are a matter of the merge, which only a split has.
   const options = d.running ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(d.geometry, facts, options);
-  const partials = partialsOf(d.geometry, schedule.slots);
+  const partials = partialsOf(d.geometry, schedule);
   const split = schedule.strategy === 'split' && d.running !== 'frozen';
   const partialBytes = split ? 16 * partials.slots * partials.width : 0;
   const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], parameterBytes(d), facts);
@@ -240,8 +241,9 @@ const runStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, f
   };
 };
 
-const channelStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => {
-  const slotLength = Math.ceil(g.positions / slots);
+const channelStatistics: Maker = (d, { g, params, ranges }, schedule, facts) => {
+  const { team, slots, vec4 } = schedule;
+  const walk = columnsOf(g, schedule);
   return {
     kernel: assemble({
       main: shaders.channelsStatistics,
@@ -254,17 +256,17 @@ const channelStatistics: Maker = (d, { g, params, ranges }, { team, slots, vec4 
     }),
     params: packParams({
       ...params,
-      slots,
-      slot_length: slotLength,
-      block: blockOf(slotLength / 64),
+      ...walk,
+      block: blockOf(walk.slot_length / 64),
     }),
     ranges,
-    workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
+    workgroups: workgroupsFor(g.samples * slots * quadsOf(walk.cols), team),
   };
 };
 
-const mergeStatistics: Maker = (d, { g, params, ranges }, { merge, slots }, facts) => {
-  const partials = partialsOf(g, slots);
+const mergeStatistics: Maker = (d, { g, params, ranges }, schedule, facts) => {
+  const { merge } = schedule;
+  const partials = partialsOf(g, schedule);
   const tracking = trackingOf(d);
   return {
     kernel: assemble({
@@ -331,24 +333,28 @@ const runApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts)
   };
 };
 
-const channelApply: Maker = (d, { g, params, ranges }, { team, slots, vec4 }, facts) => ({
-  kernel: assemble({
-    main: shaders.channelsApply,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      shaders.savedMoments,
-      shaders.columns,
-      shaders.columnStatistics,
-      ...activationFragments(d, 'forward'),
-    ],
-    dtype: d.dtype,
-    paramDtype: d.paramDtype,
-    reads: [...tensors(d), 'weight', 'bias', 'mean', 'rstd'],
-    writes: ['y'],
-    constants: { ...teamConstants(team, facts), ...affineConstants(d), ...activationConstants(d) },
-  }),
-  params: packParams({ ...params, slots, slot_length: Math.ceil(g.positions / slots) }),
-  ranges,
-  workgroups: workgroupsFor(g.samples * slots * quadsOf(g.channels), team),
-});
+const channelApply: Maker = (d, { g, params, ranges }, schedule, facts) => {
+  const { team, slots, vec4 } = schedule;
+  const walk = columnsOf(g, schedule);
+  return {
+    kernel: assemble({
+      main: shaders.channelsApply,
+      fragments: [
+        tensorsFragment(vec4),
+        shaders.affine,
+        shaders.savedMoments,
+        shaders.columns,
+        shaders.columnStatistics,
+        ...activationFragments(d, 'forward'),
+      ],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: [...tensors(d), 'weight', 'bias', 'mean', 'rstd'],
+      writes: ['y'],
+      constants: { ...teamConstants(team, facts), ...affineConstants(d), ...activationConstants(d) },
+    }),
+    params: packParams({ ...params, ...walk }),
+    ranges,
+    workgroups: workgroupsFor(g.samples * slots * quadsOf(walk.cols), team),
+  };
+};

@@ -65,6 +65,7 @@ const plain = {
   fourRows: false,
   twoQuads: false,
   slots: 1,
+  fold: 1,
   gradientSlots: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   gradients: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
@@ -153,20 +154,46 @@ function laneTeam(facts: DeviceFacts, lanes: number, fourRows: boolean, options:
 }
 
 function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
-  const { samples, positions, channels, groups } = geometry;
-  const threads = samples * quadsOf(channels);
-  const wanted = clamp(Math.ceil(wantedThreads(facts) / threads), 1, Math.ceil(positions / 32));
-  const slots = options.slots ?? Math.max(wanted, Math.ceil((1.25 * positions) / facts.iterations));
+  const { samples, positions, channels, inner, groups } = geometry;
+  const fold = foldOf(geometry, facts, options);
+  const cols = fold * channels * inner;
+  const rows = positions / fold;
+  const wanted = clamp(Math.ceil(wantedThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
+  const slots = options.slots ?? Math.max(wanted, Math.ceil((1.25 * rows) / facts.iterations));
+  const gradientSlots = samples * slots * fold;
   return {
     ...plain,
     strategy: 'split',
     team: team(facts, 1, options),
-    merge: mergeTeam(facts, samples * groups, slots * (channels / groups), options),
-    gradients: mergeTeam(facts, channels, samples * slots, options),
+    merge: mergeTeam(facts, samples * groups, (slots * cols) / groups, options),
+    gradients: mergeTeam(facts, channels, gradientSlots, options),
     slots,
-    vec4: channels % 4 === 0 && options.vec4 !== false,
-    gradientSlots: samples * slots,
+    fold,
+    vec4: cols % 4 === 0 && options.vec4 !== false,
+    gradientSlots,
   };
+}
+
+/**
+ * How many positions stand side by side as one row of columns: a power of two that divides their number. So many that a
+ * quad never straddles two rows, if that can be; on a GPU, so many that neighbouring threads load 512 neighbouring bytes,
+ * where few channels would send each to another slot.
+ */
+function foldOf(
+  { positions, channels, inner }: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): number {
+  const aligned = options.vec4 === false ? 1 : 4 / divisorOf(channels * inner, 4);
+  const wide = facts.software ? 1 : powerOfTwoUp(128 / (channels * inner));
+  return divisorOf(positions, Math.max(aligned, wide));
+}
+
+/** The largest power of two up to `most`, itself one, that divides `value`. */
+function divisorOf(value: number, most: number): number {
+  let divisor = most;
+  while (value % divisor !== 0) divisor /= 2;
+  return divisor;
 }
 
 /** Chooses how a backward pass runs. */

@@ -9,6 +9,8 @@ import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
 import { chunksOf } from '../../src/plan/chunks.ts';
 import {
+  batchNormGeometry,
+  elementCount,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
@@ -146,6 +148,46 @@ describe('geometry families', () => {
     expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'))).toBe('channels');
     // [N, C] in groups: a weight per column of the group, so no run shares one.
     expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'))).toBe('channels');
+  });
+
+  it('walks large images by planes and small ones by columns', () => {
+    expect(familyOf(batchNormGeometry([32, 256, 14, 14], 'channels-first'))).toBe('planes');
+    expect(familyOf(batchNormGeometry([64, 512, 7, 7], 'channels-first'))).toBe('channels');
+  });
+});
+
+describe('columns', () => {
+  const folds = (shape: readonly number[], layout: 'channels-first' | 'channels-last' = 'channels-last') =>
+    [cpu, gpu].map((facts) => {
+      const { fold, vec4 } = scheduleForward(batchNormGeometry(shape, layout), facts);
+      return [fold, vec4];
+    });
+
+  it('are as many positions as fill quads, and on a GPU a memory transaction or more', () => {
+    expect(folds([32, 14, 14, 256])).toEqual([
+      [1, true],
+      [1, true],
+    ]);
+    expect(folds([4, 256, 256, 3])).toEqual([
+      [4, true],
+      [64, true],
+    ]);
+    expect(folds([3, 5, 7, 3])).toEqual([
+      [1, false],
+      [1, false],
+    ]);
+    expect(folds([64, 512, 7, 7], 'channels-first')).toEqual([
+      [1, true],
+      [1, true],
+    ]);
+  });
+
+  it('take little scratch however small the images are', () => {
+    for (const facts of [cpu, gpu]) {
+      const geometry = batchNormGeometry([512, 512, 2, 2], 'channels-first');
+      const { slots, fold } = scheduleForward(geometry, facts);
+      expect(16 * slots * fold * 512 * 4).toBeLessThanOrEqual(elementCount(geometry) / 2);
+    }
   });
 });
 

@@ -9,6 +9,7 @@ import { backwardProgram } from '../../src/kernels/backward.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
 import {
+  batchNormGeometry,
   elementCount,
   type Geometry,
   groupNormGeometry,
@@ -55,6 +56,12 @@ function draw(next: () => number): Drawn {
       return instanceNormGeometry(shape, layout);
     },
     () => groupNormGeometry([size(1e5), 8 * size(512)], 8, 'channels-first'),
+    () => {
+      const [samples, channels] = [size(1e4), size(1000)];
+      const shape =
+        layout === 'channels-first' ? [samples, channels, ...spatial()] : [samples, ...spatial(), channels];
+      return batchNormGeometry(shape, layout);
+    },
     () => layerNormGeometry([pick(0, size(100)), 8], [8]),
   )();
   const perRow = geometry.positions === 1 && geometry.inner === 1 && geometry.groups === 1;

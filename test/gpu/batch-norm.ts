@@ -42,6 +42,8 @@ const shapes: Omit<Subject, 'op'>[] = [
   { shape: [6, 2, 130] },
   { shape: [3, 8, 5, 7] },
   { shape: [2, 8, 4, 4] },
+  { shape: [3, 8, 8, 8] },
+  { shape: [2, 5, 9, 9] },
   { shape: [2, 3, 3, 4, 5] },
   { shape: [5, 1, 6, 6] },
   { shape: [1, 6, 9, 10] },
@@ -51,6 +53,7 @@ const shapes: Omit<Subject, 'op'>[] = [
   { shape: [3, 5, 7, 8], layout: 'channels-last' },
   { shape: [2, 3, 4, 5, 6], layout: 'channels-last' },
   { shape: [1, 9, 10, 2], layout: 'channels-last' },
+  { shape: [2, 4, 8, 3], layout: 'channels-last' },
 ];
 
 const ways: { name: string; schedule: ScheduleOptions; requires: Requirement[] }[] = [
@@ -147,6 +150,8 @@ const accuracy: Case[] = [
       const large: Subject[] = [
         { op: 'batchNorm', shape: [16_384, 1, 3, 3] },
         { op: 'batchNorm', shape: [65_536, 1, 2] },
+        { op: 'batchNorm', shape: [1100, 1, 8, 8] },
+        { op: 'batchNorm', shape: [40, 67, 7, 7] },
         { op: 'batchNorm', shape: [1000, 2, 5] },
         { op: 'batchNorm', shape: [2, 1, 200, 210] },
         { op: 'batchNorm', shape: [20_000, 3] },

@@ -30,8 +30,9 @@ const geometries: Geometry[] = [
   { samples: 2, positions: 16, channels: 8, inner: 1, groups: 2 },
   { samples: 2, positions: 16, channels: 7, inner: 1, groups: 7 },
   // BatchNorm, with running statistics.
+  { samples: 1, positions: 4, channels: 8, inner: 64, groups: 8 },
+  { samples: 1, positions: 4, channels: 7, inner: 65, groups: 7 },
   { samples: 1, positions: 4, channels: 8, inner: 16, groups: 8 },
-  { samples: 1, positions: 4, channels: 7, inner: 15, groups: 7 },
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
