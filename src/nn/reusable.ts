@@ -1,5 +1,6 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
+import { sameShape } from '../ops/check.ts';
 
 /**
  * A tensor that every pass writes anew. Commands that are recorded but not yet submitted may refer to it, so it is used
@@ -8,12 +9,16 @@ import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 export class Reusable {
   readonly #gpu: Gpu;
   readonly #made = new Map<DType, Tensor[]>();
+  #last: Tensor | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }
 
+  /** The same tensor where shape and dtype are those of the last time, so that what was bound to it still fits. */
   take(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const last = this.#last;
+    if (last?.dtype === dtype && sameShape(last.shape, shape)) return last;
     const made = this.#made.get(dtype) ?? [];
     this.#made.set(dtype, made);
     const size = elementCount(shape);
@@ -23,11 +28,13 @@ export class Reusable {
       backing = this.#gpu.keep(this.#gpu.empty([doubled], { dtype }));
       made.push(backing);
     }
-    return backing.view(shape);
+    this.#last = backing.view(shape);
+    return this.#last;
   }
 
   destroy(): void {
     for (const made of this.#made.values()) for (const tensor of made) tensor.destroy();
     this.#made.clear();
+    this.#last = undefined;
   }
 }
