@@ -24,6 +24,19 @@ export default defineConfig({
         },
       },
       {
+        // Process groups over every transport, nats-server and other processes included.
+        extends: true,
+        test: {
+          name: 'distributed',
+          include: ['test/distributed/**/*.test.ts'],
+          environment: 'node',
+          pool: 'forks',
+          retry: 0,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
         extends: true,
         test: {
           name: 'demo',

@@ -3,6 +3,19 @@
  *
  * @packageDocumentation
  */
+export {
+  type CollectiveOptions,
+  GroupError,
+  type JoinOptions,
+  type LocalGroupOptions,
+  LocalProcessGroup,
+  type Merge,
+  MessagePortHub,
+  MessagePortProcessGroup,
+  type PortLike,
+  type ProcessGroup,
+  type Traffic,
+} from './distributed/index.ts';
 export { NormError, type NormErrorCode } from './gpu/errors.ts';
 export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';

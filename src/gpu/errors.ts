@@ -33,7 +33,17 @@ export type NormErrorCode =
   /** WebGPU refused recorded commands, for example because a wrapped buffer was destroyed by its owner. */
   | 'validation'
   /** A shader did not compile; the message holds the compiler's words and the numbered source. */
-  | 'shader';
+  | 'shader'
+  /** Ranks of a process group did not take part in time. */
+  | 'timeout'
+  /** Ranks of a process group disagree: about the call, its length or label, the size of the group, who is who. */
+  | 'mismatch'
+  /** An AbortSignal ended a call of a process group. */
+  | 'aborted'
+  /** A rank left its process group. */
+  | 'rank-lost'
+  /** What carries a process group's messages is absent, refuses or broke. */
+  | 'connection';
 
 /**
  * The one error class of this library.

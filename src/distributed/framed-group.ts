@@ -1,0 +1,437 @@
+// The one implementation of collectives, over any transport: sequence numbers, timeouts, faults.
+import { NormError } from '../gpu/errors.ts';
+import { type Call, leafBytes, Parts, type Terms, termsInWords } from './call.ts';
+import { GroupError, ranksInWords, titled } from './errors.ts';
+import { decode, encode, type Frame, headerBytes, Kind, Op, resultLevel, sameEpoch } from './frame.ts';
+import {
+  checkTimeout,
+  faultPayload,
+  identity,
+  type Member,
+  objection,
+  readFault,
+  settingsOf,
+} from './member.ts';
+import {
+  type Bytes,
+  type Combine,
+  gathering,
+  joinAll,
+  type Merge,
+  merging,
+  picking,
+  sum,
+  treeSteps,
+} from './merge.ts';
+import type { CollectiveOptions, JoinOptions, ProcessGroup, Traffic } from './process-group.ts';
+import { Rendezvous } from './rendezvous.ts';
+import type { Transport } from './transport.ts';
+
+/** Calls that other ranks may be ahead: what is further away is dropped, and asked for again when it is needed. */
+const window = 1024;
+const firstReminder = 200;
+const slowestReminder = 2000;
+
+/** Something that this rank sent and that another may ask for again. */
+interface Sent {
+  seq: number;
+  level: number;
+  terms: Terms;
+  payload: Bytes;
+}
+
+/** Meets the other ranks and makes the group of them. If that fails, the transport is closed. */
+export async function join<G>(
+  transport: Transport,
+  options: JoinOptions,
+  make: (transport: Transport, member: Member, takeOver: TakeOver) => G,
+): Promise<G> {
+  const own = identity(options);
+  const rendezvous = new Rendezvous(transport, own, options.signal);
+  let receive = (frame: Uint8Array) => rendezvous.receive(frame);
+  let broken = (error: NormError) => rendezvous.fail(error);
+  transport.listen(
+    (frame) => receive(frame),
+    (error) => broken(error),
+  );
+  rendezvous.start();
+  try {
+    const member = await rendezvous.met;
+    return make(transport, member, (listener, failed) => {
+      receive = listener;
+      broken = failed;
+      for (const frame of rendezvous.takeBacklog()) listener(frame);
+    });
+  } catch (error) {
+    await transport.close();
+    throw error;
+  }
+}
+
+/** Directs a transport's frames to a group. */
+export type TakeOver = (receive: (frame: Uint8Array) => void, broken: (error: NormError) => void) => void;
+
+/** A process group over a {@link Transport}; its subclasses say how ranks get one. */
+export abstract class FramedGroup implements ProcessGroup {
+  readonly rank: number;
+  readonly size: number;
+  readonly #traffic: Traffic = { collectives: 0, bytesSent: 0, bytesReceived: 0 };
+  readonly #transport: Transport;
+  readonly #member: Member;
+  /** Those that report to this rank: how far they are, all before them included. */
+  readonly #doneOf = new Map<number, number>();
+  readonly #calls = new Map<number, Call>();
+  /** By sequence number, of calls that have not ended. */
+  readonly #parts = new Map<number, Parts>();
+  readonly #left = new Set<number>();
+  #sent: Sent[] = [];
+  #made = 0;
+  #failure: GroupError | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(transport: Transport, member: Member, takeOver: TakeOver) {
+    this.rank = member.rank;
+    this.size = member.size;
+    this.#transport = transport;
+    this.#member = member;
+    const reporting = this.#isTree
+      ? treeSteps(this.rank, this.size, member.fanOut).flatMap((step) => ('from' in step ? step.from : []))
+      : this.#others();
+    for (const rank of reporting) this.#doneOf.set(rank, 0);
+    takeOver(
+      (frame) => this.#receive(frame),
+      (error) =>
+        this.#fail(new GroupError('connection', error.message, error.fix, [this.rank], error), false),
+    );
+  }
+
+  get traffic(): Readonly<Traffic> {
+    return { ...this.#traffic };
+  }
+
+  async allGather(values: Float32Array, options: CollectiveOptions = {}) {
+    const all = await this.#collective(Op.allGather, 0, values, gathering, options);
+    const { length } = values;
+    return Array.from({ length: this.size }, (_, rank) => {
+      return new Float32Array(all.buffer, all.byteOffset + 4 * length * rank, length).slice();
+    });
+  }
+
+  async allReduce(values: Float32Array, options: CollectiveOptions = {}) {
+    return Float32Array.from(await this.allMerge(values, sum, options));
+  }
+
+  async allMerge(values: Float32Array, merge: Merge, options: CollectiveOptions = {}) {
+    const merged = await this.#collective(Op.merge, 0, values, merging(merge), options);
+    return new Float64Array(merged.buffer, merged.byteOffset, merged.byteLength / 8).slice();
+  }
+
+  async broadcast(values: Float32Array, root: number, options: CollectiveOptions = {}) {
+    if (!Number.isInteger(root) || root < 0 || root >= this.size) {
+      throw new NormError('value', `root is ${root}.`, `Use a rank from 0 to ${this.size - 1}.`);
+    }
+    const { buffer, byteOffset } = await this.#collective(Op.broadcast, root, values, picking, options);
+    return new Float32Array(buffer, byteOffset, values.length).slice();
+  }
+
+  async barrier(options: CollectiveOptions = {}) {
+    await this.#collective(Op.barrier, 0, new Float32Array(), gathering, options);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#failure && this.size > 1) this.#say(Kind.bye, {});
+    this.#end(new GroupError('destroyed', 'The group was closed.', 'Join a new one.', [this.rank]));
+    await this.#transport.close();
+  }
+
+  get #isTree(): boolean {
+    return this.size > this.#member.treeAbove;
+  }
+
+  #others(): number[] {
+    return Array.from({ length: this.size }, (_, rank) => rank).filter((rank) => rank !== this.rank);
+  }
+
+  /** What all collectives are: every rank gives a part, and all parts are joined in one order. */
+  async #collective(
+    op: number,
+    root: number,
+    values: Float32Array,
+    combine: Combine,
+    { signal, timeout = this.#member.timeout, label = '' }: CollectiveOptions,
+  ): Promise<Bytes> {
+    if (!(values instanceof Float32Array)) {
+      throw new NormError('value', 'The values are no Float32Array.', 'Pass a Float32Array.');
+    }
+    if (!/^[\x20-\x7e]{0,16}$/.test(label)) {
+      throw new NormError('value', `The label '${label}' is too long.`, 'Use up to 16 ASCII characters.');
+    }
+    checkTimeout(timeout);
+    if (this.#failure) throw this.#again(this.#failure);
+    const terms: Terms = { op, root, elements: values.length, label };
+    const own = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice() as Bytes;
+    const leaf = leafBytes(terms, this.rank) > 0 ? own : new Uint8Array();
+    const call = this.#begin(terms, signal);
+    try {
+      return await (this.#isTree ? this.#byTree : this.#flat).call(this, call, leaf, combine, timeout);
+    } finally {
+      this.#finish(call);
+    }
+  }
+
+  /** Everyone sends to everyone and joins everything. */
+  async #flat(call: Call, leaf: Bytes, combine: Combine, timeout: number): Promise<Bytes> {
+    const others = this.#others();
+    this.#give(call, 0, leaf);
+    const theirs = await this.#gather(call, others, 0, timeout);
+    const parts = theirs.map((part) => combine.lift(part));
+    parts.splice(this.rank, 0, combine.lift(leaf));
+    return joinAll(parts, this.#member.fanOut, combine);
+  }
+
+  /** Parts go up a tree, joined at every level, and the result comes back to all at once. */
+  async #byTree(call: Call, leaf: Bytes, combine: Combine, timeout: number): Promise<Bytes> {
+    const began = performance.now();
+    const levels = Math.ceil(Math.log(this.size) / Math.log(this.#member.fanOut));
+    let mine = combine.lift(leaf);
+    for (const [level, step] of treeSteps(this.rank, this.size, this.#member.fanOut).entries()) {
+      if ('to' in step) {
+        this.#give(call, level, level === 0 ? leaf : mine, step.to);
+        const left = timeout - (performance.now() - began);
+        const [result] = await this.#gather(call, [0], resultLevel, left);
+        return result as Bytes;
+      }
+      if (step.from.length === 0) continue;
+      // Who waits for a part loses patience before those who wait for what is made of it: it knows who is missing.
+      const patience = timeout * (1 - (levels - level) / (3 * levels));
+      const parts = await this.#gather(call, step.from, level, patience - (performance.now() - began));
+      mine = combine.join([mine, ...parts.map((part) => (level === 0 ? combine.lift(part) : part))]);
+    }
+    this.#give(call, resultLevel, mine);
+    return mine;
+  }
+
+  #begin(terms: Terms, signal: AbortSignal | undefined): Call {
+    this.#made++;
+    this.#traffic.collectives++;
+    const abort = () => {
+      const what = `Rank ${this.rank} aborted call ${call.seq}, ${termsInWords(terms)}.`;
+      this.#fail(new GroupError('aborted', what, rejoin, [this.rank], signal?.reason));
+    };
+    const call: Call = {
+      seq: this.#made,
+      terms,
+      level: 0,
+      ranks: [],
+      resolve: () => {},
+      reject: () => {},
+      unlisten: () => signal?.removeEventListener('abort', abort),
+    };
+    this.#calls.set(call.seq, call);
+    if (signal?.aborted) {
+      abort();
+      throw this.#failure;
+    }
+    signal?.addEventListener('abort', abort);
+    return call;
+  }
+
+  #finish(call: Call): void {
+    clearTimeout(call.deadline);
+    clearTimeout(call.reminder);
+    call.unlisten();
+    this.#calls.delete(call.seq);
+    this.#parts.delete(call.seq);
+    this.#forget();
+  }
+
+  /** All calls up to this one have ended on this rank. */
+  get #done(): number {
+    return this.#calls.size === 0 ? this.#made : Math.min(...this.#calls.keys()) - 1;
+  }
+
+  /** All calls up to this one have ended on those that may still ask this rank for something. */
+  get #doneByAll(): number {
+    return Math.min(this.#done, ...this.#doneOf.values());
+  }
+
+  #forget(): void {
+    const done = this.#doneByAll;
+    this.#sent = this.#sent.filter(({ seq }) => seq > done);
+  }
+
+  #give(call: Call, level: number, payload: Bytes, to?: number): void {
+    if (this.size === 1) return;
+    const sent = { seq: call.seq, terms: call.terms, level, payload };
+    if (!this.#transport.reliable) this.#sent.push(sent);
+    this.#send(sent, to);
+  }
+
+  #send({ seq, level, terms, payload }: Sent, to?: number): void {
+    const room = Math.floor((this.#transport.maxFrame - headerBytes) / 8) * 8;
+    const done = this.#isTree ? this.#doneByAll : this.#done;
+    for (let offset = 0; offset === 0 || offset < payload.length; offset += room) {
+      const part = payload.subarray(offset, offset + room);
+      const bytes = payload.length;
+      this.#traffic.bytesSent += headerBytes + part.length;
+      this.#say(Kind.data, { ...terms, seq, level, done, bytes, offset, payload: part }, to);
+    }
+  }
+
+  #say(kind: number, frame: Partial<Frame>, to?: number): void {
+    const { group, epoch, rank } = this.#member;
+    this.#transport.send(encode(group, { epoch, ...frame, kind, from: rank }), frame.seq ?? 0, to);
+  }
+
+  /** The parts of other ranks at one level, in the order asked for. */
+  #gather(call: Call, ranks: readonly number[], level: number, timeout: number): Promise<Bytes[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure) {
+        reject(this.#failure);
+        return;
+      }
+      Object.assign(call, { ranks, level, resolve, reject });
+      clearTimeout(call.deadline);
+      call.deadline = setTimeout(() => this.#late(call), Math.max(0, timeout));
+      if (!this.#transport.reliable) this.#remind(call, firstReminder);
+      this.#look(call);
+    });
+  }
+
+  #missing({ seq, ranks, level }: Call): number[] {
+    const parts = this.#parts.get(seq);
+    return ranks.filter((rank) => !parts?.get(level, rank));
+  }
+
+  /** Ends a wait if all has come, or if it never will. */
+  #look(call: Call): void {
+    const parts = this.#parts.get(call.seq);
+    const misfit = parts?.misfit(call.terms);
+    if (misfit) {
+      const { rank, terms, size } = misfit;
+      const what = `In call ${call.seq}, rank ${rank} made a ${termsInWords(terms)} with ${size} bytes, rank ${this.rank} a ${termsInWords(call.terms)}.`;
+      const fix = 'Make the same calls in the same order, with the same shapes and dtypes, on all ranks.';
+      this.#fail(new GroupError('mismatch', what, fix, [rank, this.rank]));
+      return;
+    }
+    const missing = this.#missing(call);
+    if (missing.length === 0) {
+      clearTimeout(call.deadline);
+      clearTimeout(call.reminder);
+      call.resolve(call.ranks.map((rank) => parts?.get(call.level, rank) as Bytes));
+      return;
+    }
+    const gone = missing.filter((rank) => this.#left.has(rank));
+    if (gone.length === 0) return;
+    const what = `${titled(ranksInWords(gone))} left before call ${call.seq}, ${termsInWords(call.terms)}.`;
+    this.#fail(new GroupError('rank-lost', what, rejoin, gone));
+  }
+
+  #remind(call: Call, wait: number): void {
+    clearTimeout(call.reminder);
+    call.reminder = setTimeout(() => {
+      const { seq, level } = call;
+      for (const rank of this.#missing(call)) this.#say(Kind.resend, { seq, level }, rank);
+      this.#remind(call, Math.min(2 * wait, slowestReminder));
+    }, wait);
+  }
+
+  #late(call: Call): void {
+    const missing = this.#missing(call);
+    const role = call.level === resultLevel ? ', which merges for all,' : '';
+    const what = `${titled(ranksInWords(missing))}${role} did not take part in call ${call.seq}, ${termsInWords(call.terms)}, in time.`;
+    this.#fail(new GroupError('timeout', what, rejoin, missing));
+  }
+
+  /** The group is over: for this rank, and where `tell` for the others. */
+  #fail(error: GroupError, tell = true): void {
+    if (this.#failure) return;
+    if (tell) this.#say(Kind.fault, { payload: faultPayload(error) });
+    this.#end(error);
+  }
+
+  #end(error: GroupError): void {
+    this.#failure ??= error;
+    this.#parts.clear();
+    this.#sent = [];
+    for (const call of [...this.#calls.values()]) {
+      this.#finish(call);
+      call.reject(error);
+    }
+  }
+
+  #again(failure: GroupError): GroupError {
+    if (failure.code === 'destroyed') return failure;
+    const what = `This group has failed before: ${failure.message}`;
+    return new GroupError(failure.code, what, rejoin, failure.ranks, failure);
+  }
+
+  #receive(given: Uint8Array): void {
+    if (this.#failure) return;
+    const { group, nonce, epoch } = this.#member;
+    const frame = decode(group, given);
+    if (!frame || frame === 'version') return;
+    if (frame.kind === Kind.hello) {
+      this.#heard(frame, nonce);
+      return;
+    }
+    const { from, seq } = frame;
+    if (!sameEpoch(frame.epoch, epoch) || from === this.rank || from >= this.size) return;
+    if (frame.kind === Kind.data) {
+      this.#take(frame, given.length);
+      return;
+    }
+    if (frame.kind === Kind.bye) {
+      this.#left.add(from);
+      this.#doneOf.delete(from);
+      for (const call of [...this.#calls.values()]) this.#look(call);
+    } else if (frame.kind === Kind.fault) {
+      const error = readFault(frame);
+      if (error) this.#fail(error, false);
+    } else if (frame.kind === Kind.resend) {
+      for (const sent of this.#sent)
+        if (sent.seq === seq && sent.level === frame.level) this.#send(sent, from);
+    }
+  }
+
+  /** A rank says hello: one that has not heard yet that all are ready, or one too many. */
+  #heard(frame: Frame, nonce: Member['nonce']): void {
+    if (frame.from === this.rank && sameEpoch(frame.epoch, nonce)) return;
+    const error = objection(this.#member, frame);
+    if (error) {
+      this.#say(Kind.fault, { epoch: frame.epoch, payload: faultPayload(error) });
+      return;
+    }
+    this.#say(Kind.hello, { epoch: nonce, payload: settingsOf(this.#member) }, frame.from);
+    this.#say(Kind.ready, {}, frame.from);
+  }
+
+  #take(frame: Frame, length: number): void {
+    const { seq, from, done } = frame;
+    const known = this.#doneOf.get(from);
+    if (known !== undefined && done > known) this.#doneOf.set(from, done);
+    const call = this.#calls.get(seq);
+    const ahead = seq > this.#made && seq <= this.#made + window;
+    if (!call && !ahead) return;
+    this.#traffic.bytesReceived += length;
+    let parts = this.#parts.get(seq);
+    if (!parts) {
+      parts = new Parts();
+      this.#parts.set(seq, parts);
+    }
+    parts.add(frame);
+    if (call) this.#look(call);
+  }
+}
+
+const rejoin = 'Close this group and join a new one, from a saved state if need be.';
