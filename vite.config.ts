@@ -17,8 +17,9 @@ export default defineConfig(({ command, mode }) => {
       target: 'es2022',
       minify: false,
       sourcemap: true,
-      lib: { entry: 'src/index.ts', formats: ['es'] },
+      lib: { entry: ['src/index.ts', 'src/distributed/nats.ts'], formats: ['es'] },
       rolldownOptions: {
+        external: /^@nats-io\//, // optional peer dependencies
         output: {
           // One output file per source file: a bundler can then drop every norm, and every shader, that a
           // program does not import, and the .js tree matches the .d.ts tree that tsc writes beside it.

@@ -1,5 +1,5 @@
 // `npm run setup`: the dependencies and a browser, and with --engines everything the four-engine run needs.
-import { ensureEngine } from './lib/install.mjs';
+import { ensureEngine, ensureNats } from './lib/install.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { message, option } from './lib/steps.mjs';
 
@@ -13,6 +13,8 @@ try {
     await ensureEngine(engine);
     console.log(`${engine}: ready`);
   }
+  await ensureNats();
+  console.log('nats-server: ready');
 } catch (error) {
   console.error(message(error));
   process.exitCode = 1;

@@ -1,12 +1,12 @@
 // `npm test`: everything that must hold before a commit, from a bare checkout. Option: --filter=text keeps the
 // GPU cases whose name contains it.
 import { join } from 'node:path';
-import { ensureEngine } from './lib/install.mjs';
+import { ensureEngine, ensureNats } from './lib/install.mjs';
 import { bin, root } from './lib/paths.mjs';
 import { node } from './lib/run.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { closing, step, textOption } from './lib/steps.mjs';
-import { testCpu, testDemo, testGpu } from './lib/tests.mjs';
+import { testCpu, testDemo, testDistributed, testGpu } from './lib/tests.mjs';
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';
@@ -14,6 +14,7 @@ await closing(async (tally) => {
     checkNode();
     await ensureDependencies();
     await ensureEngine('chromium');
+    await ensureNats();
   });
   await step('typecheck', async () => {
     for (const project of ['tsconfig.json', 'test/tsconfig.json', 'scripts/tsconfig.json']) {
@@ -25,6 +26,7 @@ await closing(async (tally) => {
   await step('lint', () => node(bin.biome, ['check']));
   await step('build', () => node(join(root, 'scripts', 'build.mjs')));
   await step('CPU tests', () => testCpu(tally));
+  await step('Process groups', () => testDistributed(tally));
   await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
   await step('Demo page in Chromium', () => testDemo(tally));
 });

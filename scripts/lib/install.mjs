@@ -3,6 +3,7 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findNats, natsHint } from '../../bin/nats-server.mjs';
 import { findBrowser, findDeno, installHint, osRelease } from './browsers.mjs';
 import { bin } from './paths.mjs';
 import { node, run } from './run.mjs';
@@ -20,6 +21,14 @@ export async function ensureEngine(engine) {
     }
   }
   vulkanEnvironment(engine); // throws, with the command to run, where there still is no driver
+}
+
+/** nats-server, for the tests of process groups and `npm run nats`. */
+export async function ensureNats() {
+  if (findNats()) return;
+  console.log('No nats-server found: installing one.');
+  await aptInstall(['nats-server']);
+  if (!findNats()) throw new Error(`There is no nats-server, and installing one failed. ${natsHint}`);
 }
 
 /** @param {import('./browsers.mjs').Browser} name */

@@ -11,6 +11,15 @@ export function testCpu(tally) {
 }
 
 /**
+ * Process groups over every transport, with a real nats-server.
+ *
+ * @param {Tally} tally
+ */
+export function testDistributed(tally) {
+  return vitest(tally, 'distributed');
+}
+
+/**
  * Drives the demo page in headless Chromium.
  *
  * @param {Tally} tally
@@ -35,7 +44,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu' | 'demo'} project
+ * @param {'cpu' | 'gpu' | 'demo' | 'distributed'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = {}) {

@@ -86,9 +86,18 @@ async function connect(
     ...nats,
     servers,
   };
+  const isWebSocket = /^wss?:/.test(first);
+  if (isWebSocket && typeof WebSocket === 'undefined') {
+    throw new GroupError(
+      'connection',
+      `${first} is a WebSocket, which this platform lacks.`,
+      'Use a nats:// address, or Node 22 or newer.',
+      [rank],
+    );
+  }
   if (signal?.aborted) throw new GroupError('aborted', 'Joining was aborted.', 'Join again.', [rank]);
   try {
-    if (/^wss?:/.test(first)) {
+    if (isWebSocket) {
       const { wsconnect } = await import('@nats-io/nats-core');
       return await wsconnect(options);
     }

@@ -1,8 +1,9 @@
 /** What every transport must do alike. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { GroupError, ProcessGroup } from '../../src/index.ts';
+import type { ProcessGroup } from '../../src/index.ts';
 import { random } from '../support/data.ts';
 import { fabrics, groupName } from './fabrics.ts';
+import { refusal } from './refusal.ts';
 
 const floats = (length: number, seed: number) => {
   const next = random(seed);
@@ -10,17 +11,6 @@ const floats = (length: number, seed: number) => {
 };
 
 const closeAll = (groups: readonly ProcessGroup[]) => Promise.all(groups.map((group) => group.close()));
-
-/** The error that a promise rejects with, and how long that took. */
-async function refusal(promise: Promise<unknown>): Promise<{ error: GroupError; ms: number }> {
-  const began = performance.now();
-  try {
-    await promise;
-  } catch (error) {
-    return { error: error as GroupError, ms: performance.now() - began };
-  }
-  throw new Error('it did not reject');
-}
 
 describe.each(fabrics)('over $name', (fabric) => {
   beforeAll(() => fabric.start());

@@ -7,7 +7,7 @@ import {
   MessagePortProcessGroup,
   type ProcessGroup,
 } from '../../src/index.ts';
-import { type NatsServer, startNats } from './nats-server.ts';
+import { type NatsServer, natsServer } from './nats-server.ts';
 
 export interface Fabric {
   name: string;
@@ -81,7 +81,7 @@ let server: NatsServer | undefined;
 const nats = meeting({
   name: 'NATS',
   async start() {
-    server = await startNats({ maxPayload: 1024 });
+    server = await natsServer({ maxPayload: 1024 });
   },
   join: (options) => NatsProcessGroup.join({ nats: { servers: server?.url ?? '' }, ...options }),
   async stop() {
