@@ -295,18 +295,23 @@ export class Gpu {
     });
   }
 
-  /** @internal */
-  async readBytes(tensor: Tensor): Promise<ArrayBuffer> {
-    this.checkUsable(tensor);
-    if (tensor.size === 0) return new ArrayBuffer(0);
-    if (!(tensor.buffer.usage & BufferUsage.COPY_SRC)) {
-      throw new NormError(
-        'buffer',
-        'The buffer lacks the usage COPY_SRC.',
-        'Create it with COPY_SRC to read it.',
-      );
+  /** @internal The bytes of all tensors, in one read-back. */
+  async readBytes(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
+    const places: number[] = [];
+    let size = 0;
+    for (const tensor of tensors) {
+      this.checkUsable(tensor);
+      if (tensor.size > 0 && !(tensor.buffer.usage & BufferUsage.COPY_SRC)) {
+        throw new NormError(
+          'buffer',
+          'The buffer lacks the usage COPY_SRC.',
+          'Create it with COPY_SRC to read it.',
+        );
+      }
+      places.push(size);
+      size += alignUp(tensor.byteLength, 4);
     }
-    const size = alignUp(tensor.byteLength, 4);
+    if (size === 0) return tensors.map(() => new ArrayBuffer(0));
     const staging = this.device.createBuffer({
       label: 'read-back',
       size,
@@ -315,18 +320,27 @@ export class Gpu {
     try {
       const [, refused] = scoped(this.device, 'validation', () => {
         const encoder = this.device.createCommandEncoder({ label: 'read-back' });
-        encoder.copyBufferToBuffer(tensor.buffer, tensor.offset, staging, 0, size);
+        tensors.forEach(({ buffer, offset, byteLength }, i) => {
+          const bytes = alignUp(byteLength, 4);
+          if (bytes > 0) encoder.copyBufferToBuffer(buffer, offset, staging, places[i] as number, bytes);
+        });
         this.device.queue.submit([encoder.finish({ label: 'read-back' })]);
       });
       await this.#watch.orLost(staging.mapAsync(MapMode.READ));
       await this.#watch.heard();
       this.checkAlive();
-      // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-      const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
-      if (reason) throw this.#watch.tell(reason);
+      for (const tensor of tensors) {
+        // Not whether the tensor still lives: its copy was submitted before it was destroyed.
+        const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
+        if (reason) throw this.#watch.tell(reason);
+      }
       const cause = await refused.catch(() => null);
       if (cause) throw validationError('read-back', cause);
-      return staging.getMappedRange().slice(0, tensor.byteLength);
+      const bytes = staging.getMappedRange();
+      return tensors.map(({ byteLength }, i) => {
+        const start = places[i] as number;
+        return bytes.slice(start, start + byteLength);
+      });
     } finally {
       staging.destroy();
     }

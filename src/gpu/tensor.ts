@@ -83,9 +83,8 @@ export class Tensor {
    * earlier dispatch, such as `shader`.
    */
   async data(): Promise<Float32Array<ArrayBuffer>> {
-    const bytes = await this.gpu.readBytes(this);
-    if (this.dtype === 'u32') return Float32Array.from(new Uint32Array(bytes));
-    return this.dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
+    const [bytes] = await this.gpu.readBytes([this]);
+    return decode(bytes as ArrayBuffer, this.dtype);
   }
 
   /**
@@ -134,9 +133,10 @@ export class Tensor {
     return 'it has an odd number of f16 elements in a wrapped buffer, and writes are multiples of 4 bytes';
   }
 
-  /** @internal The first elements in another shape; does not own the buffer. */
-  view(shape: readonly number[]): Tensor {
-    return new Tensor(this.gpu, this.buffer, shape, this.dtype, this.offset, false);
+  /** @internal Elements from `first` on in another shape; does not own the buffer. */
+  view(shape: readonly number[], first = 0): Tensor {
+    const offset = this.offset + first * byteSize(this.dtype);
+    return new Tensor(this.gpu, this.buffer, shape, this.dtype, offset, false);
   }
 
   /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
@@ -152,6 +152,12 @@ export class Tensor {
 }
 
 const writeFix = 'Make the buffer with COPY_DST, and write odd f16 tensors yourself; or use gpu.tensor().';
+
+/** @internal Elements from their bytes: f16 and u32 converted to f32. */
+export function decode(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuffer> {
+  if (dtype === 'u32') return Float32Array.from(new Uint32Array(bytes));
+  return dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
+}
 
 function encodeCounts(values: ArrayLike<number>): ArrayBuffer {
   const counts = Uint32Array.from(values);

@@ -34,8 +34,9 @@ import * as shaders from './sources.ts';
  * dresidual out; dz is dresidual, read.
  */
 export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Program {
-  const { geometry } = d;
+  const { geometry, stage } = d;
   if (elementCount(geometry) === 0) {
+    if (stage === 'local') return { steps: [], scratch: {} };
     // The gradients of nothing are zeros: a sum over no slots.
     const gradients = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
     const wanted = (d.dweight || d.dbias) && geometry.channels > 0;
@@ -44,9 +45,10 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       scratch: { gradients: 8 },
     };
   }
-  // Frozen statistics are a matter of the merge, and dresidual one of the first pass of two: a split has both.
+  // Frozen statistics and those of replicas are a matter of the merge, and dresidual one of the first pass of two: a split
+  // has both.
   const after = d.residual === 'after';
-  const options = d.frozen || after ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  const options = d.frozen || after || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleBackward(geometry, facts, options);
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const perChannel = familyOf(geometry) === 'channels' || geometry.inner > 1;
@@ -69,24 +71,42 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   for (const [index, chunk] of chunks.entries()) {
     const part = partOf(d, chunk, facts);
     const at: At = { d, schedule, facts, ...part, upstream: 'dy' };
+    if (stage === 'joined') at.params = { ...at.params, count: d.total ?? 0 };
     const sums = 16 * setCount(part.g);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
     const wanted = d.dweight || d.dbias;
     if (perChannel) {
       const slots = chunk.samples * partials.slots;
-      need('partials', chunk.samples * partialBytes);
+      if (stage !== 'joined') need('partials', chunk.samples * partialBytes);
       if (schedule.strategy !== 'split') {
         steps.push(onePassPerChannel(at));
       } else {
-        need('sums', sums);
-        if (after) {
-          need('statistics', sums);
-          steps.push(packStatistics(at));
-        }
         const strided = familyOf(part.g) === 'channels';
-        steps.push(strided ? channelSums(at) : runSums(at), mergeSums(at, true));
+        if (stage !== 'joined') {
+          if (after) {
+            need('statistics', sums);
+            steps.push(packStatistics(at));
+          }
+          steps.push(strided ? channelSums(at) : runSums(at));
+        }
+        if (stage === 'local') {
+          const own = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
+          const fresh = { dweight: false, dbias: false };
+          steps.push(
+            mergeGradients(own, schedule.gradients, slots, partials.inner, 'partials', fresh, facts),
+          );
+          continue;
+        }
+        need('sums', sums);
+        // The sums of all replicas are as one slot.
+        const joined = stage === 'joined' ? { width: geometry.channels, slots: 1, inner: 1 } : undefined;
+        steps.push(mergeSums(at, true, joined));
         steps.push((strided ? channelApply : runApply)(withStoredUpstream(at)));
+        if (joined) {
+          if (wanted) steps.push(mergeGradients(d, schedule.gradients, 1, 1, 'gradients', accumulate, facts));
+          continue;
+        }
       }
       if (wanted) {
         const { gradients } = schedule;
@@ -286,9 +306,12 @@ function channelSums({ d, g, params, schedule, facts, ranges }: At): Step {
   };
 }
 
-function mergeSums({ d, g, params, schedule, facts, ranges }: At, perChannel: boolean): Step {
+function mergeSums(
+  { d, g, params, schedule, facts, ranges }: At,
+  perChannel: boolean,
+  { width, slots, inner } = partialsOf(g, schedule),
+): Step {
   const { merge } = schedule;
-  const { width, slots, inner } = partialsOf(g, schedule);
   return {
     kernel: assemble({
       main: shaders.mergeSums,

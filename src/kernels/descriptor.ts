@@ -28,7 +28,16 @@ export interface NormDescriptor {
   schedule: ScheduleOptions;
 }
 
-export interface ForwardDescriptor extends NormDescriptor {
+/**
+ * Statistics over replicas: `local` ends with those of this one (forward: mean and spread; backward: the sums of dweight
+ * and dbias, in f32), `joined` begins with those of all, which hold `total` elements per channel. Geometries of one sample.
+ */
+interface Replicated {
+  stage?: 'local' | 'joined' | undefined;
+  total?: number | undefined;
+}
+
+export interface ForwardDescriptor extends NormDescriptor, Replicated {
   /** Running statistics: updated with those of the batch, or used instead of them (`frozen`). */
   running?: 'update' | 'frozen' | undefined;
   /** Factor of the batch's statistics in an update; null for the average of all batches. */
@@ -37,7 +46,7 @@ export interface ForwardDescriptor extends NormDescriptor {
   counted?: boolean | undefined;
 }
 
-export interface BackwardDescriptor extends NormDescriptor {
+export interface BackwardDescriptor extends NormDescriptor, Replicated {
   /** The statistics did not depend on x. */
   frozen?: boolean | undefined;
   /** Which gradients of the parameters are wanted; `weight` and `bias` say what forward had. */

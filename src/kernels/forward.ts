@@ -32,15 +32,16 @@ import * as shaders from './sources.ts';
 /** The dispatches of a forward pass. Roles: x, residual, weight, bias in; y, sum, mean, rstd out. */
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const counting = d.running === 'update' && d.counted ? [count(d)] : [];
-  if (elementCount(d.geometry) === 0) return { steps: counting, scratch: {} };
-  // Running statistics are a matter of the merge, which only a split has.
-  const options = d.running ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  const steps: Step[] = counting;
+  if (d.stage === 'joined') steps.push(joinedStatistics(d));
+  if (elementCount(d.geometry) === 0) return { steps, scratch: {} };
+  // Running statistics, and those of replicas, are a matter of the merge, which only a split has.
+  const options = d.running || d.stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(d.geometry, facts, options);
   const partials = partialsOf(d.geometry, schedule);
-  const split = schedule.strategy === 'split' && d.running !== 'frozen';
+  const split = schedule.strategy === 'split' && d.running !== 'frozen' && d.stage !== 'joined';
   const partialBytes = split ? 16 * partials.slots * partials.width : 0;
   const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], parameterBytes(d), facts);
-  const steps: Step[] = counting;
   if (d.running === 'frozen') steps.push(frozenStatistics(d));
   for (const chunk of chunks) {
     const part = partOf(d, chunk, facts);
@@ -53,10 +54,11 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
       const statistics = columns ? channelStatistics : runStatistics;
       steps.push(statistics(d, part, schedule, facts), mergeStatistics(d, part, schedule, facts));
     }
-    steps.push((columns ? channelApply : runApply)(d, part, schedule, facts));
+    if (d.stage !== 'local') steps.push((columns ? channelApply : runApply)(d, part, schedule, facts));
   }
   const most = Math.max(...chunks.map(({ samples }) => samples));
   const scratch: Record<string, number> = split ? { partials: most * partialBytes } : {};
+  if (d.stage === 'local') scratch.rstd = 4 * setCount(d.geometry); // nobody's, but the merge writes it
   if (tracksInstances(d)) {
     steps.push(mergeInstances(d));
     scratch.instances = 8 * setCount(d.geometry);
@@ -89,6 +91,9 @@ const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
 
 /** What becomes of a set's statistics beside `mean` and `rstd`. */
 function trackingOf(d: ForwardDescriptor) {
+  if (d.stage === 'local') {
+    return { fragment: shaders.runningSpread, reads: [], writes: ['spread' as const], constants: {} };
+  }
   if (d.running !== 'update') return { fragment: shaders.runningNone, reads: [], writes: [], constants: {} };
   if (tracksInstances(d)) {
     return { fragment: shaders.runningInstances, reads: [], writes: ['instances' as const], constants: {} };
@@ -135,6 +140,30 @@ function frozenStatistics(d: ForwardDescriptor): Step {
     params: packParams(geometryParams(d.geometry, d.eps)),
     ranges: {},
     workgroups: workgroupsFor(setCount(d.geometry), team),
+  };
+}
+
+/** mean and rstd, and the running statistics, from the statistics of all replicas. */
+function joinedStatistics(d: ForwardDescriptor): Step {
+  const team = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
+  const tracking = trackingOf(d);
+  return {
+    kernel: assemble({
+      main: shaders.mergeJoined,
+      fragments: [tracking.fragment],
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      reads: ['joined', ...tracking.reads],
+      writes: ['mean', 'rstd', ...tracking.writes],
+      constants: { WORKGROUP: team.workgroup, ...tracking.constants },
+    }),
+    params: packParams({
+      ...geometryParams(d.geometry, d.eps),
+      count: d.total ?? 0,
+      momentum: d.momentum ?? 0,
+    }),
+    ranges: {},
+    workgroups: workgroupsFor(d.geometry.channels, team),
   };
 }
 

@@ -37,6 +37,9 @@ export const bindingOf = {
   maxExpAvgSq: 25,
   steps: 26,
   average: 27,
+  // Statistics over replicas: those of all, and the squared deviations of this one.
+  joined: 22,
+  spread: 23,
 } as const;
 
 export type Role = keyof typeof bindingOf;

@@ -1,7 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
-import type { NormCall, Running } from '../ops/norm.ts';
+import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
 import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
 
 /**
@@ -27,7 +27,20 @@ export abstract class BatchNorm extends RunningNorm {
     super(gpu, numFeatures, { ...options, affine, bias, trackRunningStats });
   }
 
+  /** @internal What a tensor of that shape is to this module where `replicas` like it are normalized together. */
+  replica(
+    shape: readonly number[],
+    replicas: number,
+  ): { call: NormCall; running: RunningTensors | undefined } {
+    const call = this.#describe(shape, replicas);
+    return { call, running: this.running(call) };
+  }
+
   protected override describe(shape: readonly number[]): NormCall {
+    return this.#describe(shape, 1);
+  }
+
+  #describe(shape: readonly number[], replicas: number): NormCall {
     if (!this.ranks.includes(shape.length)) {
       throw new NormError(
         'shape',
@@ -36,7 +49,7 @@ export abstract class BatchNorm extends RunningNorm {
       );
     }
     this.checkChannels(shape, this.layout === 'channels-first' ? 1 : shape.length - 1);
-    return batchNormCall(shape, this.layout, this.eps, this.runningMode());
+    return batchNormCall(shape, this.layout, this.eps, this.runningMode(), replicas);
   }
 
   protected override update(): Running {

@@ -5,13 +5,16 @@ import type { Activation } from '../kernels/activation.ts';
 import { floatDType } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import {
+  type NormBackwardOptions,
   type NormCall,
+  type NormForwardOptions,
   normBackward,
   normForward,
   prepareNorm,
   type RunningTensors,
   scratchBytesOf,
 } from '../ops/norm.ts';
+import { ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
@@ -141,6 +144,47 @@ export abstract class NormModule extends Module {
     return { dx, dresidual: dresidual as Tensor };
   }
 
+  /**
+   * @internal forward in two steps, for SyncBatchNorm: what is to be done, and what to call with its result.
+   *
+   * @param call - in place of what `describe` says, with its running statistics.
+   */
+  forwardInSteps(
+    x: Tensor,
+    { out, residual, schedule }: ForwardOptions,
+    { call, running }: { call: NormCall; running: RunningTensors | undefined },
+  ): { forward: ReplicaForward; keep(result: { mean: Tensor; rstd: Tensor }): void } {
+    this.checkUsable();
+    this.gpu.checkUsable(x, 'x');
+    const forward = new ReplicaForward(this.gpu, call, x, this.bias?.data, {
+      schedule,
+      ...this.#forwardOptions(residual, out),
+      running,
+    });
+    return {
+      forward,
+      keep: ({ mean, rstd }) => {
+        this.#saved = { call, x, mean, rstd, residual };
+      },
+    };
+  }
+
+  /** @internal backward likewise; `keep` says that the gradients of the parameters are written. */
+  backwardInSteps(
+    dy: Tensor,
+    { out, outResidual, schedule }: ResidualBackwardOptions,
+  ): { backward: ReplicaBackward; residual: Tensor | undefined; keep(): void } {
+    const saved = this.#lastForward();
+    return {
+      backward: new ReplicaBackward(this.gpu, saved.call, dy, saved.x, saved.mean as Tensor, {
+        schedule,
+        ...this.#backwardOptions(saved, out, outResidual),
+      }),
+      residual: saved.residual,
+      keep: () => this.#keepGradients(),
+    };
+  }
+
   #lastForward(): Saved {
     this.checkUsable();
     if (this.#saved) return this.#saved;
@@ -149,23 +193,33 @@ export abstract class NormModule extends Module {
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
     const { out, outResidual, dsum, ...rest } = options;
-    const { weight, bias } = this;
-    const wants = this.#wants();
-    const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
-    const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, bias !== null, {
+    const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
+      ...this.#backwardOptions(saved, out, outResidual),
+    });
+    this.#keepGradients();
+    return result;
+  }
+
+  #backwardOptions(saved: Saved, dx: Tensor | undefined, dresidual: Tensor | undefined): NormBackwardOptions {
+    const { weight, bias } = this;
+    const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
+    return {
       weight: weight?.data,
       rstd: saved.rstd,
       epilogue: this.#epilogue(saved.residual, bias?.data ?? null),
-      wants,
+      wants: this.#wants(),
       accumulate: { dweight: accumulates(weight), dbias: accumulates(bias) },
-      out: { dx: out, dresidual: outResidual },
+      out: { dx, dresidual },
       newDweight: () => (weight as Parameter).takeGradient(),
       newDbias: () => (bias as Parameter).takeGradient(),
-    });
-    if (wants.dweight) weight?.keepGradient();
-    if (wants.dbias) bias?.keepGradient();
-    return result;
+    };
+  }
+
+  #keepGradients(): void {
+    const wants = this.#wants();
+    if (wants.dweight) this.weight?.keepGradient();
+    if (wants.dbias) this.bias?.keepGradient();
   }
 
   /**
@@ -210,15 +264,25 @@ export abstract class NormModule extends Module {
     const call = this.describe(x.shape);
     const result = normForward(this.gpu, call, x, addend, this.bias?.data, {
       ...rest,
+      ...this.#forwardOptions(residual, out, outSum),
+      running: this.running(call),
+    });
+    this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
+    return result;
+  }
+
+  #forwardOptions(
+    residual: Tensor | undefined,
+    out: Tensor | undefined,
+    outSum?: Tensor | undefined,
+  ): NormForwardOptions {
+    return {
       epilogue: this.#epilogue(residual),
       weight: this.weight?.data,
       out: { ...(out ? { y: out } : {}), ...(outSum ? { sum: outSum } : {}) },
       newMean: (shape) => this.#means.take(shape),
       newRstd: (shape) => this.#rstds.take(shape),
-      running: this.running(call),
-    });
-    this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
-    return result;
+    };
   }
 
   #epilogue(residual: Tensor | undefined, bias?: Tensor | null) {

@@ -18,16 +18,17 @@ export async function saveStateDict(
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const dict = from instanceof Module ? from.stateDict() : from;
-  // All copies are submitted before the first is waited for.
-  const entries = [...dict].map(async ([name, tensor]) => [name, await hostTensor(tensor)] as const);
-  const saved = new StateDict<HostTensor>(await Promise.all(entries));
+  const tensors = [...dict.values()];
+  const [first] = tensors;
+  const bytes = first ? await first.gpu.readBytes(tensors) : [];
+  const saved = new StateDict<HostTensor>(
+    [...dict].map(([name, tensor], i) => [name, hostTensor(tensor, bytes[i] as ArrayBuffer)]),
+  );
   if (dict instanceof StateDict) for (const entry of dict.versions) saved.versions.set(...entry);
   return encodeSafetensors(saved, metadata);
 }
 
-async function hostTensor(tensor: Tensor): Promise<HostTensor> {
-  const { shape, dtype } = tensor;
-  const bytes = await tensor.gpu.readBytes(tensor);
+function hostTensor({ shape, dtype }: Tensor, bytes: ArrayBuffer): HostTensor {
   if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(bytes) };
   if (dtype === 'f32') return { dtype, shape, data: new Float32Array(bytes) };
   return { dtype: 'i64', shape, data: BigInt64Array.from(new Uint32Array(bytes), BigInt) };

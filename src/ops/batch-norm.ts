@@ -64,7 +64,23 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
  */
 export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
   gpu.checkUsable(x, 'x');
-  const { training = false, momentum = 0.1, eps, layout, bias, numBatchesTracked } = options;
+  const { call, running } = batchNormParts(x.shape, options);
+  const norm = { ...options, epilogue: options, running };
+  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, norm);
+  return { y, mean: mean as Tensor, rstd };
+}
+
+/**
+ * @internal What batchNorm makes of its options.
+ *
+ * @param replicas - how many tensors like x are normalized together.
+ */
+export function batchNormParts(
+  shape: readonly number[],
+  options: BatchNormOptions,
+  replicas = 1,
+): { call: NormCall; running: RunningTensors | undefined } {
+  const { training = false, momentum = 0.1, eps, layout, numBatchesTracked } = options;
   const tensors = runningTensors(options);
   if (numBatchesTracked && !tensors) {
     throw new NormError(
@@ -83,13 +99,11 @@ export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): 
   // Evaluation counts nothing.
   const counted = training && !!numBatchesTracked;
   const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted } as const);
-  const call = batchNormCall(x.shape, layout, eps, running);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, bias, {
-    ...options,
-    epilogue: options,
+  const call = batchNormCall(shape, layout, eps, running, replicas);
+  return {
+    call,
     running: tensors && { ...tensors, numBatchesTracked: counted ? numBatchesTracked : undefined },
-  });
-  return { y, mean: mean as Tensor, rstd };
+  };
 }
 
 /**
@@ -115,12 +129,17 @@ export function batchNormBackward(
   return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });
 }
 
-/** @internal Without `running`, the statistics are those of x and leave no trace. */
+/**
+ * @internal Without `running`, the statistics are those of x and leave no trace.
+ *
+ * @param replicas - how many tensors like x are normalized together.
+ */
 export function batchNormCall(
   shape: readonly number[],
   layout: Layout = 'channels-first',
   eps = 1e-5,
   running?: Running,
+  replicas = 1,
 ): NormCall {
   if (shape.length < 2) {
     throw new NormError(
@@ -144,13 +163,7 @@ export function batchNormCall(
         'Use 1e-5.',
       );
     }
-    if (setSize(geometry) === 1) {
-      throw new NormError(
-        'shape',
-        `x of shape [${shape}] has one value per channel: its variance is no estimate of anything.`,
-        'Train with more than one value per channel, or normalize with running statistics.',
-      );
-    }
+    if (setSize(geometry) === 1 && replicas === 1) throw oneValue(shape);
   }
   return {
     name: 'batch_norm',
@@ -162,3 +175,11 @@ export function batchNormCall(
     ...(running ? { running } : {}),
   };
 }
+
+/** @internal The error of a batch that has no variance. */
+export const oneValue = (shape: readonly number[]): NormError =>
+  new NormError(
+    'shape',
+    `x of shape [${shape}] has one value per channel: its variance is no estimate of anything.`,
+    'Train with more than one value per channel, or normalize with running statistics.',
+  );

@@ -152,12 +152,14 @@ export function remember(gpu: Gpu, direction: string, d: object, make: () => Pro
   return program;
 }
 
-const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
+/** @internal */
+export const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => {
     checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, d.running !== undefined);
     return forwardProgram(d, gpu.facts);
   });
-const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
+/** @internal */
+export const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => {
     checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, d.frozen || d.residual === 'after');
     return backwardProgram(d, gpu.facts);
@@ -219,14 +221,14 @@ export function checkLike(
 }
 
 /** Makes an f32 tensor of a shape. */
-type MakeTensor = (shape: readonly number[]) => Tensor;
+export type MakeTensor = (shape: readonly number[]) => Tensor;
 
 function refuseOutput(name: string, reason: string): never {
   throw new NormError('value', `out.${name} was given, but ${reason}.`, 'Leave it out.');
 }
 
-/** Tensors made for one call: if one of them cannot be made, those before it go. */
-class Allocations {
+/** @internal Tensors made for one call: if one of them cannot be made, those before it go. */
+export class Allocations {
   readonly #made: Tensor[] = [];
 
   unless(given: Tensor | undefined, make: () => Tensor): Tensor {
@@ -242,25 +244,39 @@ class Allocations {
   }
 }
 
-/**
- * Validates and records a forward pass. Nothing is allocated or recorded if it throws.
- *
- * @param addend - added to x before it is normalized; the norm then has no epilogue.
- */
-export function normForward(
+/** Options of {@link normForward}. */
+export interface NormForwardOptions extends NormOptions {
+  epilogue?: EpilogueOptions | undefined;
+  out?: ForwardOutputs | undefined;
+  newMean?: MakeTensor;
+  newRstd?: MakeTensor;
+  running?: RunningTensors | undefined;
+}
+
+/** What {@link normForward} returns. */
+export interface NormForwardResult {
+  y: Tensor;
+  sum: Tensor | undefined;
+  mean: Tensor | undefined;
+  rstd: Tensor;
+}
+
+/** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */
+interface ForwardPlan {
+  d: ForwardDescriptor;
+  inputs: Operands;
+  make(): NormForwardResult;
+}
+
+/** Validates a forward pass. Nothing is allocated if it throws. */
+export function planForward(
   gpu: Gpu,
   call: NormCall,
   x: Tensor,
   addend: Tensor | undefined,
   bias: Tensor | null | undefined,
-  options: NormOptions & {
-    epilogue?: EpilogueOptions | undefined;
-    out?: ForwardOutputs | undefined;
-    newMean?: MakeTensor;
-    newRstd?: MakeTensor;
-    running?: RunningTensors | undefined;
-  },
-): { y: Tensor; sum: Tensor | undefined; mean: Tensor | undefined; rstd: Tensor } {
+  options: NormForwardOptions,
+): ForwardPlan {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
   const { newMean = (shape) => gpu.empty(shape), newRstd = newMean } = options;
   const { epilogue = {} } = options;
@@ -289,7 +305,7 @@ export function normForward(
   checkLike(out.sum, x.shape, x.dtype, 'out.sum');
   checkLike(out.mean, meanShape, 'f32', 'out.mean');
   checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
-  const program = forwardOf(gpu, {
+  const d: ForwardDescriptor = {
     ...descriptor(
       call,
       floatDType(x, 'x'),
@@ -300,21 +316,55 @@ export function normForward(
       schedule,
     ),
     ...runningOf(call),
-  });
-
-  const make = new Allocations();
-  const like = () => gpu.empty(x.shape, { dtype: x.dtype });
-  const y = make.unless(out.y, like);
-  const sum = addend ? make.unless(out.sum, like) : undefined;
-  const mean = centred ? make.unless(out.mean, () => newMean(meanShape)) : undefined;
-  const rstd = make.unless(out.rstd, () => newRstd(call.setShape));
-  const operands: Operands = { ...inputs, ...running, y, sum, mean, rstd };
-  execute(gpu, program, operands, { encoder, pass }, `${call.name}.forward`);
-  return { y, sum, mean, rstd };
+  };
+  const make = () => {
+    const made = new Allocations();
+    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+    const y = made.unless(out.y, like);
+    const sum = addend ? made.unless(out.sum, like) : undefined;
+    const mean = centred ? made.unless(out.mean, () => newMean(meanShape)) : undefined;
+    const rstd = made.unless(out.rstd, () => newRstd(call.setShape));
+    return { y, sum, mean, rstd };
+  };
+  return { d, inputs: { ...inputs, ...running }, make };
 }
 
-/** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */
-export function normBackward(
+/**
+ * Validates and records a forward pass. Nothing is allocated or recorded if it throws.
+ *
+ * @param addend - added to x before it is normalized; the norm then has no epilogue.
+ */
+export function normForward(
+  gpu: Gpu,
+  call: NormCall,
+  x: Tensor,
+  addend: Tensor | undefined,
+  bias: Tensor | null | undefined,
+  options: NormForwardOptions,
+): NormForwardResult {
+  const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
+  const program = forwardOf(gpu, d);
+  const result = make();
+  execute(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
+  return result;
+}
+
+/** Options of {@link normBackward}. */
+export interface NormBackwardOptions extends BackwardOptions {
+  epilogue?: EpilogueBackwardOptions | undefined;
+  newDweight?: (() => Tensor) | undefined;
+  newDbias?: (() => Tensor) | undefined;
+}
+
+/** As {@link ForwardPlan}. */
+interface BackwardPlan {
+  d: BackwardDescriptor;
+  inputs: Operands;
+  make(): BackwardResult & { operands: Operands };
+}
+
+/** Validates a backward pass. Nothing is allocated or changed if it throws. */
+export function planBackward(
   gpu: Gpu,
   call: NormCall,
   dy: Tensor,
@@ -322,12 +372,8 @@ export function normBackward(
   mean: Tensor | undefined,
   dsum: Tensor | undefined,
   hasBias: boolean,
-  options: BackwardOptions & {
-    epilogue?: EpilogueBackwardOptions | undefined;
-    newDweight?: (() => Tensor) | undefined;
-    newDbias?: (() => Tensor) | undefined;
-  },
-): BackwardResult {
+  options: NormBackwardOptions,
+): BackwardPlan {
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
   checkTarget({ encoder, pass });
   const weight = options.weight ?? undefined;
@@ -366,7 +412,7 @@ export function normBackward(
   checkLike(out.dx, x.shape, x.dtype, 'out.dx');
   checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
   checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
-  const d = descriptor(
+  const common = descriptor(
     call,
     floatDType(x, 'x'),
     paramDtype,
@@ -375,31 +421,50 @@ export function normBackward(
     { activation, negativeSlope, residual: stored ? 'after' : 'none' },
     schedule,
   );
-  const program = backwardOf(gpu, {
-    ...d,
+  const d: BackwardDescriptor = {
+    ...common,
     frozen: call.running?.mode === 'frozen',
     dweight: wantsWeight,
     dbias: wantsBias,
     dsum: !!dsum,
     accumulate: typeof accumulate === 'boolean' ? { dweight: accumulate, dbias: accumulate } : accumulate,
-  });
-
-  const make = new Allocations();
-  const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
-  const like = () => gpu.empty(x.shape, { dtype: x.dtype });
-  const dx = make.unless(out.dx, like);
-  const dresidual = stored ? make.unless(out.dresidual, like) : undefined;
-  const { newDweight = parameter, newDbias = parameter } = options;
-  const dweight = wantsWeight ? make.unless(out.dweight, newDweight) : undefined;
-  const dbias = wantsBias ? make.unless(out.dbias, newDbias) : undefined;
-  const operands: Operands = { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual };
-  execute(gpu, program, operands, { encoder, pass }, `${call.name}.backward`);
-  return {
-    dx,
-    dweight: dweight ?? null,
-    dbias: dbias ?? null,
-    dresidual: dresidual ?? (residual ? dy : null),
   };
+  const make = () => {
+    const made = new Allocations();
+    const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
+    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+    const dx = made.unless(out.dx, like);
+    const dresidual = stored ? made.unless(out.dresidual, like) : undefined;
+    const { newDweight = parameter, newDbias = parameter } = options;
+    const dweight = wantsWeight ? made.unless(out.dweight, newDweight) : undefined;
+    const dbias = wantsBias ? made.unless(out.dbias, newDbias) : undefined;
+    return {
+      operands: { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual },
+      dx,
+      dweight: dweight ?? null,
+      dbias: dbias ?? null,
+      dresidual: dresidual ?? (residual ? dy : null),
+    };
+  };
+  return { d, inputs, make };
+}
+
+/** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */
+export function normBackward(
+  gpu: Gpu,
+  call: NormCall,
+  dy: Tensor,
+  x: Tensor,
+  mean: Tensor | undefined,
+  dsum: Tensor | undefined,
+  hasBias: boolean,
+  options: NormBackwardOptions,
+): BackwardResult {
+  const { d, make } = planBackward(gpu, call, dy, x, mean, dsum, hasBias, options);
+  const program = backwardOf(gpu, d);
+  const { operands, ...result } = make();
+  execute(gpu, program, operands, options, `${call.name}.backward`);
+  return result;
 }
 
 /** The bias that forward had, where an activation makes it matter. Throws `value` if it was left out. */

@@ -131,6 +131,14 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                     add(forwardProgram({ ...d, running, momentum: null, counted: true }, facts));
                   }
                   add(backwardProgram({ ...backward, frozen: true }, facts));
+                  if (geometry.samples === 1) {
+                    const of = { momentum: null, counted: true, total: 999 } as const;
+                    add(forwardProgram({ ...d, stage: 'local' }, facts));
+                    add(forwardProgram({ ...d, ...of, running: 'update', stage: 'joined' }, facts));
+                    add(forwardProgram({ ...d, ...of, stage: 'joined' }, facts));
+                    add(backwardProgram({ ...backward, stage: 'local' }, facts));
+                    add(backwardProgram({ ...backward, stage: 'joined', total: 999 }, facts));
+                  }
                 }
                 if (perRow && d.activation === 'none' && d.residual === 'none') {
                   add(forwardProgram({ ...d, residual: 'before' }, facts));

@@ -1,0 +1,25 @@
+// mean and rstd of every channel, and the running statistics, from the statistics of all replicas.
+//
+// Mapping: a thread per channel.
+// Bindings: joined [channels] (hi, lo, rstd, M2); mean [channels] (hi, lo); rstd [channels].
+// Numerics: the host joins in float64; here nothing is computed but the running statistics.
+// The host sets count to the elements of a channel in all replicas.
+@group(0) @binding(22) var<storage, read> joined: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> mean: array<vec2<f32>>;
+@group(0) @binding(8) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+) {
+  let channel = (wid.x + wid.y * grid.x) * WORKGROUP + index;
+  if (channel >= params.channels) {
+    return;
+  }
+  let j = joined[channel];
+  mean[channel] = j.xy;
+  rstd[channel] = j.z;
+  track(channel, Statistics(j.x, j.y, j.z), j.w);
+}

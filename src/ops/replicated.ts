@@ -1,0 +1,191 @@
+// BatchNorm over replicas, in two steps: what this replica has to say, then the rest with what all have said. The
+// exchange between them is src/distributed's.
+import { execute } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { alignUp } from '../gpu/program.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { setSize } from '../plan/geometry.ts';
+import {
+  type BackwardResult,
+  backwardOf,
+  forwardOf,
+  type NormBackwardOptions,
+  type NormCall,
+  type NormForwardOptions,
+  planBackward,
+  planForward,
+} from './norm.ts';
+
+/** The first step of a forward or backward pass, recorded and submitted. */
+export interface Measured {
+  /** f32; none where x is empty. Forward: mean [C, 2] and Σ(x − mean)² [C]; backward: Σdy and Σdy·x̂ [C]. */
+  tensors: Tensor[];
+  /** Frees them, and whatever else the first step made: the pass is given up, or done. */
+  free(done: boolean): void;
+}
+
+/** Statistics of a forward pass over all replicas. */
+export interface JoinedStatistics {
+  /** f32 [C, 4]: the mean as hi + lo, 1 / sqrt(variance + eps), Σ(x − mean)². */
+  values: Float32Array<ArrayBuffer>;
+  /** Elements of a channel in all replicas. 0: there is nothing to normalize or to update. */
+  total: number;
+}
+
+const temporary = (gpu: Gpu, shape: readonly number[]): Tensor => gpu.keep(gpu.empty(shape));
+
+/** A forward pass of one replica. Throws as batchNorm if it is invalid; then nothing has happened. */
+export class ReplicaForward {
+  readonly call: NormCall;
+  readonly x: Tensor;
+  readonly #gpu: Gpu;
+  readonly #bias: Tensor | null | undefined;
+  readonly #options: NormForwardOptions;
+
+  constructor(
+    gpu: Gpu,
+    call: NormCall,
+    x: Tensor,
+    bias: Tensor | null | undefined,
+    options: NormForwardOptions,
+  ) {
+    this.#gpu = gpu;
+    this.call = call;
+    this.x = x;
+    this.#bias = bias;
+    this.#options = options;
+    this.#local();
+  }
+
+  /** Channels. */
+  get channels(): number {
+    return this.call.geometry.channels;
+  }
+
+  /** Elements of a channel in this replica. */
+  get count(): number {
+    return setSize(this.call.geometry);
+  }
+
+  measure(): Measured {
+    const program = this.#local();
+    if (this.count === 0) return { tensors: [], free: () => {} };
+    const mean = temporary(this.#gpu, [this.channels, 2]);
+    const spread = temporary(this.#gpu, [this.channels]);
+    execute(this.#gpu, program, { x: this.x, mean, spread }, {}, `${this.call.name}.forward.local`);
+    const tensors = [mean, spread];
+    return {
+      tensors,
+      free: () => {
+        for (const tensor of tensors) tensor.destroy();
+      },
+    };
+  }
+
+  apply({ values, total }: JoinedStatistics) {
+    const gpu = this.#gpu;
+    const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
+    const program = forwardOf(gpu, { ...d, stage: 'joined', total });
+    const { y, mean, rstd } = make();
+    const result = { y, mean: mean as Tensor, rstd };
+    if (total === 0) return result;
+    const joined = gpu.keep(gpu.tensor(values, [this.channels, 4]));
+    execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);
+    joined.destroy();
+    return result;
+  }
+
+  #plan() {
+    return planForward(this.#gpu, this.call, this.x, undefined, this.#bias, this.#options);
+  }
+
+  #local() {
+    const { d } = this.#plan();
+    return forwardOf(this.#gpu, {
+      ...d,
+      running: undefined,
+      weight: false,
+      bias: false,
+      activation: 'none',
+      residual: 'none',
+      stage: 'local',
+    });
+  }
+}
+
+/** A backward pass of one replica, likewise. */
+export class ReplicaBackward {
+  readonly call: NormCall;
+  readonly x: Tensor;
+  readonly #gpu: Gpu;
+  readonly #dy: Tensor;
+  readonly #mean: Tensor;
+  #options: NormBackwardOptions;
+
+  constructor(gpu: Gpu, call: NormCall, dy: Tensor, x: Tensor, mean: Tensor, options: NormBackwardOptions) {
+    this.#gpu = gpu;
+    this.call = call;
+    this.#dy = dy;
+    this.x = x;
+    this.#mean = mean;
+    this.#options = options;
+    this.#local();
+  }
+
+  get channels(): number {
+    return this.call.geometry.channels;
+  }
+
+  measure(): Measured {
+    const gpu = this.#gpu;
+    const { program, d, inputs } = this.#local();
+    if (setSize(this.call.geometry) === 0) return { tensors: [], free: () => {} };
+    // The first step stores the gradient behind an activation and a residual.
+    const given = this.#options.out?.dresidual;
+    const made = d.residual === 'after' && !given ? gpu.keep(gpu.empty(this.x.shape, this.x)) : undefined;
+    if (made) this.#options = { ...this.#options, out: { ...this.#options.out, dresidual: made } };
+    const dbias = temporary(gpu, [this.channels]);
+    const dweight = temporary(gpu, [this.channels]);
+    const operands = { ...inputs, dbias, dweight, dresidual: made ?? given };
+    execute(gpu, program, operands, {}, `${this.call.name}.backward.local`);
+    const tensors = [dbias, dweight];
+    return {
+      tensors,
+      free: (done) => {
+        for (const tensor of tensors) tensor.destroy();
+        if (!done) made?.destroy();
+      },
+    };
+  }
+
+  /**
+   * @param joined - [C, 2]: Σdy and Σdy·x̂ of all replicas.
+   * @param own - likewise of this one, for dweight and dbias.
+   */
+  apply(joined: Float32Array, own: Float32Array, total: number): BackwardResult {
+    const gpu = this.#gpu;
+    const { d, make } = this.#plan();
+    const program = backwardOf(gpu, { ...d, stage: 'joined', total });
+    const { operands, ...result } = make();
+    // One upload for both.
+    const second = alignUp(4 * joined.length, gpu.facts.offsetAlignment) / 4;
+    const values = new Float32Array(second + own.length);
+    values.set(joined);
+    values.set(own, second);
+    const sums = gpu.keep(gpu.tensor(values, [values.length]));
+    const shape = [this.channels, 2];
+    const both = { partials: sums.view(shape), gradients: sums.view(shape, second) };
+    execute(gpu, program, { ...operands, ...both }, {}, `${this.call.name}.backward.joined`);
+    sums.destroy();
+    return result;
+  }
+
+  #plan() {
+    return planBackward(this.#gpu, this.call, this.#dy, this.x, this.#mean, undefined, true, this.#options);
+  }
+
+  #local() {
+    const { d, inputs } = this.#plan();
+    return { d, inputs, program: backwardOf(this.#gpu, { ...d, stage: 'local' }) };
+  }
+}
