@@ -4,7 +4,9 @@
  * @packageDocumentation
  */
 export {
+  broadcastParameters,
   type CollectiveOptions,
+  convertSyncBatchNorm,
   GroupError,
   type JoinOptions,
   type LocalGroupOptions,
@@ -14,6 +16,17 @@ export {
   MessagePortProcessGroup,
   type PortLike,
   type ProcessGroup,
+  type SyncBackwardOptions,
+  SyncBatchNorm,
+  type SyncBatchNormBackwardOptions,
+  type SyncBatchNormModuleOptions,
+  type SyncBatchNormOptions,
+  type SyncForwardOptions,
+  type SyncForwardResult,
+  type SyncGradientsOptions,
+  syncBatchNorm,
+  syncBatchNormBackward,
+  syncGradients,
   type Traffic,
 } from './distributed/index.ts';
 export { NormError, type NormErrorCode } from './gpu/errors.ts';

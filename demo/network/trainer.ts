@@ -1,4 +1,4 @@
-import type { Gpu, Module, Optimizer, Tensor } from '../../src/index.ts';
+import type { Gpu, Optimizer, Sequential, Tensor } from '../../src/index.ts';
 import { CrossEntropyLoss, type Score } from './cross-entropy.ts';
 import { type DigitSet, pixels } from './digits.ts';
 
@@ -19,7 +19,7 @@ export function batchesOf(gpu: Gpu, set: DigitSet, size: number): LabelledBatch[
 
 /** Trains and judges a classifier. The model and the optimizer are the caller's. */
 export class Trainer<Settings extends object> {
-  readonly model: Module;
+  readonly model: Sequential;
   readonly optimizer: Optimizer<Settings>;
   /** Steps taken. */
   steps = 0;
@@ -27,7 +27,7 @@ export class Trainer<Settings extends object> {
   readonly trained: CrossEntropyLoss;
   readonly #evaluated: CrossEntropyLoss;
 
-  constructor(model: Module, optimizer: Optimizer<Settings>) {
+  constructor(model: Sequential, optimizer: Optimizer<Settings>) {
     this.model = model;
     this.optimizer = optimizer;
     this.trained = new CrossEntropyLoss(model.gpu);

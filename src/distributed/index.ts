@@ -1,5 +1,20 @@
+export { convertSyncBatchNorm } from './convert.ts';
 export { GroupError } from './errors.ts';
+export { broadcastParameters, type SyncGradientsOptions, syncGradients } from './gradients.ts';
 export { type LocalGroupOptions, LocalProcessGroup } from './local.ts';
 export type { Merge } from './merge.ts';
 export { MessagePortHub, MessagePortProcessGroup, type PortLike } from './message-port.ts';
 export type { CollectiveOptions, JoinOptions, ProcessGroup, Traffic } from './process-group.ts';
+export {
+  type SyncBatchNormBackwardOptions,
+  type SyncBatchNormOptions,
+  type SyncForwardResult,
+  syncBatchNorm,
+  syncBatchNormBackward,
+} from './sync-batch-norm.ts';
+export {
+  type SyncBackwardOptions,
+  SyncBatchNorm,
+  type SyncBatchNormModuleOptions,
+  type SyncForwardOptions,
+} from './sync-batch-norm-module.ts';

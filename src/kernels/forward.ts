@@ -92,7 +92,7 @@ const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
 /** What becomes of a set's statistics beside `mean` and `rstd`. */
 function trackingOf(d: ForwardDescriptor) {
   if (d.stage === 'local') {
-    return { fragment: shaders.runningSpread, reads: [], writes: ['spread' as const], constants: {} };
+    return { fragment: shaders.runningDeviations, reads: [], writes: ['deviations' as const], constants: {} };
   }
   if (d.running !== 'update') return { fragment: shaders.runningNone, reads: [], writes: [], constants: {} };
   if (tracksInstances(d)) {

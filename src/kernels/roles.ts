@@ -39,7 +39,7 @@ export const bindingOf = {
   average: 27,
   // Statistics over replicas: those of all, and the squared deviations of this one.
   joined: 22,
-  spread: 23,
+  deviations: 23,
 } as const;
 
 export type Role = keyof typeof bindingOf;

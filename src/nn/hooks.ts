@@ -57,12 +57,15 @@ export class ModuleHooks {
     module.forward = (x: Tensor, options?: PassOptions) => {
       const input = this.forwardPre.run(module, x, (hook, tensor) => hook(module, tensor));
       const output = forward.call(module, input, options);
-      return this.forward.run(module, output, (hook, tensor) => hook(module, input, tensor));
+      const after = (y: Tensor) => this.forward.run(module, y, (hook, tensor) => hook(module, input, tensor));
+      return output instanceof Promise ? output.then(after) : after(output);
     };
     module.backward = (dy: Tensor, options?: PassOptions) => {
       const gradOutput = this.backwardPre.run(module, dy, (hook, tensor) => hook(module, tensor));
       const gradInput = backward.call(module, gradOutput, options);
-      return this.backward.run(module, gradInput, (hook, tensor) => hook(module, tensor, gradOutput));
+      const after = (dx: Tensor) =>
+        this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, gradOutput));
+      return gradInput instanceof Promise ? gradInput.then(after) : after(gradInput);
     };
   }
 }

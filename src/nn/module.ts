@@ -48,11 +48,11 @@ export abstract class Module {
 
   /**
    * The output for x. An override writes it to `options.out` where that is given, else to a new tensor, which is the
-   * caller's.
+   * caller's. Most modules return it at once; those that are {@link asynchronous} promise it.
    *
    * @throws NormError `unsupported` unless overridden.
    */
-  forward(_x: Tensor, _options?: PassOptions): Tensor {
+  forward(_x: Tensor, _options?: PassOptions): Tensor | Promise<Tensor> {
     throw this.#lacks('forward');
   }
 
@@ -62,8 +62,13 @@ export abstract class Module {
    *
    * @throws NormError `unsupported` unless overridden.
    */
-  backward(_dy: Tensor, _options?: PassOptions): Tensor {
+  backward(_dy: Tensor, _options?: PassOptions): Tensor | Promise<Tensor> {
     throw this.#lacks('backward');
+  }
+
+  /** Whether forward and backward, here or in a module inside, wait for something: SyncBatchNorm's do. */
+  get asynchronous(): boolean {
+    return this.children().some((child) => child.asynchronous);
   }
 
   /** The shape of forward's output for an input of that shape; the same unless overridden. */

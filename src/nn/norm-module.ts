@@ -10,6 +10,7 @@ import {
   type NormForwardOptions,
   normBackward,
   normForward,
+  type PrepareOptions,
   prepareNorm,
   type RunningTensors,
   scratchBytesOf,
@@ -228,12 +229,24 @@ export abstract class NormModule extends Module {
    */
   override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.checkUsable();
-    const call = this.describe(shape);
+    await this.#prepare(this.describe(shape), options, [undefined]);
+  }
+
+  /** @internal prepare for {@link forwardInSteps} and {@link backwardInSteps}. */
+  async prepareInSteps(call: NormCall, options: ModulePrepareOptions): Promise<void> {
+    await this.#prepare(call, options, ['local', 'joined']);
+  }
+
+  async #prepare(
+    call: NormCall,
+    options: ModulePrepareOptions,
+    stages: readonly PrepareOptions['stage'][],
+  ): Promise<void> {
     const common = { ...options, ...this.#parameterFacts(options.dtype) };
-    await Promise.all([
-      prepareNorm(this.gpu, call, { ...common, accumulate: false }),
-      prepareNorm(this.gpu, call, { ...common, accumulate: true }),
-    ]);
+    const preparing = stages.flatMap((stage) =>
+      [false, true].map((accumulate) => prepareNorm(this.gpu, call, { ...common, accumulate, stage })),
+    );
+    await Promise.all(preparing);
   }
 
   /** Bytes of scratch that forward or backward of that shape needs, whichever needs more. */

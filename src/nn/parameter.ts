@@ -5,12 +5,19 @@ import { floatDType } from '../ops/check.ts';
 export interface ParameterOptions {
   /** Whether backward passes compute its gradient. Default true. */
   requiresGrad?: boolean | undefined;
+  /** See {@link Parameter.sequenceParallel}. Default false. */
+  sequenceParallel?: boolean | undefined;
 }
 
 /** A learned tensor and its gradient: torch.nn.Parameter. */
 export class Parameter {
   /** Whether backward passes compute the gradient. Where not, they leave `grad` as it is. */
   requiresGrad: boolean;
+  /**
+   * Whether the ranks of a sequence-parallel group each see a part of the sequence, so that `syncGradients` has to add up
+   * their gradients: Megatron-LM's rule for the weights of norms. Default false.
+   */
+  sequenceParallel: boolean;
   #data: Tensor;
   #gradient: Tensor | null = null;
   #cleared = true;
@@ -20,11 +27,12 @@ export class Parameter {
    * `gpu.scope` does.
    * @throws NormError `dtype`, `destroyed`.
    */
-  constructor(data: Tensor, { requiresGrad = true }: ParameterOptions = {}) {
+  constructor(data: Tensor, { requiresGrad = true, sequenceParallel = false }: ParameterOptions = {}) {
     data.gpu.checkUsable(data, 'data');
     floatDType(data, 'data');
     this.#data = data.gpu.keep(data);
     this.requiresGrad = requiresGrad;
+    this.sequenceParallel = sequenceParallel;
   }
 
   /** The values. Another tensor after {@link Module.to}. */

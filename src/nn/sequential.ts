@@ -52,20 +52,39 @@ export class Sequential extends Module {
    *
    * @throws NormError as the modules.
    */
-  override forward(x: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+  override forward(x: Tensor, options: PassOptions = {}): Tensor {
+    this.#refuseAsynchronous('forward');
+    return atOnce(this.#forward(x, options));
+  }
+
+  /**
+   * forward of a Sequential that has {@link Module.asynchronous} modules inside, such as SyncBatchNorm. They cannot be
+   * recorded, so neither can this.
+   *
+   * @throws NormError as {@link forward}; as the modules.
+   */
+  forwardAsync(x: Tensor, options: Omit<PassOptions, 'encoder' | 'pass'> = {}): Promise<Tensor> {
+    return inTurn(this.#forward(x, options));
+  }
+
+  /** Yields what each module returns, and is given the tensor that it stands for. */
+  *#forward(x: Tensor, { out, ...target }: PassOptions): Passing {
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     const modules = this.registeredModules();
     const inputs: { shape: readonly number[]; dtype: FloatDType }[] = [];
     this.#inputs = null;
     let current = x;
-    modules.forEach((module, i) => {
+    for (const [i, module] of modules.entries()) {
       const dtype = floatDType(current, 'x');
       inputs.push({ shape: current.shape, dtype });
       const last = i === modules.length - 1;
       const made = last ? out : this.#output(i).take(module.outputShape(current.shape), dtype);
-      current = module.forward(current, { ...target, out: made });
-    });
+      const options = { ...target, out: made };
+      current = yield waits(module)
+        ? module.forwardAsync(current, options)
+        : module.forward(current, options);
+    }
     this.#inputs = inputs;
     return current;
   }
@@ -76,7 +95,17 @@ export class Sequential extends Module {
    * @throws NormError `order` before forward; `unsupported` if a module is here twice: it keeps what one forward needs; as
    * the modules.
    */
-  override backward(dy: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+  override backward(dy: Tensor, options: PassOptions = {}): Tensor {
+    this.#refuseAsynchronous('backward');
+    return atOnce(this.#backward(dy, options));
+  }
+
+  /** backward as {@link forwardAsync}. */
+  backwardAsync(dy: Tensor, options: Omit<PassOptions, 'encoder' | 'pass'> = {}): Promise<Tensor> {
+    return inTurn(this.#backward(dy, options));
+  }
+
+  *#backward(dy: Tensor, { out, ...target }: PassOptions): Passing {
     this.checkUsable();
     const modules = this.registeredModules();
     const inputs = this.#inputs;
@@ -95,9 +124,22 @@ export class Sequential extends Module {
       const { shape, dtype } = inputs[i] as { shape: readonly number[]; dtype: FloatDType };
       const gradients = this.#gradients[i % 2] as Reusable;
       const made = i === 0 ? out : gradients.take(shape, dtype);
-      current = (modules[i] as Module).backward(current, { ...target, out: made });
+      const options = { ...target, out: made };
+      const module = modules[i] as Module;
+      current = yield waits(module)
+        ? module.backwardAsync(current, options)
+        : module.backward(current, options);
     }
     return current;
+  }
+
+  #refuseAsynchronous(method: string): void {
+    if (!this.asynchronous) return;
+    throw new NormError(
+      'unsupported',
+      `A module in this Sequential is asynchronous, so ${method}() cannot return at once.`,
+      `Await ${method}Async().`,
+    );
   }
 
   override outputShape(shape: readonly number[]): readonly number[] {
@@ -128,6 +170,26 @@ export class Sequential extends Module {
     this.#outputs[position] ??= new Reusable(this.gpu);
     return this.#outputs[position];
   }
+}
+
+/** A pass through modules that can be waited for between any two. */
+type Passing = Generator<Tensor | Promise<Tensor>, Tensor, Tensor>;
+
+/** Whether it is a Sequential that has to be waited for. */
+const waits = (module: Module): module is Sequential => module instanceof Sequential && module.asynchronous;
+
+/** Runs a pass whose modules all return at once. */
+function atOnce(passing: Passing): Tensor {
+  let step = passing.next();
+  while (!step.done) step = passing.next(step.value as Tensor);
+  return step.value;
+}
+
+/** Runs a pass whose modules may have to be waited for. */
+async function inTurn(passing: Passing): Promise<Tensor> {
+  let step = passing.next();
+  while (!step.done) step = passing.next(await step.value);
+  return step.value;
 }
 
 const numbered = (modules: readonly Module[]): [string, Module][] =>

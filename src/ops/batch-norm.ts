@@ -14,6 +14,7 @@ import {
   normBackward,
   normForward,
   type Running,
+  type RunningTensors,
 } from './norm.ts';
 import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
 

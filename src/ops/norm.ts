@@ -493,6 +493,8 @@ export interface PrepareOptions {
   accumulate?: boolean | undefined;
   /** As in {@link BackwardOptions}. Default: those that are there. */
   wants?: BackwardOptions['wants'];
+  /** A step of a pass over replicas, as in {@link ForwardDescriptor}. */
+  stage?: 'local' | 'joined' | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -504,6 +506,7 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
     residual = 'none',
     accumulate = false,
     schedule,
+    stage,
   } = options;
   const { activation, negativeSlope } = epilogueOf({
     activation: options.activation,
@@ -512,7 +515,7 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
   const epilogue = { activation, negativeSlope, residual };
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
   return [
-    forwardOf(gpu, { ...d, ...runningOf(call) }),
+    forwardOf(gpu, { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage }),
     backwardOf(gpu, {
       ...d,
       bias: bias && activation !== 'none',
@@ -522,6 +525,7 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
       dbias: options.wants?.dbias ?? bias,
       dsum: residual === 'before',
       accumulate: { dweight: accumulate, dbias: accumulate },
+      stage,
     }),
   ];
 }

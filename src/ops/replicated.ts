@@ -71,9 +71,9 @@ export class ReplicaForward {
     const program = this.#local();
     if (this.count === 0) return { tensors: [], free: () => {} };
     const mean = temporary(this.#gpu, [this.channels, 2]);
-    const spread = temporary(this.#gpu, [this.channels]);
-    execute(this.#gpu, program, { x: this.x, mean, spread }, {}, `${this.call.name}.forward.local`);
-    const tensors = [mean, spread];
+    const deviations = temporary(this.#gpu, [this.channels]);
+    execute(this.#gpu, program, { x: this.x, mean, deviations }, {}, `${this.call.name}.forward.local`);
+    const tensors = [mean, deviations];
     return {
       tensors,
       free: () => {

@@ -89,9 +89,9 @@ export class AveragedModel<M extends Module = Module> extends Module {
   }
 
   /** The averaged model's output for x. */
-  override forward(x: Tensor, options?: PassOptions): Tensor {
+  override forward(x: Tensor, options?: PassOptions): ReturnType<M['forward']> {
     this.checkUsable();
-    return this.module.forward(x, options);
+    return this.module.forward(x, options) as ReturnType<M['forward']>;
   }
 
   override outputShape(shape: readonly number[]): readonly number[] {

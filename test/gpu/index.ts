@@ -16,6 +16,7 @@ import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
+import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
 
@@ -25,6 +26,7 @@ export const allCases: Case[] = [
   ...variants,
   ...accuracy,
   ...batchNorm,
+  ...syncBatchNorm,
   ...instanceNorm,
   ...epilogue,
   ...localResponseNorm,

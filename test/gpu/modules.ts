@@ -75,9 +75,9 @@ const threeNorms = (gpu: Gpu) =>
 async function oneByOne(modules: Iterable<Module>, x: Tensor, dy: Tensor) {
   const all = [...modules];
   let y = x;
-  for (const module of all) y = module.forward(y);
+  for (const module of all) y = await module.forward(y);
   let dx = dy;
-  for (const module of all.reverse()) dx = module.backward(dx);
+  for (const module of all.reverse()) dx = await module.backward(dx);
   return { y: await y.data(), dx: await dx.data() };
 }
 

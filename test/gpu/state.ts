@@ -125,7 +125,7 @@ export const cases: Case[] = [
       const modules = new Map(net.namedModules());
       for (const { name, x, y } of golden.modules) {
         const input = gpu.tensor(decode(x), x.shape);
-        await close((modules.get(name) as Module).forward(input), y, bounds.forward, name);
+        await close(await (modules.get(name) as Module).forward(input), y, bounds.forward, name);
       }
       const bytes = await saveStateDict(net);
       const saved = decodeSafetensors(bytes);

@@ -12,6 +12,10 @@ export const bounds = {
   backward: 2e-6,
   /** Rows whose first element lies 1e5 standard deviations off: what is summed about such a pivot is as large. */
   outlier: 1e-5,
+  /** SyncBatchNorm beside one BatchNorm of all replicas, in f32, for |mean|/std up to 1e5; gradients as `backward`. */
+  replicas: 1e-6,
+  /** In f16 y and dx are rounded once: half a last bit (2^-11) of their size. */
+  replicasHalf: 4.9e-4,
   /** f16: error of rounding the float64 answer once, times this … */
   halfFactor: 1.05,
   /** … plus this, for the f32 arithmetic before it. */

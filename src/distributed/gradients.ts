@@ -1,0 +1,145 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import { decode, type Tensor } from '../gpu/tensor.ts';
+import { Module } from '../nn/module.ts';
+import type { Parameter } from '../nn/parameter.ts';
+import { hashText } from './frame.ts';
+import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
+
+/** Options of {@link syncGradients}. */
+export interface SyncGradientsOptions extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
+  /** Divides the sums by the number of ranks, as DistributedDataParallel. Default true. */
+  average?: boolean | undefined;
+  /**
+   * The ranks that share a sequence. The gradients of parameters that are marked {@link Parameter.sequenceParallel} are
+   * first summed, never averaged, over them: Megatron-LM's rule for the weights of LayerNorm and RMSNorm.
+   */
+  sequenceParallelGroup?: ProcessGroup | undefined;
+  /** Bytes that travel together. Default 25 MiB, as DistributedDataParallel's. */
+  bucketBytes?: number | undefined;
+}
+
+const defaultBucketBytes = 25 * 2 ** 20;
+
+/**
+ * Sums the gradients of parameters over the ranks of a group, or averages them, in place: what DistributedDataParallel does
+ * after backward. Those without a gradient take no part; they must be the same on all ranks. Gradients are f32 on the way,
+ * summed in float64 in rank order, the same on every rank.
+ *
+ * @throws NormError `value` for a marked parameter without a group for it; {@link GroupError} as allReduce. No gradient is
+ * then changed.
+ */
+export async function syncGradients(
+  parameters: Iterable<Parameter>,
+  group: ProcessGroup,
+  options: SyncGradientsOptions = {},
+): Promise<void> {
+  const { average = true, sequenceParallelGroup: sequence, bucketBytes = defaultBucketBytes } = options;
+  if (!(bucketBytes >= 4)) {
+    throw new NormError('value', `bucketBytes is ${bucketBytes}.`, 'Use at least 4.');
+  }
+  const all = [...new Set(parameters)];
+  const marked = all.map(({ sequenceParallel }) => sequenceParallel);
+  if (!sequence && marked.includes(true)) {
+    throw new NormError(
+      'value',
+      'A parameter is marked sequenceParallel, and there is no sequenceParallelGroup.',
+      'Pass the option sequenceParallelGroup.',
+    );
+  }
+  const chosen = all.flatMap(({ grad, sequenceParallel }) => (grad ? [{ grad, sequenceParallel }] : []));
+  const gradients = chosen.map(({ grad }) => grad);
+  const [first] = gradients;
+  const gpu = first?.gpu;
+  let values = gpu ? await read(gpu, gradients) : [];
+  if (sequence) {
+    const own = values.filter((_, i) => chosen[i]?.sequenceParallel);
+    const named = gradients.filter((_, i) => chosen[i]?.sequenceParallel);
+    const summed = await reduce(own, named, sequence, bucketBytes, options);
+    values = values.map((one, i) => (chosen[i]?.sequenceParallel ? (summed.shift() as Float32Array) : one));
+  }
+  const sums = await reduce(values, gradients, group, bucketBytes, options);
+  const scale = average ? 1 / group.size : 1;
+  // All or nothing: nothing is written before everything has come.
+  for (const gradient of gradients) gpu?.checkUsable(gradient, 'a gradient');
+  gradients.forEach((gradient, i) => {
+    gradient.write((sums[i] as Float32Array).map((value) => value * scale));
+  });
+}
+
+/**
+ * Gives all ranks the values of rank `root`: of a module's parameters and buffers, or of tensors. For start-up, and after a
+ * restart from a saved state. Every rank must have the same shapes and dtypes in the same order.
+ *
+ * @throws GroupError as broadcast. Nothing is then changed.
+ */
+export async function broadcastParameters(
+  state: Module | Iterable<Parameter | Tensor>,
+  group: ProcessGroup,
+  { root = 0, ...options }: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number } = {},
+): Promise<void> {
+  const given = state instanceof Module ? [...state.parameters(), ...state.buffers()] : [...state];
+  const tensors = [
+    ...new Set(given.map((one) => ('data' in one && 'grad' in one ? one.data : one) as Tensor)),
+  ];
+  const [first] = tensors;
+  const gpu = first?.gpu;
+  const words = tensors.map(({ byteLength }) => Math.ceil(byteLength / 4));
+  const values = new Float32Array(words.reduce((total, count) => total + count, 0));
+  const bytes = new Uint8Array(values.buffer);
+  const starts = words.map((_, i) => 4 * words.slice(0, i).reduce((total, count) => total + count, 0));
+  if (gpu && group.rank === root) {
+    const own = await gpu.readBytes(tensors);
+    own.forEach((one, i) => {
+      bytes.set(new Uint8Array(one), starts[i]);
+    });
+  }
+  const label = `state.${fingerprint(tensors)}`;
+  const sent = await group.broadcast(values, root, { ...options, label });
+  if (group.rank === root) return;
+  for (const tensor of tensors) gpu?.checkUsable(tensor);
+  tensors.forEach((tensor, i) => {
+    const start = starts[i] as number;
+    const bytes = sent.buffer.slice(start, start + tensor.byteLength);
+    tensor.write(tensor.dtype === 'u32' ? new Uint32Array(bytes) : decode(bytes, tensor.dtype));
+  });
+}
+
+async function read(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[]> {
+  const bytes = await gpu.readBytes(tensors);
+  return bytes.map((one, i) => decode(one, (tensors[i] as Tensor).dtype));
+}
+
+/** What must be the same on all ranks, in eight characters. */
+const fingerprint = (tensors: readonly Tensor[]): string =>
+  hashText(tensors.map(({ shape, dtype }) => `${dtype}[${shape}]`).join())
+    .toString(16)
+    .padStart(8, '0');
+
+/** Sums over the ranks, bucket by bucket, all buckets under way at once. */
+async function reduce(
+  values: readonly Float32Array[],
+  tensors: readonly Tensor[],
+  group: ProcessGroup,
+  bucketBytes: number,
+  { signal, timeout }: SyncGradientsOptions,
+): Promise<Float32Array[]> {
+  const flat = new Float32Array(values.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  const places = values.map((one) => {
+    flat.set(one, at);
+    at += one.length;
+    return at - one.length;
+  });
+  const label = `grads.${fingerprint(tensors)}`;
+  const step = Math.floor(bucketBytes / 4);
+  const buckets: Promise<Float32Array>[] = [];
+  // One at least: ranks that have no gradients must meet those that have some.
+  for (let start = 0; start === 0 || start < flat.length; start += step) {
+    buckets.push(group.allReduce(flat.subarray(start, start + step), { signal, timeout, label }));
+  }
+  (await Promise.all(buckets)).forEach((sum, i) => {
+    flat.set(sum, i * step);
+  });
+  return values.map(({ length }, i) => flat.subarray(places[i], (places[i] as number) + length));
+}

@@ -1,0 +1,296 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { BatchNorm, type BatchNormModuleOptions } from '../nn/batch-norm.ts';
+import { Module } from '../nn/module.ts';
+import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
+import type { Parameter } from '../nn/parameter.ts';
+import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
+import { backwardTogether, forwardTogether } from './sync-batch-norm.ts';
+
+/** Options of {@link SyncBatchNorm}. */
+export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
+  /** The ranks whose inputs are normalized together. */
+  group: ProcessGroup;
+}
+
+type Waiting = Pick<CollectiveOptions, 'signal' | 'timeout'>;
+
+/** Options of SyncBatchNorm's forward: it cannot be recorded. */
+export interface SyncForwardOptions extends Omit<ForwardOptions, 'encoder' | 'pass'>, Waiting {}
+
+/** Options of SyncBatchNorm's backward, likewise. */
+export interface SyncBackwardOptions extends Omit<ResidualBackwardOptions, 'encoder' | 'pass'>, Waiting {}
+
+/** Takes inputs of any number of spatial dimensions. */
+class AnyBatchNorm extends BatchNorm {
+  protected override readonly ranks = [2, 3, 4, 5, 6, 7, 8];
+}
+
+/**
+ * torch.nn.SyncBatchNorm: BatchNorm over the inputs of all ranks of a group. See {@link syncBatchNorm} for what the
+ * ranks say to each other. forward and backward promise their result: every rank has to call them, in the same order.
+ * Until the promise is settled, leave x alone.
+ *
+ * Without training, and in a group of one rank, it is BatchNorm, and says nothing. dweight and dbias are those of this
+ * rank: add them up with {@link syncGradients}.
+ */
+export class SyncBatchNorm extends Module {
+  readonly group: ProcessGroup;
+  readonly #norm: BatchNorm;
+  /** Elements of a channel in all replicas of the last forward; undefined if it was BatchNorm's own. */
+  #total: number | undefined;
+  #busy = false;
+
+  /**
+   * @param numFeatures - channels.
+   * @param norm - a BatchNorm whose parameters and buffers it shares, in place of new ones.
+   * @throws NormError `value`, `dtype`.
+   */
+  constructor(gpu: Gpu, numFeatures: number, options: SyncBatchNormModuleOptions, norm?: BatchNorm) {
+    super(gpu);
+    this.group = options.group;
+    if (!(this.group?.size >= 1)) {
+      throw new NormError('value', 'The option group is missing.', 'Pass a ProcessGroup.');
+    }
+    this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, options);
+    this.training = this.#norm.training;
+    for (const [name, parameter] of this.#norm.namedParameters()) this.registerParameter(name, parameter);
+    for (const [name, tensor] of this.#norm.namedBuffers()) this.registerBuffer(name, tensor);
+  }
+
+  get numFeatures(): number {
+    return this.#norm.numFeatures;
+  }
+
+  get eps(): number {
+    return this.#norm.eps;
+  }
+
+  /** γ, or null. */
+  get weight(): Parameter | null {
+    return this.#norm.weight;
+  }
+
+  /** β, or null. */
+  get bias(): Parameter | null {
+    return this.#norm.bias;
+  }
+
+  /** As BatchNorm's. */
+  get runningMean(): Tensor | null {
+    return this.#norm.runningMean;
+  }
+
+  get runningVar(): Tensor | null {
+    return this.#norm.runningVar;
+  }
+
+  get numBatchesTracked(): Tensor | null {
+    return this.#norm.numBatchesTracked;
+  }
+
+  /** As BatchNorm's: it can be changed at any time; the same on all ranks. */
+  get momentum(): number | null {
+    return this.#norm.momentum;
+  }
+
+  set momentum(momentum: number | null) {
+    this.#norm.momentum = momentum;
+  }
+
+  /** As BatchNorm's. */
+  get trackRunningStats(): boolean {
+    return this.#norm.trackRunningStats;
+  }
+
+  set trackRunningStats(track: boolean) {
+    this.#norm.trackRunningStats = track;
+  }
+
+  override get asynchronous(): boolean {
+    return true;
+  }
+
+  /** As BatchNorm's. */
+  resetRunningStats(): void {
+    this.#norm.resetRunningStats();
+  }
+
+  /**
+   * y = activation(norm(x) + residual), shape and dtype of x, when all ranks have called.
+   *
+   * @throws NormError as {@link syncBatchNorm}; `order` while another call of this module is under way. The running
+   * statistics are then as they were.
+   */
+  override async forward(x: Tensor, options: SyncForwardOptions = {}): Promise<Tensor> {
+    const [y] = await SyncBatchNorm.forwardAll([[this, x, options]], options);
+    return y as Tensor;
+  }
+
+  /**
+   * Backward of the last forward: dx, shape and dtype of x, when all ranks have called. Adds to the gradients of weight
+   * and bias.
+   *
+   * @throws NormError `order` before forward, or after one with a residual; as {@link syncBatchNormBackward}. No gradient
+   * is then changed.
+   */
+  override async backward(
+    dy: Tensor,
+    options: Omit<SyncBackwardOptions, 'outResidual'> = {},
+  ): Promise<Tensor> {
+    const [dx] = await SyncBatchNorm.backwardAll([[this, dy, options]], options);
+    return dx as Tensor;
+  }
+
+  /** Backward of a forward with a residual: dx and dresidual. Otherwise as {@link backward}. */
+  async backwardResidual(
+    dy: Tensor,
+    options: SyncBackwardOptions = {},
+  ): Promise<{ dx: Tensor; dresidual: Tensor }> {
+    this.#check();
+    if (this.#total === undefined) return this.#norm.backwardResidual(dy, options);
+    const step = this.#norm.backwardInSteps(dy, options);
+    if (!step.residual) {
+      throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
+    }
+    const [result] = await SyncBatchNorm.#together([this], async () => {
+      const layers = [{ backward: step.backward, total: this.#total as number }];
+      return backwardTogether(this.gpu, layers, { ...options, group: this.group });
+    });
+    step.keep();
+    return { dx: result?.dx as Tensor, dresidual: result?.dresidual as Tensor };
+  }
+
+  /**
+   * forward of several layers that do not need each other's results, such as parallel branches, with one read-back and
+   * one collective for all. Every rank gives the same layers in the same order.
+   *
+   * @param calls - module, input and options (`out`, `residual`, `schedule`) of each.
+   * @returns y of each.
+   * @throws NormError `value` if the modules differ in group, device, mode or dtype of their inputs; else as {@link forward}.
+   * Then none of them has changed.
+   */
+  static async forwardAll(
+    calls: readonly (readonly [SyncBatchNorm, Tensor, Omit<SyncForwardOptions, keyof Waiting>?])[],
+    waiting: Waiting = {},
+  ): Promise<Tensor[]> {
+    const modules = calls.map(([module]) => module);
+    const first = SyncBatchNorm.#first(modules);
+    if (!first) return [];
+    if (!first.#communicates) {
+      return calls.map(([module, x, options]) => {
+        const y = module.#norm.forward(x, options);
+        module.#total = undefined;
+        return y;
+      });
+    }
+    if (new Set(calls.map(([, x]) => x.dtype)).size > 1) {
+      throw new NormError('value', 'The inputs differ in dtype.', 'Call forward() of each.');
+    }
+    const { size } = first.group;
+    const steps = calls.map(([module, x, options = {}]) => {
+      first.gpu.checkUsable(x, 'x');
+      return module.#norm.forwardInSteps(x, options, module.#norm.replica(x.shape, size));
+    });
+    const results = await SyncBatchNorm.#together(modules, () =>
+      forwardTogether(
+        first.gpu,
+        steps.map(({ forward }) => forward),
+        { ...waiting, group: first.group },
+      ),
+    );
+    return results.map((result, i) => {
+      steps[i]?.keep(result);
+      (modules[i] as SyncBatchNorm).#total = result.count;
+      return result.y;
+    });
+  }
+
+  /** backward of several layers, as {@link forwardAll}. */
+  static async backwardAll(
+    calls: readonly (readonly [SyncBatchNorm, Tensor, Omit<SyncBackwardOptions, keyof Waiting>?])[],
+    waiting: Waiting = {},
+  ): Promise<Tensor[]> {
+    const modules = calls.map(([module]) => module);
+    const first = SyncBatchNorm.#first(modules);
+    if (!first) return [];
+    if (modules.every((module) => module.#total === undefined)) {
+      return calls.map(([module, dy, options]) => module.#norm.backward(dy, options));
+    }
+    const steps = calls.map(([module, dy, options = {}]) => {
+      const step = module.#norm.backwardInSteps(dy, options);
+      if (module.#total === undefined || step.residual) {
+        throw new NormError(
+          'order',
+          step.residual ? 'forward() had a residual.' : 'The last forward() did not communicate.',
+          step.residual ? 'Call backwardResidual().' : 'Call backward() of each.',
+        );
+      }
+      return { ...step, total: module.#total };
+    });
+    const results = await SyncBatchNorm.#together(modules, () =>
+      backwardTogether(first.gpu, steps, { ...waiting, group: first.group }),
+    );
+    for (const { keep } of steps) keep();
+    return results.map(({ dx }) => dx);
+  }
+
+  /** Compiles what forward and backward need for inputs of that shape, without blocking. */
+  override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
+    this.#check();
+    if (!this.#communicates) return this.#norm.prepare(shape, options);
+    await this.#norm.prepareInSteps(this.#norm.replica(shape, this.group.size).call, options);
+  }
+
+  /** As torch's. */
+  protected override get stateVersion(): number {
+    return 2;
+  }
+
+  override destroy(): void {
+    this.#norm.destroy();
+    super.destroy();
+  }
+
+  get #communicates(): boolean {
+    return this.group.size > 1 && this.training;
+  }
+
+  /** Throws unless the module can be used; the norm gets its mode. */
+  #check(): void {
+    this.checkUsable();
+    this.#norm.training = this.training;
+    if (this.#busy) throw new NormError('order', 'A call of this module is under way.', 'Await it first.');
+  }
+
+  /** The first of the modules, if all can go together. */
+  static #first(modules: readonly SyncBatchNorm[]): SyncBatchNorm | undefined {
+    const [first] = modules;
+    for (const module of modules) {
+      module.#check();
+      const alike = module.group === first?.group && module.gpu.device === first.gpu.device;
+      if (
+        !alike ||
+        module.training !== first.training ||
+        modules.lastIndexOf(module) !== modules.indexOf(module)
+      ) {
+        throw new NormError(
+          'value',
+          'The modules differ in group, device or mode, or one is there twice.',
+          'Call each by itself.',
+        );
+      }
+    }
+    return first;
+  }
+
+  static async #together<T>(modules: readonly SyncBatchNorm[], body: () => Promise<T>): Promise<T> {
+    for (const module of modules) module.#busy = true;
+    try {
+      return await body();
+    } finally {
+      for (const module of modules) module.#busy = false;
+    }
+  }
+}
