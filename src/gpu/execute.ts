@@ -39,9 +39,45 @@ interface Bound {
   dispatches: readonly Dispatch[];
 }
 
-// By the first tensor that a call writes: with the same outputs and inputs again, which is how a training loop or an
-// inference server calls, the bind groups are the same. What is let go of takes its entry along.
+// By the last tensor that a call writes, the statistics or the gradients of parameters, which others rarely write too:
+// with the same outputs and inputs again, which is how a training loop or an inference server calls, the bind groups are
+// the same. A tensor that is let go of takes its entry along.
 const bound = new WeakMap<Tensor, Bound>();
+
+/**
+ * A call that was recorded, for callers who record the very same again: there is nothing left to look up, to check or to
+ * make. Recording a warm norm of a few thousand elements costs the CPU what its three WebGPU calls do.
+ */
+export class Repeat {
+  readonly #gpu: Gpu;
+  readonly #label: string;
+  readonly #tensors: readonly Tensor[];
+  readonly #faults: number;
+  readonly #call: Call;
+  readonly #dispatches: readonly Dispatch[];
+
+  constructor(gpu: Gpu, call: Call, label: string) {
+    this.#gpu = gpu;
+    this.#call = call;
+    this.#label = label;
+    this.#tensors = Object.values(call.operands).filter((tensor) => tensor !== undefined);
+    this.#faults = gpu.faults;
+    this.#dispatches = bind(gpu, call);
+  }
+
+  /** Whether all is as it was: no tensor destroyed, nothing refused by WebGPU, the device alive. */
+  get possible(): boolean {
+    if (this.#gpu.faults !== this.#faults) return false;
+    for (const tensor of this.#tensors) if (tensor.destroyed) return false;
+    return true;
+  }
+
+  /** To be called only where it is possible. */
+  record(target: RecordOptions): void {
+    if (target.pass && !target.encoder) recordDispatches(target.pass, this.#dispatches);
+    else executeAll(this.#gpu, [this.#call], target, this.#label);
+  }
+}
 
 /** Records the program's dispatches, in order. Each sees what the ones before it wrote. */
 export function execute(
@@ -54,16 +90,18 @@ export function execute(
   executeAll(gpu, [{ program, operands }], target, label);
 }
 
+function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Dispatch[]): void {
+  for (const { pipeline, group, columns, lines } of dispatches) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(columns, lines);
+  }
+}
+
 /** Records several programs, in order, into one pass. */
 export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptions, label: string): void {
   const recordInto = (pass: GPUComputePassEncoder) => {
-    for (const call of calls) {
-      for (const { pipeline, group, columns, lines } of bind(gpu, call)) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(columns, lines);
-      }
-    }
+    for (const call of calls) recordDispatches(pass, bind(gpu, call));
   };
   const recordPass = (encoder: GPUCommandEncoder) => {
     const pass = encoder.beginComputePass({ label });
@@ -98,7 +136,7 @@ function outputsOf({ program, operands }: Call): Tensor[] {
 }
 
 function bind(gpu: Gpu, call: Call): readonly Dispatch[] {
-  const [anchor] = outputsOf(call);
+  const anchor = outputsOf(call).at(-1);
   const known = anchor && bound.get(anchor);
   const pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
   // A pipeline that turned out not to compile is another one the next time.

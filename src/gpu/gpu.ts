@@ -49,6 +49,7 @@ export class Gpu {
   readonly #tensors = new Set<Tensor>();
   #tensorBytes = 0;
   #destroyed = false;
+  #faults = 0;
 
   /** @internal Use {@link init}. */
   constructor(
@@ -64,6 +65,9 @@ export class Gpu {
     this.#pipelines = PipelineCache.of(device);
     this.#watch = new Watch(device);
     this.lost = this.#watch.lost;
+    void this.lost.then(() => {
+      this.#faults += 1;
+    });
     this.shared = new SharedBuffers(device, (descriptor, forget) => this.#createBuffer(descriptor, forget));
   }
 
@@ -239,12 +243,18 @@ export class Gpu {
     for (const tensor of [...this.#tensors]) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
+    this.#faults += 1;
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
+  }
+
+  /** @internal Counts what makes earlier checks worthless: refusals, missing memory, loss, destroy(). */
+  get faults(): number {
+    return this.#faults;
   }
 
   /** @internal Throws if the context cannot be used any more. */
@@ -369,6 +379,7 @@ export class Gpu {
       const known = outputs.map((output) => output && this.#unusable.get(output.buffer));
       const deeper = [...(await Promise.all(causes)), ...known].find((error) => error !== undefined);
       const failure = deeper ?? validationError(label, cause);
+      this.#faults += 1;
       for (const output of outputs) if (output) this.#failed.set(output, failure);
       return failure;
     });
@@ -385,6 +396,7 @@ export class Gpu {
         'Free tensors and make it again.',
         cause,
       );
+      this.#faults += 1;
       this.#unusable.set(buffer, failure);
       forget();
       return failure;
@@ -410,6 +422,7 @@ export class Gpu {
         'Wrap it in a context of its own device: init({ device }).',
         cause,
       );
+      this.#faults += 1;
       this.#unusable.set(buffer, failure);
     };
     const [, error] = scoped(this.device, 'validation', () => {

@@ -1,13 +1,16 @@
 import { NormError } from '../gpu/errors.ts';
+import type { Repeat } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { floatDType } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import {
+  type BackwardResult,
   type NormBackwardOptions,
   type NormCall,
   type NormForwardOptions,
+  type NormForwardResult,
   normBackward,
   normForward,
   type PrepareOptions,
@@ -20,6 +23,7 @@ import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
+import { Warm } from './warm.ts';
 
 /** What may follow a norm in the same pass. */
 export interface EpilogueModuleOptions {
@@ -72,6 +76,21 @@ interface Saved {
   residual: Tensor | undefined;
 }
 
+type WarmOptions = ForwardOptions & { outSum?: Tensor };
+
+/** The last forward into an output of the caller's, to be recorded again. */
+interface WarmForward {
+  x: Tensor;
+  addend: Tensor | undefined;
+  options: WarmOptions;
+  weight: Tensor | undefined;
+  bias: Tensor | undefined;
+  running: unknown;
+  repeat: Repeat;
+  result: NormForwardResult;
+  saved: Saved;
+}
+
 /**
  * A norm with parameters. forward keeps its input (by reference) and its statistics until the next forward or
  * destroy(); backward uses those of the last forward and adds to the gradients of the parameters.
@@ -88,6 +107,8 @@ export abstract class NormModule extends Module {
   #saved: Saved | null = null;
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
+  #warmForward: WarmForward | null = null;
+  readonly #warmBackward = new Warm<BackwardResult>();
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
     super(gpu);
@@ -101,6 +122,11 @@ export abstract class NormModule extends Module {
 
   /** @internal The running statistics that a described call updates or uses. */
   protected running(_: NormCall): RunningTensors | undefined {
+    return undefined;
+  }
+
+  /** @internal A value that differs wherever what forward does with running statistics does. */
+  protected runningKey(): unknown {
     return undefined;
   }
 
@@ -194,11 +220,36 @@ export abstract class NormModule extends Module {
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
     const { out, outResidual, dsum, ...rest } = options;
+    const { weight, bias } = this;
+    const key = [
+      dy,
+      saved,
+      out,
+      outResidual,
+      dsum,
+      options.schedule,
+      weight?.data,
+      weight?.requiresGrad,
+      weight?.grad,
+      bias?.data,
+      bias?.requiresGrad,
+      bias?.grad,
+    ];
+    const again = out && this.#warmBackward.record(key, options);
+    if (again) {
+      this.#keepGradients();
+      return again;
+    }
+    let repeat: Repeat | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
       ...this.#backwardOptions(saved, out, outResidual),
+      repeatable: (one) => {
+        repeat = one;
+      },
     });
     this.#keepGradients();
+    if (repeat) this.#warmBackward.keep(key, repeat, result);
     return result;
   }
 
@@ -259,6 +310,8 @@ export abstract class NormModule extends Module {
 
   override destroy(): void {
     this.#saved = null;
+    this.#warmForward = null;
+    this.#warmBackward.forget();
     this.#means.destroy();
     this.#rstds.destroy();
     super.destroy();
@@ -271,17 +324,55 @@ export abstract class NormModule extends Module {
   }
 
   #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
+    const warm = this.#warmForward;
+    if (warm && this.#isAgain(warm, x, addend, options) && warm.repeat.possible) {
+      warm.repeat.record(options);
+      this.#saved = warm.saved;
+      return warm.result;
+    }
+    const { out, outSum, residual, schedule } = options;
     this.checkUsable();
-    const { out, outSum, residual, ...rest } = options;
     this.gpu.checkUsable(x, 'x');
     const call = this.describe(x.shape);
-    const result = normForward(this.gpu, call, x, addend, this.bias?.data, {
-      ...rest,
+    const weight = this.weight?.data;
+    const bias = this.bias?.data;
+    let repeat: Repeat | undefined;
+    const result = normForward(this.gpu, call, x, addend, bias, {
+      encoder: options.encoder,
+      pass: options.pass,
+      schedule,
       ...this.#forwardOptions(residual, out, outSum),
       running: this.running(call),
+      repeatable: (one) => {
+        repeat = one;
+      },
     });
-    this.#saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
+    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
+    this.#saved = saved;
+    // Without an output of the caller's there is a new one each time, and nothing to repeat.
+    const running = this.runningKey();
+    this.#warmForward =
+      out && repeat
+        ? { x, addend, options: { ...options }, weight, bias, running, repeat, result, saved }
+        : null;
     return result;
+  }
+
+  /** Whether a forward is the last one again. Compared one by one: this is most of what a warm forward costs. */
+  #isAgain(warm: WarmForward, x: Tensor, addend: Tensor | undefined, options: WarmOptions): boolean {
+    const last = warm.options;
+    return (
+      x === warm.x &&
+      options.out === last.out &&
+      addend === warm.addend &&
+      options.outSum === last.outSum &&
+      options.residual === last.residual &&
+      options.schedule === last.schedule &&
+      this.weight?.data === warm.weight &&
+      this.bias?.data === warm.bias &&
+      this.runningKey() === warm.running &&
+      !(options.encoder && options.pass)
+    );
   }
 
   #forwardOptions(

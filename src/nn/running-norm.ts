@@ -115,6 +115,11 @@ export abstract class RunningNorm extends NormModule {
     return this.trackRunningStats ? this.update() : undefined;
   }
 
+  protected override runningKey(): unknown {
+    if (!this.training) return 'evaluation';
+    return this.trackRunningStats ? this.momentum : 'untracked';
+  }
+
   /** @internal Throws `shape` unless the axis has numFeatures channels. */
   protected checkChannels(shape: readonly number[], axis: number): void {
     if (shape[axis] === this.numFeatures) return;

@@ -1,6 +1,6 @@
 // The one path that every functional norm takes: validate, allocate what the caller did not bring, record.
 import { NormError } from '../gpu/errors.ts';
-import { execute, type Operands, type RecordOptions } from '../gpu/execute.ts';
+import { execute, type Operands, type RecordOptions, Repeat } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
 import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
@@ -251,6 +251,8 @@ export interface NormForwardOptions extends NormOptions {
   newMean?: MakeTensor;
   newRstd?: MakeTensor;
   running?: RunningTensors | undefined;
+  /** Told how to record the same again. */
+  repeatable?: ((repeat: Repeat) => void) | undefined;
 }
 
 /** What {@link normForward} returns. */
@@ -345,8 +347,19 @@ export function normForward(
   const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
   const program = forwardOf(gpu, d);
   const result = make();
-  execute(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
+  record(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
   return result;
+}
+
+function record(
+  gpu: Gpu,
+  program: Program,
+  operands: Operands,
+  options: RecordOptions & Pick<NormForwardOptions, 'repeatable'>,
+  label: string,
+): void {
+  execute(gpu, program, operands, options, label);
+  options.repeatable?.(new Repeat(gpu, { program, operands }, label));
 }
 
 /** Options of {@link normBackward}. */
@@ -354,6 +367,8 @@ export interface NormBackwardOptions extends BackwardOptions {
   epilogue?: EpilogueBackwardOptions | undefined;
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
+  /** As in {@link NormForwardOptions}. */
+  repeatable?: ((repeat: Repeat) => void) | undefined;
 }
 
 /** As {@link ForwardPlan}. */
@@ -463,7 +478,7 @@ export function normBackward(
   const { d, make } = planBackward(gpu, call, dy, x, mean, dsum, hasBias, options);
   const program = backwardOf(gpu, d);
   const { operands, ...result } = make();
-  execute(gpu, program, operands, options, `${call.name}.backward`);
+  record(gpu, program, operands, options, `${call.name}.backward`);
   return result;
 }
 

@@ -12,6 +12,7 @@ import { cases as isolation } from './isolation.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
+import { cases as overhead } from './overhead.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -38,6 +39,7 @@ export const allCases: Case[] = [
   ...modules,
   ...state,
   ...recording,
+  ...overhead,
   ...optim,
   ...averaging,
   ...training,
