@@ -46,6 +46,17 @@ export {
   BatchNorm3d,
   type BatchNormModuleOptions,
 } from './nn/batch-norm.ts';
+export {
+  type FoldableModule,
+  type FoldTarget,
+  foldBatchNorm,
+  fuseBatchNorm,
+} from './nn/fold-batch-norm.ts';
+export {
+  convertFrozenBatchNorm,
+  FrozenBatchNorm2d,
+  type FrozenBatchNormModuleOptions,
+} from './nn/frozen-batch-norm.ts';
 export { GroupNorm, type GroupNormModuleOptions } from './nn/group-norm.ts';
 export type {
   BackwardHook,
@@ -54,6 +65,7 @@ export type {
   ForwardPreHook,
   HookHandle,
 } from './nn/hooks.ts';
+export { Identity } from './nn/identity.ts';
 export {
   InstanceNorm,
   InstanceNorm1d,
@@ -88,6 +100,7 @@ export {
   batchNormBackward,
 } from './ops/batch-norm.ts';
 export type { EpilogueBackwardOptions, EpilogueOptions } from './ops/epilogue.ts';
+export type { Folded, FoldOptions } from './ops/fold.ts';
 export {
   type GroupNormBackwardOptions,
   type GroupNormOptions,

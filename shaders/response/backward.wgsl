@@ -1,13 +1,10 @@
 // dx = dy·d^−beta − slope·x·Σ dy·x·d^(−beta − 1), summed over the windows that an element lies in: the window of
 // response/forward.wgsl mirrored.
 //
-// Mapping: as response/forward.wgsl. The summands come from ratios_computed.wgsl or ratios_stored.wgsl.
-// Bindings: x, dy, dx [runs, channels, inner]; ratios where they are stored.
+// Mapping: as response/forward.wgsl.
+// Bindings: x, dy, dx [runs, channels, inner]; ratios from response/ratios.wgsl.
 // Numerics: sums in blocks. Determinism: every window has a fixed order.
-fn gradient(p: Place, channel: u32, d: V, sum: V) -> V {
-  let c = min(channel, params.channels - 1u);
-  return dy_at(p, c) * power(d) - params.slope * x_at(p, c) * sum;
-}
+@group(0) @binding(12) var<storage, read> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -19,23 +16,16 @@ fn main(
   if (!p.alive) {
     return;
   }
-  let first = p.channel;
-  let end = min(first + 4u + params.before, params.channels);
-  var total = Four();
-  var c = first - min(first, params.after);
-  while (c < end) {
-    let stop = min(end, c + BLOCK);
-    var block = Four();
+  let w = window_of(p, params.after, params.before);
+  var total = V();
+  var c = w.first;
+  while (c < w.end) {
+    let stop = min(w.end, c + BLOCK);
+    var block = V();
     for (; c < stop; c++) {
-      block = gathered(block, ratio_at(p, c), c, first, params.after, params.before);
+      block += ratios[index_in(p, c)];
     }
-    total = plus(total, block);
+    total += block;
   }
-  let d = denominators(p, first);
-  emit_dx(p, Four(
-    gradient(p, first, d.a, total.a),
-    gradient(p, first + 1u, d.b, total.b),
-    gradient(p, first + 2u, d.c, total.c),
-    gradient(p, first + 3u, d.d, total.d),
-  ));
+  write_dx(p.at, read_dy(p.at) * power(denominator(p)) - params.slope * read_x(p.at) * total);
 }

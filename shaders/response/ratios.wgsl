@@ -1,8 +1,7 @@
-// dy·x·d^(−beta − 1) for long windows, where making it anew for every window that it lies in would cost more than
-// storing it.
+// dy·x·d^(−beta − 1), what response/backward.wgsl sums.
 //
 // Mapping: as response/forward.wgsl.
-// Bindings: x, dy [runs, channels, inner]; ratios in f32, [runs, channels, quads] of four or [runs, channels].
+// Bindings: x, dy [runs, channels, inner]; ratios in f32, likewise.
 @group(0) @binding(12) var<storage, read_write> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -15,16 +14,6 @@ fn main(
   if (!p.alive) {
     return;
   }
-  let d = denominators(p, p.channel);
-  let c = p.channel;
-  ratios[ratio_place(p, c)] = ratio(dy_at(p, c), x_at(p, c), d.a);
-  if (c + 1u < params.channels) {
-    ratios[ratio_place(p, c + 1u)] = ratio(dy_at(p, c + 1u), x_at(p, c + 1u), d.b);
-  }
-  if (c + 2u < params.channels) {
-    ratios[ratio_place(p, c + 2u)] = ratio(dy_at(p, c + 2u), x_at(p, c + 2u), d.c);
-  }
-  if (c + 3u < params.channels) {
-    ratios[ratio_place(p, c + 3u)] = ratio(dy_at(p, c + 3u), x_at(p, c + 3u), d.d);
-  }
+  let d = denominator(p);
+  ratios[p.at] = read_dy(p.at) * read_x(p.at) * power(d) / d;
 }

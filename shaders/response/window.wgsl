@@ -1,51 +1,51 @@
-// Sums over windows of channels, for four neighbouring channels at once: what their windows share is loaded once.
+// Where a thread is, and the window of channels around it. Neighbouring threads have neighbouring elements or quads,
+// whichever axis is contiguous, so every load of a window is one run of memory; what windows share comes from the caches.
 //
 // Numerics: every window is summed anew, in blocks; a sum that slides by adding one square and subtracting another
 // keeps what both rounded off, and cancels after a large value.
 const BLOCK = 16u;  // channels in a block
 
-// v where channel c exists and lies in the window of channel `centre`, else 0.
-fn within_window(v: V, c: u32, centre: u32, before: u32, after: u32) -> V {
-  return select(V(), v, c < params.channels && c + before >= centre && c <= centre + after);
+struct Place {
+  alive: bool,   // surplus threads are not
+  at: u32,       // index of what the thread has, in elements or quads
+  step: u32,     // from a channel to the next
+  channel: u32,
 }
 
-// Adds what channel c has to the sums of the windows of the four channels from `first` on.
-fn gathered(sums: Four, v: V, c: u32, first: u32, before: u32, after: u32) -> Four {
-  return Four(
-    sums.a + within_window(v, c, first, before, after),
-    sums.b + within_window(v, c, first + 1u, before, after),
-    sums.c + within_window(v, c, first + 2u, before, after),
-    sums.d + within_window(v, c, first + 3u, before, after),
-  );
+fn place_of(thread: u32) -> Place {
+  let step = params.inner / WIDTH;
+  let alive = thread < params.runs * params.channels * step;
+  return Place(alive, thread, step, (thread / step) % params.channels);
 }
 
-fn plus(a: Four, b: Four) -> Four {
-  return Four(a.a + b.a, a.b + b.b, a.c + b.c, a.d + b.d);
+// The first channel of a window, and the one after its last.
+struct Window {
+  first: u32,
+  end: u32,
 }
 
-// d = k + alpha/size·Σx² of the four channels from `first` on.
-fn denominators(p: Place, first: u32) -> Four {
-  let end = min(first + 4u + params.after, params.channels);
-  var total = Four();
-  var c = first - min(first, params.before);
-  while (c < end) {
-    let stop = min(end, c + BLOCK);
-    var block = Four();
+fn window_of(p: Place, before: u32, after: u32) -> Window {
+  return Window(p.channel - min(p.channel, before), min(p.channel + after + 1u, params.channels));
+}
+
+// Index of the same position in another channel.
+fn index_in(p: Place, channel: u32) -> u32 {
+  return p.at + channel * p.step - p.channel * p.step;
+}
+
+// d = k + alpha/size·Σx².
+fn denominator(p: Place) -> V {
+  let w = window_of(p, params.before, params.after);
+  var total = V();
+  var c = w.first;
+  while (c < w.end) {
+    let stop = min(w.end, c + BLOCK);
+    var block = V();
     for (; c < stop; c++) {
-      let v = x_at(p, c);
-      block = gathered(block, v * v, c, first, params.before, params.after);
+      let v = read_x(index_in(p, c));
+      block += v * v;
     }
-    total = plus(total, block);
+    total += block;
   }
-  return Four(
-    V(params.k) + params.scale * total.a,
-    V(params.k) + params.scale * total.b,
-    V(params.k) + params.scale * total.c,
-    V(params.k) + params.scale * total.d,
-  );
-}
-
-// dy·x·d^(−beta − 1) of one channel.
-fn ratio(dy: V, x: V, d: V) -> V {
-  return dy * x * power(d) / d;
+  return V(params.k) + params.scale * total;
 }

@@ -3,7 +3,6 @@ import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry } from '../plan/geometry.ts';
-import { quadsOf } from '../plan/strategy.ts';
 import { assemble } from './assemble.ts';
 import { packFields } from './params.ts';
 import { rangeOf, tensorsFragment } from './parts.ts';
@@ -51,38 +50,22 @@ export const responseFloats: ReadonlySet<ResponseField> = new Set([
   'slope',
 ]);
 
-/**
- * Longest window for which backward makes dy·x·d^(−beta − 1) anew wherever it is summed, instead of storing it once: that
- * loads about (size + 4)²/4 elements from the caches for each of dx, and saves a pass over x and scratch as large as x.
- * Loads are what costs on a software adapter (8×96×28×28 on lavapipe: size 3 8 ms computed, size 9 9 ms stored, size 8
- * 28 ms computed); where memory does, about size 8 the two are even by count.
- */
-export const longestComputed = ({ software }: DeviceFacts): number => (software ? 4 : 8);
-
 /** The dispatches of a forward pass. Roles: x in; y out. */
 export function responseForward(d: ResponseDescriptor, facts: DeviceFacts): Program {
-  const steps = partsOf(d, [], facts).map((chunk) =>
-    stepOf(d, chunk, facts, shaders.responseForward, [], ['x'], ['y']),
-  );
-  return { steps, scratch: {} };
+  const chunks = partsOf(d, [], facts);
+  return {
+    steps: chunks.map((chunk) => stepOf(d, chunk, facts, shaders.responseForward, ['x'], ['y'])),
+    scratch: {},
+  };
 }
 
 /** The dispatches of a backward pass. Roles: x, dy in; dx out. */
 export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Program {
-  if (d.size <= longestComputed(facts)) {
-    const fragments = [shaders.responseRatiosComputed];
-    const steps = partsOf(d, [], facts).map((chunk) =>
-      stepOf(d, chunk, facts, shaders.responseBackward, fragments, ['x', 'dy'], ['dx']),
-    );
-    return { steps, scratch: {} };
-  }
-  const { positions, channels, inner } = d.geometry;
-  const sampleBytes = inner > 1 ? 16 * channels * quadsOf(inner) : 4 * positions * channels;
+  const sampleBytes = 4 * elementCount({ ...d.geometry, samples: 1 });
   const chunks = partsOf(d, [sampleBytes], facts);
-  const stored = [shaders.responseRatiosStored];
   const steps = chunks.flatMap((chunk) => [
-    stepOf(d, chunk, facts, shaders.responseRatios, [], ['x', 'dy'], ['ratios']),
-    stepOf(d, chunk, facts, shaders.responseBackward, stored, ['x', 'dy', 'ratios'], ['dx']),
+    stepOf(d, chunk, facts, shaders.responseRatios, ['x', 'dy'], ['ratios']),
+    stepOf(d, chunk, facts, shaders.responseBackward, ['x', 'dy', 'ratios'], ['dx']),
   ]);
   const most = Math.max(0, ...chunks.map(({ samples }) => samples));
   return { steps, scratch: { ratios: most * sampleBytes } };
@@ -108,23 +91,22 @@ function stepOf(
   chunk: Chunk,
   facts: DeviceFacts,
   main: ShaderSource,
-  fragments: readonly ShaderSource[],
   reads: readonly Role[],
   writes: readonly Role[],
 ): Step {
   const { geometry, dtype, size, alpha, beta, k } = d;
   const { positions, channels, inner } = geometry;
   const runs = chunk.samples * positions;
-  const threads = runs * quadsOf(channels) * (inner > 1 ? quadsOf(inner) : 1);
+  const quads = inner % 4 === 0;
+  const threads = (runs * channels * inner) / (quads ? 4 : 1);
   const kernel: Kernel = assemble({
     main,
     params: shaders.responseParams,
     fragments: [
-      tensorsFragment((inner > 1 ? inner : channels) % 4 === 0),
-      inner > 1 ? shaders.responsePlanes : shaders.responseColumns,
+      tensorsFragment(quads),
+      quads ? shaders.responseQuads : shaders.responseElements,
       shaders.responsePower,
       shaders.responseWindow,
-      ...fragments,
     ],
     dtype,
     paramDtype: dtype,

@@ -40,6 +40,11 @@ export const bindingOf = {
   // Statistics over replicas: those of all, and the squared deviations of this one.
   joined: 22,
   deviations: 23,
+  // A linear map that BatchNorm is folded into, and what becomes of it.
+  linearWeight: 1,
+  linearBias: 2,
+  foldedWeight: 5,
+  foldedBias: 6,
 } as const;
 
 export type Role = keyof typeof bindingOf;

@@ -10,6 +10,8 @@ import channelsBackwardApplyText from '../../shaders/channels/backward_apply.wgs
 import channelsBackwardSumsText from '../../shaders/channels/backward_sums.wgsl?raw';
 import channelsStatisticsText from '../../shaders/channels/statistics.wgsl?raw';
 import convertCastText from '../../shaders/convert/cast.wgsl?raw';
+import convertFoldBiasText from '../../shaders/convert/fold_bias.wgsl?raw';
+import convertFoldWeightText from '../../shaders/convert/fold_weight.wgsl?raw';
 import affineText from '../../shaders/lib/affine.wgsl?raw';
 import affineChannelText from '../../shaders/lib/affine_channel.wgsl?raw';
 import affineColumnScalarText from '../../shaders/lib/affine_column_scalar.wgsl?raw';
@@ -64,14 +66,12 @@ import optimAverageText from '../../shaders/optim/average.wgsl?raw';
 import optimCountText from '../../shaders/optim/count.wgsl?raw';
 import optimSgdText from '../../shaders/optim/sgd.wgsl?raw';
 import responseBackwardText from '../../shaders/response/backward.wgsl?raw';
-import responseColumnsText from '../../shaders/response/columns.wgsl?raw';
+import responseElementsText from '../../shaders/response/elements.wgsl?raw';
 import responseForwardText from '../../shaders/response/forward.wgsl?raw';
 import responseParamsText from '../../shaders/response/params.wgsl?raw';
-import responsePlanesText from '../../shaders/response/planes.wgsl?raw';
 import responsePowerText from '../../shaders/response/power.wgsl?raw';
+import responseQuadsText from '../../shaders/response/quads.wgsl?raw';
 import responseRatiosText from '../../shaders/response/ratios.wgsl?raw';
-import responseRatiosComputedText from '../../shaders/response/ratios_computed.wgsl?raw';
-import responseRatiosStoredText from '../../shaders/response/ratios_stored.wgsl?raw';
 import responseWindowText from '../../shaders/response/window.wgsl?raw';
 import rowsApplyText from '../../shaders/rows/apply.wgsl?raw';
 import rowsBackwardApplyText from '../../shaders/rows/backward_apply.wgsl?raw';
@@ -126,6 +126,8 @@ export const channelsStatistics: ShaderSource = { name: 'channels/statistics', t
 export const columnStatistics: ShaderSource = { name: 'column_statistics', text: columnStatisticsText };
 export const columns: ShaderSource = { name: 'columns', text: columnsText };
 export const convertCast: ShaderSource = { name: 'convert/cast', text: convertCastText };
+export const convertFoldBias: ShaderSource = { name: 'convert/fold_bias', text: convertFoldBiasText };
+export const convertFoldWeight: ShaderSource = { name: 'convert/fold_weight', text: convertFoldWeightText };
 export const dsum: ShaderSource = { name: 'dsum', text: dsumText };
 export const dsumNone: ShaderSource = { name: 'dsum_none', text: dsumNoneText };
 export const epilogue: ShaderSource = { name: 'epilogue', text: epilogueText };
@@ -154,20 +156,12 @@ export const reducePortable: ShaderSource = { name: 'reduce_portable', text: red
 export const reduceSerial: ShaderSource = { name: 'reduce_serial', text: reduceSerialText };
 export const reduceSubgroups: ShaderSource = { name: 'reduce_subgroups', text: reduceSubgroupsText };
 export const responseBackward: ShaderSource = { name: 'response/backward', text: responseBackwardText };
-export const responseColumns: ShaderSource = { name: 'response/columns', text: responseColumnsText };
+export const responseElements: ShaderSource = { name: 'response/elements', text: responseElementsText };
 export const responseForward: ShaderSource = { name: 'response/forward', text: responseForwardText };
 export const responseParams: ShaderSource = { name: 'response/params', text: responseParamsText };
-export const responsePlanes: ShaderSource = { name: 'response/planes', text: responsePlanesText };
 export const responsePower: ShaderSource = { name: 'response/power', text: responsePowerText };
+export const responseQuads: ShaderSource = { name: 'response/quads', text: responseQuadsText };
 export const responseRatios: ShaderSource = { name: 'response/ratios', text: responseRatiosText };
-export const responseRatiosComputed: ShaderSource = {
-  name: 'response/ratios_computed',
-  text: responseRatiosComputedText,
-};
-export const responseRatiosStored: ShaderSource = {
-  name: 'response/ratios_stored',
-  text: responseRatiosStoredText,
-};
 export const responseWindow: ShaderSource = { name: 'response/window', text: responseWindowText };
 export const rowsApply: ShaderSource = { name: 'rows/apply', text: rowsApplyText };
 export const rowsBackwardApply: ShaderSource = { name: 'rows/backward_apply', text: rowsBackwardApplyText };
@@ -185,9 +179,9 @@ export const rowsForwardStream: ShaderSource = { name: 'rows/forward_stream', te
 export const rowsForwardThread: ShaderSource = { name: 'rows/forward_thread', text: rowsForwardThreadText };
 export const rowsForwardTile: ShaderSource = { name: 'rows/forward_tile', text: rowsForwardTileText };
 export const rowsStatistics: ShaderSource = { name: 'rows/statistics', text: rowsStatisticsText };
+export const runningDeviations: ShaderSource = { name: 'running_deviations', text: runningDeviationsText };
 export const runningInstances: ShaderSource = { name: 'running_instances', text: runningInstancesText };
 export const runningNone: ShaderSource = { name: 'running_none', text: runningNoneText };
-export const runningDeviations: ShaderSource = { name: 'running_deviations', text: runningDeviationsText };
 export const runningUpdate: ShaderSource = { name: 'running_update', text: runningUpdateText };
 export const runsChannel: ShaderSource = { name: 'runs_channel', text: runsChannelText };
 export const runsRow: ShaderSource = { name: 'runs_row', text: runsRowText };

@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { floatDType } from '../ops/check.ts';
+import { Identity } from './identity.ts';
 import { Module, type PassOptions } from './module.ts';
 import { Reusable } from './reusable.ts';
 
@@ -48,7 +49,8 @@ export class Sequential extends Module {
   }
 
   /**
-   * The last module's output for the one before's, and so on, for x. x itself if there are no modules.
+   * The last module's output for the one before's, and so on, for x. x itself if there are no modules
+   * but {@link Identity}.
    *
    * @throws NormError as the modules.
    */
@@ -71,7 +73,7 @@ export class Sequential extends Module {
   *#forward(x: Tensor, { out, ...target }: PassOptions): Passing {
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
-    const modules = this.registeredModules();
+    const modules = this.#steps();
     const inputs: { shape: readonly number[]; dtype: FloatDType }[] = [];
     this.#inputs = null;
     let current = x;
@@ -107,7 +109,7 @@ export class Sequential extends Module {
 
   *#backward(dy: Tensor, { out, ...target }: PassOptions): Passing {
     this.checkUsable();
-    const modules = this.registeredModules();
+    const modules = this.#steps();
     const inputs = this.#inputs;
     if (inputs?.length !== modules.length) {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
@@ -153,7 +155,7 @@ export class Sequential extends Module {
     this.checkUsable();
     const preparing: Promise<void>[] = [];
     let current = shape;
-    for (const module of this.registeredModules()) {
+    for (const module of this.#steps()) {
       preparing.push(module.prepare(current, options));
       current = module.outputShape(current);
     }
@@ -164,6 +166,11 @@ export class Sequential extends Module {
     for (const reusable of [...this.#outputs, ...this.#gradients]) reusable.destroy();
     this.#inputs = null;
     super.destroy();
+  }
+
+  /** The modules that do something. */
+  #steps(): Module[] {
+    return this.registeredModules().filter((module) => !(module instanceof Identity));
   }
 
   #output(position: number): Reusable {

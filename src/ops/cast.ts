@@ -1,10 +1,10 @@
 import { BufferUsage } from '../gpu/constants.ts';
-import { execute } from '../gpu/execute.ts';
+import { execute, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { castProgram } from '../kernels/cast.ts';
-import { checkOperands, floatDType } from './check.ts';
+import { checkOperands, checkTarget, floatDType } from './check.ts';
 
 /** A new tensor with the values of x in another dtype; f16 rounds to nearest. Submits at once. */
 export function cast(gpu: Gpu, x: Tensor, dtype: FloatDType): Tensor {
@@ -45,8 +45,10 @@ const copies = (x: Tensor, y: Tensor): boolean =>
   (x.buffer.usage & BufferUsage.COPY_SRC) !== 0 &&
   (y.buffer.usage & BufferUsage.COPY_DST) !== 0;
 
-function castInto(gpu: Gpu, x: Tensor, y: Tensor): void {
+/** y = x, which has as many elements, in the dtype of y, by a kernel. */
+export function castInto(gpu: Gpu, x: Tensor, y: Tensor, target: RecordOptions = {}): void {
+  checkTarget(target);
   checkOperands(gpu, { x }, { y });
   const program = castProgram(x.size, floatDType(x, 'x'), floatDType(y, 'y'), gpu.facts);
-  execute(gpu, program, { x, y }, {}, 'cast');
+  execute(gpu, program, { x, y }, target, 'cast');
 }

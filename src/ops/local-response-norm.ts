@@ -66,7 +66,7 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
  *
  * @param dy - like x.
  * @param x - what forward was given.
- * @returns dx like x. Long windows (a size beyond 8; on a software adapter, beyond 4) take scratch of 4 bytes per element.
+ * @returns dx like x. Scratch takes 4 bytes per element, and one sample's must fit a binding.
  * @throws as {@link localResponseNorm}.
  */
 export function localResponseNormBackward(

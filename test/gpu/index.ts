@@ -6,6 +6,7 @@ import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
+import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
@@ -28,6 +29,7 @@ export const allCases: Case[] = [
   ...accuracy,
   ...batchNorm,
   ...syncBatchNorm,
+  ...frozenBatchNorm,
   ...instanceNorm,
   ...epilogue,
   ...localResponseNorm,

@@ -123,8 +123,8 @@ const shapes: Pick<Subject, 'shape' | 'layout'>[] = [
   { shape: [2, 2, 3, 4, 8], layout: 'channels-last' },
 ];
 
-/** Odd and even, one channel, more than there are channels, on both sides of the longest that is computed anew. */
-const sizes = [1, 2, 3, 4, 5, 8, 9, 40, 255];
+/** Odd and even, one channel, more than there are channels, more than a block. */
+const sizes = [1, 2, 3, 4, 5, 9, 40, 255];
 
 // alpha of 1 and x of 3 standard deviations: the window's share is what d consists of.
 const strong = { alpha: 1, std: 3 };
@@ -172,7 +172,7 @@ const accuracy: Case[] = [
     name: 'localResponseNorm: in bindings of 64 KiB, and as a GPU would run it',
     async run(t) {
       const tiny = await init({ device: t.device, facts: { maxBindingBytes: 65_536 } });
-      const list = [4, 8, 12].flatMap((size): Subject[] => [
+      const list = [4, 5, 12].flatMap((size): Subject[] => [
         { shape: [300, 5, 3, 7], size, ...strong },
         { shape: [300, 8, 4, 4], size, ...strong },
         { shape: [300, 7, 11, 3], layout: 'channels-last', size, ...strong },
@@ -288,7 +288,7 @@ const recording: Case[] = [
         assertEqual(module.parameters().length, 0);
         refuses(gpu, 'order', () => module.backward(dy));
         await module.prepare(shape);
-        assertEqual(module.workspaceBytes(shape) > 0, size === 10, 'scratch for long windows only');
+        assertEqual(module.workspaceBytes(shape), 256 * Math.ceil((4 * 2 * 6 * 15) / 256), 'scratch');
         const now = { y: await module.forward(x).data(), dx: await module.backward(dy).data() };
         const target = gpu.wrap(device.createBuffer({ size: 1024, usage: 0x84 }), shape, { offset: 256 });
         const encoder = device.createCommandEncoder();

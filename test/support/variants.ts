@@ -5,6 +5,7 @@ import { type Activation, activationShaders } from '../../src/kernels/activation
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
+import { foldProgram } from '../../src/kernels/fold.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
 import { adamwProgram, averageProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
@@ -77,6 +78,7 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
     for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
       add(castProgram(1, from, to, facts));
   }
+  for (const program of foldPrograms(f16)) add(program);
   const reduction = subgroups ? 'subgroups' : 'portable';
   for (const geometry of geometries) {
     const perRow = geometry.positions === 1 && geometry.inner === 1;
@@ -161,18 +163,29 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
   return kernels;
 }
 
-/** Local response normalization: layouts, tails, windows short and long, exponents. It has no reductions to vary. */
+/** BatchNorm folded into weights, with all that either may have. */
+function foldPrograms(f16: boolean): Program[] {
+  const some = f16 ? dtypes : dtypes.slice(0, 1);
+  return some.flatMap(([dtype, paramDtype]) =>
+    [true, false].map((has) => {
+      const parts = { linearBias: has, weight: has, bias: has };
+      return foldProgram(
+        { channels: 4, outer: 1, width: 4, inner: 9, dtype, paramDtype, eps: 1e-5, ...parts },
+        facts,
+      );
+    }),
+  );
+}
+
+/** Local response normalization: elements and quads, exponents. It has no reductions to vary. */
 function responsePrograms(f16: boolean): Program[] {
-  const planes = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
-  const columns = { samples: 2, positions: 16, channels: 8, inner: 1, groups: 0 };
-  return [planes, { ...planes, inner: 15 }, columns, { ...columns, channels: 7 }].flatMap((geometry) =>
+  const geometry = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
+  return [geometry, { ...geometry, inner: 15 }].flatMap((each) =>
     (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) =>
-      [5, 31].flatMap((size) =>
-        [0.75, 0.5, 1, 0.6].flatMap((beta) => {
-          const d = { geometry, dtype, size, alpha: 1e-4, beta, k: 1 };
-          return [responseForward(d, facts), responseBackward(d, facts)];
-        }),
-      ),
+      [0.75, 0.5, 1, 0.6].flatMap((beta) => {
+        const d = { geometry: each, dtype, size: 5, alpha: 1e-4, beta, k: 1 };
+        return [responseForward(d, facts), responseBackward(d, facts)];
+      }),
     ),
   );
 }

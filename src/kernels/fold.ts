@@ -1,0 +1,85 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import type { Program, Step } from '../gpu/program.ts';
+import { byteSize, type FloatDType } from '../gpu/tensor.ts';
+import { chunksOf } from '../plan/chunks.ts';
+import { assemble } from './assemble.ts';
+import { packParams } from './params.ts';
+import { rangeOf } from './parts.ts';
+import * as shaders from './sources.ts';
+
+/** A BatchNorm in evaluation and the weights that it is folded into. */
+export interface FoldDescriptor {
+  /** Output channels. */
+  channels: number;
+  /** Input channels, or whatever comes before the output channels in the shape of the weights. */
+  outer: number;
+  /** Output channels in the shape of the weights: those of one group. */
+  width: number;
+  /** Elements of the weights behind these. */
+  inner: number;
+  /** Of the weights and the bias that are folded. */
+  dtype: FloatDType;
+  /** Of BatchNorm's weight and bias. */
+  paramDtype: FloatDType;
+  eps: number;
+  linearBias: boolean;
+  weight: boolean;
+  bias: boolean;
+}
+
+const workgroup = 64;
+
+/**
+ * The dispatches that fold. Roles: linearWeight, linearBias, weight, bias, runningMean, runningVar in; foldedWeight,
+ * foldedBias out.
+ */
+export function foldProgram(d: FoldDescriptor, facts: DeviceFacts): Program {
+  const { dtype, paramDtype, channels, outer, width, inner, eps } = d;
+  const common = { fragments: [], dtype, paramDtype };
+  const foldWeight = assemble({
+    ...common,
+    main: shaders.convertFoldWeight,
+    reads: ['linearWeight', 'weight', 'runningVar'],
+    writes: ['foldedWeight'],
+    constants: { WORKGROUP: workgroup, HAS_WEIGHT: d.weight },
+  });
+  const foldBias = assemble({
+    ...common,
+    main: shaders.convertFoldBias,
+    reads: ['linearBias', 'weight', 'bias', 'runningMean', 'runningVar'],
+    writes: ['foldedBias'],
+    constants: {
+      WORKGROUP: workgroup,
+      HAS_LINEAR_BIAS: d.linearBias,
+      HAS_WEIGHT: d.weight,
+      HAS_BIAS: d.bias,
+    },
+  });
+  // Runs of one output channel, cut where a binding ends.
+  const runs = { samples: outer * width, positions: 1, channels: inner, inner: 1, groups: 0 };
+  const chunks = outer * width * inner === 0 ? [] : chunksOf(runs, byteSize(dtype), [], {}, facts);
+  const steps = chunks.map((chunk): Step => {
+    const { first, like } = rangeOf(runs, dtype, chunk, facts);
+    return {
+      kernel: foldWeight,
+      params: packParams({
+        channels: width,
+        positions: Math.max(1, (outer * width) / channels),
+        rows: chunk.samples,
+        cols: inner,
+        eps,
+        first_element: first,
+        first_set: chunk.firstSample,
+      }),
+      ranges: { linearWeight: like, foldedWeight: like },
+      workgroups: Math.ceil((chunk.samples * inner) / workgroup),
+    };
+  });
+  steps.push({
+    kernel: foldBias,
+    params: packParams({ channels, eps }),
+    ranges: {},
+    workgroups: Math.ceil(channels / workgroup),
+  });
+  return { steps, scratch: {} };
+}

@@ -1,0 +1,162 @@
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { HostTensor } from '../io/host-tensor.ts';
+import { batchNormCall } from '../ops/batch-norm.ts';
+import { copyInto } from '../ops/cast.ts';
+import { checkEps, floatDType } from '../ops/check.ts';
+import { checkLayout } from '../ops/group-norm.ts';
+import type { NormCall, RunningTensors } from '../ops/norm.ts';
+import type { Layout } from '../plan/geometry.ts';
+import { BatchNorm2d } from './batch-norm.ts';
+import type { Module } from './module.ts';
+import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
+import { Parameter } from './parameter.ts';
+import { replaceModule } from './replace-module.ts';
+
+/** Options of {@link FrozenBatchNorm2d}. */
+export interface FrozenBatchNormModuleOptions extends EpilogueModuleOptions {
+  /** Added to the variance. Default 1e-5. */
+  eps?: number | undefined;
+  /** Of the inputs. Default 'channels-first'. */
+  layout?: Layout | undefined;
+  /** Of weight and bias. Default 'f32', which serves f32 and f16 inputs. */
+  dtype?: FloatDType | undefined;
+}
+
+/**
+ * torchvision's and detectron2's FrozenBatchNorm2d: BatchNorm2d in evaluation whose weight (ones), bias (zeros), running
+ * mean (zeros) and running variance (ones) are buffers, which no training changes; `train()` makes no difference.
+ * Input [N, C, H, W] or, channels-last, [N, H, W, C]; see {@link batchNorm} for the formula.
+ *
+ * @remarks backward gives dx alone: `parameters()` is empty, and weight and bias require no gradient. State dicts of
+ * BatchNorm2d load, whose count of batches is left out; one that says it is of version 1 or does not say need not have
+ * running statistics (detectron2's rule; zeros and ones then).
+ */
+export class FrozenBatchNorm2d extends NormModule {
+  readonly numFeatures: number;
+  readonly eps: number;
+  readonly layout: Layout;
+  override readonly weight: Parameter;
+  override readonly bias: Parameter;
+  /** f32 [numFeatures]. */
+  readonly runningMean: Tensor;
+  /** f32 [numFeatures]. */
+  readonly runningVar: Tensor;
+
+  /**
+   * @param numFeatures - channels.
+   * @throws NormError `value`, `dtype`.
+   */
+  constructor(gpu: Gpu, numFeatures: number, options: FrozenBatchNormModuleOptions = {}) {
+    super(gpu, options);
+    const { eps = 1e-5, layout = 'channels-first', dtype = 'f32' } = options;
+    if (!Number.isInteger(numFeatures) || numFeatures < 1) {
+      throw new NormError('value', `numFeatures is ${numFeatures}.`, 'Use an integer ≥ 1.');
+    }
+    checkEps(eps);
+    checkLayout(layout);
+    gpu.checkDType(floatDType({ dtype }, 'weight'));
+    this.numFeatures = numFeatures;
+    this.eps = eps;
+    this.layout = layout;
+    const ones = new Float32Array(numFeatures).fill(1);
+    this.weight = this.#fixed('weight', ones, dtype);
+    this.bias = this.#fixed('bias', new Float32Array(numFeatures), dtype);
+    this.runningMean = this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
+    this.runningVar = this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+  }
+
+  protected override describe(shape: readonly number[]): NormCall {
+    const { layout, numFeatures } = this;
+    const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1];
+    if (shape.length !== 4 || channels !== numFeatures) {
+      throw new NormError(
+        'shape',
+        `x has shape [${shape}]; 4 dimensions are needed, with ${numFeatures} channels (${layout}).`,
+        'Match numFeatures and layout to the input.',
+      );
+    }
+    return batchNormCall(shape, layout, this.eps, { mode: 'frozen', momentum: null, counted: false });
+  }
+
+  protected override running(): RunningTensors {
+    return { runningMean: this.runningMean, runningVar: this.runningVar };
+  }
+
+  /** As detectron2's. */
+  protected override get stateVersion(): number {
+    return 3;
+  }
+
+  protected override adaptState(
+    entries: Map<string, Tensor | HostTensor>,
+    prefix: string,
+    version: number | undefined,
+    _problems: string[],
+  ): void {
+    entries.delete(`${prefix}num_batches_tracked`);
+    if ((version ?? 0) >= 2) return;
+    const shape = [this.numFeatures];
+    for (const [name, value] of Object.entries({ running_mean: 0, running_var: 1 })) {
+      const key = prefix + name;
+      const data = new Float32Array(this.numFeatures).fill(value);
+      if (!entries.has(key)) entries.set(key, { dtype: 'f32', shape, data });
+    }
+  }
+
+  /** A buffer that the passes of a norm see as a parameter without gradient. */
+  #fixed(name: string, values: Float32Array, dtype: FloatDType): Parameter {
+    const tensor = this.registerBuffer(name, this.gpu.tensor(values, [this.numFeatures], { dtype }));
+    return new Parameter(tensor, { requiresGrad: false });
+  }
+}
+
+/**
+ * Freezes every BatchNorm2d of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its name and its
+ * values to a {@link FrozenBatchNorm2d}; its hooks do not come along. Frees those that are replaced, so submit first what was
+ * recorded with them.
+ *
+ * @param model - a tree of modules, or a BatchNorm2d itself.
+ * @returns the model, or what replaces it.
+ * @throws NormError `value` if one has no running statistics; nothing is changed then.
+ */
+export function convertFrozenBatchNorm(model: Module): Module {
+  const replacements = new Map<Module, FrozenBatchNorm2d>();
+  const found = model.modules().filter((module) => module instanceof BatchNorm2d);
+  const without = found.find(({ runningMean }) => !runningMean);
+  if (without) {
+    throw new NormError(
+      'value',
+      'A BatchNorm2d of this model has no running statistics to freeze.',
+      'Make it with trackRunningStats.',
+    );
+  }
+  try {
+    for (const module of found) replacements.set(module, frozenCopy(module));
+  } catch (error) {
+    for (const frozen of replacements.values()) frozen.destroy();
+    throw error;
+  }
+  for (const parent of model.modules()) {
+    for (const [name, child] of [...parent.registry.modules]) {
+      const replacement = child && replacements.get(child);
+      if (replacement) replaceModule(parent, name, replacement);
+    }
+  }
+  for (const replaced of replacements.keys()) replaced.destroy();
+  return replacements.get(model) ?? model;
+}
+
+function frozenCopy(module: BatchNorm2d): FrozenBatchNorm2d {
+  const { gpu, numFeatures, eps, layout, activation, negativeSlope, weight, bias } = module;
+  const dtype = weight ? floatDType(weight.data, 'weight') : 'f32';
+  const options = { eps, layout, activation, negativeSlope, dtype };
+  const frozen = new FrozenBatchNorm2d(gpu, numFeatures, options).train(module.training);
+  if (weight) copyInto(gpu, weight.data, frozen.weight.data);
+  if (bias) copyInto(gpu, bias.data, frozen.bias.data);
+  const { runningMean, runningVar } = module;
+  if (runningMean) copyInto(gpu, runningMean, frozen.runningMean);
+  if (runningVar) copyInto(gpu, runningVar, frozen.runningVar);
+  return frozen;
+}

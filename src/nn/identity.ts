@@ -1,0 +1,27 @@
+import type { Tensor } from '../gpu/tensor.ts';
+import { castInto } from '../ops/cast.ts';
+import { checkLike } from '../ops/norm.ts';
+import { Module, type PassOptions } from './module.ts';
+
+/**
+ * torch.nn.Identity. forward and backward return what they are given, or copy it to `options.out`. A {@link Sequential}
+ * passes it by, hooks included, so that it costs nothing.
+ */
+export class Identity extends Module {
+  override forward(x: Tensor, options: PassOptions = {}): Tensor {
+    return this.#pass(x, options);
+  }
+
+  override backward(dy: Tensor, options: PassOptions = {}): Tensor {
+    return this.#pass(dy, options);
+  }
+
+  #pass(x: Tensor, { out, ...target }: PassOptions): Tensor {
+    this.checkUsable();
+    this.gpu.checkUsable(x, 'x');
+    if (!out) return x;
+    checkLike(out, x.shape, x.dtype, 'out');
+    castInto(this.gpu, x, out, target);
+    return out;
+  }
+}
