@@ -23,11 +23,11 @@ struct Adamw {
 }
 
 @group(0) @binding(0) var<uniform> numbers: Adamw;
-@group(0) @binding(20) var<storage, read_write> param: array<W>;
-@group(0) @binding(21) var<storage, read> grad: array<W>;
-@group(0) @binding(23) var<storage, read_write> exp_avg: array<f32>;
-@group(0) @binding(24) var<storage, read_write> exp_avg_sq: array<f32>;
-@group(0) @binding(25) var<storage, read_write> max_exp_avg_sq: array<f32>;
+@group(0) @binding(24) var<storage, read_write> param: array<W>;
+@group(0) @binding(25) var<storage, read> grad: array<W>;
+@group(0) @binding(27) var<storage, read_write> exp_avg: array<f32>;
+@group(0) @binding(28) var<storage, read_write> exp_avg_sq: array<f32>;
+@group(0) @binding(29) var<storage, read_write> max_exp_avg_sq: array<f32>;
 @group(0) @binding(26) var<storage, read> steps: array<u32>;
 
 override AMSGRAD: bool = false;

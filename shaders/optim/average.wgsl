@@ -11,7 +11,7 @@ struct Average {
 }
 
 @group(0) @binding(0) var<uniform> numbers: Average;
-@group(0) @binding(20) var<storage, read> param: array<X>;
+@group(0) @binding(24) var<storage, read> param: array<X>;
 @group(0) @binding(26) var<storage, read> steps: array<u32>;
 @group(0) @binding(27) var<storage, read_write> average: array<W>;
 

@@ -16,9 +16,9 @@ struct Sgd {
 }
 
 @group(0) @binding(0) var<uniform> numbers: Sgd;
-@group(0) @binding(20) var<storage, read_write> param: array<W>;
-@group(0) @binding(21) var<storage, read> grad: array<W>;
-@group(0) @binding(22) var<storage, read_write> momentum_buffer: array<f32>;
+@group(0) @binding(24) var<storage, read_write> param: array<W>;
+@group(0) @binding(25) var<storage, read> grad: array<W>;
+@group(0) @binding(27) var<storage, read_write> momentum_buffer: array<f32>;
 
 override HAS_MOMENTUM: bool = false;
 override NESTEROV: bool = false;

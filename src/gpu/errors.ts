@@ -14,7 +14,7 @@ export type NormErrorCode =
   | 'aliasing'
   /** A tensor or buffer belongs to another device. */
   | 'wrong-device'
-  /** A state dict does not fit the module. */
+  /** A state dict does not fit the module or the optimizer. */
   | 'state'
   /** A file is damaged, or not of the format. */
   | 'format'

@@ -5,12 +5,12 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { Parameter } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
 import {
-  checkGroups,
-  checkState,
+  groupProblem,
   type OptimizerStateDict,
   overwrite,
   settingsDict,
   settingsFrom,
+  stateValues,
 } from './state-dict.ts';
 
 /** Parameters, and settings that differ from the optimizer's own. */
@@ -140,53 +140,47 @@ export abstract class Optimizer<Settings extends object> {
 
   /**
    * Takes over the state and the settings of a dictionary, whose groups must have as many parameters as the ones here.
-   * Its tensors are copied; they may also be plain numbers, as `data()` returns them. Parameters without an entry start
-   * afresh. Settings that this optimizer does not have are ignored, those that are missing stay. At once: commands that
-   * are recorded but not yet submitted come after it.
+   * Its tensors are copied, converted to f32 where they are f16. Parameters without an entry start afresh. Settings that
+   * this optimizer does not have are ignored, those that are missing stay. At once: commands that are recorded but not
+   * yet submitted come after it.
    *
-   * @throws NormError `value` for another number of groups or parameters, unknown or missing state, settings out of
-   * range; `shape`, `dtype`, `destroyed`, `wrong-device`. Nothing has changed then.
+   * @throws NormError `state` with all that does not fit: numbers of groups and parameters, names, shapes, dtypes;
+   * `value` for settings out of range; `destroyed`, `wrong-device`. Nothing has changed then.
    */
   loadStateDict(dict: OptimizerStateDict): void {
     this.#checkUsable();
     const { paramGroups } = this;
-    checkGroups(
-      dict,
-      paramGroups.map(({ params }) => params.length),
-    );
+    const lengths = paramGroups.map(({ params }) => params.length);
+    const problem = groupProblem(dict, lengths);
+    if (problem) throw misfit([problem]);
     const settings = paramGroups.map(({ params: _, ...own }, i) => {
-      const loaded = settingsFrom(
-        dict.param_groups[i] as Record<string, unknown>,
-        own,
-      ) as unknown as Settings;
+      const group = dict.param_groups[i] as Record<string, unknown>;
+      const loaded = settingsFrom(group, own) as unknown as Settings;
       this.check(loaded);
       return loaded;
     });
     const indices = dict.param_groups.flatMap(({ params }) => params);
-    const states = this.#slots.map(({ parameter, group }, i) => {
-      const required = this.needs(settings[paramGroups.indexOf(group)] as Settings);
-      const shapeOf = (name: string) => (name === 'step' ? [] : parameter.data.shape);
+    const problems: string[] = [];
+    const states = this.#slots.map(({ parameter, group, state }, i) => {
       const index = indices[i] as number;
-      return checkState(
-        this.gpu,
-        dict.state[index] ?? {},
-        index,
-        { known: this.stateNames, required },
-        shapeOf,
-      );
+      const required = this.needs(settings[paramGroups.indexOf(group)] as Settings);
+      const allowed = { known: this.stateNames, required };
+      const shapeOf = (name: string) => (name === 'step' ? [] : parameter.data.shape);
+      return stateValues(this.gpu, dict.state[index] ?? {}, index, allowed, shapeOf, state, problems);
     });
-    const pairs: [Tensor, Tensor | ArrayLike<number>][] = [];
+    if (problems.length > 0) throw misfit(problems);
+    for (const [i, group] of paramGroups.entries()) Object.assign(group, settings[i]);
     this.#slots.forEach((slot, i) => {
       const loaded = states[i] as (typeof states)[number];
       for (const name of new Set([...slot.state.keys(), ...loaded.keys()])) {
+        const value = loaded.get(name);
         const tensor = this.#tensor(slot, name);
-        pairs.push([tensor, loaded.get(name) ?? new Float32Array(tensor.size)]);
+        if (value) overwrite(tensor, value);
+        else tensor.write(new Float32Array(tensor.size));
       }
       slot.started.clear();
       for (const name of loaded.keys()) slot.started.add(name);
     });
-    for (const [i, group] of paramGroups.entries()) Object.assign(group, settings[i]);
-    overwrite(this.gpu, pairs);
   }
 
   /** Frees the state. The parameters are not the optimizer's. Idempotent. */
@@ -286,3 +280,10 @@ export abstract class Optimizer<Settings extends object> {
     return tensor;
   }
 }
+
+const misfit = (problems: readonly string[]): NormError =>
+  new NormError(
+    'state',
+    `The state dictionary does not fit this optimizer:\n  ${problems.join('\n  ')}\n`,
+    'Load what an optimizer of the same kind and settings, over parameters of the same shapes, returned.',
+  );

@@ -1,13 +1,13 @@
 // The dictionaries of optimizers: PyTorch's layout and names, checked as a whole before anything is changed.
 import { BufferUsage } from '../gpu/constants.ts';
-import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { alignUp } from '../gpu/program.ts';
-import { Tensor } from '../gpu/tensor.ts';
-import { checkTensorDType, checkTensorShape } from '../ops/check.ts';
+import { elementCount, Tensor } from '../gpu/tensor.ts';
+import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
+import { copyInto, copyProblem } from '../ops/cast.ts';
+import { sameShape } from '../ops/check.ts';
 
-/** What a dictionary may hold of one state: a tensor, numbers, or nothing. */
-export type StateValue = Tensor | ArrayLike<number> | null;
+/** What a dictionary may hold of one state: a tensor, here or in host memory, or nothing. */
+export type StateValue = Tensor | HostTensor | null;
 
 /** The dictionary of an optimizer, in PyTorch's layout: `weightDecay` is its `weight_decay`. */
 export interface OptimizerStateDict<Value extends StateValue = StateValue> {
@@ -41,97 +41,80 @@ export function settingsFrom<Settings extends object>(
   return Object.fromEntries(entries) as Settings;
 }
 
-/** Throws `value` unless the dictionary has groups of these lengths. */
-export function checkGroups({ param_groups }: OptimizerStateDict, lengths: readonly number[]): void {
+/** What is wrong with the dictionary's groups, if something is. */
+export function groupProblem(
+  { param_groups }: OptimizerStateDict,
+  lengths: readonly number[],
+): string | undefined {
   const given = param_groups.map(({ params }) => params.length);
-  if (given.length !== lengths.length || given.some((length, i) => length !== lengths[i])) {
-    throw new NormError(
-      'value',
-      `The state dictionary has groups of [${given}] parameters; this optimizer has [${lengths}].`,
-      'Make the optimizer with the groups that the dictionary was saved with.',
-    );
-  }
+  if (sameShape(given, lengths)) return undefined;
+  return `it has groups of [${given}] parameters; [${lengths}] are needed`;
 }
 
 /**
- * Throws unless the values can be loaded into tensors of this shape: all that are `required`, or none, and no others than
- * `known`.
+ * The values of one parameter's entry, as far as they are there.
  *
- * @returns those that are there.
+ * @param allowed - names that there may be, and those that must be there if one is.
+ * @param targets - the tensors that are there to be overwritten.
+ * @param problems - gets what does not fit.
  */
-export function checkState(
+export function stateValues(
   gpu: Gpu,
-  values: Readonly<Record<string, StateValue>>,
+  entry: Readonly<Record<string, StateValue>>,
   index: number,
-  { known, required }: { known: readonly string[]; required: readonly string[] },
+  allowed: { known: readonly string[]; required: readonly string[] },
   shapeOf: (name: string) => readonly number[],
-): Map<string, Tensor | ArrayLike<number>> {
-  const found = new Map<string, Tensor | ArrayLike<number>>();
-  for (const [name, value] of Object.entries(values)) {
-    const what = `${name} of parameter ${index}`;
-    if (!known.includes(name)) {
-      throw new NormError(
-        'value',
-        `There is no state ${what}.`,
-        `An optimizer of this kind has ${known.join(', ')}.`,
-      );
+  targets: ReadonlyMap<string, Tensor>,
+  problems: string[],
+): Map<string, Tensor | HostTensor> {
+  const found = new Map<string, Tensor | HostTensor>();
+  for (const [name, value] of Object.entries(entry)) {
+    if (!allowed.known.includes(name)) {
+      problems.push(`${name} of parameter ${index} is no state of this optimizer`);
+    } else if (value) {
+      const problem = valueProblem(gpu, name, value, shapeOf(name), targets.get(name));
+      if (problem) problems.push(`${name} of parameter ${index}: ${problem}`);
+      found.set(name, value);
     }
-    if (value === null || value === undefined) continue;
-    const shape = shapeOf(name);
-    if (value instanceof Tensor) {
-      gpu.checkUsable(value, what);
-      checkTensorShape(value, shape, what);
-      checkTensorDType(value, name === 'step' ? 'u32' : 'f32', what);
-      if (!(value.buffer.usage & BufferUsage.COPY_SRC)) {
-        throw new NormError(
-          'buffer',
-          `The buffer of ${what} lacks the usage COPY_SRC.`,
-          'Create it with COPY_SRC.',
-        );
-      }
-    } else {
-      const size = shape.reduce((product, n) => product * n, 1);
-      if (value.length !== size) {
-        throw new NormError(
-          'shape',
-          `${what} has ${value.length} values; shape [${shape}] has ${size}.`,
-          'Load what was saved from a parameter of that shape.',
-        );
-      }
-      if (name === 'step' && !(Number.isInteger(value[0]) && (value[0] as number) >= 0)) {
-        throw new NormError('value', `${what} is ${value[0]}.`, 'It counts steps.');
-      }
-    }
-    found.set(name, value);
   }
-  const missing = required.filter((name) => !found.has(name));
+  const missing = allowed.required.filter((name) => !found.has(name));
   if (found.size > 0 && missing.length > 0) {
-    throw new NormError(
-      'value',
-      `The state of parameter ${index} lacks ${missing.join(', ')}.`,
-      'Load a whole state dictionary, saved with these settings.',
-    );
+    problems.push(`parameter ${index} lacks ${missing.join(', ')}`);
   }
   return found;
 }
 
-/** Overwrites tensors with others or with numbers: copies are submitted, and nothing is read back. */
-export function overwrite(gpu: Gpu, pairs: readonly (readonly [Tensor, Tensor | ArrayLike<number>])[]): void {
-  const copies: [Tensor, Tensor][] = [];
-  for (const [target, source] of pairs) {
-    if (!(source instanceof Tensor)) target.write(source);
-    else if (source.buffer !== target.buffer) copies.push([target, source]);
+function valueProblem(
+  gpu: Gpu,
+  name: string,
+  value: Tensor | HostTensor,
+  shape: readonly number[],
+  target: Tensor | undefined,
+): string | undefined {
+  const counts = name === 'step';
+  // As PyTorch, which wrote counts in lists before its version 0.4.
+  if (!sameShape(value.shape, shape) && !(counts && sameShape(value.shape, [1]))) {
+    return `it has shape [${value.shape}]; [${shape}] is needed`;
   }
-  if (copies.length === 0) return;
-  const targets = copies.map(([target]) => target);
-  gpu.submitting('load_state_dict', targets, () => {
-    const encoder = gpu.device.createCommandEncoder({ label: 'load_state_dict' });
-    for (const [target, source] of copies) {
-      const size = alignUp(target.byteLength, 4);
-      if (size > 0) {
-        encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, size);
-      }
-    }
-    gpu.device.queue.submit([encoder.finish()]);
-  });
+  if (value instanceof Tensor) {
+    gpu.checkUsable(value, name);
+    if ((value.dtype === 'u32') !== counts) return `it is ${value.dtype}`;
+    // What floats lack to be copied they are converted without.
+    if (counts && !(value.buffer.usage & BufferUsage.COPY_SRC)) return 'its buffer lacks COPY_SRC';
+    return target && copyProblem(value, target);
+  }
+  const { dtype, data } = value;
+  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype])) return `its data are no ${dtype}`;
+  if (data.length !== elementCount(shape)) return `it has ${data.length} elements`;
+  // PyTorch keeps the count in f32.
+  const [count] = counts ? Array.from(numbersOf(value)) : [0];
+  return Number.isInteger(count) && (count as number) >= 0 && (count as number) < 2 ** 32
+    ? undefined
+    : `${count} is no count`;
+}
+
+/** Overwrites a tensor, at once. */
+export function overwrite(target: Tensor, source: Tensor | HostTensor): void {
+  if (source instanceof Tensor) copyInto(target.gpu, source, target);
+  else target.write(numbersOf(source));
 }

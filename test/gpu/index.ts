@@ -14,6 +14,7 @@ import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
 import { cases as overhead } from './overhead.ts';
+import { cases as optimState } from './optim-state.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -43,6 +44,7 @@ export const allCases: Case[] = [
   ...recording,
   ...overhead,
   ...optim,
+  ...optimState,
   ...averaging,
   ...training,
   ...sizes,

@@ -1,14 +1,12 @@
 /** SGD and AdamW: against PyTorch and float64, recording, state dictionaries, errors, whole steps of training. */
 import {
   AdamW,
-  type AdamWSettings,
   BatchNorm1d,
   type Gpu,
   init,
   LayerNorm,
-  Parameter,
+  type Parameter,
   SGD,
-  type SGDSettings,
   type Tensor,
 } from '../../src/index.ts';
 import { relativeError } from '../../src/reference/index.ts';
@@ -18,31 +16,8 @@ import { normal, toHalf } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { camel, type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
 import { OptimReference, type Settings } from '../support/optim.ts';
+import { host, type Kind, optimizerOf, parameterOf, setGradient } from '../support/optimizers.ts';
 import { bounds } from '../support/tolerances.ts';
-
-type Kind = 'SGD' | 'AdamW';
-
-const parameterOf = (
-  gpu: Gpu,
-  values: ArrayLike<number>,
-  shape: readonly number[],
-  dtype: 'f32' | 'f16' = 'f32',
-) => new Parameter(gpu.tensor(values, shape, { dtype }));
-
-function setGradient(parameter: Parameter, values: ArrayLike<number> | undefined): void {
-  parameter.zeroGrad();
-  if (!values) return;
-  parameter.takeGradient().write(values);
-  parameter.keepGradient();
-}
-
-function optimizerOf(
-  kind: Kind,
-  params: Iterable<Parameter>,
-  settings: Partial<SGDSettings & AdamWSettings>,
-) {
-  return kind === 'SGD' ? new SGD(params, settings) : new AdamW(params, settings);
-}
 
 /** Errors of a parameter and of its state against the reference, the largest first asserted and then returned. */
 async function verify(
@@ -177,8 +152,6 @@ const sizesCase = (dtype: 'f32' | 'f16'): Case => ({
   },
 });
 
-const bits = async (tensor: Tensor | undefined) => new Uint32Array((await tensor?.data())?.buffer ?? []);
-
 export const cases: Case[] = [
   goldenCase('f32'),
   goldenCase('f16'),
@@ -209,7 +182,7 @@ export const cases: Case[] = [
           const parameter = parameterOf(gpu, [0], [1]);
           const optimizer = new AdamW([parameter], { lr: 1, betas, eps: 0, weightDecay: 0 });
           optimizer.loadStateDict({
-            state: { 0: { step: [before], exp_avg: [0], exp_avg_sq: [0] } },
+            state: { 0: { step: host([before], []), exp_avg: host([0]), exp_avg_sq: host([0]) } },
             param_groups: [{ params: [0] }],
           });
           setGradient(parameter, [-1]);
@@ -302,172 +275,6 @@ export const cases: Case[] = [
       optimizer.destroy();
       await assertThrows(() => optimizer.step(), { code: 'destroyed' });
       for (const parameter of [a, b, c]) parameter.destroy();
-    },
-  },
-  {
-    name: 'optim: a state dictionary continues bit for bit, as tensors and as numbers',
-    async run({ gpu }) {
-      for (const kind of ['SGD', 'AdamW'] as const) {
-        const settings: Partial<SGDSettings & AdamWSettings> =
-          kind === 'SGD' ? { lr: 0.1, momentum: 0.9, dampening: 0.5 } : { lr: 0.1, amsgrad: true };
-        const made: Parameter[] = [];
-        const start = (values: ArrayLike<number>[]) => {
-          const params = values.map((value) => parameterOf(gpu, value, [value.length]));
-          made.push(...params);
-          const rest = { params: params.slice(1), weightDecay: 0.1 };
-          const groups = [{ params: params.slice(0, 1) }, rest] as unknown as Parameter[];
-          return { params, optimizer: optimizerOf(kind, groups, settings) };
-        };
-        const sizes = [7, 65];
-        const train = ({ params, optimizer }: ReturnType<typeof start>, from: number, to: number) => {
-          for (let step = from; step < to; step++) {
-            for (const [i, size] of sizes.entries()) {
-              setGradient(params[i] as Parameter, normal(size, { seed: 10 * step + i }));
-            }
-            optimizer.step();
-          }
-        };
-        const first = start(sizes.map((size) => normal(size)));
-        (first.optimizer.paramGroups[1] as { lr: number }).lr = 0.03;
-        train(first, 0, 3);
-        const copies = () => Promise.all(first.params.map(({ data }) => data.data()));
-        const dict = first.optimizer.stateDict();
-        assertEqual(dict.param_groups[1]?.params, [1]);
-        assertEqual(dict.param_groups[1]?.weight_decay, 0.1);
-        const numbers: Record<number, Record<string, Float32Array>> = {};
-        for (const [index, entry] of Object.entries(dict.state)) {
-          numbers[Number(index)] = {};
-          for (const [name, tensor] of Object.entries(entry)) {
-            (numbers[Number(index)] as Record<string, Float32Array>)[name] = await tensor.data();
-          }
-        }
-        const second = start(await copies());
-        second.optimizer.loadStateDict(dict);
-        const third = start(await copies());
-        const values = await copies();
-        train(third, 50, 51); // what was there is replaced
-        third.params.forEach(({ data }, i) => {
-          data.write(values[i] as Float32Array);
-        });
-        third.optimizer.loadStateDict({ state: numbers, param_groups: dict.param_groups });
-        assertEqual((third.optimizer.paramGroups[1] as { lr: number }).lr, 0.03);
-        for (const run of [first, second, third]) train(run, 3, 6);
-        for (const [i] of sizes.entries()) {
-          const [expected, ...others] = await Promise.all(
-            [first, second, third].map(({ params }) => bits(params[i]?.data)),
-          );
-          for (const actual of others) assertEqual(actual, expected, `${kind}, parameter ${i}`);
-        }
-        // Without state it starts again.
-        first.optimizer.loadStateDict({ state: {}, param_groups: dict.param_groups });
-        assertEqual(Object.keys(first.optimizer.stateDict().state), []);
-        first.optimizer.loadStateDict(second.optimizer.stateDict());
-        first.optimizer.loadStateDict(first.optimizer.stateDict());
-        for (const { optimizer } of [first, second, third]) optimizer.destroy();
-        for (const parameter of made) parameter.destroy();
-      }
-    },
-  },
-  {
-    name: "optim: PyTorch's error conditions, before anything changes",
-    async run({ gpu }) {
-      const [a, b] = [parameterOf(gpu, [1, 2], [2]), parameterOf(gpu, [3], [1])];
-      const refuses = (run: () => unknown, code = 'value', message = /./) =>
-        assertThrows(run, { code, message });
-      const before = JSON.stringify(gpu.memory());
-      for (const options of [
-        { lr: -1 },
-        { lr: Number.NaN },
-        { momentum: -0.1 },
-        { weightDecay: -1 },
-        { nesterov: true },
-        { nesterov: true, momentum: 0.9, dampening: 0.1 },
-        { dampening: Number.NaN },
-      ]) {
-        await refuses(() => new SGD([a], options));
-      }
-      for (const options of [
-        { lr: -1 },
-        { eps: -1e-8 },
-        { betas: [1, 0.9] },
-        { betas: [0.9, -0.1] },
-        { weightDecay: -1 },
-      ]) {
-        await refuses(() => new AdamW([a], options as Partial<AdamWSettings>));
-      }
-      await refuses(() => new SGD([]), 'value', /empty/);
-      await refuses(() => new SGD([{ params: [] }]));
-      await refuses(() => new SGD([a, a]), 'value', /twice/);
-      await refuses(() => new SGD([{ params: [a] }, { params: [b, a] }]), 'value', /twice/);
-      await refuses(() => new SGD([{ params: [a], lr: -1 }]));
-      await refuses(() => new SGD([a.data] as unknown as Parameter[]));
-      assertEqual(JSON.stringify(gpu.memory()), before, 'memory');
-      const sgd = new SGD([a], { lr: 0.1, momentum: 0.9 });
-      await refuses(() => sgd.addParamGroup({ params: [a] }), 'value', /twice/);
-      sgd.addParamGroup({ params: [b], lr: 0.5 });
-      const group = sgd.paramGroups[0] as SGDSettings;
-      setGradient(a, [1, 1]);
-      group.lr = -1;
-      await refuses(() => sgd.step());
-      group.lr = 0.1;
-      const encoder = gpu.device.createCommandEncoder();
-      const pass = encoder.beginComputePass();
-      await refuses(() => sgd.step({ encoder, pass }));
-      pass.end();
-      encoder.finish();
-      assertEqual(await a.data.data(), Float32Array.of(1, 2), 'unchanged');
-      sgd.step();
-      const good = sgd.stateDict();
-      const [first, second] = good.param_groups as [
-        (typeof good.param_groups)[number],
-        (typeof good.param_groups)[number],
-      ];
-      const momentum = (value: unknown) => ({
-        state: { 0: { momentum_buffer: value } },
-        param_groups: good.param_groups,
-      });
-      const load = (dict: unknown) => () => sgd.loadStateDict(dict as typeof good);
-      await refuses(load({ state: {}, param_groups: [first] }), 'value', /groups/);
-      await refuses(
-        load({ state: {}, param_groups: [first, { ...second, params: [1, 2] }] }),
-        'value',
-        /groups/,
-      );
-      await refuses(load({ state: {}, param_groups: [first, { ...second, lr: -1 }] }));
-      await refuses(
-        load({ state: { 0: { exp_avg: [1, 2] } }, param_groups: good.param_groups }),
-        'value',
-        /exp_avg/,
-      );
-      await refuses(load(momentum([1, 2, 3])), 'shape');
-      await refuses(load(momentum(gpu.zeros([3]))), 'shape');
-      await refuses(load(momentum(gpu.zeros([2], { dtype: 'u32' }))), 'dtype');
-      const gone = gpu.zeros([2]);
-      gone.destroy();
-      await refuses(load(momentum(gone)), 'destroyed');
-      assertEqual(
-        await good.state[0]?.momentum_buffer?.data(),
-        Float32Array.of(1, 1),
-        'momentum is as it was',
-      );
-      assertEqual(group.lr, 0.1);
-      const adamw = new AdamW([b]);
-      await refuses(() =>
-        adamw.loadStateDict({ state: { 0: { step: [1], exp_avg: [1] } }, param_groups: [{ params: [0] }] }),
-      );
-      await refuses(() =>
-        adamw.loadStateDict({
-          state: { 0: { step: [-1], exp_avg: [1], exp_avg_sq: [1] } },
-          param_groups: [{ params: [0] }],
-        }),
-      );
-      b.destroy();
-      sgd.destroy();
-      setGradient(a, [1, 1]);
-      a.data.destroy();
-      const late = new SGD([a]);
-      await refuses(() => late.step(), 'destroyed');
-      a.destroy();
     },
   },
   {

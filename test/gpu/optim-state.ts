@@ -1,0 +1,186 @@
+/** State dictionaries and errors of the optimizers. */
+import {
+  AdamW,
+  type AdamWSettings,
+  type HostTensor,
+  type Parameter,
+  SGD,
+  type SGDSettings,
+  type Tensor,
+} from '../../src/index.ts';
+import { assertEqual, assertThrows } from '../harness/assert.ts';
+import type { Case } from '../harness/case.ts';
+import { normal } from '../support/data.ts';
+import { host, optimizerOf, parameterOf, setGradient } from '../support/optimizers.ts';
+
+const bits = async (tensor: Tensor | undefined) => new Uint32Array((await tensor?.data())?.buffer ?? []);
+
+export const cases: Case[] = [
+  {
+    name: 'optim: a state dictionary continues bit for bit, as tensors and as numbers',
+    async run({ gpu }) {
+      for (const kind of ['SGD', 'AdamW'] as const) {
+        const settings: Partial<SGDSettings & AdamWSettings> =
+          kind === 'SGD' ? { lr: 0.1, momentum: 0.9, dampening: 0.5 } : { lr: 0.1, amsgrad: true };
+        const made: Parameter[] = [];
+        const start = (values: ArrayLike<number>[]) => {
+          const params = values.map((value) => parameterOf(gpu, value, [value.length]));
+          made.push(...params);
+          const rest = { params: params.slice(1), weightDecay: 0.1 };
+          const groups = [{ params: params.slice(0, 1) }, rest] as unknown as Parameter[];
+          return { params, optimizer: optimizerOf(kind, groups, settings) };
+        };
+        const sizes = [7, 65];
+        const train = ({ params, optimizer }: ReturnType<typeof start>, from: number, to: number) => {
+          for (let step = from; step < to; step++) {
+            for (const [i, size] of sizes.entries()) {
+              setGradient(params[i] as Parameter, normal(size, { seed: 10 * step + i }));
+            }
+            optimizer.step();
+          }
+        };
+        const first = start(sizes.map((size) => normal(size)));
+        (first.optimizer.paramGroups[1] as { lr: number }).lr = 0.03;
+        train(first, 0, 3);
+        const copies = () => Promise.all(first.params.map(({ data }) => data.data()));
+        const dict = first.optimizer.stateDict();
+        assertEqual(dict.param_groups[1]?.params, [1]);
+        assertEqual(dict.param_groups[1]?.weight_decay, 0.1);
+        const numbers: Record<number, Record<string, HostTensor>> = {};
+        for (const [index, entry] of Object.entries(dict.state)) {
+          numbers[Number(index)] = {};
+          for (const [name, tensor] of Object.entries(entry)) {
+            const values = await tensor.data();
+            (numbers[Number(index)] as Record<string, HostTensor>)[name] = host(values, tensor.shape);
+          }
+        }
+        const second = start(await copies());
+        second.optimizer.loadStateDict(dict);
+        const third = start(await copies());
+        const values = await copies();
+        train(third, 50, 51); // what was there is replaced
+        third.params.forEach(({ data }, i) => {
+          data.write(values[i] as Float32Array);
+        });
+        third.optimizer.loadStateDict({ state: numbers, param_groups: dict.param_groups });
+        assertEqual((third.optimizer.paramGroups[1] as { lr: number }).lr, 0.03);
+        for (const run of [first, second, third]) train(run, 3, 6);
+        for (const [i] of sizes.entries()) {
+          const [expected, ...others] = await Promise.all(
+            [first, second, third].map(({ params }) => bits(params[i]?.data)),
+          );
+          for (const actual of others) assertEqual(actual, expected, `${kind}, parameter ${i}`);
+        }
+        // Without state it starts again.
+        first.optimizer.loadStateDict({ state: {}, param_groups: dict.param_groups });
+        assertEqual(Object.keys(first.optimizer.stateDict().state), []);
+        first.optimizer.loadStateDict(second.optimizer.stateDict());
+        first.optimizer.loadStateDict(first.optimizer.stateDict());
+        for (const { optimizer } of [first, second, third]) optimizer.destroy();
+        for (const parameter of made) parameter.destroy();
+      }
+    },
+  },
+  {
+    name: "optim: PyTorch's error conditions, before anything changes",
+    async run({ gpu }) {
+      const [a, b] = [parameterOf(gpu, [1, 2], [2]), parameterOf(gpu, [3], [1])];
+      const refuses = (run: () => unknown, code = 'value', message = /./) =>
+        assertThrows(run, { code, message });
+      const before = JSON.stringify(gpu.memory());
+      for (const options of [
+        { lr: -1 },
+        { lr: Number.NaN },
+        { momentum: -0.1 },
+        { weightDecay: -1 },
+        { nesterov: true },
+        { nesterov: true, momentum: 0.9, dampening: 0.1 },
+        { dampening: Number.NaN },
+      ]) {
+        await refuses(() => new SGD([a], options));
+      }
+      for (const options of [
+        { lr: -1 },
+        { eps: -1e-8 },
+        { betas: [1, 0.9] },
+        { betas: [0.9, -0.1] },
+        { weightDecay: -1 },
+      ]) {
+        await refuses(() => new AdamW([a], options as Partial<AdamWSettings>));
+      }
+      await refuses(() => new SGD([]), 'value', /empty/);
+      await refuses(() => new SGD([{ params: [] }]));
+      await refuses(() => new SGD([a, a]), 'value', /twice/);
+      await refuses(() => new SGD([{ params: [a] }, { params: [b, a] }]), 'value', /twice/);
+      await refuses(() => new SGD([{ params: [a], lr: -1 }]));
+      await refuses(() => new SGD([a.data] as unknown as Parameter[]));
+      assertEqual(JSON.stringify(gpu.memory()), before, 'memory');
+      const sgd = new SGD([a], { lr: 0.1, momentum: 0.9 });
+      await refuses(() => sgd.addParamGroup({ params: [a] }), 'value', /twice/);
+      sgd.addParamGroup({ params: [b], lr: 0.5 });
+      const group = sgd.paramGroups[0] as SGDSettings;
+      setGradient(a, [1, 1]);
+      group.lr = -1;
+      await refuses(() => sgd.step());
+      group.lr = 0.1;
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      await refuses(() => sgd.step({ encoder, pass }));
+      pass.end();
+      encoder.finish();
+      assertEqual(await a.data.data(), Float32Array.of(1, 2), 'unchanged');
+      sgd.step();
+      const good = sgd.stateDict();
+      const [first, second] = good.param_groups as [
+        (typeof good.param_groups)[number],
+        (typeof good.param_groups)[number],
+      ];
+      const momentum = (value: unknown) => ({
+        state: { 0: { momentum_buffer: value } },
+        param_groups: good.param_groups,
+      });
+      const load = (dict: unknown) => () => sgd.loadStateDict(dict as typeof good);
+      await refuses(load({ state: {}, param_groups: [first] }), 'state', /groups/);
+      await refuses(
+        load({ state: {}, param_groups: [first, { ...second, params: [1, 2] }] }),
+        'state',
+        /groups/,
+      );
+      await refuses(load({ state: {}, param_groups: [first, { ...second, lr: -1 }] }));
+      await refuses(
+        load({ state: { 0: { exp_avg: host([1, 2]) } }, param_groups: good.param_groups }),
+        'state',
+        /exp_avg of parameter 0/,
+      );
+      await refuses(load(momentum(host([1, 2, 3]))), 'state', /\[3\]; \[2\]/);
+      await refuses(load(momentum({ ...host([1, 2]), dtype: 'f64' })), 'state', /f64/);
+      await refuses(load(momentum({ ...host([1, 2, 3]), shape: [2] })), 'state', /3 elements/);
+      await refuses(load(momentum(gpu.zeros([3]))), 'state', /\[3\]; \[2\]/);
+      await refuses(load(momentum(gpu.zeros([2], { dtype: 'u32' }))), 'state', /u32/);
+      const gone = gpu.zeros([2]);
+      gone.destroy();
+      await refuses(load(momentum(gone)), 'destroyed');
+      assertEqual(
+        await good.state[0]?.momentum_buffer?.data(),
+        Float32Array.of(1, 1),
+        'momentum is as it was',
+      );
+      assertEqual(group.lr, 0.1);
+      const adamw = new AdamW([b]);
+      const loads = (entry: Record<string, HostTensor>) => () =>
+        adamw.loadStateDict({ state: { 0: entry }, param_groups: [{ params: [0] }] });
+      const whole = { step: host([1], []), exp_avg: host([1]), exp_avg_sq: host([1]) };
+      await refuses(loads({ step: whole.step, exp_avg: whole.exp_avg }), 'state', /lacks exp_avg_sq/);
+      await refuses(loads({ ...whole, step: host([-1], []) }), 'state', /-1 is no count/);
+      await refuses(loads({ ...whole, step: host([0.5], []) }), 'state', /0.5 is no count/);
+      assertEqual(Object.keys(adamw.stateDict().state), []);
+      b.destroy();
+      sgd.destroy();
+      setGradient(a, [1, 1]);
+      a.data.destroy();
+      const late = new SGD([a]);
+      await refuses(() => late.step(), 'destroyed');
+      a.destroy();
+    },
+  },
+];
