@@ -1,8 +1,6 @@
 // The layers' kernels as programs of the library, which binds, caches and records them. f32 only.
-
-import type { RecordOptions } from '../../src/gpu/execute.ts';
 import { execute, type Operands } from '../../src/gpu/execute.ts';
-import type { Gpu } from '../../src/gpu/gpu.ts';
+import { type Gpu, NormError, type RecordOptions } from '../../src/index.ts';
 import activation from './activation.wgsl?raw';
 import activationBackward from './activation_backward.wgsl?raw';
 import columnSums from './column_sums.wgsl?raw';
@@ -41,6 +39,13 @@ export function dispatch(
   operands: Operands,
   target: RecordOptions,
 ): void {
+  for (const [role, tensor] of Object.entries(operands)) {
+    if (!tensor) continue;
+    gpu.checkUsable(tensor, role);
+    if (tensor.dtype === 'f16') {
+      throw new NormError('dtype', `${role} is f16.`, 'The layers of the demo compute in f32.');
+    }
+  }
   const { text, reads, writes }: Shader = shaders[name];
   const constants = Object.fromEntries(Object.entries(flags).map(([flag, on]) => [flag, Number(on)]));
   const bindings = [

@@ -39,6 +39,7 @@ export type AdamWOptions = { [Name in keyof AdamWSettings]?: AdamWSettings[Name]
  */
 export class AdamW extends Optimizer<AdamWSettings> {
   protected override readonly name = 'adamw';
+  /** @internal */
   protected override readonly stateNames = ['step', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq'];
   /** The step counts of each group, in one buffer, so that one dispatch counts them all. */
   readonly #counts = new Map<ParamGroup<AdamWSettings>, Tensor>();
@@ -61,6 +62,7 @@ export class AdamW extends Optimizer<AdamWSettings> {
     for (const counts of this.#counts.values()) counts.destroy();
   }
 
+  /** @internal */
   protected override check({ lr, betas, eps, weightDecay }: AdamWSettings): void {
     checkNotNegative('lr', lr);
     checkNotNegative('eps', eps);
@@ -74,10 +76,12 @@ export class AdamW extends Optimizer<AdamWSettings> {
     }
   }
 
+  /** @internal */
   protected override needs({ amsgrad }: AdamWSettings): readonly string[] {
     return amsgrad ? this.stateNames : this.stateNames.slice(0, 3);
   }
 
+  /** @internal */
   protected override makeState(slot: Slot<AdamWSettings>, name: string): Tensor {
     if (name !== 'step') return super.makeState(slot, name);
     const { group, index } = slot;
@@ -90,6 +94,7 @@ export class AdamW extends Optimizer<AdamWSettings> {
     return gpu.wrap(counts.buffer, [], { dtype: 'u32', offset: 4 * index * this.#stride });
   }
 
+  /** @internal */
   protected override calls(slots: readonly Slot<AdamWSettings>[]): Call[] {
     const counting = this.paramGroups.flatMap((group) => {
       const runs = runsOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));

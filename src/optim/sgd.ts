@@ -36,6 +36,7 @@ export type SGDOptions = { [Name in keyof SGDSettings]?: SGDSettings[Name] | und
  */
 export class SGD extends Optimizer<SGDSettings> {
   protected override readonly name = 'sgd';
+  /** @internal */
   protected override readonly stateNames = ['momentum_buffer'];
 
   /**
@@ -52,6 +53,7 @@ export class SGD extends Optimizer<SGDSettings> {
     super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize });
   }
 
+  /** @internal */
   protected override check({ lr, momentum, dampening, weightDecay, nesterov }: SGDSettings): void {
     checkNotNegative('lr', lr);
     checkNotNegative('momentum', momentum);
@@ -68,10 +70,12 @@ export class SGD extends Optimizer<SGDSettings> {
     }
   }
 
+  /** @internal */
   protected override needs({ momentum }: SGDSettings): readonly string[] {
     return momentum === 0 ? [] : this.stateNames;
   }
 
+  /** @internal */
   protected override calls(slots: readonly Slot<SGDSettings>[]): Call[] {
     return slots.map(({ parameter, group, state, started }) => {
       const { lr, momentum, dampening, weightDecay, nesterov, maximize } = group;

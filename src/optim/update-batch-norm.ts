@@ -1,4 +1,4 @@
-import type { Tensor } from '../gpu/tensor.ts';
+import { Tensor } from '../gpu/tensor.ts';
 import { BatchNorm } from '../nn/batch-norm.ts';
 import type { Module } from '../nn/module.ts';
 
@@ -49,7 +49,7 @@ export async function updateBatchNorm(
       signal?.throwIfAborted();
       model.gpu.scope(() => {
         if (forward) forward(batch);
-        else model.forward('gpu' in batch ? batch : batch[0]);
+        else model.forward(batch instanceof Tensor ? batch : batch[0]);
       });
       done += 1;
       onProgress?.(done);

@@ -313,8 +313,12 @@ export const cases: Case[] = [
       assertEqual(counts.maps, 0, 'buffers mapped to read');
       assertEqual(counts.live, before.live, 'buffers');
       assertEqual(JSON.stringify(gpu.memory()), memory, 'memory');
-      const { state } = (optimizers[0] as AdamW).stateDict();
-      assertEqual(await state[0]?.step?.data(), Float32Array.of(1001), 'steps');
+      const adamw = optimizers[0] as AdamW;
+      assertEqual(await adamw.stateDict().state[0]?.step?.data(), Float32Array.of(1001), 'steps');
+      gpu.scope(() => modules[0].backward(modules[0].forward(x)));
+      const submits = counts.submits;
+      adamw.step();
+      assertEqual(counts.submits, submits + 1, 'submits of a step without an encoder');
       const weight = await modules[1].weight?.data.data();
       assert(weight?.every(Number.isFinite) && weight.some((value) => value !== 1), 'it has learnt');
       for (const optimizer of optimizers) optimizer.destroy();
