@@ -315,7 +315,9 @@ export const cases: Case[] = [
       assertEqual(JSON.stringify(gpu.memory()), memory, 'memory');
       const adamw = optimizers[0] as AdamW;
       assertEqual(await adamw.stateDict().state[0]?.step?.data(), Float32Array.of(1001), 'steps');
-      gpu.scope(() => modules[0].backward(modules[0].forward(x)));
+      gpu.scope(() => {
+        modules[0].backward(modules[0].forward(x));
+      });
       const submits = counts.submits;
       adamw.step();
       assertEqual(counts.submits, submits + 1, 'submits of a step without an encoder');
