@@ -1,6 +1,8 @@
 // The layers' kernels as programs of the library, which binds, caches and records them. f32 only.
 import { execute, type Operands } from '../../src/gpu/execute.ts';
+import type { Program } from '../../src/gpu/program.ts';
 import { type Gpu, NormError, type RecordOptions } from '../../src/index.ts';
+import { remember } from '../../src/ops/norm.ts';
 import activation from './activation.wgsl?raw';
 import activationBackward from './activation_backward.wgsl?raw';
 import columnSums from './column_sums.wgsl?raw';
@@ -46,6 +48,18 @@ export function dispatch(
       throw new NormError('dtype', `${role} is f16.`, 'The layers of the demo compute in f32.');
     }
   }
+  const label = `network.${name}`;
+  const program = remember(gpu, label, { flags, sizes }, () => programOf(name, flags, sizes, threads));
+  const { encoder, pass } = target;
+  execute(gpu, program, operands, { encoder, pass }, label);
+}
+
+function programOf(
+  name: keyof typeof shaders,
+  flags: Readonly<Record<string, boolean>>,
+  sizes: readonly number[],
+  threads: number,
+): Program {
   const { text, reads, writes }: Shader = shaders[name];
   const constants = Object.fromEntries(Object.entries(flags).map(([flag, on]) => [flag, Number(on)]));
   const bindings = [
@@ -59,6 +73,5 @@ export function dispatch(
     ranges: {},
     workgroups: Math.ceil(threads / 64),
   };
-  const { encoder, pass } = target;
-  execute(gpu, { steps: [step], scratch: {} }, operands, { encoder, pass }, key);
+  return { steps: [step], scratch: {} };
 }

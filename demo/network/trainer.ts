@@ -1,4 +1,5 @@
 import type { Gpu, Optimizer, Sequential, Tensor } from '../../src/index.ts';
+import { Reusable } from '../../src/nn/reusable.ts';
 import { CrossEntropyLoss, type Score } from './cross-entropy.ts';
 import { type DigitSet, pixels } from './digits.ts';
 
@@ -26,12 +27,17 @@ export class Trainer<Settings extends object> {
   /** Of the training batches since it was last reset. */
   readonly trained: CrossEntropyLoss;
   readonly #evaluated: CrossEntropyLoss;
+  // The same tensors in every step, so that what was bound to them still fits.
+  readonly #logits: Reusable;
+  readonly #dx: Reusable;
 
   constructor(model: Sequential, optimizer: Optimizer<Settings>) {
     this.model = model;
     this.optimizer = optimizer;
     this.trained = new CrossEntropyLoss(model.gpu);
     this.#evaluated = new CrossEntropyLoss(model.gpu);
+    this.#logits = new Reusable(model.gpu);
+    this.#dx = new Reusable(model.gpu);
   }
 
   /** Forward, loss, backward and the optimizer's step: one encoder, one submit, nothing read back. */
@@ -41,8 +47,9 @@ export class Trainer<Settings extends object> {
     model.train();
     model.gpu.scope(() => {
       const encoder = device.createCommandEncoder({ label: 'training step' });
-      const logits = model.forward(x, { encoder });
-      model.backward(trained.forward(logits, labels, { encoder }), { encoder });
+      const out = this.#logits.take(model.outputShape(x.shape));
+      const logits = model.forward(x, { encoder, out });
+      model.backward(trained.forward(logits, labels, { encoder }), { encoder, out: this.#dx.take(x.shape) });
       optimizer.step({ encoder });
       optimizer.zeroGrad();
       device.queue.submit([encoder.finish()]);
@@ -69,5 +76,7 @@ export class Trainer<Settings extends object> {
   destroy(): void {
     this.trained.destroy();
     this.#evaluated.destroy();
+    this.#logits.destroy();
+    this.#dx.destroy();
   }
 }

@@ -29,18 +29,18 @@ export const bindingOf = {
   dz: 9,
   statistics: 20,
   instances: 21,
-  // Of optimizers and averages.
+  // Statistics over replicas: those of all, and the squared deviations of this one.
+  joined: 22,
+  deviations: 23,
+  // Of optimizers and averages; no kernel has two of 27.
   param: 24,
   grad: 25,
   steps: 26,
   momentumBuffer: 27,
   expAvg: 27,
+  average: 27,
   expAvgSq: 28,
   maxExpAvgSq: 29,
-  average: 27,
-  // Statistics over replicas: those of all, and the squared deviations of this one.
-  joined: 22,
-  deviations: 23,
   // A linear map that BatchNorm is folded into, and what becomes of it.
   linearWeight: 1,
   linearBias: 2,

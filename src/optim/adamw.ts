@@ -4,6 +4,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { adamwProgram, countProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
+import { remember } from '../ops/norm.ts';
 import { checkNotNegative } from './check.ts';
 import { Optimizer, type ParamGroup, type ParamGroupOptions, type Slot } from './optimizer.ts';
 
@@ -99,7 +100,9 @@ export class AdamW extends Optimizer<AdamWSettings> {
     const counting = this.paramGroups.flatMap((group) => {
       const runs = runsOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));
       const steps = this.#counts.get(group);
-      return runs.length > 0 ? [{ program: countProgram(runs, this.#stride), operands: { steps } }] : [];
+      if (runs.length === 0) return [];
+      const program = remember(this.gpu, 'steps', runs, () => countProgram(runs, this.#stride));
+      return [{ program, operands: { steps } }];
     });
     return [...counting, ...slots.map((slot) => this.#update(slot))];
   }
@@ -107,21 +110,21 @@ export class AdamW extends Optimizer<AdamWSettings> {
   #update({ parameter, group, state }: Slot<AdamWSettings>): Call {
     const { lr, betas, eps, weightDecay, amsgrad, maximize } = group;
     const { data: param, grad } = parameter;
-    const program = adamwProgram(
-      { size: param.size, dtype: floatDType(param, 'a parameter'), amsgrad },
-      {
-        lr,
-        decay: lr * weightDecay,
-        keep_avg: betas[0],
-        take_avg: 1 - betas[0],
-        keep_avg_sq: betas[1],
-        take_avg_sq: 1 - betas[1],
-        log_avg: logOf(betas[0]),
-        log_avg_sq: logOf(betas[1]),
-        eps,
-        sign: maximize ? -1 : 1,
-      },
-      this.gpu.facts,
+    const d = { size: param.size, dtype: floatDType(param, 'a parameter'), amsgrad };
+    const numbers = {
+      lr,
+      decay: lr * weightDecay,
+      keep_avg: betas[0],
+      take_avg: 1 - betas[0],
+      keep_avg_sq: betas[1],
+      take_avg_sq: 1 - betas[1],
+      log_avg: logOf(betas[0]),
+      log_avg_sq: logOf(betas[1]),
+      eps,
+      sign: maximize ? -1 : 1,
+    };
+    const program = remember(this.gpu, 'adamw', { d, numbers }, () =>
+      adamwProgram(d, numbers, this.gpu.facts),
     );
     const operands = {
       param,

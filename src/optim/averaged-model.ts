@@ -5,6 +5,7 @@ import { castProgram } from '../kernels/cast.ts';
 import { averageProgram, countProgram } from '../kernels/optim.ts';
 import { Module, type PassOptions } from '../nn/module.ts';
 import { checkTarget, checkTensorDType, checkTensorShape, floatDType } from '../ops/check.ts';
+import { remember } from '../ops/norm.ts';
 
 /** Options of {@link AveragedModel}. */
 export interface AveragedModelOptions {
@@ -84,7 +85,8 @@ export class AveragedModel<M extends Module = Module> extends Module {
     const calls = this.#pairs(model, this.module).map((pair) =>
       pair.averaged ? this.#averaging(pair) : this.#copying(pair),
     );
-    const counting = { program: countProgram([[0, 1]], 1), operands: { steps: this.nAveraged } };
+    const program = remember(this.gpu, 'averaged_model.count', {}, () => countProgram([[0, 1]], 1));
+    const counting = { program, operands: { steps: this.nAveraged } };
     executeAll(this.gpu, [...calls, counting], { encoder, pass }, 'averaged_model.update');
   }
 
@@ -103,16 +105,22 @@ export class AveragedModel<M extends Module = Module> extends Module {
   }
 
   #averaging({ from, to }: Pair): Call {
-    const program = averageProgram(
-      { size: from.size, dtype: floatDType(from, 'a parameter'), averageDtype: floatDType(to, 'an average') },
-      this.#decay,
-      this.gpu.facts,
-    );
+    const d = {
+      size: from.size,
+      dtype: floatDType(from, 'a parameter'),
+      averageDtype: floatDType(to, 'an average'),
+    };
+    const { gpu } = this;
+    const decay = this.#decay;
+    const program = remember(gpu, 'average', { d, decay }, () => averageProgram(d, decay, gpu.facts));
     return { program, operands: { param: from, average: to, steps: this.nAveraged } };
   }
 
   #copying({ from, to }: Pair): Call {
-    const program = castProgram(from.size, from.dtype, to.dtype, this.gpu.facts);
+    const { size, dtype } = from;
+    const { gpu } = this;
+    const make = () => castProgram(size, dtype, to.dtype, gpu.facts);
+    const program = remember(gpu, 'cast', { size, dtype, to: to.dtype }, make);
     return { program, operands: { x: from, y: to } };
   }
 

@@ -3,6 +3,7 @@ import type { Call } from '../gpu/execute.ts';
 import { sgdProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
+import { remember } from '../ops/norm.ts';
 import { checkNotNegative } from './check.ts';
 import { Optimizer, type ParamGroupOptions, type Slot } from './optimizer.ts';
 
@@ -80,18 +81,21 @@ export class SGD extends Optimizer<SGDSettings> {
     return slots.map(({ parameter, group, state, started }) => {
       const { lr, momentum, dampening, weightDecay, nesterov, maximize } = group;
       const { data: param, grad } = parameter;
-      const program = sgdProgram(
-        { size: param.size, dtype: floatDType(param, 'a parameter'), momentum: momentum !== 0, nesterov },
-        {
-          lr,
-          momentum,
-          // The buffer of a first step is zeros.
-          take: started.has('momentum_buffer') ? 1 - dampening : 1,
-          weight_decay: weightDecay,
-          sign: maximize ? -1 : 1,
-        },
-        this.gpu.facts,
-      );
+      const d = {
+        size: param.size,
+        dtype: floatDType(param, 'a parameter'),
+        momentum: momentum !== 0,
+        nesterov,
+      };
+      const numbers = {
+        lr,
+        momentum,
+        // The buffer of a first step is zeros.
+        take: started.has('momentum_buffer') ? 1 - dampening : 1,
+        weight_decay: weightDecay,
+        sign: maximize ? -1 : 1,
+      };
+      const program = remember(this.gpu, 'sgd', { d, numbers }, () => sgdProgram(d, numbers, this.gpu.facts));
       const momentumBuffer = momentum === 0 ? undefined : state.get('momentum_buffer');
       return { program, operands: { param, grad: grad ?? undefined, momentumBuffer } };
     });
