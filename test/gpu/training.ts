@@ -42,7 +42,7 @@ async function near(tensor: Tensor | null | undefined, sum: Float64Array, scale:
 const batchSize = 60;
 const hidden = 100;
 /** Steps of the network without BatchNorm; a third of them is what the one with it may take. */
-const run = 1500;
+const run = 900;
 const every = 50;
 
 /** Three layers of sigmoids and an output, as in the paper: weights are small and normally distributed, biases zero. */
@@ -173,7 +173,7 @@ export const cases: Case[] = [
       const test = batchesOf(gpu, drawDigits(1000, 2), 500);
       const [plain, normed] = [networkOf(gpu, false), networkOf(gpu, true)];
       const trainers = [plain, normed].map(
-        (model) => new Trainer(model, new SGD(model.parameters(), { lr: 0.5 })),
+        (model) => new Trainer(model, new SGD(model.parameters(), { lr: 1 })),
       );
       const [without, withNorm] = trainers as [Trainer<object>, Trainer<object>];
       note('digits', `${(performance.now() - began).toFixed(0)} ms`);
