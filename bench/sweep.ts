@@ -1,6 +1,6 @@
 /** Schedules side by side: what src/plan should choose on a device. */
 import type { Gpu, ScheduleOptions } from '../src/index.ts';
-import { familyOf } from '../src/plan/strategy.ts';
+import { isContiguous } from '../src/plan/strategy.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';
 import { race, type Sampler, submitSampler, type TimingOptions } from './timing.ts';
@@ -18,7 +18,7 @@ const slotCounts = [2, 4, 8, 16, 32, 64, 256];
 /** `thread` and `split` for adapters that run on the CPU, `tile`, `workgroup` and `split` for others. */
 export function candidates(row: Row, software: boolean): ScheduleOptions[] {
   const geometry = geometryOf(row);
-  const rowFamily = familyOf(geometry) === 'rows';
+  const rowFamily = isContiguous(geometry);
   if (software) {
     return workgroups.flatMap((workgroup): ScheduleOptions[] => [
       ...(rowFamily ? [{ strategy: 'thread' as const, workgroup }] : []),

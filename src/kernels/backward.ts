@@ -4,7 +4,7 @@ import { byteSize } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleBackward } from '../plan/schedule.ts';
-import { type BackwardSchedule, familyOf, quadsOf, type Team } from '../plan/strategy.ts';
+import { type BackwardSchedule, quadsOf, type Team } from '../plan/strategy.ts';
 import { assemble } from './assemble.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { packParams } from './params.ts';
@@ -51,7 +51,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const options = d.frozen || after || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleBackward(geometry, facts, options);
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
-  const perChannel = familyOf(geometry) === 'channels' || geometry.inner > 1;
+  const perChannel = schedule.columns || geometry.inner > 1;
   const partials = partialsOf(geometry, schedule);
   const partialBytes = 8 * partials.slots * geometry.channels * partials.inner; // per sample
   const sumBytes = 16 * geometry.groups;
@@ -82,13 +82,12 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       if (schedule.strategy !== 'split') {
         steps.push(onePassPerChannel(at));
       } else {
-        const strided = familyOf(part.g) === 'channels';
         if (stage !== 'joined') {
           if (after) {
             need('statistics', sums);
             steps.push(packStatistics(at));
           }
-          steps.push(strided ? channelSums(at) : runSums(at));
+          steps.push((schedule.columns ? channelSums : runSums)(at));
         }
         if (stage === 'local') {
           const own = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
@@ -102,7 +101,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
         // The sums of all replicas are as one slot.
         const joined = stage === 'joined' ? { width: geometry.channels, slots: 1, inner: 1 } : undefined;
         steps.push(mergeSums(at, true, joined));
-        steps.push((strided ? channelApply : runApply)(withStoredUpstream(at)));
+        steps.push((schedule.columns ? channelApply : runApply)(withStoredUpstream(at)));
         if (joined) {
           if (wanted) steps.push(mergeGradients(d, schedule.gradients, 1, 1, 'gradients', accumulate, facts));
           continue;

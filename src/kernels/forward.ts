@@ -4,7 +4,7 @@ import { byteSize } from '../gpu/tensor.ts';
 import { chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleForward } from '../plan/schedule.ts';
-import { type ForwardSchedule, familyOf, quadsOf } from '../plan/strategy.ts';
+import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
 import { assemble } from './assemble.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import { packParams } from './params.ts';
@@ -49,7 +49,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
       steps.push(onePass(d, part, schedule, facts));
       continue;
     }
-    const columns = familyOf(part.g) === 'channels';
+    const { columns } = schedule;
     if (split) {
       const statistics = columns ? channelStatistics : runStatistics;
       steps.push(statistics(d, part, schedule, facts), mergeStatistics(d, part, schedule, facts));

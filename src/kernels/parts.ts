@@ -4,7 +4,7 @@ import type { Range } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
-import { type ForwardSchedule, familyOf, type Team } from '../plan/strategy.ts';
+import type { ForwardSchedule, Team } from '../plan/strategy.ts';
 import { activationShaders } from './activation.ts';
 import type { NormDescriptor } from './descriptor.ts';
 import type { ParamField } from './params.ts';
@@ -143,14 +143,14 @@ export function columnsOf(g: Geometry, { slots, fold }: Split) {
   return { rows, cols: fold * g.channels * g.inner, slots, slot_length: Math.ceil(rows / slots) };
 }
 
-type Split = Pick<ForwardSchedule, 'slots' | 'fold'>;
+type Split = Pick<ForwardSchedule, 'slots' | 'columns' | 'fold'>;
 
 /** The partials of a split, as the merges see them: [samples, slots, width], and how many neighbours share a weight. */
 export function partialsOf(
   g: Geometry,
-  { slots, fold }: Split,
+  { slots, columns, fold }: Split,
 ): { width: number; slots: number; inner: number } {
-  if (familyOf(g) === 'channels') return { width: g.channels * g.inner, slots: slots * fold, inner: g.inner };
+  if (columns) return { width: g.channels * g.inner, slots: slots * fold, inner: g.inner };
   // A row counts as one channel; a position of a channel has slots of its own.
   return runsOf(g).perChannel
     ? { width: g.channels, slots: g.positions * slots, inner: 1 }

@@ -65,6 +65,7 @@ const plain = {
   fourRows: false,
   twoQuads: false,
   slots: 1,
+  columns: false,
   fold: 1,
   gradientSlots: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
@@ -78,7 +79,7 @@ export function scheduleForward(
   facts: DeviceFacts,
   options: ScheduleOptions = {},
 ): ForwardSchedule {
-  const family = familyOf(geometry);
+  const family = familyOf(geometry, facts);
   if (family === 'channels') return channelSchedule(geometry, facts, options);
   if (family === 'planes') return splitByChannel(geometry, facts, options);
   const rows = setCount(geometry);
@@ -168,6 +169,7 @@ function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: Schedu
     merge: mergeTeam(facts, samples * groups, (slots * cols) / groups, options),
     gradients: mergeTeam(facts, channels, gradientSlots, options),
     slots,
+    columns: true,
     fold,
     vec4: cols % 4 === 0 && options.vec4 !== false,
     gradientSlots,
@@ -202,7 +204,7 @@ export function scheduleBackward(
   facts: DeviceFacts,
   options: ScheduleOptions = {},
 ): BackwardSchedule {
-  const family = familyOf(geometry);
+  const family = familyOf(geometry, facts);
   if (family === 'channels') return channelSchedule(geometry, facts, options);
   if (family === 'planes') return splitByChannel(geometry, facts, options);
   return geometry.inner > 1

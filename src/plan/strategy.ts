@@ -53,7 +53,9 @@ export interface ForwardSchedule {
   fourRows: boolean;
   /** Parts of a row, or of a sample's positions (`split`). */
   slots: number;
-  /** Positions that stand side by side where threads own columns: of the family `channels`. */
+  /** Whether threads own columns and walk over positions: the family `channels`. */
+  columns: boolean;
+  /** Positions that stand side by side in a row of columns. */
   fold: number;
   vec4: boolean;
 }
@@ -82,20 +84,27 @@ export const clamp = (value: number, low: number, high: number): number =>
  * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per run of `inner` elements (GroupNorm NCHW);
  * - `planes`: a set is made of contiguous runs of `inner` elements at several positions (BatchNorm NCHW);
  * - `channels`: threads own columns and walk over positions, since neighbouring elements belong to neighbouring channels
- *   (NHWC), or since runs are so short that partial results of each would weigh as much as x (BatchNorm of small images).
+ *   (NHWC), or since runs are so short that partial results of each would weigh too much (BatchNorm of small images).
  */
-export function familyOf({ positions, inner, groups }: Geometry): 'rows' | 'planes' | 'channels' {
-  if (inner > 1 && positions > 1) return inner < shortestPlane ? 'channels' : 'planes';
-  return positions === 1 && (inner > 1 || groups === 1) ? 'rows' : 'channels';
+export function familyOf(geometry: Geometry, { software }: DeviceFacts): 'rows' | 'planes' | 'channels' {
+  if (isContiguous(geometry)) return 'rows';
+  return geometry.inner >= (software ? shortestPlane : shortestGpuPlane) ? 'planes' : 'channels';
+}
+
+/** Whether each set is one run of memory. */
+export function isContiguous({ positions, inner, groups }: Geometry): boolean {
+  return positions === 1 && (inner > 1 || groups === 1);
 }
 
 // BatchNorm training on SwiftShader, share of a copy, by planes and by columns: 2×2 11 and 69 %, 7×7 38 and 54 %, 10×10 alike,
 // 14×14 65 and 40 %.
 const shortestPlane = 64;
+// By reasoning: a partial result of 16 bytes is then a quarter of its plane, and columns make fewer threads. Not measured.
+const shortestGpuPlane = 16;
 
 /** The strategies that a geometry has a kernel for. */
 export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
-  if (familyOf(geometry) !== 'rows') return ['split'];
+  if (!isContiguous(geometry)) return ['split'];
   if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
   return ['thread', 'tile', 'workgroup', 'split'];
 }

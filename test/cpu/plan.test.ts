@@ -143,16 +143,21 @@ describe('backward strategies', () => {
 
 describe('geometry families', () => {
   it('sends contiguous sets to rows and strided ones to channels', () => {
-    expect(familyOf(row(4, 5))).toBe('rows');
-    expect(familyOf(groupNormGeometry([2, 6, 5, 7], 3, 'channels-first'))).toBe('rows');
-    expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'))).toBe('channels');
+    expect(familyOf(row(4, 5), gpu)).toBe('rows');
+    expect(familyOf(groupNormGeometry([2, 6, 5, 7], 3, 'channels-first'), gpu)).toBe('rows');
+    expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'), gpu)).toBe('channels');
     // [N, C] in groups: a weight per column of the group, so no run shares one.
-    expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'))).toBe('channels');
+    expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'), gpu)).toBe('channels');
   });
 
   it('walks large images by planes and small ones by columns', () => {
-    expect(familyOf(batchNormGeometry([32, 256, 14, 14], 'channels-first'))).toBe('planes');
-    expect(familyOf(batchNormGeometry([64, 512, 7, 7], 'channels-first'))).toBe('channels');
+    const families = (side: number) => {
+      const geometry = batchNormGeometry([64, 512, side, side], 'channels-first');
+      return [familyOf(geometry, cpu), familyOf(geometry, gpu)];
+    };
+    expect(families(14)).toEqual(['planes', 'planes']);
+    expect(families(7)).toEqual(['channels', 'planes']);
+    expect(families(2)).toEqual(['channels', 'channels']);
   });
 });
 
@@ -176,9 +181,9 @@ describe('columns', () => {
       [1, false],
       [1, false],
     ]);
-    expect(folds([64, 512, 7, 7], 'channels-first')).toEqual([
-      [1, true],
-      [1, true],
+    expect(folds([64, 3, 2, 1], 'channels-first')).toEqual([
+      [2, true],
+      [32, true],
     ]);
   });
 

@@ -33,7 +33,7 @@ const geometries: Geometry[] = [
   // BatchNorm, with running statistics.
   { samples: 1, positions: 4, channels: 8, inner: 64, groups: 8 },
   { samples: 1, positions: 4, channels: 7, inner: 65, groups: 7 },
-  { samples: 1, positions: 4, channels: 8, inner: 16, groups: 8 },
+  { samples: 1, positions: 4, channels: 8, inner: 4, groups: 8 },
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
