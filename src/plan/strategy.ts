@@ -88,7 +88,9 @@ export const clamp = (value: number, low: number, high: number): number =>
  */
 export function familyOf(geometry: Geometry, { software }: DeviceFacts): 'rows' | 'planes' | 'channels' {
   if (isContiguous(geometry)) return 'rows';
-  return geometry.inner >= (software ? shortestPlane : shortestGpuPlane) ? 'planes' : 'channels';
+  const { positions, inner } = geometry;
+  // A plane's partial result stands for `inner` elements, a column's for `positions`.
+  return inner > positions || inner >= (software ? shortestPlane : shortestGpuPlane) ? 'planes' : 'channels';
 }
 
 /** Whether each set is one run of memory. */

@@ -158,6 +158,7 @@ describe('geometry families', () => {
     expect(families(14)).toEqual(['planes', 'planes']);
     expect(families(7)).toEqual(['channels', 'planes']);
     expect(families(2)).toEqual(['channels', 'channels']);
+    expect(familyOf(batchNormGeometry([2, 512, 7, 7], 'channels-first'), cpu)).toBe('planes');
   });
 });
 
