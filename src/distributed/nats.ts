@@ -149,6 +149,9 @@ function connectionError(error: unknown, servers: string, ranks: readonly number
   );
 }
 
+/** How long closing waits for the server to take what is left, in ms. */
+const longestFlush = 500;
+
 /** Frames as messages: `<subjects>.all.<seq>` for all ranks, `<subjects>.<rank>.<seq>` for one. */
 class NatsTransport implements Transport {
   /** The client connects again by itself, but what was under way meanwhile may be lost. */
@@ -200,7 +203,12 @@ class NatsTransport implements Transport {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     // Without a server, flushing would wait for one for ever.
     const flushed = this.#connection.isClosed() ? undefined : this.#connection.flush().catch(() => {});
-    await Promise.race([flushed, new Promise((resolve) => setTimeout(resolve, 500))]);
+    let patience: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => {
+      patience = setTimeout(resolve, longestFlush);
+    });
+    await Promise.race([flushed, late]);
+    clearTimeout(patience);
     if (this.#owns) await this.#connection.close();
   }
 
