@@ -51,7 +51,9 @@ export async function openPages(): Promise<Pages> {
     async open() {
       const page = await browser.newPage();
       page.on('console', (message) => {
-        if (message.type() === 'error') console.error(`[page] ${message.text()}`);
+        // Chromium dislikes how nats-server says goodbye, and says so of refused connections.
+        if (message.type() !== 'error' || message.text().includes('WebSocket connection')) return;
+        console.error(`[page] ${message.text()}`);
       });
       page.on('pageerror', (error) => console.error(`[page] ${error}`));
       await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);

@@ -18,77 +18,12 @@ import {
   syncGradients,
   type Tensor,
 } from '../../src/index.ts';
-import { roundToHalf } from '../../src/reference/half.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
-import { random } from '../support/data.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
-import {
-  concatenated,
-  inputsOf,
-  joinedReference,
-  type ReplicaResult,
-  type Replicated,
-  runLocally,
-  summed,
-} from '../support/replicas.ts';
+import { drawSizes, type Replicated, runLocally, verifyReplicas } from '../support/replicas.ts';
 import { bounds } from '../support/tolerances.ts';
-
-/** The largest relative error of all results of one subject; throws where ranks or runs differ in a bit. */
-export async function verifyReplicas(
-  run: (inputs: ReturnType<typeof inputsOf>) => Promise<ReplicaResult[]>,
-  subject: Replicated,
-): Promise<number> {
-  const half = subject.dtype === 'f16';
-  const inputs = inputsOf(subject, half ? roundToHalf : undefined);
-  const results = await run(inputs);
-  const again = await run(inputs);
-  const [first] = results as [ReplicaResult];
-  results.forEach((one, rank) => {
-    for (const key of ['runningMean', 'runningVar', 'batches'] as const) {
-      assertEqual(one[key], first[key], `${key} of rank ${rank} beside rank 0`);
-    }
-    for (const key of Object.keys(one) as (keyof ReplicaResult)[]) {
-      assertEqual(one[key], again[rank]?.[key], `${key} of rank ${rank} in the second run`);
-    }
-  });
-  const expected = joinedReference(subject, inputs);
-  const errors: Record<string, number> = {
-    y: relativeError(concatenated(results.map(({ y }) => y)), expected.y),
-    dx: relativeError(concatenated(results.map(({ dx }) => dx)), expected.dx, expected.scale.dx),
-    runningMean: relativeError(first.runningMean, expected.running.mean, expected.running.scale.mean),
-    runningVar: relativeError(first.runningVar, expected.running.variance, expected.running.scale.variance),
-  };
-  const parameters = [
-    ['dweight', 'weight'],
-    ['dbias', 'bias'],
-  ] as const;
-  for (const [key, of] of parameters) {
-    if (!inputs[of]) continue;
-    const parts = results.map((one) => one[key] as Float32Array);
-    errors[key] = relativeError(summed(parts), expected[key], expected.scale[key]);
-  }
-  if (subject.residual) {
-    const all = concatenated(results.map(({ dresidual }) => dresidual as Float32Array));
-    errors.dresidual = relativeError(all, expected.dresidual, expected.scale.dresidual);
-  }
-  assertEqual(first.batches, expected.running.batches, 'numBatchesTracked');
-  for (const [key, error] of Object.entries(errors)) {
-    const rounded = half && ['y', 'dx', 'dresidual'].includes(key);
-    const bound = rounded ? bounds.replicasHalf : bounds.replicas;
-    assert(error <= bound, `${key}: ${error} for ${JSON.stringify(subject)}`);
-  }
-  return Math.max(...Object.entries(errors).map(([key, e]) => (half && key !== 'runningMean' ? 0 : e)));
-}
-
-/** Sizes of ranks drawn from a seed, none and one among them; two samples at least. */
-export function drawSizes(ranks: number, seed: number): number[] {
-  const next = random(seed);
-  const sizes = Array.from({ length: ranks }, () => Math.floor(next() ** 2 * 7));
-  sizes[Math.floor(next() * ranks)] = 2;
-  return sizes;
-}
 
 const offsets = [0, 1e2, 1e4, 1e5];
 

@@ -9,9 +9,17 @@ import {
   SyncBatchNorm,
   type Tensor,
 } from '../../src/index.ts';
-import { batchNormGeometry, normBackwardReference, normReference } from '../../src/reference/index.ts';
+import {
+  batchNormGeometry,
+  normBackwardReference,
+  normReference,
+  relativeError,
+  roundToHalf,
+} from '../../src/reference/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
 import { random } from './data.ts';
 import { RunningReference } from './running.ts';
+import { bounds } from './tolerances.ts';
 
 /** What the ranks of a group normalize together. */
 export interface Replicated {
@@ -151,3 +159,58 @@ export const concatenated = (parts: readonly ArrayLike<number>[]): Float32Array 
 /** The sum over the ranks, as syncGradients without averaging makes it. */
 export const summed = (parts: readonly Float32Array[]): Float64Array =>
   Float64Array.from(parts[0] ?? [], (_, i) => parts.reduce((total, part) => total + (part[i] as number), 0));
+
+/** The largest relative error of all results of one subject; throws where ranks or runs differ in a bit. */
+export async function verifyReplicas(
+  run: (inputs: ReturnType<typeof inputsOf>) => Promise<ReplicaResult[]>,
+  subject: Replicated,
+): Promise<number> {
+  const half = subject.dtype === 'f16';
+  const inputs = inputsOf(subject, half ? roundToHalf : undefined);
+  const results = await run(inputs);
+  const again = await run(inputs);
+  const [first] = results as [ReplicaResult];
+  results.forEach((one, rank) => {
+    for (const key of ['runningMean', 'runningVar', 'batches'] as const) {
+      assertEqual(one[key], first[key], `${key} of rank ${rank} beside rank 0`);
+    }
+    for (const key of Object.keys(one) as (keyof ReplicaResult)[]) {
+      assertEqual(one[key], again[rank]?.[key], `${key} of rank ${rank} in the second run`);
+    }
+  });
+  const expected = joinedReference(subject, inputs);
+  const errors: Record<string, number> = {
+    y: relativeError(concatenated(results.map(({ y }) => y)), expected.y),
+    dx: relativeError(concatenated(results.map(({ dx }) => dx)), expected.dx, expected.scale.dx),
+    runningMean: relativeError(first.runningMean, expected.running.mean, expected.running.scale.mean),
+    runningVar: relativeError(first.runningVar, expected.running.variance, expected.running.scale.variance),
+  };
+  const parameters = [
+    ['dweight', 'weight'],
+    ['dbias', 'bias'],
+  ] as const;
+  for (const [key, of] of parameters) {
+    if (!inputs[of]) continue;
+    const parts = results.map((one) => one[key] as Float32Array);
+    errors[key] = relativeError(summed(parts), expected[key], expected.scale[key]);
+  }
+  if (subject.residual) {
+    const all = concatenated(results.map(({ dresidual }) => dresidual as Float32Array));
+    errors.dresidual = relativeError(all, expected.dresidual, expected.scale.dresidual);
+  }
+  assertEqual(first.batches, expected.running.batches, 'numBatchesTracked');
+  for (const [key, error] of Object.entries(errors)) {
+    const rounded = half && ['y', 'dx', 'dresidual'].includes(key);
+    const bound = rounded ? bounds.replicasHalf : bounds.replicas;
+    assert(error <= bound, `${key}: ${error} for ${JSON.stringify(subject)}`);
+  }
+  return Math.max(...Object.values(errors));
+}
+
+/** Sizes of ranks drawn from a seed, none and one among them; two samples at least. */
+export function drawSizes(ranks: number, seed: number): number[] {
+  const next = random(seed);
+  const sizes = Array.from({ length: ranks }, () => Math.floor(next() ** 2 * 7));
+  sizes[Math.floor(next() * ranks)] = 2;
+  return sizes;
+}

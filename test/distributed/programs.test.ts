@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { root } from '../../scripts/lib/paths.mjs';
 import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+import { bounds } from '../support/tolerances.ts';
 import { openPages, type Pages, type ProgramWindow } from './browser.ts';
 import { groupName } from './fabrics.ts';
 import { type NatsServer, natsServer } from './nats-server.ts';
@@ -102,6 +103,27 @@ test('a page with four workers and no server', async () => {
   await page.close();
   const worst = check(states, await alone(batchSizes));
   console.log(`four workers: ${worst.toExponential(1)} from training alone after 50 steps`);
+});
+
+test('SyncBatchNorm of 1 to 8 replicas equals one BatchNorm, over every transport', async () => {
+  const page = await pages.open();
+  for (const transport of ['local', 'ports', 'channel', 'nats'] as const) {
+    const errors: number[] = [];
+    for (let size = 1; size <= 8; size++) {
+      errors.push(
+        await page.evaluate(
+          (...args) => (globalThis as unknown as ProgramWindow).program.verify(...args),
+          transport,
+          size,
+          server.webSocketUrl,
+        ),
+      );
+    }
+    const worst = Math.max(...errors);
+    console.log(`${transport}: largest relative error ${worst.toExponential(1)}`);
+    expect(worst).toBeLessThanOrEqual(bounds.replicas);
+  }
+  await page.close();
 });
 
 test('a page is refused without credentials, and by a server that is not there', async () => {
