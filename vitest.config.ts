@@ -49,6 +49,20 @@ export default defineConfig({
         },
       },
       {
+        // Beside other libraries, in a browser: one page per file.
+        extends: true,
+        test: {
+          name: 'interop',
+          include: ['test/interop/**/*.test.ts'],
+          environment: 'node',
+          fileParallelism: false,
+          sequence: { concurrent: false, shuffle: false },
+          retry: 0,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
         // Speed beside onnxruntime-web and tfjs: minutes, and a matter of the machine, so `npm test` leaves it out.
         extends: true,
         test: {

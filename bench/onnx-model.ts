@@ -1,5 +1,5 @@
 /**
- * ONNX models of one node, written by hand: a model is a protobuf message (onnx.proto3 of github.com/onnx/onnx), and a
+ * ONNX models of one node or a few, written by hand: a model is a protobuf message (onnx.proto3 of github.com/onnx/onnx), and a
  * norm needs a dozen of its fields. Field numbers are those of onnx.proto3.
  */
 
@@ -19,7 +19,8 @@ export interface OnnxNode {
 export type OnnxDType = 'f32' | 'f16';
 
 export interface OnnxModel {
-  node: OnnxNode;
+  /** One, or several in an order in which each has what it needs. */
+  node: OnnxNode | readonly OnnxNode[];
   /** Shapes by name, of inputs and of outputs ('' excluded). */
   inputs: Readonly<Record<string, readonly number[]>>;
   outputs: Readonly<Record<string, readonly number[]>>;
@@ -71,8 +72,8 @@ function value(field: number, name: string, shape: readonly number[], dtype: Onn
   );
 }
 
-/** The serialized ModelProto. */
-export function onnxModel({ node, inputs, outputs, initializers, dtype }: OnnxModel): Uint8Array {
+/** The fields of a NodeProto. */
+function nodeFields(node: OnnxNode): Bytes[] {
   const attributes = [
     ...Object.entries(node.ints ?? {}).map(([name, i]) =>
       message(5, text(1, name), integer(3, i), integer(20, intAttribute)),
@@ -81,14 +82,19 @@ export function onnxModel({ node, inputs, outputs, initializers, dtype }: OnnxMo
       message(5, text(1, name), float(2, f), integer(20, floatAttribute)),
     ),
   ];
-  const nodeProto = message(
-    1,
+  return [
     ...node.inputs.map((name) => text(1, name)),
     ...node.outputs.map((name) => text(2, name)),
     text(4, node.opType),
     ...attributes,
     text(7, node.domain),
-  );
+  ];
+}
+
+/** The serialized ModelProto. */
+export function onnxModel({ node, inputs, outputs, initializers, dtype }: OnnxModel): Uint8Array {
+  const nodes = [node].flat();
+  const nodeProtos = nodes.map((one) => message(1, ...nodeFields(one)));
   const constants = Object.entries(initializers).map(([name, { shape, bytes: raw }]) =>
     message(
       5,
@@ -100,14 +106,14 @@ export function onnxModel({ node, inputs, outputs, initializers, dtype }: OnnxMo
   );
   const graph = message(
     7,
-    nodeProto,
+    ...nodeProtos,
     text(2, 'norm'),
     ...constants,
     ...Object.entries(inputs).map(([name, shape]) => value(11, name, shape, dtype)),
     ...Object.entries(outputs).map(([name, shape]) => value(12, name, shape, dtype)),
   );
   const opset = (domain: string, version: number) => message(8, text(1, domain), integer(2, version));
-  const opsets =
-    node.domain === '' ? [opset('', node.opset)] : [opset('', 17), opset(node.domain, node.opset)];
+  const domains = new Map([['', 17], ...nodes.map((one) => [one.domain, one.opset] as const)]);
+  const opsets = [...domains].map(([domain, version]) => opset(domain, version));
   return join([integer(1, 8), ...opsets, graph]); // IR version 8 goes with opset 17
 }

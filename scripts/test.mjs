@@ -6,7 +6,7 @@ import { bin, root } from './lib/paths.mjs';
 import { node } from './lib/run.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { closing, step, textOption } from './lib/steps.mjs';
-import { testCpu, testDemo, testDistributed, testGpu } from './lib/tests.mjs';
+import { testCpu, testDemo, testDistributed, testGpu, testInterop } from './lib/tests.mjs';
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';
@@ -29,4 +29,5 @@ await closing(async (tally) => {
   await step('Process groups', () => testDistributed(tally));
   await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
   await step('Demo page in Chromium', () => testDemo(tally));
+  await step('onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
 });

@@ -29,6 +29,15 @@ export function testDemo(tally) {
 }
 
 /**
+ * Works beside onnxruntime-web and tfjs in headless Chromium.
+ *
+ * @param {Tally} tally
+ */
+export function testInterop(tally) {
+  return vitest(tally, 'interop');
+}
+
+/**
  * Runs the GPU cases in one engine.
  *
  * @param {Tally} tally
@@ -44,7 +53,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu' | 'demo' | 'distributed'} project
+ * @param {'cpu' | 'gpu' | 'demo' | 'distributed' | 'interop'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = {}) {

@@ -8,6 +8,19 @@ interface Page {
   suite: { start(): Promise<AdapterFacts>; run(name: string): Promise<Outcome> };
 }
 
+export const chromiumArguments = [
+  // Containers and hardened kernels forbid the sandbox its namespaces, and the one page opened is ours.
+  ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
+  // WebGPU on software adapters and on drivers that are on the blocklist.
+  '--enable-unsafe-webgpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
+];
+
 function launchOptions(name: 'chromium' | 'firefox'): LaunchOptions {
   if (name === 'firefox') {
     return {
@@ -18,18 +31,7 @@ function launchOptions(name: 'chromium' | 'firefox'): LaunchOptions {
   }
   return {
     browser: 'chrome',
-    args: [
-      // Containers and hardened kernels forbid the sandbox its namespaces, and the one page opened is ours.
-      ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
-      // WebGPU on software adapters and on drivers that are on the blocklist.
-      '--enable-unsafe-webgpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
-    ],
+    args: chromiumArguments,
   };
 }
 
