@@ -1,4 +1,5 @@
 import { defineConfig } from 'vite';
+import { shortShaders } from './scripts/lib/wgsl.mjs';
 
 // Three uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, and
 // `vite build --mode demo` makes the static demo page in dist-demo/.
@@ -13,13 +14,23 @@ export default defineConfig(({ command, mode }) => {
     };
   }
   return {
+    plugins: [shortShaders()],
     build: {
       target: 'es2022',
       minify: false,
       sourcemap: true,
-      lib: { entry: ['src/index.ts', 'src/distributed/nats.ts'], formats: ['es'] },
+      lib: {
+        entry: [
+          'src/index.ts',
+          'src/node.ts',
+          'src/distributed/nats.ts',
+          'src/interop/onnxruntime.ts',
+          'src/interop/tfjs.ts',
+        ],
+        formats: ['es'],
+      },
       rolldownOptions: {
-        external: /^@nats-io\//, // optional peer dependencies
+        external: /^(@nats-io\/|webgpu$)/, // optional peer dependencies
         output: {
           // One output file per source file: a bundler can then drop every norm, and every shader, that a
           // program does not import, and the .js tree matches the .d.ts tree that tsc writes beside it.

@@ -63,6 +63,20 @@ export default defineConfig({
         },
       },
       {
+        // The package as npm packs it: needs `npm run build`.
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          environment: 'node',
+          fileParallelism: false,
+          sequence: { concurrent: false, shuffle: false },
+          retry: 0,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
         // Speed beside onnxruntime-web and tfjs: minutes, and a matter of the machine, so `npm test` leaves it out.
         extends: true,
         test: {

@@ -6,7 +6,7 @@ import { bin, root } from './lib/paths.mjs';
 import { node } from './lib/run.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { closing, step, textOption } from './lib/steps.mjs';
-import { testCpu, testDemo, testDistributed, testGpu, testInterop } from './lib/tests.mjs';
+import { testCpu, testDemo, testDistributed, testGpu, testInterop, testPackage } from './lib/tests.mjs';
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';
@@ -30,4 +30,10 @@ await closing(async (tally) => {
   await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
   await step('Demo page in Chromium', () => testDemo(tally));
   await step('onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
+  await step('Package', () => node(join(root, 'scripts', 'check-package.mjs')));
+  await step('set-up for Dawn and Deno', async () => {
+    await ensureEngine('dawn');
+    await ensureEngine('deno');
+  });
+  await step('Examples and documentation from the package', () => testPackage(tally));
 });

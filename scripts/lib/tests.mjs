@@ -38,6 +38,15 @@ export function testInterop(tally) {
 }
 
 /**
+ * The packed package: examples, documentation and command line, each from the tarball in an empty folder.
+ *
+ * @param {Tally} tally
+ */
+export function testPackage(tally) {
+  return vitest(tally, 'package');
+}
+
+/**
  * Runs the GPU cases in one engine.
  *
  * @param {Tally} tally
@@ -53,7 +62,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu' | 'demo' | 'distributed' | 'interop'} project
+ * @param {'cpu' | 'gpu' | 'demo' | 'distributed' | 'interop' | 'package'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = {}) {

@@ -1,0 +1,85 @@
+// Checks the package as npm packs it: publint, arethetypeswrong, no runtime dependencies, and what it weighs in a bundle.
+// Needs `npm run build`. Writes the tarball where the tests of the examples take it from.
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { build } from 'vite';
+import { pack } from './lib/pack.mjs';
+import { root } from './lib/paths.mjs';
+
+/** Bytes that a minified, gzipped bundle may have, by what it exports. */
+const budgets = {
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 28_500 },
+  everything: { code: "export * from 'webgpu-norm'", most: 60_000 },
+};
+
+/** @type {string[]} */
+const problems = [];
+const { file, files } = await pack();
+const tarball = readFileSync(file);
+const { buffer, byteOffset, byteLength } = tarball;
+const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+
+const { messages, pkg } = await publint({ pack: { tarball: bytes }, strict: true });
+for (const message of messages) problems.push(`publint: ${formatMessage(message, pkg)}`);
+if (Object.keys(pkg.dependencies ?? {}).length > 0) problems.push('There are runtime dependencies.');
+
+const types = await checkPackage(createPackageFromTarballData(new Uint8Array(bytes)), {
+  excludeEntrypoints: [/shaders/, /package\.json/],
+});
+// The package is ES modules alone, and subpaths need `exports`: neither is for resolution as of Node 10 or require().
+for (const problem of 'problems' in types ? types.problems : []) {
+  const kind = 'resolutionKind' in problem ? problem.resolutionKind : '';
+  if (kind !== 'node10' && kind !== 'node16-cjs')
+    problems.push(`arethetypeswrong: ${JSON.stringify(problem)}`);
+}
+
+for (const needed of [
+  'dist/index.js',
+  'dist/index.d.ts',
+  'shaders/lib/moments.wgsl',
+  'README.md',
+  'LICENSE',
+]) {
+  if (!files.includes(needed)) problems.push(`${needed} is not in the package.`);
+}
+for (const path of files) {
+  if (/^(test|demo|bench|scripts|node_modules)\//.test(path)) problems.push(`${path} is in the package.`);
+}
+
+for (const [name, { code, most }] of Object.entries(budgets)) {
+  const size = gzipSync(await bundle(code), { level: 9 }).length;
+  console.log(`${name}: ${size} bytes gzipped, at most ${most}`);
+  if (size > most) problems.push(`${name} has ${size} bytes gzipped, more than ${most}.`);
+}
+
+/** @param {string} code */
+async function bundle(code) {
+  const result = await build({
+    root,
+    configFile: false,
+    logLevel: 'error',
+    plugins: [
+      {
+        name: 'entry',
+        resolveId: (id) =>
+          id === 'virtual:entry' ? id : id === 'webgpu-norm' ? `${root}/dist/index.js` : undefined,
+        load: (id) => (id === 'virtual:entry' ? code : undefined),
+      },
+    ],
+    build: {
+      write: false,
+      target: 'es2022',
+      modulePreload: false,
+      rolldownOptions: { input: 'virtual:entry', preserveEntrySignatures: 'strict' },
+    },
+  });
+  if (!('output' in result)) throw new Error('One bundle was expected.');
+  return result.output[0].code;
+}
+
+console.log(`${files.length} files, ${tarball.length} bytes packed`);
+for (const problem of problems) console.error(problem);
+if (problems.length > 0) process.exitCode = 1;
