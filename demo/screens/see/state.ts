@@ -1,9 +1,11 @@
 // What the visitor has chosen. The URL's fragment holds all of it, so that a link or a reload brings it back.
+import { numberIn, oneOf } from '../../shared/settings.ts';
 
-export const norms = ['layer', 'rms', 'group', 'instance'] as const;
+export const norms = ['layer', 'rms', 'group', 'instance', 'batch', 'response'] as const;
 export const layouts = ['channels-first', 'channels-last'] as const;
 export const extents = ['sample', 'position'] as const;
 export const losses = ['patch', 'mean', 'squares', 'cubes'] as const;
+export const windows = Array.from({ length: 12 }, (_, i) => i + 1);
 export const groupCounts = [1, 2, 3, 4, 6, 12] as const;
 
 export interface State {
@@ -20,6 +22,9 @@ export interface State {
   /** Added to every element of x. */
   offset: number;
   loss: (typeof losses)[number];
+  /** LocalResponseNorm: channels in a window, and the factor of their mean square. */
+  window: number;
+  alpha: number;
 }
 
 export const defaults: Readonly<State> = {
@@ -32,6 +37,8 @@ export const defaults: Readonly<State> = {
   eps: 1e-5,
   offset: 0,
   loss: 'patch',
+  window: 5,
+  alpha: 1,
 };
 
 const ranges = {
@@ -39,35 +46,23 @@ const ranges = {
   bias: [-3, 3],
   eps: [1e-12, 1],
   offset: [0, 1e5],
+  alpha: [1e-4, 10],
 } as const;
 
-function oneOf<T>(values: readonly T[], text: string | null, fallback: T): T {
-  return values.find((value) => String(value) === text) ?? fallback;
-}
-
-function numberOf(key: keyof typeof ranges, text: string | null): number {
-  const [low, high] = ranges[key];
-  const value = text === null || text === '' ? Number.NaN : Number(text);
-  return value >= low && value <= high ? value : defaults[key];
-}
-
-/** Reads a fragment such as `#norm=group&groups=6`. What it lacks, or has wrong, takes the default. */
-export function parseState(hash: string): State {
-  const given = new URLSearchParams(hash.replace(/^#/, ''));
+/** Reads settings such as `norm=group&groups=6`. What they lack, or have wrong, takes the default. */
+export function parseState(given: URLSearchParams): State {
+  const numberOf = (key: keyof typeof ranges): number => numberIn(ranges[key], given.get(key), defaults[key]);
   return {
     norm: oneOf(norms, given.get('norm'), defaults.norm),
     over: oneOf(extents, given.get('over'), defaults.over),
     layout: oneOf(layouts, given.get('layout'), defaults.layout),
     groups: oneOf(groupCounts, given.get('groups'), defaults.groups),
-    weight: numberOf('weight', given.get('weight')),
-    bias: numberOf('bias', given.get('bias')),
-    eps: numberOf('eps', given.get('eps')),
-    offset: numberOf('offset', given.get('offset')),
+    weight: numberOf('weight'),
+    bias: numberOf('bias'),
+    eps: numberOf('eps'),
+    offset: numberOf('offset'),
     loss: oneOf(losses, given.get('loss'), defaults.loss),
+    window: oneOf(windows, given.get('window'), defaults.window),
+    alpha: numberOf('alpha'),
   };
-}
-
-export function formatState(state: State): string {
-  const fields = Object.entries(state).map(([key, value]): [string, string] => [key, String(value)]);
-  return `#${new URLSearchParams(fields)}`;
 }

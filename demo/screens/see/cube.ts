@@ -1,6 +1,6 @@
 // A small N × C × HW cube: the cells that share statistics with the one pointed at light up.
 import type { State } from './state.ts';
-import { channels, samples, setOf } from './task.ts';
+import { type Cell, channels, isNormalizedBy, samples } from './task.ts';
 
 const positions = 6;
 const [width, height] = [20, 13];
@@ -8,12 +8,6 @@ const [deep, rise] = [9, 7];
 const [left, top, gap] = [34, 34, 40];
 const slab = positions * width + deep + gap;
 const svgNamespace = 'http://www.w3.org/2000/svg';
-
-interface Cell {
-  n: number;
-  c: number;
-  position: number;
-}
 
 function element(name: string, attributes: Record<string, string | number>, text?: string): SVGElement {
   const made = document.createElementNS(svgNamespace, name);
@@ -107,6 +101,7 @@ export function mountCube(figure: HTMLElement, caption: HTMLElement): (state: St
   }
   svg.append(element('text', { x: left - 14, y: top - 4, 'text-anchor': 'end' }, 'C'));
   figure.append(svg);
+  figure.tabIndex = 0;
 
   const keys: Record<string, (cell: Cell) => Cell> = {
     ArrowLeft: ({ n, c, position }) =>
@@ -131,18 +126,20 @@ export function mountCube(figure: HTMLElement, caption: HTMLElement): (state: St
   function show(): void {
     if (!state) return;
     const { n, c, position } = picked;
-    const shared = setOf(state, n, c, position);
     const lit = new Set<string>();
     for (const { cell, face } of faces) {
-      const same = setOf(state, cell.n, cell.c, cell.position) === shared;
+      const same = isNormalizedBy(state, picked, cell);
       if (same) lit.add(`${cell.n} ${cell.c} ${cell.position}`);
       face.classList.toggle('lit', same);
       face.classList.toggle('picked', cell.n === n && cell.c === c && cell.position === position);
     }
+    const here = `The cell at sample ${n}, channel ${c}, position ${position}`;
+    const cells = `${lit.size} lit cells of ${samples * channels * positions}`;
     const what = state.norm === 'rms' ? 'one mean square' : 'one mean and one variance';
     caption.textContent =
-      `The cell at sample ${n}, channel ${c}, position ${position} shares ${what} with the ` +
-      `${lit.size} lit cells of ${samples * channels * positions}.`;
+      state.norm === 'response'
+        ? `${here} is divided by what the squares of the ${cells} add up to: its window of channels.`
+        : `${here} shares ${what} with the ${cells}.`;
   }
 
   return (next) => {

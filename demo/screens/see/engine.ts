@@ -1,5 +1,7 @@
 // All that runs on the GPU. Tensors are freed as soon as their values are read back.
 import {
+  batchNorm,
+  batchNormBackward,
   type Gpu,
   groupNorm,
   groupNormBackward,
@@ -8,19 +10,22 @@ import {
   instanceNormBackward,
   layerNorm,
   layerNormBackward,
+  localResponseNorm,
+  localResponseNormBackward,
   rmsNorm,
   rmsNormBackward,
   type Tensor,
-} from '../src/index.ts';
+} from '../../../src/index.ts';
 import { gradientOf } from './loss.ts';
 import type { State } from './state.ts';
-import { channels, elementCount, type Task } from './task.ts';
+import { channels, elementCount, responseSettings, type Task } from './task.ts';
 
 export type Values = Float32Array<ArrayBuffer>;
 
 export interface Outcome {
   y: Values;
-  rstd: Values;
+  /** LocalResponseNorm has none. */
+  rstd: Values | undefined;
   dy: Values;
   dx: Values;
 }
@@ -38,9 +43,10 @@ interface Parameters {
 
 interface Forward {
   y: Tensor;
-  /** RMSNorm has none. */
+  /** RMSNorm and LocalResponseNorm have none. */
   mean: Tensor | undefined;
-  rstd: Tensor;
+  /** LocalResponseNorm has none. */
+  rstd: Tensor | undefined;
 }
 
 interface Backward {
@@ -73,7 +79,7 @@ function forward(
   x: Tensor,
   { weight, bias }: Parameters,
   task: Task,
-  eps: number,
+  state: State,
   record?: { encoder: GPUCommandEncoder; out: Forward },
 ): Forward {
   const { layout, normalizedShape, groups: numGroups } = task;
@@ -81,7 +87,7 @@ function forward(
   const mean = record?.out.mean;
   const encoder = record ? { encoder: record.encoder } : {};
   const out = y && rstd ? { out: { y, rstd, ...(mean && { mean }) } } : {};
-  const common = { weight, bias, eps, ...encoder, ...out };
+  const common = { weight, bias, eps: state.eps, ...encoder, ...out };
   switch (task.norm) {
     case 'layer':
       return layerNorm(gpu, x, { ...common, normalizedShape });
@@ -93,6 +99,13 @@ function forward(
       return groupNorm(gpu, x, { ...common, numGroups, layout });
     case 'instance':
       return instanceNorm(gpu, x, { ...common, layout });
+    case 'batch':
+      return batchNorm(gpu, x, { ...common, layout, training: true });
+    case 'response': {
+      const settings = { ...responseSettings(state), layout, ...encoder };
+      const given = y ? { out: { y } } : {};
+      return { y: localResponseNorm(gpu, x, { ...settings, ...given }), mean: undefined, rstd: undefined };
+    }
   }
 }
 
@@ -104,11 +117,16 @@ function backward(
   { weight }: Parameters,
   saved: Forward,
   task: Task,
+  state: State,
   record?: { encoder: GPUCommandEncoder; out: Backward },
 ): Tensor {
   const { layout, normalizedShape, groups: numGroups } = task;
-  const { rstd } = saved;
-  const mean = saved.mean as Tensor;
+  if (task.norm === 'response') {
+    const settings = { ...responseSettings(state), layout };
+    const given = record && { encoder: record.encoder, out: { dx: record.out.dx } };
+    return localResponseNormBackward(gpu, dy, x, { ...settings, ...given });
+  }
+  const [mean, rstd] = [saved.mean as Tensor, saved.rstd as Tensor];
   const target = record
     ? {
         encoder: record.encoder,
@@ -124,6 +142,10 @@ function backward(
       return groupNormBackward(gpu, dy, x, { weight, mean, rstd, numGroups, layout, ...target }).dx;
     case 'instance':
       return instanceNormBackward(gpu, dy, x, { weight, mean, rstd, layout, ...target }).dx;
+    case 'batch': {
+      const training = true;
+      return batchNormBackward(gpu, dy, x, { weight, mean, rstd, layout, training, ...target }).dx;
+    }
   }
 }
 
@@ -143,16 +165,6 @@ export class Engine {
     return new Engine(await init());
   }
 
-  /** As good a name as the browser gives. */
-  get adapter(): string {
-    const { description, device, architecture, vendor } = this.gpu.adapterInfo ?? {};
-    const name =
-      description || device || [vendor, architecture].filter(Boolean).join(' ') || 'not named by the browser';
-    return this.gpu.facts.software && !/software|swiftshader|llvmpipe/i.test(name)
-      ? `${name} (software)`
-      : name;
-  }
-
   /** Forward, the loss's gradient, backward. */
   async run(x: Values, task: Task, state: State): Promise<Outcome> {
     const { gpu } = this;
@@ -160,12 +172,14 @@ export class Engine {
     const { input, given, saved } = gpu.scope(() => {
       const input = gpu.tensor(x, task.shape);
       const given = parameters(gpu, task, state);
-      return { input, given, saved: forward(gpu, input, given, task, state.eps) };
+      return { input, given, saved: forward(gpu, input, given, task, state) };
     });
     try {
-      const [y, rstd] = await Promise.all([saved.y.data(), saved.rstd.data()]);
+      const [y, rstd] = await Promise.all([saved.y.data(), saved.rstd?.data()]);
       const dy = gradientOf(state.loss, y, task);
-      const gradient = gpu.scope(() => backward(gpu, gpu.tensor(dy, task.shape), input, given, saved, task));
+      const gradient = gpu.scope(() =>
+        backward(gpu, gpu.tensor(dy, task.shape), input, given, saved, task, state),
+      );
       try {
         return { y, rstd, dy, dx: await gradient.data() };
       } finally {
@@ -183,7 +197,7 @@ export class Engine {
       const input = gpu.tensor(x, task.shape);
       const dy = gpu.tensor(x, task.shape);
       const given = parameters(gpu, task, state);
-      const saved = forward(gpu, input, given, task, state.eps);
+      const saved = forward(gpu, input, given, task, state);
       const gradients: Backward = {
         dx: gpu.empty(task.shape),
         dweight: gpu.empty(given.weight.shape),
@@ -194,10 +208,10 @@ export class Engine {
     try {
       return {
         forward: await this.#time((encoder) => {
-          forward(gpu, input, given, task, state.eps, { encoder, out: saved });
+          forward(gpu, input, given, task, state, { encoder, out: saved });
         }),
         backward: await this.#time((encoder) => {
-          backward(gpu, dy, input, given, saved, task, { encoder, out: gradients });
+          backward(gpu, dy, input, given, saved, task, state, { encoder, out: gradients });
         }),
       };
     } finally {
@@ -236,8 +250,12 @@ export class Engine {
   }
 }
 
-/** GB/s by the ideal traffic: forward reads x and writes y, backward reads x and dy and writes dx. */
+/**
+ * GB/s by the ideal traffic: forward reads x and writes y, backward reads x and dy and writes dx. What spans a batch does
+ * not fit on chip: BatchNorm reads all of it twice.
+ */
 export function bandwidth(task: Task, { forward, backward }: Timing): Timing {
   const bytes = 4 * elementCount(task);
-  return { forward: (2 * bytes) / forward / 1e6, backward: (3 * bytes) / backward / 1e6 };
+  const [there, back] = task.norm === 'batch' ? [3, 5] : [2, 3];
+  return { forward: (there * bytes) / forward / 1e6, backward: (back * bytes) / backward / 1e6 };
 }

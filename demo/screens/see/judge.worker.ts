@@ -1,15 +1,20 @@
 // Judges what the GPU computed, off the page's own thread.
 import {
   type Geometry,
+  localResponseNormBackwardReference,
+  localResponseNormReference,
   normBackwardReference,
   normReference,
+  type ReferenceResponseOptions,
   relativeError,
-} from '../src/reference/index.ts';
+} from '../../../src/reference/index.ts';
 import { largestDifference, naiveNorm } from './judge.ts';
 
 export interface Question {
   geometry: Geometry;
-  kind: 'moments' | 'rms';
+  kind: 'moments' | 'rms' | 'response';
+  /** LocalResponseNorm's. */
+  response: ReferenceResponseOptions;
   eps: number;
   weight: number;
   bias: number;
@@ -24,14 +29,26 @@ export interface Answer {
   relative: number;
   /** max |y − y64|. */
   absolute: number;
-  /** ‖dx − dx64‖ / ‖rstd · γ · dy‖. */
+  /** ‖dx − dx64‖ / ‖rstd · γ · dy‖; of LocalResponseNorm, relative to the terms of dx. */
   gradient: number;
   /** Of the first set, in float64; undefined where there is none. */
   variance: number | undefined;
   naive: { y: Float32Array<ArrayBuffer>; variance: number; relative: number } | undefined;
 }
 
-function answer({ geometry, kind, eps, weight, bias, x, y, dy, dx }: Question): Answer {
+function answer(question: Question): Answer {
+  const { geometry, kind, eps, weight, bias, x, y, dy, dx } = question;
+  if (kind === 'response') {
+    const expected = localResponseNormReference(x, geometry, question.response);
+    const gradients = localResponseNormBackwardReference(dy, x, geometry, question.response);
+    return {
+      relative: relativeError(y, expected),
+      absolute: largestDifference(y, expected),
+      gradient: relativeError(dx, gradients.dx, gradients.scale),
+      variance: undefined,
+      naive: undefined,
+    };
+  }
   const weights = new Float32Array(geometry.channels).fill(weight);
   const biases = kind === 'rms' ? null : new Float32Array(geometry.channels).fill(bias);
   const options = { kind, eps, weight: weights, bias: biases };

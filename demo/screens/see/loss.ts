@@ -22,15 +22,26 @@ export function gradientOf(loss: State['loss'], y: Float32Array, task: Task): Fl
   return dy;
 }
 
+/** No statistic is held fixed: every element only competes with its neighbours among the channels. */
+const responseTexts: Record<State['loss'], string> = {
+  patch: 'dy is 1 in the disc, and dx is 0 outside of it: windows reach over channels, not over positions.',
+  mean: 'Raising an element raises its y, and lowers its neighbours’: dx is largest where windows are dark.',
+  squares: 'dy is y: bright elements gain most, less what they take from their neighbours.',
+  cubes: 'dy is y²: only bright elements count.',
+};
+
 /** What there is to see in dx. */
 export function explain(loss: State['loss'], norm: State['norm']): string {
+  if (norm === 'response') return responseTexts[loss];
   const centred = norm !== 'rms';
   switch (loss) {
     case 'patch':
       return (
         'dy is 1 in the disc and 0 elsewhere, yet dx reaches every element that shares statistics with the disc' +
         `${centred ? ': raising the disc raises their mean' : ''}. ` +
-        'The copy is another sample: its dx is 0.'
+        (norm === 'batch'
+          ? 'The copy shares them too: its dx is not 0 either.'
+          : 'The copy is another sample: its dx is 0.')
       );
     case 'mean':
       return centred

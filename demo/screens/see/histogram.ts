@@ -1,7 +1,7 @@
 // x and y, both samples of each, as four histograms on one axis.
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { short } from './format.ts';
+import { short } from '../../shared/format.ts';
 
 const bins = 120;
 

@@ -1,11 +1,12 @@
 // One norm of one picture, described for the GPU, for the float64 reference and for the cube alike.
 import {
+  batchNormGeometry,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
   type Layout,
   layerNormGeometry,
-} from '../src/reference/index.ts';
+} from '../../../src/reference/index.ts';
 import type { State } from './state.ts';
 
 /** The photograph and its dim copy. */
@@ -21,7 +22,7 @@ export interface Size {
 
 export interface Task {
   norm: State['norm'];
-  kind: 'moments' | 'rms';
+  kind: 'moments' | 'rms' | 'response';
   layout: Layout;
   size: Size;
   shape: number[];
@@ -44,33 +45,66 @@ export function taskOf(state: State, size: Size): Task {
   const sample = layout === 'channels-first' ? [channels, height, width] : [height, width, channels];
   const shape = [samples, ...sample];
   const normalizedShape = perPosition(state) ? [channels] : sample;
-  const geometry =
-    norm === 'group'
-      ? groupNormGeometry(shape, groups, layout)
-      : norm === 'instance'
-        ? instanceNormGeometry(shape, layout)
-        : layerNormGeometry(shape, normalizedShape);
   return {
     norm,
-    kind: norm === 'rms' ? 'rms' : 'moments',
+    kind: norm === 'rms' || norm === 'response' ? norm : 'moments',
     layout,
     size,
     shape,
     normalizedShape,
     groups,
-    geometry,
+    geometry: geometryOf(state, shape, normalizedShape, layout),
   };
 }
 
-/** A name for the set of elements that share statistics with the element at (n, c, position). */
-export function setOf(state: State, n: number, c: number, position: number): string {
-  switch (state.norm) {
+function geometryOf(
+  { norm, groups }: State,
+  shape: number[],
+  normalizedShape: number[],
+  layout: Layout,
+): Geometry {
+  switch (norm) {
     case 'group':
-      return `${n} ${Math.floor(c / (channels / state.groups))}`;
+      return groupNormGeometry(shape, groups, layout);
     case 'instance':
-      return `${n} ${c}`;
+      return instanceNormGeometry(shape, layout);
+    case 'batch':
+      return batchNormGeometry(shape, layout);
+    case 'response':
+      return groupNormGeometry(shape, 1, layout); // its windows are no groups
     default:
-      return perPosition(state) ? `${n} ${position}` : `${n}`;
+      return layerNormGeometry(shape, normalizedShape);
+  }
+}
+
+/** What LocalResponseNorm is called with, on the GPU and in float64. */
+export const responseSettings = ({ window, alpha }: State) => ({ size: window, alpha, beta: 0.75, k: 1 });
+
+export interface Cell {
+  n: number;
+  c: number;
+  position: number;
+}
+
+/** Whether the other cell is part of what the first one is normalized by. */
+export function isNormalizedBy(state: State, cell: Cell, other: Cell): boolean {
+  const sameSample = cell.n === other.n;
+  const sameChannel = cell.c === other.c;
+  const samePosition = cell.position === other.position;
+  const perGroup = channels / state.groups;
+  switch (state.norm) {
+    case 'batch':
+      return sameChannel;
+    case 'group':
+      return sameSample && Math.floor(cell.c / perGroup) === Math.floor(other.c / perGroup);
+    case 'instance':
+      return sameSample && sameChannel;
+    case 'response': {
+      const first = cell.c - Math.floor(state.window / 2);
+      return sameSample && samePosition && other.c >= first && other.c < first + state.window;
+    }
+    default:
+      return sameSample && (samePosition || !perPosition(state));
   }
 }
 

@@ -1,0 +1,195 @@
+/** What the tests of the demo page share: a server, a browser, pages that are watched, and ways to read them. */
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import puppeteer, { type Browser, type LaunchOptions, type Page } from 'puppeteer';
+import { createServer } from 'vite';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
+import { root } from '../../scripts/lib/paths.mjs';
+import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+
+export type BrowserName = 'chromium' | 'firefox';
+
+export const configFile = join(root, 'vite.config.ts');
+export const settleTimeout = 30_000;
+/** What the library promises at any offset up to 1e5. */
+export const largestError = 5e-7;
+
+export interface Spied {
+  devices: GPUDevice[];
+  liveTensors: number;
+}
+
+function launchOptions(name: BrowserName): LaunchOptions {
+  if (name === 'firefox') {
+    return {
+      browser: 'firefox',
+      env: { ...process.env, ...vulkanEnvironment('firefox') },
+      extraPrefsFirefox: {
+        'dom.webgpu.enabled': true,
+        'dom.webgpu.workers.enabled': true,
+        'gfx.webgpu.ignore-blocklist': true,
+      },
+    };
+  }
+  return {
+    args: [
+      ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
+      '--enable-unsafe-webgpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
+      ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
+    ],
+  };
+}
+
+/** Keeps the devices that the page makes, and counts the tensors that live on them. Runs in the page. */
+function spy(): void {
+  const spied: Spied = { devices: [], liveTensors: 0 };
+  Object.assign(globalThis, { spied });
+  if (!('GPUAdapter' in globalThis)) return;
+  const live = new WeakSet<GPUBuffer>();
+  const { requestDevice } = GPUAdapter.prototype;
+  const { createBuffer } = GPUDevice.prototype;
+  const { destroy } = GPUBuffer.prototype;
+  GPUAdapter.prototype.requestDevice = async function (descriptor) {
+    const device = await requestDevice.call(this, descriptor);
+    spied.devices.push(device);
+    return device;
+  };
+  GPUDevice.prototype.createBuffer = function (descriptor) {
+    const buffer = createBuffer.call(this, descriptor);
+    if (descriptor.label?.startsWith('tensor')) {
+      live.add(buffer);
+      spied.liveTensors++;
+    }
+    return buffer;
+  };
+  GPUBuffer.prototype.destroy = function () {
+    if (live.delete(this)) spied.liveTensors--;
+    return destroy.call(this);
+  };
+}
+
+export const portOf = (server: { address(): unknown } | null): number =>
+  (server?.address() as AddressInfo | undefined)?.port ?? 0;
+
+/** A browser and a server for the tests of a file. Each test ends with its pages closed and without complaints. */
+export class Demo {
+  browser!: Browser;
+  url = '';
+  /** Console errors and warnings, exceptions and failed requests. */
+  readonly complaints: string[] = [];
+  readonly #opened: Page[] = [];
+  #close = async (): Promise<void> => {};
+
+  /** Registers the hooks of a suite. */
+  static use(name: BrowserName): Demo {
+    const demo = new Demo();
+    beforeAll(() => demo.#start(name));
+    afterEach(async () => {
+      for (const page of demo.#opened.splice(0)) await page.close();
+      expect(demo.complaints.splice(0)).toEqual([]);
+    });
+    afterAll(async () => {
+      await demo.browser?.close();
+      await demo.#close();
+    });
+    return demo;
+  }
+
+  async #start(name: BrowserName): Promise<void> {
+    const executablePath = findBrowser(name);
+    if (!executablePath) throw new Error(`${name} was not found. ${installHint(name)}`);
+    const server = await createServer({
+      root: join(root, 'demo'),
+      configFile,
+      logLevel: 'error',
+      server: { port: 0, host: '127.0.0.1', hmr: false, watch: null },
+    });
+    await server.listen();
+    this.url = `http://127.0.0.1:${portOf(server.httpServer)}/`;
+    this.#close = () => server.close();
+    this.browser = await puppeteer.launch({ ...launchOptions(name), executablePath, headless: true });
+  }
+
+  async open(hash = '', prepare: (page: Page) => Promise<unknown> = async () => {}): Promise<Page> {
+    const page = await this.browser.newPage();
+    this.#opened.push(page);
+    page.on('pageerror', (error) => this.complaints.push(String(error)));
+    page.on('requestfailed', (request) => this.complaints.push(`${request.url()} failed`));
+    page.on('console', (message) => {
+      // Reading the page's canvases is the tests' doing.
+      if (message.text().includes('willReadFrequently')) return;
+      if (message.type() === 'error' || message.type() === 'warn') this.complaints.push(message.text());
+    });
+    await page.evaluateOnNewDocument(spy);
+    await prepare(page);
+    await page.goto(this.url + hash);
+    return page;
+  }
+}
+
+export const settled = (page: Page, timeout = settleTimeout): Promise<unknown> =>
+  page.waitForSelector('#app[aria-busy="false"]', { timeout });
+
+/** Changes the URL's fragment, as an edit of the address bar does, and waits for the numbers. */
+export async function visit(page: Page, hash: string): Promise<void> {
+  await page.evaluate(
+    (wanted) =>
+      new Promise((changed) => {
+        addEventListener('hashchange', changed, { once: true });
+        location.hash = wanted;
+      }),
+    hash,
+  );
+  await settled(page);
+}
+
+export const text = (page: Page, id: string): Promise<string> =>
+  page.$eval(`#${id}`, (element) => element.textContent ?? '');
+
+export async function number(page: Page, id: string): Promise<number> {
+  const shown = await text(page, id);
+  expect(shown, id).toMatch(/^-?\d/);
+  return Number.parseFloat(shown);
+}
+
+/** The mean absolute difference of two canvases, in levels of 0 to 255, and their mean spread. */
+export const compare = (page: Page, a: string, b: string): Promise<{ difference: number; spread: number }> =>
+  page.evaluate(
+    (ids) => {
+      const [first, second] = ids.map((id) => {
+        const canvas = document.querySelector<HTMLCanvasElement>(`#${id}`) as HTMLCanvasElement;
+        const context = canvas.getContext('2d') as CanvasRenderingContext2D;
+        return context.getImageData(0, 0, canvas.width, canvas.height).data;
+      }) as [Uint8ClampedArray, Uint8ClampedArray];
+      let [difference, low, high] = [0, 255, 0];
+      for (let i = 0; i < first.length; i++) {
+        if (i % 4 === 3) continue;
+        const value = second[i] as number;
+        difference += Math.abs((first[i] as number) - value);
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+      }
+      return { difference: (difference / first.length) * (4 / 3), spread: high - low };
+    },
+    [a, b],
+  );
+
+export const overflow = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+export const urlHash = (page: Page): Promise<string> => page.evaluate(() => location.hash);
+
+/** The settings in the URL. */
+export const settingsIn = async (page: Page): Promise<Record<string, string>> =>
+  Object.fromEntries(new URLSearchParams((await urlHash(page)).slice(1)));
+
+export const phone = (page: Page): Promise<void> =>
+  page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+
+export const colours = (page: Page, value: 'light' | 'dark'): Promise<void> =>
+  page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]);
