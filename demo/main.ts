@@ -6,6 +6,7 @@ import { fragmentOf } from './shared/settings.ts';
 
 const screens = {
   see: () => import('./screens/see/index.ts'),
+  train: () => import('./screens/train/index.ts'),
 } satisfies Record<string, () => Promise<ScreenModule>>;
 
 type Name = keyof typeof screens;

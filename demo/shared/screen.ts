@@ -37,7 +37,8 @@ export interface ScreenModule {
   mount(host: HTMLElement, settings: URLSearchParams, shell: Shell): Screen;
 }
 
-export const troubleOf = (error: unknown): Trouble => ({
-  code: (error as { code?: string }).code,
-  message: error instanceof Error ? error.message : String(error),
-});
+/** What an error says, whether it was thrown here or has travelled. */
+export const troubleOf = (error: unknown): Trouble => {
+  const { code, message } = error as Partial<Trouble>;
+  return { code, message: message ?? String(error) };
+};

@@ -29,6 +29,8 @@ function launchOptions(name: BrowserName): LaunchOptions {
         'dom.webgpu.enabled': true,
         'dom.webgpu.workers.enabled': true,
         'gfx.webgpu.ignore-blocklist': true,
+        // Dark: no protocol that puppeteer speaks with Firefox can change it later.
+        'layout.css.prefers-color-scheme.content-override': 0,
       },
     };
   }
@@ -193,3 +195,30 @@ export const phone = (page: Page): Promise<void> =>
 
 export const colours = (page: Page, value: 'light' | 'dark'): Promise<void> =>
   page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]);
+
+/** Loss and accuracy of each network of the second screen as shown, or why it has stopped. */
+export const standings = (page: Page): Promise<Record<string, string[]>> =>
+  page.$$eval('#standings tr', (rows) =>
+    Object.fromEntries(
+      rows.map((row) => [
+        (row as HTMLElement).dataset.kind ?? '',
+        [...row.querySelectorAll('td')].map((cell) => cell.textContent ?? ''),
+      ]),
+    ),
+  );
+
+export const steps = async (page: Page): Promise<number> =>
+  Number.parseInt((await text(page, 'steps')).replaceAll(',', ''), 10);
+
+/** Has a worker's next command encoder destroy its device. */
+export async function loseDevice(page: Page, name: string): Promise<void> {
+  const worker = page.workers().find((one) => one.url().includes(name));
+  if (!worker) throw new Error(`There is no ${name}.`);
+  await worker.evaluate(() => {
+    const { createCommandEncoder } = GPUDevice.prototype;
+    GPUDevice.prototype.createCommandEncoder = function (descriptor) {
+      this.destroy();
+      return createCommandEncoder.call(this, descriptor);
+    };
+  });
+}

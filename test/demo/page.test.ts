@@ -21,8 +21,8 @@ import {
   text,
 } from './harness.ts';
 
-/** Of every screen: without a device at work, so that it settles at once. */
-const screens = { see: '#screen=see&norm=group' };
+/** Of every screen, with settings that are soon shown. */
+const screens = { see: '#screen=see&norm=group', train: '#screen=train&layers=1' };
 
 describe('the page', () => {
   const demo = Demo.use('chromium');
