@@ -37,6 +37,23 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(self.axes, keepdim=True) + self.eps) * self.weight
 
 
+class FrozenBatchNorm2d(nn.Module):
+    """torchvision's and detectron2's, neither of which Debian has: their buffers, version and formula."""
+
+    _version = 3
+
+    def __init__(self, features, eps=1e-5):
+        super().__init__()
+        self.eps = eps
+        for name, value in (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)):
+            self.register_buffer(name, torch.full([features], value))
+
+    def forward(self, x):
+        each = lambda values: values.reshape(1, -1, 1, 1)
+        scale = each(self.weight * torch.rsqrt(self.running_var + self.eps))
+        return x * scale + (each(self.bias) - each(self.running_mean) * scale)
+
+
 def tree():
     """Every norm of the library with parameters or running statistics, in nested names."""
     net = nn.Module()
@@ -55,6 +72,7 @@ def tree():
     net.head.plain = nn.LayerNorm(7, elementwise_affine=False)
     net.head.rms_norm = RMSNorm([7], 1e-6)
     net.batch_norm = nn.BatchNorm1d(6, momentum=None)
+    net.frozen = FrozenBatchNorm2d(4)
     return net
 
 
@@ -74,6 +92,7 @@ SHAPES = {
     "head.plain": [3, 7],
     "head.rms_norm": [3, 7],
     "batch_norm": [4, 6],
+    "frozen": [2, 4, 3, 5],
 }
 
 

@@ -4,6 +4,7 @@ import {
   BatchNorm2d,
   BatchNorm3d,
   decodeSafetensors,
+  FrozenBatchNorm2d,
   type Gpu,
   GroupNorm,
   type HostTensor,
@@ -63,6 +64,7 @@ function tree(gpu: Gpu): Module {
       rms_norm: new RMSNorm(gpu, 7, { eps: 1e-6 }),
     }),
     batch_norm: new BatchNorm1d(gpu, 6, { momentum: null }),
+    frozen: new FrozenBatchNorm2d(gpu, 4),
   });
 }
 
