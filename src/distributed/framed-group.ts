@@ -29,8 +29,8 @@ import type { Transport } from './transport.ts';
 
 /** Calls that other ranks may be ahead: what is further away is dropped, and asked for again when it is needed. */
 const window = 1024;
-const firstReminder = 100;
-const slowestReminder = 1000;
+const firstReminder = 250;
+const slowestReminder = 2000;
 
 /** Something that this rank sent and that another may ask for again. */
 interface Sent {
