@@ -1,5 +1,6 @@
 import { BatchNorm } from '../nn/batch-norm.ts';
 import type { Module } from '../nn/module.ts';
+import { replaceModule } from '../nn/replace-module.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { SyncBatchNorm } from './sync-batch-norm-module.ts';
 
@@ -21,12 +22,8 @@ export function convertSyncBatchNorm(model: Module, group: ProcessGroup): Module
   };
   if (model instanceof BatchNorm) return convert(model);
   for (const parent of model.modules()) {
-    for (const [name, child] of parent.namedChildren()) {
-      if (!(child instanceof BatchNorm)) continue;
-      const sync = convert(child);
-      parent.registerModule(name, sync);
-      const fields = parent as unknown as Record<string, unknown>;
-      for (const key of Object.keys(fields)) if (fields[key] === child) fields[key] = sync;
+    for (const [name, child] of [...parent.registry.modules]) {
+      if (child instanceof BatchNorm) replaceModule(parent, name, convert(child));
     }
   }
   return model;

@@ -1,10 +1,12 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import type { HostTensor } from '../io/host-tensor.ts';
 import { BatchNorm, type BatchNormModuleOptions } from '../nn/batch-norm.ts';
 import { Module } from '../nn/module.ts';
 import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
 import type { Parameter } from '../nn/parameter.ts';
+import { keepCount } from '../nn/running-norm.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
 import { backwardTogether, forwardTogether } from './sync-batch-norm.ts';
 
@@ -246,6 +248,15 @@ export class SyncBatchNorm extends Module {
   /** As torch's. */
   protected override get stateVersion(): number {
     return 2;
+  }
+
+  protected override adaptState(
+    entries: Map<string, Tensor | HostTensor>,
+    prefix: string,
+    version: number | undefined,
+    _problems: string[],
+  ): void {
+    keepCount(entries, prefix, version, this.numBatchesTracked);
   }
 
   override destroy(): void {

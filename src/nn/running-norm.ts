@@ -92,17 +92,13 @@ export abstract class RunningNorm extends NormModule {
     return 2;
   }
 
-  /** torch's rule: files from before num_batches_tracked, and such as do not say their version, need not have it. */
   protected override adaptState(
     entries: Map<string, Tensor | HostTensor>,
     prefix: string,
     version: number | undefined,
     _problems: string[],
   ): void {
-    const key = `${prefix}num_batches_tracked`;
-    if ((version ?? 0) < 2 && this.numBatchesTracked && !entries.has(key)) {
-      entries.set(key, this.numBatchesTracked);
-    }
+    keepCount(entries, prefix, version, this.numBatchesTracked);
   }
 
   /** @internal How forward updates the running statistics in training; undefined where it does not. */
@@ -139,4 +135,15 @@ export abstract class RunningNorm extends NormModule {
       numBatchesTracked: (running.counted && numBatchesTracked) || undefined,
     };
   }
+}
+
+/** torch's rule: files from before num_batches_tracked, and such as do not say their version, need not have it. */
+export function keepCount(
+  entries: Map<string, Tensor | HostTensor>,
+  prefix: string,
+  version: number | undefined,
+  numBatchesTracked: Tensor | null,
+): void {
+  const key = `${prefix}num_batches_tracked`;
+  if ((version ?? 0) < 2 && numBatchesTracked && !entries.has(key)) entries.set(key, numBatchesTracked);
 }

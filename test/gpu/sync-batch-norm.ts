@@ -22,7 +22,14 @@ import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
-import { drawSizes, type Replicated, runLocally, verifyReplicas } from '../support/replicas.ts';
+import {
+  drawSizes,
+  type Inputs,
+  type Replicated,
+  runLocally,
+  runReplica,
+  verifyReplicas,
+} from '../support/replicas.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const offsets = [0, 1e2, 1e4, 1e5];
@@ -404,6 +411,49 @@ const behaviour: Case[] = [
         { code: 'value' },
       );
       assert(group.traffic.collectives === 1, 'only the aborted call was made');
+    },
+  },
+  {
+    name: 'syncBatchNorm: ranks whose inputs differ in dtype',
+    requires: ['f16'],
+    async run(t) {
+      const refused = LocalProcessGroup.create(2).map((group) => {
+        const x = t.gpu.zeros([2, 3], { dtype: group.rank === 0 ? 'f32' : 'f16' });
+        const norm = new SyncBatchNorm(t.gpu, 3, { group });
+        return assertThrows(() => norm.forward(x), { code: 'mismatch', message: /bn\.forward\.f16/ });
+      });
+      await Promise.all(refused);
+    },
+  },
+  {
+    name: 'syncBatchNorm: ranks on several devices',
+    async run(t) {
+      const gpus = [t.gpu, await init({ gpu: t.navigatorGpu })];
+      const subject: Replicated = { channels: 3, spatial: [4], sizes: [2, 3], offset: 100 };
+      const run = (inputs: Inputs) =>
+        Promise.all(
+          LocalProcessGroup.create(2).map((group) =>
+            runReplica(gpus[group.rank] as Gpu, group, subject, inputs),
+          ),
+        );
+      await verifyReplicas(run, subject);
+      gpus[1]?.destroy();
+    },
+  },
+  {
+    name: 'syncBatchNorm: a state dict of BatchNorm, also from before its batches were counted',
+    async run(t) {
+      const [group] = LocalProcessGroup.create(1) as [LocalProcessGroup];
+      const plain = new BatchNorm1d(t.gpu, 2);
+      plain.runningMean?.write([3, 4]);
+      const sync = new SyncBatchNorm(t.gpu, 2, { group });
+      const state = plain.stateDict();
+      sync.loadStateDict(state);
+      assertEqual(await sync.runningMean?.data(), [3, 4], 'running mean');
+      state.delete('num_batches_tracked');
+      await assertThrows(() => sync.loadStateDict(state));
+      state.versions.set('', 1);
+      sync.loadStateDict(state);
     },
   },
   {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { build } from 'vite';
 import { cache, root } from '../../../scripts/lib/paths.mjs';
 
-export async function bundleProgram(name: 'node' | 'page' | 'worker'): Promise<string> {
+export async function bundleProgram(name: 'node' | 'page' | 'thread' | 'worker'): Promise<string> {
   const outDir = join(cache, 'programs', name);
   await build({
     root,
@@ -21,7 +21,7 @@ export async function bundleProgram(name: 'node' | 'page' | 'worker'): Promise<s
         fileName: () => `${name}.mjs`,
       },
       rolldownOptions: {
-        external: name === 'node' ? [/^node:/, /^@nats-io\//, 'webgpu'] : [],
+        external: name === 'node' || name === 'thread' ? [/^node:/, /^@nats-io\//, 'webgpu'] : [],
       },
     },
   });

@@ -65,7 +65,7 @@ export async function killLoop(
   try {
     for (let kill = 0; kill < kills; kill++) {
       const victim = Math.floor(next() * size);
-      const moment = 300 * next();
+      const moment = 600 * next();
       const hub = new MessagePortHub();
       const group = `kills-${seed}-${kill}-${Date.now()}`;
       const common = { transport, size, group, root, timeout, ...(url ? { url } : {}) };
