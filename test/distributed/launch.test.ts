@@ -64,7 +64,7 @@ test('one rank that fails stops all, and its code is the code', async () => {
 });
 
 test.each([
-  [[], /Usage|launch --nproc/],
+  [[], /launch .*once per rank/],
   [['start'], /no command 'start'/],
   [['launch', '--nproc', '0', script], /--nproc needs an integer/],
   [['launch', '--nproc', '2', 'absent.mjs'], /There is no absent.mjs/],
