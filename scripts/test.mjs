@@ -30,6 +30,7 @@ await closing(async (tally) => {
   await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
   await step('Demo page in Chromium', () => testDemo(tally));
   await step('onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
+  await step('API reference', () => node(bin.typedoc));
   await step('Package', () => node(join(root, 'scripts', 'check-package.mjs')));
   await step('set-up for Dawn and Deno', async () => {
     await ensureEngine('dawn');

@@ -15,5 +15,6 @@ export const bin = {
   vitest: join(root, 'node_modules', 'vitest', 'vitest.mjs'),
   tsc: join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
   biome: join(root, 'node_modules', '@biomejs', 'biome', 'bin', 'biome'),
+  typedoc: join(root, 'node_modules', 'typedoc', 'bin', 'typedoc'),
   puppeteer: join(root, 'node_modules', 'puppeteer', 'lib', 'cjs', 'puppeteer', 'node', 'cli.js'),
 };

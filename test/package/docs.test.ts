@@ -1,0 +1,168 @@
+// The documentation: every ```ts block of it is compiled against the packed package and, but for those marked `browser`,
+// run on Dawn; every link inside it leads somewhere.
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import ts from 'typescript';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bin, root } from '../../scripts/lib/paths.mjs';
+import { type App, makeApp } from './app.ts';
+import { run } from './run.ts';
+
+interface Snippet {
+  /** File and line. */
+  name: string;
+  code: string;
+  runs: boolean;
+}
+
+const pages = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+const fixtures = [
+  ...readFileSync(join(root, 'test/package/fixtures.ts'), 'utf8').matchAll(/^export const (\w+)/gm),
+].map(([, name]) => name as string);
+
+/** Free names of the snippet that the fixtures have. Everything on one line, so that lines stay where they are. */
+function withFixtures(code: string): string {
+  const declared = (name: string) =>
+    new RegExp(
+      `(const|let|function|class|import)\\b[^;=(]*\\b${name}\\b[^;=]*[=({]|import[^;]*\\b${name}\\b`,
+    ).test(code);
+  const used = fixtures.filter(
+    (name) => new RegExp(`(?<![.\\w'])${name}\\b(?!\\s*:[^:])`).test(code) && !declared(name),
+  );
+  return used.length > 0 ? `import { ${used.join(', ')} } from './fixtures'; ${code}` : `export {}; ${code}`;
+}
+
+function snippetsOf(page: string): Snippet[] {
+  const text = readFileSync(join(root, page), 'utf8');
+  return [...text.matchAll(/^```ts(?<mark> \w+)?\n(?<code>[\s\S]*?)^```$/gm)].map(({ index, groups }) => ({
+    name: `${page}:${text.slice(0, index).split('\n').length}`,
+    code: withFixtures(groups?.code ?? ''),
+    runs: groups?.mark === undefined,
+  }));
+}
+
+const snippets = pages.flatMap(snippetsOf);
+const fileOf = ({ name }: Snippet) => name.replaceAll(/\W+/g, '-');
+
+let app: App;
+let said: Map<string, string>;
+
+const linked = [
+  '@types/node',
+  '@webgpu/types',
+  'webgpu',
+  'onnxruntime-web',
+  'onnxruntime-common',
+  '@tensorflow/tfjs-core',
+  '@tensorflow/tfjs-layers',
+  '@tensorflow/tfjs-backend-webgpu',
+  '@nats-io/nats-core',
+  '@nats-io/transport-node',
+];
+
+/** Imports the snippets one after another and says what became of each. */
+const runner = `
+import { create, globals } from 'webgpu';
+Object.assign(globalThis, globals, { dawn: create([]) });
+Object.defineProperty(globalThis, 'navigator', { value: { gpu: globalThis.dawn }, configurable: true });
+const print = console.log;
+console.log = () => {};
+for (const name of process.argv.slice(2)) {
+  try {
+    await import('./' + name + '.js');
+    print('@' + JSON.stringify([name, '']));
+  } catch (error) {
+    print('@' + JSON.stringify([name, String(error?.stack ?? error)]));
+  }
+}
+process.exit();
+`;
+
+beforeAll(async () => {
+  app = await makeApp(linked);
+  const folder = join(app.folder, 'snippets');
+  mkdirSync(folder);
+  cpSync(join(root, 'test/package/fixtures.ts'), join(folder, 'fixtures.ts'));
+  cpSync(join(root, 'test/golden/state-dict.safetensors'), join(app.folder, 'model.safetensors'));
+  const compilerOptions = {
+    target: 'es2022',
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    lib: ['es2023', 'dom', 'esnext.disposable'],
+    types: ['node', '@webgpu/types'],
+    strict: true,
+    skipLibCheck: true,
+    noEmit: true,
+  };
+  writeFileSync(
+    join(app.folder, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions, include: ['snippets'] }),
+  );
+  writeFileSync(join(folder, 'runner.js'), runner);
+  const emit = (name: string, code: string) => {
+    const { outputText } = ts.transpileModule(code, {
+      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+    });
+    writeFileSync(join(folder, `${name}.js`), outputText.replace("'./fixtures'", "'./fixtures.js'"));
+  };
+  emit('fixtures', readFileSync(join(folder, 'fixtures.ts'), 'utf8'));
+  for (const snippet of snippets) {
+    writeFileSync(join(folder, `${fileOf(snippet)}.ts`), snippet.code);
+    emit(fileOf(snippet), snippet.code);
+  }
+  const running = snippets.filter(({ runs }) => runs).map(fileOf);
+  const { stdout, stderr } = await run(process.execPath, ['snippets/runner.js', ...running], {
+    cwd: app.folder,
+    engine: 'dawn',
+  });
+  const lines = stdout.split('\n').filter((line) => line.startsWith('@'));
+  said = new Map(lines.map((line) => JSON.parse(line.slice(1))));
+  if (said.size === 0) throw new Error(`No snippet ran: ${stderr}`);
+}, 180_000);
+afterAll(() => app?.remove());
+
+it('has snippets to try', () => {
+  expect(snippets.length).toBeGreaterThan(20);
+});
+
+it('compiles', async () => {
+  const { status, stdout } = await run(process.execPath, [bin.tsc, '-p', app.folder], { cwd: app.folder });
+  expect(stdout).toBe('');
+  expect(status).toBe(0);
+}, 120_000);
+
+describe('runs', () => {
+  it.each(snippets.filter(({ runs }) => runs).map((snippet) => [snippet.name, snippet] as const))(
+    '%s',
+    (_, snippet) => {
+      expect(said.get(fileOf(snippet)) ?? 'it was not reached').toBe('');
+    },
+  );
+});
+
+describe('links lead somewhere', () => {
+  it.each(pages)('%s', (page) => {
+    const text = readFileSync(join(root, page), 'utf8').replaceAll(/```[\s\S]*?```/g, '');
+    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [file = '', anchor] = target.split('#');
+      const path = file ? join(root, dirname(page), file) : join(root, page);
+      expect(existsSync(path), target).toBe(true);
+      if (!anchor) continue;
+      const headings = [...readFileSync(path, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replaceAll(/[^\w\s-]/g, '')
+          .trim()
+          .replaceAll(' ', '-'),
+      );
+      expect(headings, target).toContain(anchor);
+    }
+  });
+});

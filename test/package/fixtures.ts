@@ -1,0 +1,17 @@
+/** What the snippets of the documentation take as given. */
+import { type Gpu, init, LayerNorm, Sequential, type Tensor } from 'webgpu-norm';
+
+const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+
+export const gpu: Gpu = await init();
+export const device: GPUDevice = gpu.device;
+export const x: Tensor = gpu.tensor(new Float32Array(32 * 768).map(Math.random), [32, 768]);
+export const dy: Tensor = gpu.tensor(new Float32Array(32 * 768).map(Math.random), [32, 768]);
+export const residual: Tensor = gpu.tensor(new Float32Array(32 * 768).map(Math.random), [32, 768]);
+export const weight: Tensor = gpu.tensor(new Float32Array(768).fill(1), [768]);
+export const bias: Tensor = gpu.zeros([768]);
+/** [N, C, H, W] */
+export const images: Tensor = gpu.tensor(new Float32Array(2 * 32 * 8 * 8).map(Math.random), [2, 32, 8, 8]);
+export const inputBuffer: GPUBuffer = device.createBuffer({ size: 4 * 64 * 768, usage });
+export const outputBuffer: GPUBuffer = device.createBuffer({ size: 4 * 64 * 768, usage });
+export const model: Sequential = new Sequential(gpu, new LayerNorm(gpu, 768), new LayerNorm(gpu, 768));
