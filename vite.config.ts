@@ -10,6 +10,8 @@ export default defineConfig(({ command, mode }) => {
       base: './',
       // The demo imports ../src, and through it ../shaders: outside its own root.
       server: { fs: { allow: ['..'] } },
+      // Workers import what only some of them need.
+      worker: { format: 'es' },
       build: { outDir: '../dist-demo', emptyOutDir: true, target: 'es2022' },
     };
   }

@@ -4,7 +4,7 @@
  */
 import { type Gpu, init } from '../src/index.ts';
 import { measure, type RowResult } from './measure.ts';
-import { firstPeerStart, type Peer, peerStarts } from './peers/index.ts';
+import { firstPeerStart, type Peer, type PeerSources, peerStarts, servedPeers } from './peers/index.ts';
 import { benchRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
 import type { TimingOptions } from './timing.ts';
@@ -19,7 +19,8 @@ export interface BenchFacts {
 }
 
 export interface Bench {
-  start(options: { gpu: GPU; peers: boolean }): Promise<BenchFacts>;
+  /** `peers`: whether there are any, or where they come from. */
+  start(options: { gpu: GPU; peers: boolean | PeerSources }): Promise<BenchFacts>;
   /** `peers` names those to run beside it. */
   run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<RowResult>;
   sweep(name: string, options: TimingOptions): Promise<SweepResult>;
@@ -32,8 +33,9 @@ const rows = new Map<string, Row>();
 /** One device for the whole run: with peers the one that the first brings, so that all use the same buffers. */
 async function start({ gpu, peers: wanted }: Parameters<Bench['start']>[0]): Promise<BenchFacts> {
   if (wanted) {
-    const { peer, device } = await firstPeerStart();
-    peers = [peer, ...(await Promise.all(peerStarts.map((startPeer) => startPeer(device))))];
+    const sources = wanted === true ? servedPeers : wanted;
+    const { peer, device } = await firstPeerStart(sources);
+    peers = [peer, ...(await Promise.all(peerStarts.map((startPeer) => startPeer(device, sources))))];
     context = await init({ device });
   } else {
     context = await init({ gpu });

@@ -7,6 +7,8 @@ import { fragmentOf } from './shared/settings.ts';
 const screens = {
   see: () => import('./screens/see/index.ts'),
   train: () => import('./screens/train/index.ts'),
+  measure: () => import('./screens/measure/index.ts'),
+  check: () => import('./screens/check/index.ts'),
 } satisfies Record<string, () => Promise<ScreenModule>>;
 
 type Name = keyof typeof screens;
@@ -96,6 +98,8 @@ async function enter(): Promise<void> {
     write('about', about);
     if (!first) get('title').focus();
     entered.screen = mount(get('screen'), settingsInUrl(), shellOf(name));
+    // Tables that are wider than a phone are scrolled by keys too.
+    for (const area of document.querySelectorAll<HTMLElement>('.scroll')) area.tabIndex = 0;
   } catch (error) {
     if (shown !== entered) return;
     shown = undefined;

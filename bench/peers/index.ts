@@ -2,7 +2,7 @@ import { startOnnxRuntime } from './onnxruntime.ts';
 import type { DevicePeerStart, PeerStart } from './peer.ts';
 import { startTfjs } from './tfjs.ts';
 
-export type { Peer, PeerRun } from './peer.ts';
+export { type Peer, type PeerRun, type PeerSources, servedPeers } from './peer.ts';
 
 /** The library that brings the device: onnxruntime-web takes no other. */
 export const firstPeerStart: DevicePeerStart = startOnnxRuntime;

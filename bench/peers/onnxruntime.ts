@@ -9,10 +9,7 @@ import { type OnnxDType, type OnnxNode, onnxModel } from '../onnx-model.ts';
 import { eps } from '../recorder.ts';
 import { isResidual, type Row } from '../rows.ts';
 import type { Subject } from '../subject.ts';
-import type { Peer, PeerRun } from './peer.ts';
-
-/** Where the bench's server hands out the package's own files. */
-const folder = '/onnxruntime-web/';
+import type { Peer, PeerRun, PeerSources } from './peer.ts';
 
 const microsoft = { domain: 'com.microsoft', opset: 1 } as const;
 const onnx17 = { domain: '', opset: 17 } as const;
@@ -152,10 +149,12 @@ async function prepare(ort: typeof Ort, device: GPUDevice, subject: Subject): Pr
 }
 
 /** Starts onnxruntime-web; its device exists only once a session does, hence a first, tiny one. */
-export async function startOnnxRuntime(): Promise<{ peer: Peer; device: GPUDevice }> {
-  // Not bundled: the package loads its WebAssembly from beside itself.
-  const ort: typeof Ort = await import(/* @vite-ignore */ `${folder}ort.webgpu.min.mjs`);
-  ort.env.wasm.wasmPaths = folder;
+export async function startOnnxRuntime({
+  onnxRuntime: { module, wasm },
+}: PeerSources): Promise<{ peer: Peer; device: GPUDevice }> {
+  // Not bundled: the package loads its WebAssembly by itself.
+  const ort: typeof Ort = await import(/* @vite-ignore */ module);
+  ort.env.wasm.wasmPaths = wasm;
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? 0 : 1;
   ort.env.logLevel = 'error';
   const node: OnnxNode = {

@@ -17,7 +17,20 @@ export interface Peer {
   prepare(subject: Subject): Promise<PeerRun | undefined>;
 }
 
+/** Where the libraries come from. */
+export interface PeerSources {
+  /** URLs of onnxruntime-web's module, and of its WebAssembly: the folder, or the two files. */
+  onnxRuntime: { module: string; wasm: string | { mjs: string; wasm: string } };
+  tfjs(): Promise<typeof import('./tfjs-library.ts')>;
+}
+
+/** As the bench's own server hands them out. */
+export const servedPeers: PeerSources = {
+  onnxRuntime: { module: '/onnxruntime-web/ort.webgpu.min.mjs', wasm: '/onnxruntime-web/' },
+  tfjs: () => import(/* @vite-ignore */ `${location.origin}/tfjs.mjs`),
+};
+
 /** Starts a library that brings its own device, which the bench and all other peers then run on too. */
-export type DevicePeerStart = () => Promise<{ peer: Peer; device: GPUDevice }>;
+export type DevicePeerStart = (sources: PeerSources) => Promise<{ peer: Peer; device: GPUDevice }>;
 /** Starts a library on a device that is there. */
-export type PeerStart = (device: GPUDevice) => Promise<Peer>;
+export type PeerStart = (device: GPUDevice, sources: PeerSources) => Promise<Peer>;

@@ -9,7 +9,7 @@ import type { Tensor } from '../../src/index.ts';
 import { eps, type Inputs } from '../recorder.ts';
 import { isResidual, type Row } from '../rows.ts';
 import type { Results, Subject } from '../subject.ts';
-import type { Peer, PeerRun } from './peer.ts';
+import type { Peer, PeerRun, PeerSources } from './peer.ts';
 
 type Library = typeof import('./tfjs-library.ts');
 type Tf = Library['tf'];
@@ -122,8 +122,8 @@ function prepare(tf: Tf, backend: Backend, { row, inputs }: Subject): PeerRun | 
 }
 
 /** Starts TensorFlow.js on a device. */
-export async function startTfjs(device: GPUDevice): Promise<Peer> {
-  const { tf, WebGPUBackend }: Library = await import(/* @vite-ignore */ `${location.origin}/tfjs.mjs`);
+export async function startTfjs(device: GPUDevice, sources: PeerSources): Promise<Peer> {
+  const { tf, WebGPUBackend } = await sources.tfjs();
   const backend = new WebGPUBackend(device, device.adapterInfo);
   tf.removeBackend('webgpu'); // the one that would request a device
   tf.registerBackend('webgpu', () => backend);

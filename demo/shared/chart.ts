@@ -15,14 +15,17 @@ export interface ChartOptions {
   y: string;
   height: number;
   lines: readonly Line[];
-  /** Steps instead of slopes between points: histograms. */
-  stepped?: boolean;
+  /** Steps instead of slopes between points: histograms. Or a bar for each point. Default slopes. */
+  shape?: 'steps' | 'bars';
   /** The range of y for the smallest and the largest value. */
   range?: (low: number, high: number) => [number, number];
 }
 
 const font = '12px system-ui, sans-serif';
 const narrowest = 120;
+
+/** Half a bar beyond the first and the last, which stand at whole numbers. */
+const aroundBars = (_: uPlot, low: number, high: number): uPlot.Range.MinMax => [low - 0.5, high + 0.5];
 
 /** A chart for eyes only: say what it shows in the element's label, and its numbers elsewhere. */
 export class Chart {
@@ -52,8 +55,13 @@ export class Chart {
     this.#lines = lines;
     this.#plot?.destroy();
     this.#data = [[], ...lines.map(() => [])];
-    const { height, x, y, stepped, range } = this.#options;
-    const paths = stepped ? uPlot.paths.stepped?.({ align: 1 }) : undefined;
+    const { height, x, y, shape, range } = this.#options;
+    const paths =
+      shape === 'steps'
+        ? uPlot.paths.stepped?.({ align: 1 })
+        : shape === 'bars'
+          ? uPlot.paths.bars?.({ size: [0.7, 40] })
+          : undefined;
     const yScale: uPlot.Scale = range
       ? { range: (_, low, high) => range(low ?? 0, high ?? 0) as uPlot.Range.MinMax }
       : {};
@@ -63,9 +71,9 @@ export class Chart {
         height,
         legend: { show: false },
         cursor: { show: false },
-        scales: { x: { time: false }, y: yScale },
+        scales: { x: { time: false, ...(shape === 'bars' && { range: aroundBars }) }, y: yScale },
         axes: [
-          { ...this.#axis(x), size: 34 },
+          { ...this.#axis(x), size: 34, ...(shape === 'bars' && { incrs: [1, 2, 5, 10] }) },
           { ...this.#axis(y), size: 48 },
         ],
         series: [
@@ -76,6 +84,7 @@ export class Chart {
             width: 1.5,
             points: { show: false },
             ...(paths && { paths }),
+            ...(shape === 'bars' && { fill: this.#css(colour) }),
             ...(dash && { dash }),
           })),
         ],

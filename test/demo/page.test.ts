@@ -22,7 +22,12 @@ import {
 } from './harness.ts';
 
 /** Of every screen, with settings that are soon shown. */
-const screens = { see: '#screen=see&norm=group', train: '#screen=train&layers=1' };
+const screens = {
+  see: '#screen=see&norm=group',
+  train: '#screen=train&layers=1',
+  measure: '#screen=measure',
+  check: '#screen=check',
+};
 
 describe('the page', () => {
   const demo = Demo.use('chromium');

@@ -41,7 +41,7 @@ export function mountHistogram(host: HTMLElement, caption: HTMLElement): Histogr
     x: 'value',
     y: '% of the elements, per bin',
     height: 230,
-    stepped: true,
+    shape: 'steps',
     range: (_, high) => [0, Math.max(high, 1) * 1.05],
     lines: [
       { label: 'x, picture', colour: '--before' },

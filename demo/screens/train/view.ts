@@ -136,7 +136,7 @@ export class View {
           x: 'value',
           y: '% per bin',
           height: 120,
-          stepped: true,
+          shape: 'steps',
           range: (_, high) => [0, Math.max(high, 1) * 1.05],
           lines: [lineOf('none'), lineOf(beside)],
         });

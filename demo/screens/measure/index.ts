@@ -1,0 +1,187 @@
+// Measure it: the bench of the repository, on the visitor's GPU.
+import { Asked } from '../../shared/asked.ts';
+import { copyText } from '../../shared/copy.ts';
+import { choose, chosen, get, input, write } from '../../shared/dom.ts';
+import type { Screen, Shell } from '../../shared/screen.ts';
+import { troubleOf } from '../../shared/screen.ts';
+import markup from './measure.html?raw';
+import './measure.css';
+import type { Answer, Question } from './messages.ts';
+import { parseSettings, rowsOf, type Settings } from './settings.ts';
+import { View } from './view.ts';
+
+export const title = 'Measure it';
+export const about =
+  'The bench of the repository on your GPU, in a worker: time, bandwidth, and the share of what a mere copy reaches. ' +
+  'Every row is first held to float64; other libraries can run beside it on the same buffers.';
+
+export function mount(host: HTMLElement, settings: URLSearchParams, shell: Shell): Screen {
+  host.innerHTML = markup;
+  return new Measure(settings, shell);
+}
+
+class Measure implements Screen {
+  readonly #shell: Shell;
+  readonly #form = get<HTMLFormElement>('measure-controls');
+  readonly #view = new View((row) => void this.#work(() => this.#sweep(row)));
+  #settings: Settings;
+  #asked: Asked<Question, Answer> | undefined;
+  #withPeers = false;
+  #stopped = false;
+  #working = false;
+  #left = false;
+
+  constructor(settings: URLSearchParams, shell: Shell) {
+    this.#shell = shell;
+    this.#settings = parseSettings(settings);
+    const form = this.#form;
+    form.addEventListener('input', () => this.#set(this.#chosen()));
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      void this.#work(() => this.#run());
+    });
+    get('run').addEventListener('click', () => void this.#work(() => this.#run()));
+    get('stop').addEventListener('click', () => {
+      this.#stopped = true;
+      get<HTMLButtonElement>('stop').disabled = true;
+    });
+    const copy = (id: string, text: () => string): void => {
+      const button = get<HTMLButtonElement>(id);
+      button.addEventListener('click', () => void copyText(button, text()));
+    };
+    copy('copy-markdown', () => this.#view.markdown());
+    copy('copy-json', () => this.#view.json());
+    this.#set(this.#settings);
+    void this.#work(() => this.#start());
+  }
+
+  read(settings: URLSearchParams): void {
+    this.#set(parseSettings(settings));
+  }
+
+  repaint(): void {
+    this.#view.repaint();
+  }
+
+  leave(): void {
+    this.#left = true;
+    this.#asked?.end();
+  }
+
+  /** One thing at a time; what goes wrong ends the worker. */
+  async #work(act: () => Promise<unknown>): Promise<void> {
+    if (this.#working) return;
+    this.#working = true;
+    this.#stopped = false;
+    this.#shell.busy(true);
+    this.#shell.clear();
+    get<HTMLButtonElement>('run').disabled = true;
+    try {
+      await act();
+      this.#shell.busy(false);
+    } catch (error) {
+      this.#asked?.end();
+      this.#asked = undefined;
+      if (this.#left) return;
+      this.#shell.fail(told(error), () => void this.#work(() => this.#start()));
+    } finally {
+      this.#working = false;
+      if (!this.#left) {
+        get<HTMLButtonElement>('run').disabled = false;
+        get<HTMLButtonElement>('stop').disabled = true;
+      }
+    }
+  }
+
+  /** A device of its own; with peers, the one that they bring. */
+  async #start(): Promise<Asked<Question, Answer>> {
+    const { peers } = this.#settings;
+    if (this.#asked && this.#withPeers === peers) return this.#asked;
+    this.#asked?.end();
+    const worker = new Worker(new URL('./measure.worker.ts', import.meta.url), { type: 'module' });
+    const asked = new Asked<Question, Answer>(worker);
+    this.#asked = asked;
+    this.#withPeers = peers;
+    const answer = await asked.ask({ type: 'start', peers });
+    if (answer.type !== 'facts') throw new Error('The worker did not start.');
+    this.#view.facts = answer.facts;
+    this.#view.clear();
+    write('measure-adapter', answer.facts.adapter + (answer.facts.software ? ' (software)' : ''));
+    this.#showRows();
+    return asked;
+  }
+
+  async #run(): Promise<void> {
+    const asked = await this.#start();
+    const { rounds } = this.#settings;
+    const facts = this.#view.facts;
+    const rows = rowsOf(facts?.rows ?? [], this.#settings);
+    this.#view.clear();
+    get<HTMLButtonElement>('stop').disabled = false;
+    const progress = get<HTMLProgressElement>('progress');
+    progress.max = Math.max(1, rows.length);
+    progress.value = 0;
+    for (const [i, row] of rows.entries()) {
+      if (this.#stopped) break;
+      write('measured-rows', `${i + 1} of ${rows.length}: ${row}`);
+      const answer = await asked.ask({ type: 'measure', row, rounds, peers: facts?.peers ?? [] });
+      if (answer.type === 'result') this.#view.add(answer.result);
+      progress.value = i + 1;
+    }
+    const text = `${this.#view.length} of ${rows.length} rows measured`;
+    write('measured-rows', text);
+    this.#shell.say(text);
+  }
+
+  async #sweep(row: string): Promise<void> {
+    const asked = await this.#start();
+    const progress = get<HTMLProgressElement>('progress');
+    progress.removeAttribute('value');
+    write('measured-rows', `Trying all schedules: ${row}`);
+    const answer = await asked.ask({ type: 'sweep', row, rounds: this.#settings.rounds });
+    progress.value = 1;
+    write('measured-rows', '');
+    if (answer.type === 'schedules') this.#view.showSchedules(row, answer.schedules);
+  }
+
+  #chosen(): Settings {
+    const form = this.#form;
+    return parseSettings(
+      new URLSearchParams({
+        ops: chosen(form, 'ops').join('.'),
+        passes: chosen(form, 'passes').join('.'),
+        filter: input('filter').value,
+        rounds: get<HTMLSelectElement>('rounds').value,
+        peers: String(input('peers').checked),
+      }),
+    );
+  }
+
+  #set(settings: Settings): void {
+    this.#settings = settings;
+    const form = this.#form;
+    choose(form, 'ops', settings.ops);
+    choose(form, 'passes', settings.passes);
+    // Not while it is typed in: the caret would jump.
+    if (input('filter').value !== settings.filter) input('filter').value = settings.filter;
+    get<HTMLSelectElement>('rounds').value = String(settings.rounds);
+    input('peers').checked = settings.peers;
+    this.#shell.remember(settings);
+    if (!this.#working) this.#showRows();
+  }
+
+  #showRows(): void {
+    const { facts } = this.#view;
+    if (!facts) return;
+    const count = rowsOf(facts.rows, this.#settings).length;
+    write('measured-rows', `${count} of ${facts.rows.length} rows`);
+  }
+}
+
+/** A device that is lost while nothing runs is found to be so by the next question. */
+const told = (error: unknown) => {
+  const trouble = troubleOf(error);
+  return trouble.code === 'device-lost'
+    ? { message: `The GPU device was lost. The settings are kept. (${trouble.message})` }
+    : trouble;
+};

@@ -1,0 +1,132 @@
+// The results as a table, a chart, Markdown and JSON.
+import type { RowResult } from '../../../bench/measure.ts';
+import type { BenchFacts } from '../../../bench/page.ts';
+import type { SweepResult } from '../../../bench/sweep.ts';
+import { Chart } from '../../shared/chart.ts';
+import { markdownTable } from '../../shared/copy.ts';
+import { get, write } from '../../shared/dom.ts';
+import { duration, error as errorText, short } from '../../shared/format.ts';
+
+const header = ['#', 'Row', 'Time', 'GB/s', 'Of copy', 'Error', 'Schedule'];
+
+const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`;
+const timeOf = ({ ms, spread }: { ms: number; spread: [number, number] }): string =>
+  `${duration(ms)} (${duration(spread[0])}–${duration(spread[1])})`;
+
+function cellsOf(row: RowResult, index: number, peers: readonly string[]): string[] {
+  return [
+    String(index + 1),
+    row.name,
+    timeOf(row),
+    short(row.gbps),
+    percent(row.copyFraction),
+    errorText(row.relError),
+    row.strategy,
+    ...peers.map((name) => {
+      const peer = row.peerDetails[name];
+      return peer ? `${timeOf(peer)}, ×${short(peer.ms / row.ms)}` : '–';
+    }),
+  ];
+}
+
+export class View {
+  facts: BenchFacts | undefined;
+  readonly #results: RowResult[] = [];
+  readonly #chart = new Chart(get('copy-chart'), {
+    x: 'row',
+    y: '% of copy',
+    height: 190,
+    shape: 'bars',
+    range: (_, high) => [0, Math.max(100, high)],
+    lines: [{ label: 'share', colour: '--accent' }],
+  });
+  readonly #sweep: (row: string) => void;
+
+  /** @param sweep - asked for by a row's button. */
+  constructor(sweep: (row: string) => void) {
+    this.#sweep = sweep;
+    this.#draw();
+  }
+
+  get length(): number {
+    return this.#results.length;
+  }
+
+  clear(): void {
+    this.#results.length = 0;
+    get('schedules').hidden = true;
+    this.#draw();
+  }
+
+  add(result: RowResult): void {
+    this.#results.push(result);
+    this.#draw();
+  }
+
+  showSchedules(row: string, { chosen, ms }: SweepResult): void {
+    write('schedules-title', `${row}: the library chooses ${chosen}`);
+    get('schedules-list').replaceChildren(
+      ...ms.map(([schedule, time]) => {
+        const item = document.createElement('li');
+        item.textContent = `${schedule}: ${typeof time === 'number' ? duration(time) : time}`;
+        return item;
+      }),
+    );
+    get('schedules').hidden = false;
+  }
+
+  repaint(): void {
+    this.#chart.repaint();
+  }
+
+  markdown(): string {
+    const peers = this.facts?.peers ?? [];
+    const rows = this.#results.map((row, i) => cellsOf(row, i, peers));
+    return `${this.#stamp()}\n\n${markdownTable([...header, ...peers], rows)}\n`;
+  }
+
+  json(): string {
+    const { adapter, software, f16 } = this.facts ?? {};
+    const at = new Date().toISOString();
+    const { userAgent } = navigator;
+    return JSON.stringify({ adapter, software, f16, userAgent, at, rows: this.#results }, null, 2);
+  }
+
+  #stamp(): string {
+    return `webgpu-norm on ${this.facts?.adapter}, ${navigator.userAgent}, ${new Date().toISOString()}`;
+  }
+
+  #draw(): void {
+    const peers = this.facts?.peers ?? [];
+    const table = get<HTMLTableElement>('results');
+    const headings = [...header, ...peers, 'Others'].map((text) => {
+      const cell = document.createElement('th');
+      cell.scope = 'col';
+      cell.textContent = text;
+      return cell;
+    });
+    const top = document.createElement('tr');
+    top.append(...headings);
+    table.tHead?.replaceChildren(top);
+    table.tBodies[0]?.replaceChildren(
+      ...this.#results.map((result, i) => {
+        const row = document.createElement('tr');
+        for (const text of cellsOf(result, i, peers)) row.insertCell().textContent = text;
+        const button = document.createElement('button');
+        button.type = 'button';
+        button.textContent = 'Try all';
+        button.ariaLabel = `Try all schedules for ${result.name}`;
+        button.addEventListener('click', () => this.#sweep(result.name));
+        row.insertCell().append(button);
+        return row;
+      }),
+    );
+    this.#chart.show([
+      this.#results.map((_, i) => i + 1),
+      this.#results.map(({ copyFraction }) => 100 * copyFraction),
+    ]);
+    for (const id of ['copy-markdown', 'copy-json']) {
+      get<HTMLButtonElement>(id).disabled = this.#results.length === 0;
+    }
+  }
+}
