@@ -3,15 +3,8 @@ import { NormError } from '../gpu/errors.ts';
 import { type Call, leafBytes, Parts, type Terms, termsInWords } from './call.ts';
 import { GroupError, ranksInWords, titled } from './errors.ts';
 import { decode, encode, type Frame, headerBytes, Kind, Op, resultLevel, sameEpoch } from './frame.ts';
-import {
-  checkTimeout,
-  faultPayload,
-  identity,
-  type Member,
-  objection,
-  readFault,
-  settingsOf,
-} from './member.ts';
+import type { TakeOver } from './join.ts';
+import { checkTimeout, faultPayload, type Member, objection, readFault, settingsOf } from './member.ts';
 import {
   type Bytes,
   type Combine,
@@ -23,53 +16,14 @@ import {
   sum,
   treeSteps,
 } from './merge.ts';
-import type { CollectiveOptions, JoinOptions, ProcessGroup, Traffic } from './process-group.ts';
-import { Rendezvous } from './rendezvous.ts';
+import { Outbox, type Sent } from './outbox.ts';
+import type { CollectiveOptions, ProcessGroup, Traffic } from './process-group.ts';
 import type { Transport } from './transport.ts';
 
 /** Calls that other ranks may be ahead: what is further away is dropped, and asked for again when it is needed. */
 const window = 1024;
 const firstReminder = 250;
 const slowestReminder = 2000;
-
-/** Something that this rank sent and that another may ask for again. */
-interface Sent {
-  seq: number;
-  level: number;
-  terms: Terms;
-  payload: Bytes;
-}
-
-/** Meets the other ranks and makes the group of them. If that fails, the transport is closed. */
-export async function join<G>(
-  transport: Transport,
-  options: JoinOptions,
-  make: (transport: Transport, member: Member, takeOver: TakeOver) => G,
-): Promise<G> {
-  const own = identity(options);
-  const rendezvous = new Rendezvous(transport, own, options.signal);
-  let receive = (frame: Uint8Array) => rendezvous.receive(frame);
-  let broken = (error: NormError) => rendezvous.fail(error);
-  transport.listen(
-    (frame) => receive(frame),
-    (error) => broken(error),
-  );
-  rendezvous.start();
-  try {
-    const member = await rendezvous.met;
-    return make(transport, member, (listener, failed) => {
-      receive = listener;
-      broken = failed;
-      for (const frame of rendezvous.takeBacklog()) listener(frame);
-    });
-  } catch (error) {
-    await transport.close();
-    throw error;
-  }
-}
-
-/** Directs a transport's frames to a group. */
-export type TakeOver = (receive: (frame: Uint8Array) => void, broken: (error: NormError) => void) => void;
 
 /** A process group over a {@link Transport}; its subclasses say how ranks get one. */
 export abstract class FramedGroup implements ProcessGroup {
@@ -78,13 +32,11 @@ export abstract class FramedGroup implements ProcessGroup {
   readonly #traffic: Traffic = { collectives: 0, bytesSent: 0, bytesReceived: 0 };
   readonly #transport: Transport;
   readonly #member: Member;
-  /** Those that report to this rank: how far they are, all before them included. */
-  readonly #doneOf = new Map<number, number>();
+  readonly #outbox: Outbox;
   readonly #calls = new Map<number, Call>();
   /** By sequence number, of calls that have not ended. */
   readonly #parts = new Map<number, Parts>();
   readonly #left = new Set<number>();
-  #sent: Sent[] = [];
   #made = 0;
   #failure: GroupError | undefined;
   #closing: Promise<void> | undefined;
@@ -98,7 +50,7 @@ export abstract class FramedGroup implements ProcessGroup {
     const reporting = this.#isTree
       ? treeSteps(this.rank, this.size, member.fanOut).flatMap((step) => ('from' in step ? step.from : []))
       : this.#others();
-    for (const rank of reporting) this.#doneOf.set(rank, 0);
+    this.#outbox = new Outbox(reporting);
     takeOver(
       (frame) => this.#receive(frame),
       (error) =>
@@ -252,7 +204,7 @@ export abstract class FramedGroup implements ProcessGroup {
     call.unlisten();
     this.#calls.delete(call.seq);
     this.#parts.delete(call.seq);
-    this.#forget();
+    this.#outbox.forget(this.#done);
   }
 
   /** All calls up to this one have ended on this rank. */
@@ -260,26 +212,17 @@ export abstract class FramedGroup implements ProcessGroup {
     return this.#calls.size === 0 ? this.#made : Math.min(...this.#calls.keys()) - 1;
   }
 
-  /** All calls up to this one have ended on those that may still ask this rank for something. */
-  get #doneByAll(): number {
-    return Math.min(this.#done, ...this.#doneOf.values());
-  }
-
-  #forget(): void {
-    const done = this.#doneByAll;
-    this.#sent = this.#sent.filter(({ seq }) => seq > done);
-  }
-
   #give(call: Call, level: number, payload: Bytes, to?: number): void {
     if (this.size === 1) return;
     const sent = { seq: call.seq, terms: call.terms, level, payload };
-    if (!this.#transport.reliable) this.#sent.push(sent);
+    if (!this.#transport.reliable) this.#outbox.keep(sent);
     this.#send(sent, to);
   }
 
   #send({ seq, level, terms, payload }: Sent, to?: number): void {
     const room = Math.floor((this.#transport.maxFrame - headerBytes) / 8) * 8;
-    const done = this.#isTree ? this.#doneByAll : this.#done;
+    // In a tree a rank speaks for those below it.
+    const done = this.#isTree ? this.#outbox.doneByAll(this.#done) : this.#done;
     for (let offset = 0; offset === 0 || offset < payload.length; offset += room) {
       const part = payload.subarray(offset, offset + room);
       const bytes = payload.length;
@@ -363,7 +306,7 @@ export abstract class FramedGroup implements ProcessGroup {
   #end(error: GroupError): void {
     this.#failure ??= error;
     this.#parts.clear();
-    this.#sent = [];
+    this.#outbox.clear();
     for (const call of [...this.#calls.values()]) {
       this.#finish(call);
       call.reject(error);
@@ -393,14 +336,14 @@ export abstract class FramedGroup implements ProcessGroup {
     }
     if (frame.kind === Kind.bye) {
       this.#left.add(from);
-      this.#doneOf.delete(from);
+      this.#outbox.leave(from);
       for (const call of [...this.#calls.values()]) this.#look(call);
     } else if (frame.kind === Kind.fault) {
       const error = readFault(frame);
       if (error) this.#fail(error, false);
     } else if (frame.kind === Kind.resend) {
-      for (const sent of this.#sent)
-        if (sent.seq === seq && sent.level === frame.level) this.#send(sent, from);
+      const sent = this.#outbox.find(seq, frame.level);
+      if (sent) this.#send(sent, from);
     }
   }
 
@@ -418,8 +361,7 @@ export abstract class FramedGroup implements ProcessGroup {
 
   #take(frame: Frame, length: number): void {
     const { seq, from, done } = frame;
-    const known = this.#doneOf.get(from);
-    if (known !== undefined && done > known) this.#doneOf.set(from, done);
+    this.#outbox.hear(from, done);
     const call = this.#calls.get(seq);
     const ahead = seq > this.#made && seq <= this.#made + window;
     if (!call && !ahead) return;

@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
-import { FramedGroup, join } from './framed-group.ts';
+import { FramedGroup } from './framed-group.ts';
+import { join } from './join.ts';
 import type { Bytes } from './merge.ts';
 import type { JoinOptions } from './process-group.ts';
 import type { Transport } from './transport.ts';

@@ -8,7 +8,8 @@
 import type { ConnectionOptions, NatsConnection } from '@nats-io/nats-core';
 import { NormError } from '../gpu/errors.ts';
 import { GroupError } from './errors.ts';
-import { FramedGroup, join } from './framed-group.ts';
+import { FramedGroup } from './framed-group.ts';
+import { join } from './join.ts';
 import { identity } from './member.ts';
 import type { JoinOptions } from './process-group.ts';
 import type { Transport } from './transport.ts';

@@ -11,7 +11,7 @@ import { bundleProgram } from './programs/bundle.ts';
 import { type Kill, killLoop, Mailbox, type Remote, timeout } from './programs/kill-loop.ts';
 import type { Said } from './programs/rank.ts';
 
-const kills = Number(process.env.WEBGPU_NORM_KILLS ?? 8);
+const kills = Number(process.env.WEBGPU_NORM_KILLS ?? 4);
 /** For a machine whose processors are all busy. */
 const slack = 700;
 const transports = ['nats', 'local', 'ports', 'channel'] as const;
