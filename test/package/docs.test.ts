@@ -1,10 +1,11 @@
 // The documentation: every ```ts block of it is compiled against the packed package and, but for those marked `browser`,
-// run on Dawn; every link inside it leads somewhere.
+// run on Dawn (those with another mark are modules that others import); every link inside it leads somewhere.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bin, root } from '../../scripts/lib/paths.mjs';
+import { encodeSafetensors } from '../../src/index.ts';
 import { type App, makeApp } from './app.ts';
 import { run } from './run.ts';
 
@@ -12,7 +13,10 @@ interface Snippet {
   /** File and line. */
   name: string;
   code: string;
+  /** Not those that need a browser. */
   runs: boolean;
+  /** The module that it is to others. */
+  file: string | undefined;
 }
 
 const pages = [
@@ -43,12 +47,25 @@ function snippetsOf(page: string): Snippet[] {
   return [...text.matchAll(/^```ts(?<mark> \w+)?\n(?<code>[\s\S]*?)^```$/gm)].map(({ index, groups }) => ({
     name: `${page}:${text.slice(0, index).split('\n').length}`,
     code: withFixtures(groups?.code ?? ''),
-    runs: groups?.mark === undefined,
+    runs: groups?.mark !== ' browser',
+    file: groups?.mark === ' browser' ? undefined : groups?.mark?.trim(),
   }));
 }
 
 const snippets = pages.flatMap(snippetsOf);
-const fileOf = ({ name }: Snippet) => name.replaceAll(/\W+/g, '-');
+const fileOf = ({ name, file }: Snippet) => file ?? name.replaceAll(/\W+/g, '-');
+
+/** torch.nn.Sequential(torch.nn.LayerNorm(8), torch.nn.BatchNorm1d(8)), as it is made. */
+function norms(): Uint8Array {
+  const [ones, zeros] = [new Float32Array(8).fill(1), new Float32Array(8)];
+  const values = { '0.weight': ones, '0.bias': zeros, '1.weight': ones, '1.bias': zeros };
+  const running = { '1.running_mean': zeros, '1.running_var': ones };
+  const vectors = Object.entries({ ...values, ...running }).map(
+    ([name, data]) => [name, { dtype: 'f32', shape: [8], data }] as const,
+  );
+  const count = { dtype: 'i64', shape: [], data: BigInt64Array.of(0n) } as const;
+  return encodeSafetensors([...vectors, ['1.num_batches_tracked', count]]);
+}
 
 let app: App;
 let said: Map<string, string>;
@@ -90,6 +107,7 @@ beforeAll(async () => {
   mkdirSync(folder);
   cpSync(join(root, 'test/package/fixtures.ts'), join(folder, 'fixtures.ts'));
   cpSync(join(root, 'test/golden/state-dict.safetensors'), join(app.folder, 'model.safetensors'));
+  writeFileSync(join(app.folder, 'norms.safetensors'), norms());
   const compilerOptions = {
     target: 'es2022',
     module: 'esnext',
@@ -109,7 +127,7 @@ beforeAll(async () => {
     const { outputText } = ts.transpileModule(code, {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
     });
-    writeFileSync(join(folder, `${name}.js`), outputText.replace("'./fixtures'", "'./fixtures.js'"));
+    writeFileSync(join(folder, `${name}.js`), outputText.replaceAll(/from '(\.\/\w+)'/g, "from '$1.js'"));
   };
   emit('fixtures', readFileSync(join(folder, 'fixtures.ts'), 'utf8'));
   for (const snippet of snippets) {
