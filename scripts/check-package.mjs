@@ -46,7 +46,8 @@ for (const needed of [
   if (!files.includes(needed)) problems.push(`${needed} is not in the package.`);
 }
 for (const path of files) {
-  if (/^(test|demo|bench|scripts\/.*\.mjs|node_modules)/.test(path)) problems.push(`${path} is in the package.`);
+  if (/^(test|demo|bench|scripts\/.*\.mjs|node_modules)/.test(path))
+    problems.push(`${path} is in the package.`);
 }
 
 for (const [name, { code, most }] of Object.entries(budgets)) {

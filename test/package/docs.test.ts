@@ -30,16 +30,23 @@ const fixtures = [
   ...readFileSync(join(root, 'test/package/fixtures.ts'), 'utf8').matchAll(/^export const (\w+)/gm),
 ].map(([, name]) => name as string);
 
-/** Free names of the snippet that the fixtures have. Everything on one line, so that lines stay where they are. */
+/** With what the fixtures have of names that the snippet does not declare. On one line, so that lines stay where they are. */
 function withFixtures(code: string): string {
-  const declared = (name: string) =>
-    new RegExp(
-      `(const|let|function|class|import)\\b[^;=(]*\\b${name}\\b[^;=]*[=({]|import[^;]*\\b${name}\\b`,
-    ).test(code);
-  const used = fixtures.filter(
-    (name) => new RegExp(`(?<![.\\w'])${name}\\b(?!\\s*:[^:])`).test(code) && !declared(name),
-  );
-  return used.length > 0 ? `import { ${used.join(', ')} } from './fixtures'; ${code}` : `export {}; ${code}`;
+  const used = new Set<string>();
+  const declared = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) {
+      const { parent } = node;
+      const names = 'name' in parent && parent.name === node;
+      const property = ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent);
+      if (!names || ts.isShorthandPropertyAssignment(parent)) used.add(node.text);
+      else if (!property) declared.add(node.text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile('snippet.ts', code, ts.ScriptTarget.ES2022, true));
+  const free = fixtures.filter((name) => used.has(name) && !declared.has(name));
+  return free.length > 0 ? `import { ${free.join(', ')} } from './fixtures'; ${code}` : `export {}; ${code}`;
 }
 
 function snippetsOf(page: string): Snippet[] {

@@ -1,5 +1,13 @@
 /** What the snippets of the documentation take as given. */
-import { type Gpu, init, LayerNorm, Sequential, type Tensor } from 'webgpu-norm';
+import {
+  type Gpu,
+  init,
+  LayerNorm,
+  LocalProcessGroup,
+  type ProcessGroup,
+  Sequential,
+  type Tensor,
+} from 'webgpu-norm';
 
 const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 
@@ -15,3 +23,5 @@ export const images: Tensor = gpu.tensor(new Float32Array(2 * 32 * 8 * 8).map(Ma
 export const inputBuffer: GPUBuffer = device.createBuffer({ size: 4 * 64 * 768, usage });
 export const outputBuffer: GPUBuffer = device.createBuffer({ size: 4 * 64 * 768, usage });
 export const model: Sequential = new Sequential(gpu, new LayerNorm(gpu, 768), new LayerNorm(gpu, 768));
+export const group: ProcessGroup = LocalProcessGroup.create(1)[0] as ProcessGroup;
+export const myPart: Tensor[] = [x];
