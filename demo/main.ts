@@ -7,6 +7,7 @@ import { fragmentOf } from './shared/settings.ts';
 const screens = {
   see: () => import('./screens/see/index.ts'),
   train: () => import('./screens/train/index.ts'),
+  sync: () => import('./screens/sync/index.ts'),
   measure: () => import('./screens/measure/index.ts'),
   check: () => import('./screens/check/index.ts'),
 } satisfies Record<string, () => Promise<ScreenModule>>;

@@ -13,7 +13,7 @@ export class Asked<Question, Answer> {
   }
 
   /** Rejects with what went wrong in the worker. */
-  ask(question: Question): Promise<Answer> {
+  ask(question: Question, transfer: Transferable[] = []): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;
       const worker = this.#worker;
@@ -22,7 +22,7 @@ export class Asked<Question, Answer> {
         else reject(data.trouble);
       };
       worker.onerror = ({ message }) => reject(new Error(`The worker failed: ${message}`));
-      worker.postMessage(question);
+      worker.postMessage(question, transfer);
     });
   }
 

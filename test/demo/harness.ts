@@ -196,9 +196,9 @@ export const phone = (page: Page): Promise<void> =>
 export const colours = (page: Page, value: 'light' | 'dark'): Promise<void> =>
   page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]);
 
-/** Loss and accuracy of each network of the second screen as shown, or why it has stopped. */
-export const standings = (page: Page): Promise<Record<string, string[]>> =>
-  page.$$eval('#standings tr', (rows) =>
+/** What is shown of each network: its loss, its accuracy, …; or why it has stopped. */
+export const standings = (page: Page, table = 'standings'): Promise<Record<string, string[]>> =>
+  page.$$eval(`#${table} tr`, (rows) =>
     Object.fromEntries(
       rows.map((row) => [
         (row as HTMLElement).dataset.kind ?? '',

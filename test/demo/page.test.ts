@@ -25,6 +25,7 @@ import {
 const screens = {
   see: '#screen=see&norm=group',
   train: '#screen=train&layers=1',
+  sync: '#screen=sync&replicas=1',
   measure: '#screen=measure',
   check: '#screen=check',
 };
