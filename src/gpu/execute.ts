@@ -35,6 +35,7 @@ interface Dispatch {
 /** A call whose dispatches are bound: recording it again makes no GPU object. */
 interface Bound {
   call: Call;
+  faults: number;
   pipelines: readonly Pipeline[];
   dispatches: readonly Dispatch[];
 }
@@ -139,13 +140,17 @@ function bind(gpu: Gpu, call: Call): readonly Dispatch[] {
   const anchor = outputsOf(call).at(-1);
   const known = anchor && bound.get(anchor);
   const pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
-  // A pipeline that turned out not to compile is another one the next time.
-  const same = known && sameCall(known.call, call) && pipelines.every((one, i) => one === known.pipelines[i]);
+  // What turned out not to compile, or to have no memory, is another one the next time.
+  const { faults } = gpu;
+  const same =
+    known?.faults === faults &&
+    sameCall(known.call, call) &&
+    pipelines.every((one, i) => one === known.pipelines[i]);
   if (same) return known.dispatches;
   const dispatches = call.program.steps.map((step, i) =>
     dispatchOf(gpu, step, pipelines[i] as Pipeline, call),
   );
-  if (anchor) bound.set(anchor, { call, pipelines, dispatches });
+  if (anchor) bound.set(anchor, { call, faults, pipelines, dispatches });
   return dispatches;
 }
 

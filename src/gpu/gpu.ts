@@ -283,6 +283,11 @@ export class Gpu {
     if (reason) throw this.#watch.tell(reason);
   }
 
+  /** @internal Whether nothing was found wrong with the tensor so far. */
+  intact(tensor: Tensor): boolean {
+    return !this.#unusable.has(tensor.buffer) && !this.#failed.has(tensor);
+  }
+
   /** @internal Throws `dtype` if the device cannot hold it. */
   checkDType(dtype: DType): void {
     if (dtype !== 'f32' && dtype !== 'f16' && dtype !== 'u32') {

@@ -86,7 +86,10 @@ export class SharedBuffers {
     let buffer = this.#placeholders.get(kind);
     if (!buffer) {
       const size = placeholderWindows * placeholderWindow;
-      buffer = this.#make({ label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE });
+      const descriptor = { label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE };
+      buffer = this.#make(descriptor, () => {
+        this.#placeholders.delete(kind);
+      });
       this.#placeholders.set(kind, buffer);
     }
     return { buffer, offset: binding * placeholderWindow, size: placeholderWindow };

@@ -61,9 +61,12 @@ export class Parameter {
    * {@link keepGradient} once that is recorded.
    */
   takeGradient(): Tensor {
-    this.#gradient ??= this.#data.gpu.keep(
-      this.#data.gpu.empty(this.#data.shape, { dtype: this.#data.dtype }),
-    );
+    const { gpu, shape, dtype } = this.#data;
+    if (this.#cleared && this.#gradient && !gpu.intact(this.#gradient)) {
+      this.#gradient.destroy(); // there was no memory for it, or what should write it was refused
+      this.#gradient = null;
+    }
+    this.#gradient ??= gpu.keep(gpu.empty(shape, { dtype }));
     return this.#gradient;
   }
 

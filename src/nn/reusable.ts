@@ -18,8 +18,14 @@ export class Reusable {
   /** The same tensor where shape and dtype are those of the last time, so that what was bound to it still fits. */
   take(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     const last = this.#last;
-    if (last?.dtype === dtype && sameShape(last.shape, shape)) return last;
-    const made = this.#made.get(dtype) ?? [];
+    const fits = last?.dtype === dtype && sameShape(last.shape, shape);
+    if (fits && this.#gpu.intact(last)) return last;
+    // What turned out to have no memory, or to be written by refused commands, is made anew.
+    const made = (this.#made.get(dtype) ?? []).filter((tensor) => {
+      const usable = this.#gpu.intact(tensor);
+      if (!usable) tensor.destroy();
+      return usable;
+    });
     this.#made.set(dtype, made);
     const size = elementCount(shape);
     let backing = made.at(-1);

@@ -18,8 +18,10 @@ import {
   RMSNorm,
   rmsNorm,
   rmsNormBackward,
+  Sequential,
   type Tensor,
 } from '../../src/index.ts';
+import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
@@ -140,6 +142,21 @@ async function withoutMemory(device: GPUDevice, body: () => void): Promise<void>
   } finally {
     device.pushErrorScope = push;
     device.popErrorScope = pop;
+  }
+}
+
+/** As {@link withoutMemory}, with storage that cannot be bound either. */
+async function withoutBuffers(device: GPUDevice, body: () => void): Promise<void> {
+  const create = device.createBuffer;
+  device.createBuffer = (descriptor) => {
+    const { usage } = descriptor;
+    const others = (usage & ~storage) | GPUBufferUsageOf('COPY_DST'); // some usage there must be
+    return create.call(device, { ...descriptor, usage: usage & storage ? others : usage });
+  };
+  try {
+    await withoutMemory(device, body);
+  } finally {
+    device.createBuffer = create;
   }
 }
 
@@ -372,6 +389,45 @@ export const cases: Case[] = [
       await verifyAll(gpu, [
         { op: 'layerNorm', shape: [512, 64], schedule: { strategy: 'split', slots: 2 } },
       ]);
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'errors: no memory for what a module or an encoder uses again, and both afterwards',
+    async run({ navigatorGpu, expectValidationErrors }) {
+      const gpu = await init({ gpu: navigatorGpu });
+      const { device } = gpu;
+      const x = gpu.tensor(normal(256 * 64), [256, 64]);
+      const model = new Sequential(gpu, new LayerNorm(gpu, 64), new LayerNorm(gpu, 64));
+      const pass = () => [model.forward(x), model.backward(x)];
+      const failed: Tensor[] = [];
+      await withoutBuffers(device, () => failed.push(...pass()));
+      await rejects('out-of-memory', (failed[0] as Tensor).data());
+      await rejects('out-of-memory', (failed[1] as Tensor).data());
+      model.zeroGrad();
+      const other = new Sequential(gpu, new LayerNorm(gpu, 64), new LayerNorm(gpu, 64));
+      const expected = [other.forward(x), other.backward(x)];
+      for (const [i, tensor] of pass().entries()) {
+        assertEqual(await tensor.data(), await expected[i]?.data(), ['y', 'dx'][i]);
+      }
+
+      const fresh = await init({ gpu: navigatorGpu });
+      const given = fresh.tensor(normal(64 * 64), [64, 64]);
+      const outputs = { y: fresh.empty([64, 64]), mean: fresh.empty([64, 2]), rstd: fresh.empty([64]) };
+      const record = () => {
+        const encoder = fresh.device.createCommandEncoder();
+        const schedule = { strategy: 'split', slots: 2 } as const;
+        layerNorm(fresh, given, { normalizedShape: [64], schedule, out: outputs, encoder });
+        return encoder.finish();
+      };
+      expectValidationErrors();
+      await withoutBuffers(fresh.device, record);
+      await rejects('out-of-memory', fresh.idle());
+      fresh.device.queue.submit([record()]);
+      const { y } = layerNorm(fresh, given, { normalizedShape: [64] });
+      const expectedY = await y.data();
+      assert(relativeError(await outputs.y.data(), expectedY) < 1e-6, 'y of what was recorded again');
+      fresh.destroy();
       gpu.destroy();
     },
   },
