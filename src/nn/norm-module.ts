@@ -10,7 +10,6 @@ import {
   type NormBackwardOptions,
   type NormCall,
   type NormForwardOptions,
-  type NormForwardResult,
   normBackward,
   normForward,
   type PrepareOptions,
@@ -24,6 +23,7 @@ import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
 import { Warm } from './warm.ts';
+import { WarmForward } from './warm-forward.ts';
 
 /** What may follow a norm in the same pass. */
 export interface EpilogueModuleOptions {
@@ -76,21 +76,6 @@ interface Saved {
   residual: Tensor | undefined;
 }
 
-type WarmOptions = ForwardOptions & { outSum?: Tensor };
-
-/** The last forward into an output of the caller's, to be recorded again. */
-interface WarmForward {
-  x: Tensor;
-  addend: Tensor | undefined;
-  options: WarmOptions;
-  weight: Tensor | undefined;
-  bias: Tensor | undefined;
-  running: unknown;
-  repeat: Repeat;
-  result: NormForwardResult;
-  saved: Saved;
-}
-
 /**
  * A norm with parameters. forward keeps its input (by reference) and its statistics until the next forward or
  * destroy(); backward uses those of the last forward and adds to the gradients of the parameters.
@@ -107,7 +92,7 @@ export abstract class NormModule extends Module {
   #saved: Saved | null = null;
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
-  #warmForward: WarmForward | null = null;
+  #warmForward: WarmForward<Saved> | null = null;
   readonly #warmBackward = new Warm<BackwardResult>();
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
@@ -125,7 +110,7 @@ export abstract class NormModule extends Module {
     return undefined;
   }
 
-  /** @internal A value that differs wherever what forward does with running statistics does. */
+  /** @internal A value that differs wherever what forward does with running statistics does; undefined without any. */
   protected runningKey(): unknown {
     return undefined;
   }
@@ -325,7 +310,11 @@ export abstract class NormModule extends Module {
 
   #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
     const warm = this.#warmForward;
-    if (warm && this.#isAgain(warm, x, addend, options) && warm.repeat.possible) {
+    const { weight, bias } = this;
+    if (
+      warm?.isAgain(x, addend, options, weight, bias) &&
+      (warm.running === undefined || warm.running === this.runningKey())
+    ) {
       warm.repeat.record(options);
       this.#saved = warm.saved;
       return warm.result;
@@ -334,10 +323,8 @@ export abstract class NormModule extends Module {
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     const call = this.describe(x.shape);
-    const weight = this.weight?.data;
-    const bias = this.bias?.data;
     let repeat: Repeat | undefined;
-    const result = normForward(this.gpu, call, x, addend, bias, {
+    const result = normForward(this.gpu, call, x, addend, bias?.data, {
       encoder: options.encoder,
       pass: options.pass,
       schedule,
@@ -353,26 +340,9 @@ export abstract class NormModule extends Module {
     const running = this.runningKey();
     this.#warmForward =
       out && repeat
-        ? { x, addend, options: { ...options }, weight, bias, running, repeat, result, saved }
+        ? new WarmForward(repeat, result, saved, running, x, addend, options, weight, bias)
         : null;
     return result;
-  }
-
-  /** Whether a forward is the last one again. Compared one by one: this is most of what a warm forward costs. */
-  #isAgain(warm: WarmForward, x: Tensor, addend: Tensor | undefined, options: WarmOptions): boolean {
-    const last = warm.options;
-    return (
-      x === warm.x &&
-      options.out === last.out &&
-      addend === warm.addend &&
-      options.outSum === last.outSum &&
-      options.residual === last.residual &&
-      options.schedule === last.schedule &&
-      this.weight?.data === warm.weight &&
-      this.bias?.data === warm.bias &&
-      this.runningKey() === warm.running &&
-      !(options.encoder && options.pass)
-    );
   }
 
   #forwardOptions(

@@ -112,6 +112,7 @@ export abstract class RunningNorm extends NormModule {
   }
 
   protected override runningKey(): unknown {
+    if (!this.runningMean) return undefined;
     if (!this.training) return 'evaluation';
     return this.trackRunningStats ? this.momentum : 'untracked';
   }

@@ -26,6 +26,8 @@ import { cases as variants } from './variants.ts';
 /** Every GPU case, in the order they run. */
 export const allCases: Case[] = [
   ...smoke,
+  // Early, as in a page that has one norm: after hundreds of cases engines look properties up in slower ways.
+  ...overhead,
   ...variants,
   ...accuracy,
   ...batchNorm,
@@ -42,7 +44,6 @@ export const allCases: Case[] = [
   ...modules,
   ...state,
   ...recording,
-  ...overhead,
   ...optim,
   ...optimState,
   ...averaging,

@@ -186,7 +186,9 @@ export const cases: Case[] = [
         ours = Math.min(ours, byModule());
       }
       note('µs per forward', `${ours.toFixed(2)}; by hand ${hand.toFixed(2)}`);
-      assert(ours <= 1.5 * hand, `${ours} µs, by hand ${hand}`);
+      // Half as much again; by hand is less than 0.1 µs in a browser, where a fifth of a microsecond may come on top
+      // on a busy machine (a first version took 5 to 30).
+      assert(ours <= Math.max(1.5 * hand, hand + 0.2), `${ours} µs, by hand ${hand}`);
       await device.queue.onSubmittedWorkDone();
       module.destroy();
     },
