@@ -194,6 +194,15 @@ it('layerNorm, rmsNorm, groupNorm and instanceNorm and their gradients', async (
   }
 });
 
+it('what these kernels do not take is left to those of tfjs', async () => {
+  const [ours, tfjs] = [await page.leftToTfjs(true), await page.leftToTfjs(false)];
+  expect(ours).toHaveLength(6);
+  for (const [index, values] of ours.entries()) {
+    const expected = tfjs[index] as number[];
+    expect(values).toEqual(expected.map((value) => expect.closeTo(value, 4)));
+  }
+});
+
 it('training leaves no tensors behind', async () => {
   const [, second, ...rest] = await page.leaks();
   expect(rest).toEqual(rest.map(() => second));

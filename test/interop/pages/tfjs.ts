@@ -183,6 +183,27 @@ async function fusedBatchNorm(ours: boolean, channelsFirst: boolean, scaled = tr
   });
 }
 
+/** What our kernels do not take, and tfjs's go on with: y and dx of each. */
+async function leftToTfjs(ours: boolean) {
+  return having(ours, async () => {
+    const results: number[][] = [];
+    const both = async (x: tf.Tensor, call: (input: tf.Tensor) => tf.Tensor) => {
+      const dx = tf.grad((input: tf.Tensor) => tf.sum(tf.square(call(input))))(x);
+      results.push(await data(call(x)), await data(dx));
+    };
+    const cube = tf.tensor3d(normal(24, { mean: 1, seed: 20 }), [2, 3, 4]);
+    const middle = tfl.layers.layerNormalization({ axis: 1 });
+    await both(cube, (input) => middle.apply(input) as tf.Tensor); // not the last axes
+    const single = tfl.layers.batchNormalization();
+    const row = tf.tensor2d(normal(4, { seed: 21 }), [1, 4]);
+    await both(row, (input) => single.apply(input, { training: true }) as tf.Tensor); // one value per channel
+    const [mean, variance] = [tf.zerosLike(cube), tf.onesLike(cube)];
+    const given = [mean, variance, mean, variance] as [never, never, never, never];
+    await both(cube, (input) => tf.batchNorm(input, ...given)); // statistics like x; offset and scale, or tfjs fails
+    return results;
+  });
+}
+
 /** Tensors and bytes that a step of training leaves behind. */
 async function leaks() {
   return having(true, async () => {
@@ -274,6 +295,7 @@ export const page = {
   batchNormLayer,
   customOps,
   fusedBatchNorm,
+  leftToTfjs,
   leaks,
   speed,
   misuse,
