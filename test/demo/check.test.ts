@@ -1,8 +1,7 @@
 /** The fifth screen in Chromium. */
 import type { Page } from 'puppeteer';
 import { describe, expect, it } from 'vitest';
-import { violations } from './axe.ts';
-import { colours, Demo, loseDevice, overflow, settingsIn, settled, text } from './harness.ts';
+import { Demo, fitsAndIsAccessible, loseDevice, settingsIn, settled, text } from './harness.ts';
 
 const long = 60_000;
 
@@ -47,11 +46,7 @@ describe('Check it', () => {
     expect(report).toMatch(
       /webgpu-norm check: \d+ passed, 0 failed.*- adapter: \S+.*\| layerNorm \| f32 \| chosen \|/s,
     );
-    expect(await violations(page)).toEqual([]);
-    await page.setViewport({ width: 390, height: 844 });
-    await colours(page, 'dark');
-    expect(await overflow(page)).toBeLessThanOrEqual(0);
-    expect(await violations(page)).toEqual([]);
+    await fitsAndIsAccessible(page);
   });
 
   it('keeps its settings in the URL, says what the device lacks, recovers from a lost device', async () => {

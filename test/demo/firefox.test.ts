@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   Demo,
   largestError,
+  narrow,
   number,
   overflow,
   settingsIn,
@@ -17,7 +18,6 @@ import { startOf } from './train-reference.ts';
 const darkPage = 'rgb(16, 20, 24)';
 const background = (page: Page): Promise<string> =>
   page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-const narrow = { width: 390, height: 844 };
 
 describe('Firefox', () => {
   const demo = Demo.use('firefox');
@@ -39,7 +39,7 @@ describe('Firefox', () => {
     await page.reload();
     await settled(page);
     expect(await text(page, 'relative-error')).toBe(shown);
-    await page.setViewport(narrow);
+    await narrow(page);
     expect(await background(page)).toBe(darkPage);
     await settled(page);
     expect(await overflow(page)).toBeLessThanOrEqual(0);
@@ -63,7 +63,7 @@ describe('Firefox', () => {
     await page.click('#reset');
     await settled(page);
     expect(await standings(page)).toEqual(first);
-    await page.setViewport(narrow);
+    await narrow(page);
     expect(await background(page)).toBe(darkPage);
     await settled(page);
     expect(await overflow(page)).toBeLessThanOrEqual(0);

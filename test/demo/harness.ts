@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
 import { root } from '../../scripts/lib/paths.mjs';
 import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+import { violations } from './axe.ts';
 
 export type BrowserName = 'chromium' | 'firefox';
 
@@ -190,8 +191,8 @@ export const urlHash = (page: Page): Promise<string> => page.evaluate(() => loca
 export const settingsIn = async (page: Page): Promise<Record<string, string>> =>
   Object.fromEntries(new URLSearchParams((await urlHash(page)).slice(1)));
 
-export const phone = (page: Page): Promise<void> =>
-  page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+/** A phone's width, without the reload that a phone's touch screen would take. */
+export const narrow = (page: Page): Promise<void> => page.setViewport({ width: 390, height: 844 });
 
 export const colours = (page: Page, value: 'light' | 'dark'): Promise<void> =>
   page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]);
@@ -221,4 +222,14 @@ export async function loseDevice(page: Page, name: string): Promise<void> {
       return createCommandEncoder.call(this, descriptor);
     };
   });
+}
+
+/** Fits a phone, and axe-core has nothing serious to say, light and wide or dark and narrow. */
+export async function fitsAndIsAccessible(page: Page): Promise<void> {
+  expect(await violations(page)).toEqual([]);
+  await narrow(page);
+  await colours(page, 'dark');
+  await settled(page);
+  expect(await overflow(page)).toBeLessThanOrEqual(0);
+  expect(await violations(page)).toEqual([]);
 }

@@ -1,8 +1,7 @@
 /** The fourth screen in Chromium. */
 import type { Page } from 'puppeteer';
 import { describe, expect, it } from 'vitest';
-import { violations } from './axe.ts';
-import { colours, Demo, loseDevice, overflow, settingsIn, settled, text } from './harness.ts';
+import { Demo, fitsAndIsAccessible, loseDevice, settingsIn, settled, text } from './harness.ts';
 
 const one = '#screen=measure&ops=instanceNorm&filter=4×3×256×256 f32&rounds=1';
 const long = 60_000;
@@ -47,11 +46,7 @@ describe('Measure it', () => {
     // The share is what the times say.
     expect(json.rows[0].copy.ms / json.rows[0].ms).toBeCloseTo(json.rows[0].copyFraction);
 
-    expect(await violations(page)).toEqual([]);
-    await page.setViewport({ width: 390, height: 844 });
-    await colours(page, 'dark');
-    expect(await overflow(page)).toBeLessThanOrEqual(0);
-    expect(await violations(page)).toEqual([]);
+    await fitsAndIsAccessible(page);
   });
 
   it('stops, keeps its settings in the URL, and recovers from a lost device', async () => {

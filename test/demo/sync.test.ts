@@ -1,17 +1,7 @@
 /** The third screen in Chromium. */
 import type { Page } from 'puppeteer';
 import { describe, expect, it } from 'vitest';
-import {
-  colours,
-  Demo,
-  loseDevice,
-  overflow,
-  phone,
-  settingsIn,
-  settled,
-  standings,
-  text,
-} from './harness.ts';
+import { Demo, fitsAndIsAccessible, loseDevice, settingsIn, settled, standings, text } from './harness.ts';
 import { startOf } from './train-reference.ts';
 
 const long = 60_000;
@@ -86,12 +76,9 @@ describe('Sync it', () => {
   });
 
   it('fits a phone, light and dark, and recovers from a lost device', async () => {
-    const page = await demo.open('#screen=sync&replicas=1', phone);
-    for (const value of ['light', 'dark'] as const) {
-      await colours(page, value);
-      await settled(page, long);
-      expect(await overflow(page)).toBeLessThanOrEqual(0);
-    }
+    const page = await demo.open('#screen=sync&replicas=1');
+    await settled(page, long);
+    await fitsAndIsAccessible(page);
     await loseDevice(page, 'replica.worker');
     await page.click('#sync-step');
     await page.waitForSelector('#problem:not([hidden])');

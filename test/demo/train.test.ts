@@ -2,11 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { kinds } from '../../demo/screens/train/settings.ts';
 import {
-  colours,
   Demo,
+  fitsAndIsAccessible,
   loseDevice,
-  overflow,
-  phone,
   settingsIn,
   settled,
   standings,
@@ -32,6 +30,7 @@ describe('Train it', () => {
     }
     expect(await text(page, 'convergence-text')).toMatch(/running mean 0, now .*running variance 1, now/s);
     expect(await page.$$eval('.layer-text', (all) => all.length)).toBe(2);
+    await fitsAndIsAccessible(page);
   });
 
   it('plays, pauses, steps and resets, and lets the page go on meanwhile', async () => {
@@ -119,15 +118,6 @@ describe('Train it', () => {
     // The same settings, the same numbers.
     expect(await standings(page)).toEqual(shown);
     expect(await page.$eval('#beside', (select) => (select as HTMLSelectElement).value)).toBe('layer');
-  });
-
-  it('fits a phone, light and dark', async () => {
-    const page = await demo.open(small, phone);
-    for (const value of ['light', 'dark'] as const) {
-      await colours(page, value);
-      await settled(page);
-      expect(await overflow(page)).toBeLessThanOrEqual(0);
-    }
   });
 
   it('recovers from a lost device', async () => {
