@@ -17,6 +17,10 @@ if (process.exitCode === 0) {
     if (!file.endsWith('.d.ts')) continue;
     const path = join(dist, file);
     const text = readFileSync(path, 'utf8');
-    writeFileSync(path, text.replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'));
+    // Symbol.dispose is not in the lib that most programs compile with.
+    const lib = /\[Symbol\.(asyncD|d)ispose\]/.test(text)
+      ? '/// <reference lib="esnext.disposable" />\n'
+      : '';
+    writeFileSync(path, lib + text.replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'));
   }
 }

@@ -1,0 +1,37 @@
+// The package's types in a program with none of this project's settings, the package's own files checked too.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { bin } from '../../scripts/lib/paths.mjs';
+import { type App, makeApp } from './app.ts';
+import { run } from './run.ts';
+
+const program = `
+import { type Gpu, init, LayerNorm, NormError, type Tensor } from 'webgpu-norm';
+import { init as initInNode } from 'webgpu-norm/node';
+const gpu: Gpu = await init();
+const y: Tensor = new LayerNorm(gpu, 4, { eps: 1e-6 }).forward(gpu.tensor([1, 2, 3, 4], [1, 4]));
+const values: Float32Array = await y.data();
+console.log(values, await initInNode({ dawn: ['backend=vulkan'] }), NormError);
+// @ts-expect-error there is no such option
+new LayerNorm(gpu, 4, { epsilon: 1e-6 });
+`;
+
+let app: App;
+beforeAll(async () => {
+  app = await makeApp(['@webgpu/types']);
+  writeFileSync(join(app.folder, 'main.ts'), program);
+}, 120_000);
+afterAll(() => app?.remove());
+
+it.each([
+  ['esnext', 'bundler'],
+  ['nodenext', 'nodenext'],
+])('module %s, moduleResolution %s', async (module, moduleResolution) => {
+  const settings = { module, moduleResolution, target: 'es2022', lib: 'es2022,dom', types: '@webgpu/types' };
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
+  const { stdout } = await run(process.execPath, [bin.tsc, 'main.ts', '--noEmit', '--strict', ...args], {
+    cwd: app.folder,
+  });
+  expect(stdout).toBe('');
+});
