@@ -39,6 +39,7 @@ export type { HostArray, HostDType, HostTensor } from './io/host-tensor.ts';
 export { decodeSafetensors, encodeSafetensors } from './io/safetensors.ts';
 export { StateDict } from './io/state-dict.ts';
 export type { Activation } from './kernels/activation.ts';
+export type { AwaitedOptions } from './nn/awaited.ts';
 export {
   BatchNorm,
   BatchNorm1d,

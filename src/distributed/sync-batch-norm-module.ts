@@ -2,7 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
-import { BatchNorm, type BatchNormModuleOptions } from '../nn/batch-norm.ts';
+import { BatchNorm, type BatchNormModuleOptions, innerBatchNorm } from '../nn/batch-norm.ts';
 import { Module } from '../nn/module.ts';
 import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
 import type { Parameter } from '../nn/parameter.ts';
@@ -108,6 +108,11 @@ export class SyncBatchNorm extends Module {
 
   set trackRunningStats(track: boolean) {
     this.#norm.trackRunningStats = track;
+  }
+
+  /** @internal */
+  get [innerBatchNorm](): BatchNorm {
+    return this.#norm;
   }
 
   override get asynchronous(): boolean {

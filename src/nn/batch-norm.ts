@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
+import type { Module } from './module.ts';
 import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
 
 /**
@@ -11,6 +12,15 @@ import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
 export interface BatchNormModuleOptions extends RunningNormModuleOptions {
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
   bias?: boolean | undefined;
+}
+
+/** @internal Key of the BatchNorm that does the work of a module of another class, such as SyncBatchNorm. */
+export const innerBatchNorm = Symbol('inner BatchNorm');
+
+/** @internal The BatchNorm that a module is, or that does its work: torch counts both as _BatchNorm. */
+export function batchNormOf(module: Module): BatchNorm | undefined {
+  if (module instanceof BatchNorm) return module;
+  return (module as { [innerBatchNorm]?: BatchNorm })[innerBatchNorm];
 }
 
 /** What BatchNorm1d, 2d and 3d share. */

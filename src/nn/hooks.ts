@@ -1,4 +1,5 @@
 import type { Tensor } from '../gpu/tensor.ts';
+import type { AwaitedModule } from './awaited.ts';
 import type { Module, PassOptions } from './module.ts';
 
 /** Runs before a module's forward; a tensor that it returns takes the place of the input. */
@@ -53,14 +54,26 @@ export class ModuleHooks {
   readonly backward = new Hooks<BackwardHook>();
 
   constructor(module: Module) {
+    const awaited = module as Module & Partial<Pick<AwaitedModule, 'forwardAsync' | 'backwardAsync'>>;
     const { forward, backward } = module;
-    module.forward = (x: Tensor, options?: PassOptions) => {
+    const { forwardAsync, backwardAsync } = awaited;
+    module.forward = this.#forward(module, forward);
+    module.backward = this.#backward(module, backward);
+    if (forwardAsync) awaited.forwardAsync = this.#forward(module, forwardAsync) as typeof forwardAsync;
+    if (backwardAsync) awaited.backwardAsync = this.#backward(module, backwardAsync) as typeof backwardAsync;
+  }
+
+  #forward(module: Module, forward: Pass): Pass {
+    return (x, options) => {
       const input = this.forwardPre.run(module, x, (hook, tensor) => hook(module, tensor));
       const output = forward.call(module, input, options);
       const after = (y: Tensor) => this.forward.run(module, y, (hook, tensor) => hook(module, input, tensor));
       return output instanceof Promise ? output.then(after) : after(output);
     };
-    module.backward = (dy: Tensor, options?: PassOptions) => {
+  }
+
+  #backward(module: Module, backward: Pass): Pass {
+    return (dy, options) => {
       const gradOutput = this.backwardPre.run(module, dy, (hook, tensor) => hook(module, tensor));
       const gradInput = backward.call(module, gradOutput, options);
       const after = (dx: Tensor) =>
@@ -69,3 +82,5 @@ export class ModuleHooks {
     };
   }
 }
+
+type Pass = (tensor: Tensor, options?: PassOptions) => Tensor | Promise<Tensor>;

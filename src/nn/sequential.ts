@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { floatDType } from '../ops/check.ts';
+import { type AwaitedOptions, backwardOf, forwardOf } from './awaited.ts';
 import { Identity } from './identity.ts';
 import { Module, type PassOptions } from './module.ts';
 import { Reusable } from './reusable.ts';
@@ -65,7 +66,7 @@ export class Sequential extends Module {
    *
    * @throws NormError as {@link forward}; as the modules.
    */
-  forwardAsync(x: Tensor, options: Omit<PassOptions, 'encoder' | 'pass'> = {}): Promise<Tensor> {
+  forwardAsync(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
     return inTurn(this.#forward(x, options));
   }
 
@@ -83,9 +84,7 @@ export class Sequential extends Module {
       const last = i === modules.length - 1;
       const made = last ? out : this.#output(i).take(module.outputShape(current.shape), dtype);
       const options = { ...target, out: made };
-      current = yield waits(module)
-        ? module.forwardAsync(current, options)
-        : module.forward(current, options);
+      current = yield forwardOf(module, current, options);
     }
     this.#inputs = inputs;
     return current;
@@ -103,7 +102,7 @@ export class Sequential extends Module {
   }
 
   /** backward as {@link forwardAsync}. */
-  backwardAsync(dy: Tensor, options: Omit<PassOptions, 'encoder' | 'pass'> = {}): Promise<Tensor> {
+  backwardAsync(dy: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
     return inTurn(this.#backward(dy, options));
   }
 
@@ -127,10 +126,7 @@ export class Sequential extends Module {
       const gradients = this.#gradients[i % 2] as Reusable;
       const made = i === 0 ? out : gradients.take(shape, dtype);
       const options = { ...target, out: made };
-      const module = modules[i] as Module;
-      current = yield waits(module)
-        ? module.backwardAsync(current, options)
-        : module.backward(current, options);
+      current = yield backwardOf(modules[i] as Module, current, options);
     }
     return current;
   }
@@ -181,9 +177,6 @@ export class Sequential extends Module {
 
 /** A pass through modules that can be waited for between any two. */
 type Passing = Generator<Tensor | Promise<Tensor>, Tensor, Tensor>;
-
-/** Whether it is a Sequential that has to be waited for. */
-const waits = (module: Module): module is Sequential => module instanceof Sequential && module.asynchronous;
 
 /** Runs a pass whose modules all return at once. */
 function atOnce(passing: Passing): Tensor {

@@ -3,6 +3,7 @@ import { type Call, executeAll, type RecordOptions } from '../gpu/execute.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { castProgram } from '../kernels/cast.ts';
 import { averageProgram, countProgram } from '../kernels/optim.ts';
+import { type AwaitedOptions, forwardOf } from '../nn/awaited.ts';
 import { Module, type PassOptions } from '../nn/module.ts';
 import { checkTarget, checkTensorDType, checkTensorShape, floatDType } from '../ops/check.ts';
 import { remember } from '../ops/norm.ts';
@@ -94,6 +95,12 @@ export class AveragedModel<M extends Module = Module> extends Module {
   override forward(x: Tensor, options?: PassOptions): ReturnType<M['forward']> {
     this.checkUsable();
     return this.module.forward(x, options) as ReturnType<M['forward']>;
+  }
+
+  /** As {@link forward}, for a model that is {@link Module.asynchronous}. */
+  async forwardAsync(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
+    this.checkUsable();
+    return forwardOf(this.module, x, options);
   }
 
   override outputShape(shape: readonly number[]): readonly number[] {

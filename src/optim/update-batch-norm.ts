@@ -1,5 +1,6 @@
 import { Tensor } from '../gpu/tensor.ts';
-import { BatchNorm } from '../nn/batch-norm.ts';
+import { forwardOf } from '../nn/awaited.ts';
+import { batchNormOf } from '../nn/batch-norm.ts';
 import type { Module } from '../nn/module.ts';
 
 /** A batch: the input, or a list whose first element is the input. */
@@ -11,14 +12,18 @@ export interface UpdateBatchNormOptions {
   signal?: AbortSignal | undefined;
   /** Called after each batch with the number of batches so far. */
   onProgress?: ((batches: number) => void) | undefined;
-  /** What to do with a batch. What it makes is freed. Default: the model's forward of the batch's input. */
-  forward?: ((batch: Batch) => void) | undefined;
+  /**
+   * What to do with a batch. What it makes is freed. For a model that is {@link Module.asynchronous} it may promise to be
+   * done; then only the tensor that it returns is freed. Default: the model's forward of the batch's input.
+   */
+  forward?: ((batch: Batch) => unknown) | undefined;
 }
 
 /**
  * Sets the running statistics of every BatchNorm in a model to those of some data, as torch.optim.swa_utils.update_bn: they
  * are reset, and become the average over one forward pass in training mode per batch. For an averaged model, or one whose
- * parameters were changed by hand. Does nothing, and takes no batch, where there is no BatchNorm.
+ * parameters were changed by hand. SyncBatchNorm is one too: every rank calls this with as many batches. Does nothing, and
+ * takes no batch, where there is no BatchNorm.
  *
  * Modes and momentum are as before when it ends, however it ends. If it was aborted or failed, the running statistics are
  * the average of the batches so far; without any, zeros and ones as in a new module. Aborted before it began, it
@@ -34,7 +39,7 @@ export async function updateBatchNorm(
 ): Promise<void> {
   signal?.throwIfAborted();
   const modules = model.modules();
-  const norms = modules.filter((module) => module instanceof BatchNorm);
+  const norms = modules.map(batchNormOf).filter((norm) => norm !== undefined);
   if (norms.length === 0) return;
   const modes = modules.map((module) => [module, module.training] as const);
   const momenta = norms.map((norm) => [norm, norm.momentum] as const);
@@ -47,10 +52,18 @@ export async function updateBatchNorm(
     let done = 0;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      model.gpu.scope(() => {
-        if (forward) forward(batch);
-        else model.forward(batch instanceof Tensor ? batch : batch[0]);
-      });
+      const input = batch instanceof Tensor ? batch : batch[0];
+      const pass = () => (forward ? forward(batch) : forwardOf(model, input, {}));
+      if (model.asynchronous) {
+        const output = await pass();
+        if (output instanceof Tensor && output !== input) output.destroy();
+      } else {
+        // No scope can be around what is awaited: it refuses promises.
+        model.gpu.scope(() => {
+          const output = pass();
+          return output instanceof Promise ? output : undefined;
+        });
+      }
       done += 1;
       onProgress?.(done);
       // Lets an abort in between, and the page, where batches are a plain list.

@@ -2,9 +2,11 @@
 import {
   AveragedModel,
   BatchNorm1d,
+  convertSyncBatchNorm,
   type Gpu,
   init,
   LayerNorm,
+  LocalProcessGroup,
   type Module,
   Sequential,
   type Tensor,
@@ -287,6 +289,70 @@ export const cases: Case[] = [
       none.destroy();
       model.destroy();
       for (const tensor of given) tensor.destroy();
+    },
+  },
+  {
+    name: 'updateBatchNorm: SyncBatchNorm on two ranks as BatchNorm of the joined batches, averaged too',
+    async run({ gpu }) {
+      const whole = batches(gpu, 3);
+      const alone = modelOf(gpu);
+      await updateBatchNorm(alone, whole);
+      const expected = alone.stateDict();
+      const before = gpu.memory().tensors;
+      for (const averaging of [false, true]) {
+        const ranks = LocalProcessGroup.create(2);
+        await Promise.all(
+          ranks.map(async (group) => {
+            const sync = () => convertSyncBatchNorm(modelOf(gpu), group) as Sequential;
+            const inner = sync();
+            const source = averaging ? sync() : undefined;
+            const model = source ? new AveragedModel(source, inner) : inner;
+            const [, , last] = inner;
+            let hooked = 0;
+            inner.registerForwardHook(() => {
+              hooked += 1;
+              return undefined;
+            });
+            model.eval();
+            const halves = await Promise.all(
+              whole.map(async (batch) => {
+                const values = await batch.data();
+                const half = values.length / 2;
+                const rows = (batch.shape[0] as number) / 2;
+                return gpu.tensor(values.subarray(group.rank * half).subarray(0, half), [rows, 6]);
+              }),
+            );
+            await updateBatchNorm(model, halves);
+            assertEqual(hooked, 3, 'calls of the hook');
+            assertEqual(last?.training, false, 'mode');
+            for (const [name, tensor] of inner.stateDict()) {
+              const wanted = (await expected.get(name)?.data()) as Float32Array;
+              // The mean of what a norm gives is no more exact than that.
+              const error = relativeError(
+                await tensor.data(),
+                wanted,
+                new Float32Array(wanted.length).fill(1),
+              );
+              assert(error <= bounds.forward, `${name}: ${error.toExponential(2)}`);
+            }
+            let forwards = 0;
+            const forward = async () => {
+              const y = await inner.forwardAsync(halves[0] as Tensor);
+              forwards += 1;
+              return y;
+            };
+            await updateBatchNorm(model, halves, { forward });
+            assertEqual(forwards, 3, 'calls of forward');
+            for (const tensor of halves) tensor.destroy();
+            source?.destroy();
+            model.destroy();
+          }),
+        );
+      }
+      assertEqual(gpu.memory().tensors, before, 'tensors');
+      await assertThrows(() => updateBatchNorm(alone, whole, { forward: async () => {} }), { code: 'order' });
+      alone.destroy();
+      for (const tensor of whole) tensor.destroy();
     },
   },
 ];
