@@ -154,7 +154,7 @@ function pairsOf(model: Module): Pair[] {
             'Name a parameter that is registered.',
           );
         }
-        if ([before, bn, weight, bias].every(once)) {
+        if ([before, weight, bias, bn, ...bn.registry.parameters.values()].every(once)) {
           pairs.push({ parent, name, bn, statistics, module: before, weight, bias });
         }
       }

@@ -8,7 +8,7 @@ import { checkEps, floatDType } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, RunningTensors } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
-import { BatchNorm2d } from './batch-norm.ts';
+import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
 import type { Module } from './module.ts';
 import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
 import { Parameter } from './parameter.ts';
@@ -113,19 +113,21 @@ export class FrozenBatchNorm2d extends NormModule {
 }
 
 /**
- * Freezes every BatchNorm2d of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its name and its
- * values to a {@link FrozenBatchNorm2d}; its hooks do not come along. Frees those that are replaced, so submit first what was
- * recorded with them.
+ * Freezes every BatchNorm2d and SyncBatchNorm of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its
+ * name and its values to a {@link FrozenBatchNorm2d}; its hooks do not come along. Frees those that are replaced, so submit
+ * first what was recorded with them.
  *
- * @param model - a tree of modules, or a BatchNorm2d itself.
+ * @param model - a tree of modules, or such a norm itself.
  * @returns the model, or what replaces it.
  * @throws NormError `value` if one has no running statistics; nothing is changed then.
  */
 export function convertFrozenBatchNorm(model: Module): Module {
   const replacements = new Map<Module, FrozenBatchNorm2d>();
-  const found = model.modules().filter((module) => module instanceof BatchNorm2d);
-  const without = found.find(({ runningMean }) => !runningMean);
-  if (without) {
+  const found = model.modules().flatMap((module): [Module, BatchNorm][] => {
+    const norm = batchNormOf(module);
+    return norm && (norm !== module || norm instanceof BatchNorm2d) ? [[module, norm]] : [];
+  });
+  if (found.some(([, { runningMean }]) => !runningMean)) {
     throw new NormError(
       'value',
       'A BatchNorm2d of this model has no running statistics to freeze.',
@@ -133,7 +135,9 @@ export function convertFrozenBatchNorm(model: Module): Module {
     );
   }
   try {
-    for (const module of found) replacements.set(module, frozenCopy(module));
+    for (const [module, norm] of found) {
+      replacements.set(module, frozenCopy(norm).train(module.training));
+    }
   } catch (error) {
     for (const frozen of replacements.values()) frozen.destroy();
     throw error;
@@ -148,11 +152,11 @@ export function convertFrozenBatchNorm(model: Module): Module {
   return replacements.get(model) ?? model;
 }
 
-function frozenCopy(module: BatchNorm2d): FrozenBatchNorm2d {
+function frozenCopy(module: BatchNorm): FrozenBatchNorm2d {
   const { gpu, numFeatures, eps, layout, activation, negativeSlope, weight, bias } = module;
   const dtype = weight ? floatDType(weight.data, 'weight') : 'f32';
   const options = { eps, layout, activation, negativeSlope, dtype };
-  const frozen = new FrozenBatchNorm2d(gpu, numFeatures, options).train(module.training);
+  const frozen = new FrozenBatchNorm2d(gpu, numFeatures, options);
   if (weight) copyInto(gpu, weight.data, frozen.weight.data);
   if (bias) copyInto(gpu, bias.data, frozen.bias.data);
   const { runningMean, runningVar } = module;

@@ -20,6 +20,8 @@ export class Sequential extends Module {
   readonly #outputs: Reusable[] = [];
   /** Gradients between modules: one is read while the other is written. */
   readonly #gradients: [Reusable, Reusable];
+  /** What a Sequential without modules does. */
+  readonly #nothing = new Identity(this.gpu);
   /** Shapes and dtype of what each module got in the last forward. */
   #inputs: { shape: readonly number[]; dtype: FloatDType }[] | null = null;
 
@@ -87,7 +89,7 @@ export class Sequential extends Module {
       current = yield forwardOf(module, current, options);
     }
     this.#inputs = inputs;
-    return current;
+    return modules.length === 0 ? this.#nothing.forward(x, { ...target, out }) : current;
   }
 
   /**
@@ -128,7 +130,7 @@ export class Sequential extends Module {
       const options = { ...target, out: made };
       current = yield backwardOf(modules[i] as Module, current, options);
     }
-    return current;
+    return modules.length === 0 ? this.#nothing.backward(dy, { ...target, out }) : current;
   }
 
   #refuseAsynchronous(method: string): void {
@@ -166,7 +168,7 @@ export class Sequential extends Module {
 
   /** The modules that do something. */
   #steps(): Module[] {
-    return this.registeredModules().filter((module) => !(module instanceof Identity));
+    return this.registeredModules().filter((module) => module.constructor !== Identity);
   }
 
   #output(position: number): Reusable {

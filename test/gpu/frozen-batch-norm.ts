@@ -14,6 +14,7 @@ import {
   Identity,
   init,
   LayerNorm,
+  LocalProcessGroup,
   Module,
   NormError,
   type NormErrorCode,
@@ -21,6 +22,7 @@ import {
   type PassOptions,
   Sequential,
   StateDict,
+  SyncBatchNorm,
   type Tensor,
 } from '../../src/index.ts';
 import {
@@ -62,7 +64,7 @@ function valuesOf(channels: number, seed = 1) {
 
 type Values = ReturnType<typeof valuesOf>;
 
-function fill(module: BatchNorm1d | BatchNorm2d | FrozenBatchNorm2d, values: Values): void {
+function fill(module: BatchNorm1d | BatchNorm2d | SyncBatchNorm | FrozenBatchNorm2d, values: Values): void {
   module.weight?.data.write(values.weight);
   module.bias?.data.write(values.bias);
   module.runningMean?.write(values.mean);
@@ -497,6 +499,23 @@ const converters: Case[] = [
     },
   },
   {
+    name: 'convertFrozenBatchNorm: SyncBatchNorm too',
+    async run({ gpu }) {
+      const [group] = LocalProcessGroup.create(1);
+      const options = { group: group as LocalProcessGroup, eps: 0.1, activation: 'relu' as const };
+      const sync = new SyncBatchNorm(gpu, 4, options);
+      fill(sync, valuesOf(4, 3));
+      const model = new Sequential(gpu, sync).eval();
+      const x = gpu.tensor(normal(72), [2, 4, 3, 3]);
+      const before = await (await sync.forward(x)).data();
+      convertFrozenBatchNorm(model);
+      assert(model.at(0) instanceof FrozenBatchNorm2d && !model.asynchronous, 'it is frozen');
+      assertEqual(await model.forward(x).data(), before, 'y');
+      refuses(gpu, 'destroyed', () => sync.resetRunningStats());
+      model.destroy();
+    },
+  },
+  {
     name: 'fuseBatchNorm: outputs and gradients are what they were',
     async run({ gpu, note }) {
       const depthwise = (hasBias: boolean, seed: number) => new Depthwise(gpu, 4, hasBias, seed);
@@ -571,6 +590,11 @@ const converters: Case[] = [
       const model = new Sequential(gpu, tied, new BatchNorm2d(gpu, 4), other).eval();
       fuseBatchNorm(model);
       assert(model.at(1) instanceof BatchNorm2d, 'a shared parameter');
+      const norm = new BatchNorm2d(gpu, 4);
+      const sharing = new Sequential(gpu, new Depthwise(gpu, 4, true, 7), norm, new GroupNorm(gpu, 2, 4));
+      sharing.at(2)?.registerParameter('weight', norm.weight);
+      fuseBatchNorm(sharing.eval());
+      assert(sharing.at(1) === norm && !norm.weight?.data.destroyed, 'a parameter that another norm has');
       const wrong = new Sequential(
         gpu,
         new Depthwise(gpu, 4, true, 4),
@@ -585,7 +609,7 @@ const converters: Case[] = [
       refuses(gpu, 'value', () => fuseBatchNorm(misnamed));
       assert(wrong.at(1) instanceof BatchNorm2d);
       await gpu.idle();
-      for (const each of [twice, model, wrong, misnamed]) each.destroy();
+      for (const each of [twice, model, sharing, wrong, misnamed]) each.destroy();
     },
   },
   {
@@ -605,6 +629,22 @@ const converters: Case[] = [
       assertEqual(await gradient.data(), await x.data());
       refuses(gpu, 'shape', () => module.forward(x, { out: shape }));
       refuses(gpu, 'aliasing', () => module.forward(x, { out: x }));
+
+      const nothing = new Sequential(gpu, module);
+      assert(nothing.forward(x) === x && nothing.backward(x) === x);
+      const [copy, back] = [gpu.empty([2, 3]), gpu.empty([2, 3])];
+      assert(nothing.forward(x, { out: copy }) === copy && nothing.backward(x, { out: back }) === back);
+      assertEqual(await copy.data(), await x.data());
+      assertEqual(await back.data(), await x.data());
+      let calls = 0;
+      class Tap extends Identity {
+        override forward(x: Tensor, options?: PassOptions): Tensor {
+          calls += 1;
+          return super.forward(x, options);
+        }
+      }
+      new Sequential(gpu, new Tap(gpu)).forward(x);
+      assertEqual(calls, 1, 'a class of its own that extends Identity');
     },
   },
 ];
