@@ -53,6 +53,21 @@ export abstract class InstanceNorm extends RunningNorm {
     return instanceNormCall(shape, this.layout, this.eps, { unbatched, running: this.runningMode() });
   }
 
+  /** As torch's, unlike BatchNorm: see {@link trackRunningStats}. */
+  protected override runningMode(): Running | undefined {
+    if (!this.runningMean) return undefined;
+    if (this.#usesInput) return this.update();
+    return { mode: 'frozen', momentum: null, counted: false };
+  }
+
+  protected override runningKey(): unknown {
+    return this.#usesInput ? this.momentum : 'evaluation';
+  }
+
+  get #usesInput(): boolean {
+    return this.training || !this.trackRunningStats;
+  }
+
   protected override update(): Running | undefined {
     const { momentum } = this;
     return momentum === null ? undefined : { mode: 'update', momentum, counted: false };

@@ -36,7 +36,11 @@ export abstract class RunningNorm extends NormModule {
   readonly layout: Layout;
   /** As PyTorch's: it can be changed at any time. */
   momentum: number | null;
-  /** False keeps training from updating the running statistics; evaluation uses them where there are any. */
+  /**
+   * As PyTorch's, it can be changed too. False keeps BatchNorm's training from updating the running statistics, and its
+   * evaluation uses them where there are any. InstanceNorm then uses the statistics of its input, and updates the running
+   * ones with them, in evaluation as in training.
+   */
   trackRunningStats: boolean;
   /** f32 [numFeatures], zeros at first; null if the module was made without running statistics. */
   readonly runningMean: Tensor | null = null;

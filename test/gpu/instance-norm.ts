@@ -161,6 +161,20 @@ const behaviour: Case[] = [
       assertEqual([...unbatched.stateDict().keys()], ['running_mean', 'running_var', 'num_batches_tracked']);
       unbatched.resetRunningStats();
       assertEqual(await read(unbatched), [0, 0, 0]);
+
+      // As PyTorch: not tracking, it uses its input in evaluation too, and what it has is updated all the same.
+      const flipped = new InstanceNorm1d(gpu, 3, { trackRunningStats: true });
+      const out = gpu.empty([2, 3, 8]);
+      flipped.eval().forward(x, { out });
+      assert((await out.data())[0] !== (await trained.data())[0], 'evaluation with the running statistics');
+      flipped.trackRunningStats = false;
+      flipped.forward(x, { out });
+      assertEqual(await out.data(), await trained.data(), 'evaluation that does not track');
+      const once = await read(flipped);
+      flipped.resetRunningStats();
+      flipped.train().forward(x, { out });
+      assert((once[0] as number) > 0, 'an update in evaluation');
+      assertEqual(await read(flipped), once, 'an update in training');
     },
   },
   {
