@@ -100,6 +100,18 @@ describe('the page', () => {
       await page.waitForSelector('#standings tr');
       await settled(page);
       expect(Object.keys(await standings(page))).toEqual(['batch']);
+      // Other libraries come when they are asked for.
+      expect([...loaded.keys()].some((path) => /onnx|ort|tfjs/.test(path))).toBe(false);
+      await page.evaluate(() => {
+        location.hash = 'screen=measure&ops=instanceNorm&filter=4×3×256×256 f32&rounds=1&peers=true';
+      });
+      await page.waitForSelector('#peers:checked');
+      await settled(page);
+      await page.click('#run');
+      await settled(page);
+      const row = await page.$$eval('#results td', (all) => all.map((cell) => cell.textContent ?? ''));
+      // Times and speed-ups of onnxruntime-web and of tfjs.
+      expect(row.slice(7, 9)).toEqual([expect.stringMatching(/ms.*×\d/), expect.stringMatching(/ms.*×\d/)]);
     } finally {
       demo.url = served;
       server.close();
@@ -112,6 +124,7 @@ const types: Record<string, string> = {
   '.html': 'text/html',
   '.js': 'text/javascript',
   '.css': 'text/css',
+  '.mjs': 'text/javascript',
   '.jpg': 'image/jpeg',
   '.wasm': 'application/wasm',
 };
