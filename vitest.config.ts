@@ -1,5 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+const demoInFirefox = 'test/demo/firefox.test.ts';
+const demo = {
+  environment: 'node',
+  fileParallelism: false,
+  sequence: { concurrent: false, shuffle: false },
+  retry: 0,
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+} as const;
+
 export default defineConfig({
   test: {
     // What the GPU run says about its adapter should read as plain lines.
@@ -41,12 +51,14 @@ export default defineConfig({
         test: {
           name: 'demo',
           include: ['test/demo/**/*.test.ts'],
-          environment: 'node',
-          sequence: { concurrent: false, shuffle: false },
-          retry: 0,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          exclude: [demoInFirefox],
+          ...demo,
         },
+      },
+      {
+        // With the other engines, which a bare checkout may lack.
+        extends: true,
+        test: { name: 'demo-firefox', include: [demoInFirefox], ...demo },
       },
       {
         // Beside other libraries, in a browser: one page per file.

@@ -6,7 +6,7 @@ import { ensureEngine } from './lib/install.mjs';
 import { resultFile } from './lib/paths.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { closing, message, step, textOption } from './lib/steps.mjs';
-import { testGpu } from './lib/tests.mjs';
+import { testDemo, testGpu } from './lib/tests.mjs';
 
 /** @type {import('./lib/vulkan.mjs').Engine[]} */
 const engines = ['chromium', 'firefox', 'dawn', 'deno'];
@@ -41,6 +41,9 @@ await closing(async (tally) => {
     } catch {
       problems.set(name, `GPU tests in ${name}: it did not start, see above`);
     }
+    if (name !== 'firefox' || filter) continue;
+    // It counts by itself; the table is about the GPU cases.
+    await step('Demo page in Firefox', () => testDemo(tally, 'firefox')).catch(() => {});
   }
 
   console.log();

@@ -31,6 +31,9 @@ const aroundBars = (_: uPlot, low: number, high: number): uPlot.Range.MinMax => 
 export class Chart {
   readonly #host: HTMLElement;
   readonly #options: ChartOptions;
+  readonly #observer = new ResizeObserver(() => {
+    this.#plot?.setSize({ width: this.#width, height: this.#options.height });
+  });
   #lines: readonly Line[] = [];
   #plot: uPlot | undefined;
   #data: uPlot.AlignedData = [[]];
@@ -39,9 +42,7 @@ export class Chart {
     this.#host = host;
     this.#options = options;
     this.setLines(options.lines);
-    new ResizeObserver(() => {
-      this.#plot?.setSize({ width: this.#width, height: options.height });
-    }).observe(host);
+    this.#observer.observe(host);
   }
 
   get #width(): number {
@@ -102,6 +103,12 @@ export class Chart {
 
   repaint(): void {
     this.#plot?.redraw(false);
+  }
+
+  destroy(): void {
+    this.#observer.disconnect();
+    this.#plot?.destroy();
+    this.#plot = undefined;
   }
 
   #css(name: string): () => string {

@@ -20,12 +20,13 @@ export function testDistributed(tally) {
 }
 
 /**
- * Drives the demo page in headless Chromium.
+ * Drives the demo page in a headless browser: all of it in Chromium, two screens in Firefox.
  *
  * @param {Tally} tally
+ * @param {'chromium' | 'firefox'} [browser]
  */
-export function testDemo(tally) {
-  return vitest(tally, 'demo');
+export function testDemo(tally, browser = 'chromium') {
+  return vitest(tally, browser === 'firefox' ? 'demo-firefox' : 'demo');
 }
 
 /**
@@ -62,7 +63,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu' | 'demo' | 'distributed' | 'interop' | 'package'} project
+ * @param {'cpu' | 'gpu' | 'demo' | 'demo-firefox' | 'distributed' | 'interop' | 'package'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = {}) {

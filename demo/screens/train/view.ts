@@ -22,7 +22,7 @@ const mostPoints = 1500;
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 export class View {
-  #points: { step: number; standings: Standing[]; report: Report }[] = [];
+  #points: Pick<Report, 'step' | 'standings' | 'convergence'>[] = [];
   #norms: readonly Kind[] = [];
   readonly #accuracy = new Chart(get('accuracy-chart'), {
     x: 'step',
@@ -55,7 +55,8 @@ export class View {
     const last = this.#points.at(-1);
     // Another look at the same moment.
     if (last?.step === report.step) this.#points.pop();
-    this.#points.push({ step: report.step, standings: report.standings, report });
+    const { step, standings, convergence } = report;
+    this.#points.push({ step, standings, convergence });
     if (this.#points.length > mostPoints) this.#points = this.#points.filter((_, i) => i % 2 === 0);
     write('steps', report.step === 1 ? '1 step' : `${count(report.step)} steps`);
     write('train-adapter', report.adapter);
@@ -122,6 +123,7 @@ export class View {
   #showLayers({ layers }: Report, beside: Kind): void {
     if (this.#layers.length !== layers.length || this.#beside !== beside) {
       this.#beside = beside;
+      for (const { chart } of this.#layers) chart.destroy();
       get('activations').replaceChildren();
       this.#layers = layers.map((_, i) => {
         const title = document.createElement('h4');
@@ -153,7 +155,7 @@ export class View {
   #showConvergence({ convergence: last }: Report, steps: number[], statistics: Settings['statistics']): void {
     if (!last) return;
     const column = (key: keyof typeof last) =>
-      this.#points.map(({ report }) => report.convergence?.[key] ?? null);
+      this.#points.map(({ convergence }) => convergence?.[key] ?? null);
     this.#mean.show([steps, column('mean'), column('nowMean')]);
     this.#variance.show([steps, column('variance'), column('nowVariance')]);
     write(
