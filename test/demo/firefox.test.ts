@@ -3,6 +3,7 @@ import type { Page } from 'puppeteer';
 import { describe, expect, it } from 'vitest';
 import {
   Demo,
+  dragToEnd,
   largestError,
   narrow,
   number,
@@ -32,9 +33,10 @@ describe('Firefox', () => {
     await page.click('input[value="batch"] + span');
     await page.focus('#offset');
     await page.keyboard.press('Home');
+    await dragToEnd(page, 'weight');
     await settled(page);
     expect(await number(page, 'relative-error')).toBeLessThanOrEqual(largestError);
-    expect(await settingsIn(page)).toMatchObject({ norm: 'batch', offset: '0' });
+    expect(await settingsIn(page)).toMatchObject({ norm: 'batch', offset: '0', weight: '3' });
     const shown = await text(page, 'relative-error');
     await page.reload();
     await settled(page);

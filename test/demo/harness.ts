@@ -233,3 +233,21 @@ export async function fitsAndIsAccessible(page: Page): Promise<void> {
   expect(await overflow(page)).toBeLessThanOrEqual(0);
   expect(await violations(page)).toEqual([]);
 }
+
+/** Drags a slider's thumb to its end. */
+export async function dragToEnd(page: Page, id: string): Promise<void> {
+  const slider = await page.waitForSelector(`#${id}`);
+  await slider?.scrollIntoView();
+  const box = await slider?.boundingBox();
+  const share = await page.$eval(`#${id}`, (element) => {
+    const { value, min, max } = element as HTMLInputElement;
+    return (Number(value) - Number(min)) / (Number(max) - Number(min));
+  });
+  if (!box) throw new Error(`#${id} is not to be seen.`);
+  const thumb = 16;
+  const y = box.y + box.height / 2;
+  await page.mouse.move(box.x + thumb / 2 + share * (box.width - thumb), y);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width + 20, y, { steps: 5 });
+  await page.mouse.up();
+}

@@ -6,6 +6,7 @@ import {
   compare,
   configFile,
   Demo,
+  dragToEnd,
   fitsAndIsAccessible,
   largestError,
   number,
@@ -90,8 +91,7 @@ describe('See it', () => {
     await page.click('input[value="group"]');
     await page.focus('#groups');
     await page.keyboard.press('ArrowRight');
-    await page.focus('#offset');
-    await page.keyboard.press('End');
+    await dragToEnd(page, 'offset');
     await page.focus('#weight');
     await page.keyboard.press('ArrowLeft');
     await page.select('#loss', 'squares');

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { kinds } from '../../demo/screens/train/settings.ts';
 import {
   Demo,
+  dragToEnd,
   fitsAndIsAccessible,
   loseDevice,
   settingsIn,
@@ -105,11 +106,10 @@ describe('Train it', () => {
     await settled(page);
     await page.click('input[value="rms"]');
     await page.click('input[value="relu"]');
-    await page.focus('#rate');
-    await page.keyboard.press('ArrowLeft');
+    await dragToEnd(page, 'rate');
     await page.select('#beside', 'layer');
     await settled(page);
-    const expected = { norms: 'none.batch.layer.group', activation: 'relu', rate: '0.2', beside: 'layer' };
+    const expected = { norms: 'none.batch.layer.group', activation: 'relu', rate: '2', beside: 'layer' };
     expect(await settingsIn(page)).toMatchObject({ screen: 'train', layers: '1', batch: '16', ...expected });
     const [hash, shown] = [await urlHash(page), await standings(page)];
     await page.reload();
