@@ -57,12 +57,12 @@ describe('Sync it', () => {
   });
 
   it('keeps its settings in the URL; one digit per replica is too few for BatchNorm alone', async () => {
-    const page = await demo.open('#screen=sync&replicas=3&batch=2');
+    const page = await demo.open('#screen=sync&replicas=1&batch=2');
     await settled(page, long);
     await page.focus('#replica-batch');
     await page.keyboard.press('Home');
     await page.focus('#replicas');
-    await page.keyboard.press('ArrowLeft');
+    await page.keyboard.press('ArrowRight');
     await settled(page, long);
     expect(await settingsIn(page)).toMatchObject({ screen: 'sync', replicas: '2', batch: '1' });
     await page.reload();
