@@ -120,11 +120,12 @@ export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptio
     recordPass(target.encoder);
     return;
   }
-  gpu.submitting(label, calls.flatMap(outputsOf), () => {
+  const body = () => {
     const encoder = gpu.device.createCommandEncoder({ label });
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
-  });
+  };
+  gpu.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf));
 }
 
 /** The tensors that a call writes. */
@@ -137,6 +138,13 @@ function outputsOf({ program, operands }: Call): Tensor[] {
     }
   }
   return [...outputs];
+}
+
+/** Those of them that it changes. */
+function updatesOf({ program, operands }: Call): Tensor[] {
+  const bindings = program.steps.flatMap(({ kernel }) => kernel.bindings);
+  const tensors = bindings.map(({ role, updates }) => (updates ? operands[role] : undefined));
+  return tensors.filter((tensor) => tensor !== undefined);
 }
 
 function bind(gpu: Gpu, call: Call): readonly Dispatch[] {

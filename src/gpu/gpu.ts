@@ -40,6 +40,8 @@ export class Gpu {
   readonly #scopes: Set<Tensor>[] = [];
   /** Tensors that a refused submit was to write, and why it was refused. */
   readonly #failed = new WeakMap<Tensor, NormError>();
+  /** Those of them that it was to update, not to make. */
+  readonly #updated = new WeakSet<Tensor>();
   /** Checks of what the submit under way compiled and allocated: the causes of a refusal. */
   #causes: Promise<NormError | undefined>[] = [];
   /** Buffers that cannot be used, and why. */
@@ -279,13 +281,13 @@ export class Gpu {
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
     }
-    const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
+    const reason = this.#problemOf(tensor);
     if (reason) throw this.#watch.tell(reason);
   }
 
   /** @internal Whether nothing was found wrong with the tensor so far. */
   intact(tensor: Tensor): boolean {
-    return !this.#unusable.has(tensor.buffer) && !this.#failed.has(tensor);
+    return this.#problemOf(tensor) === undefined;
   }
 
   /** @internal Throws `dtype` if the device cannot hold it. */
@@ -346,7 +348,7 @@ export class Gpu {
       this.checkAlive();
       for (const tensor of tensors) {
         // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-        const reason = this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
+        const reason = this.#problemOf(tensor);
         if (reason) throw this.#watch.tell(reason);
       }
       const cause = await refused.catch(() => null);
@@ -372,9 +374,21 @@ export class Gpu {
   /**
    * @internal Runs `body`, which submits. What WebGPU finds wrong with that later is thrown by every use of the
    * outputs, and once by idle().
+   *
+   * @param updates - those of the outputs that are as they were if it is refused.
    */
-  submitting(label: string, outputs: readonly (Tensor | undefined)[], body: () => void): void {
-    for (const output of outputs) if (output) this.#failed.delete(output);
+  submitting(
+    label: string,
+    outputs: readonly (Tensor | undefined)[],
+    body: () => void,
+    updates: readonly Tensor[] = [],
+  ): void {
+    for (const output of outputs) {
+      if (!output) continue;
+      this.#failed.delete(output);
+      this.#updated.delete(output);
+    }
+    for (const tensor of updates) this.#updated.add(tensor);
     this.#causes = [];
     const [, refused] = scoped(this.device, 'validation', body);
     const causes = this.#causes;
@@ -389,6 +403,13 @@ export class Gpu {
       return failure;
     });
     this.#watch.add(check);
+  }
+
+  /** Why a tensor cannot be used. One that was to be updated can, as it was, once somebody knows that it was not. */
+  #problemOf(tensor: Tensor): NormError | undefined {
+    const failure = this.#failed.get(tensor);
+    if (failure && this.#updated.has(tensor) && this.#watch.wasTold(failure)) this.#failed.delete(tensor);
+    return this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
   }
 
   #createBuffer(descriptor: GPUBufferDescriptor, forget: () => void = () => {}): GPUBuffer {

@@ -8,8 +8,11 @@ export interface Kernel {
   code(): string;
   /** Values of `override`s; booleans as 0 and 1. */
   constants: Readonly<Record<string, number>>;
-  /** Roles of the storage bindings, and whether the shader writes them. */
-  bindings: readonly { role: string; binding: number; writes: boolean }[];
+  /**
+   * Roles of the storage bindings, and whether the shader writes them; `updates` where it changes what outlives the
+   * operation, such as running statistics, which stay good if the commands are refused.
+   */
+  bindings: readonly { role: string; binding: number; writes: boolean; updates?: boolean }[];
 }
 
 /** The part of a role's buffer that a step binds, in bytes from the tensor's own offset. */

@@ -49,6 +49,11 @@ export class Watch {
     return error;
   }
 
+  /** Whether somebody got the error. */
+  wasTold(error: NormError): boolean {
+    return !this.#untold.has(error);
+  }
+
   /** Waits for the checks begun so far and throws what they found, once. */
   async settle(): Promise<void> {
     await this.heard();

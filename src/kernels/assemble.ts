@@ -1,6 +1,6 @@
 import type { Kernel } from '../gpu/program.ts';
 import type { DType } from '../gpu/tensor.ts';
-import { bindingOf, type Role } from './roles.ts';
+import { bindingOf, type Role, updated } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
 import * as shaders from './sources.ts';
 
@@ -47,7 +47,12 @@ export function assemble(a: Assembly): Kernel {
     constants,
     bindings: [
       ...a.reads.map((role) => ({ role, binding: bindingOf[role], writes: false })),
-      ...a.writes.map((role) => ({ role, binding: bindingOf[role], writes: true })),
+      ...a.writes.map((role) => ({
+        role,
+        binding: bindingOf[role],
+        writes: true,
+        updates: updated.has(role),
+      })),
     ],
   };
 }

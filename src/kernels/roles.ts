@@ -49,3 +49,17 @@ export const bindingOf = {
 } as const;
 
 export type Role = keyof typeof bindingOf;
+
+/** What kernels change, where other roles that they write are made anew. */
+export const updated: ReadonlySet<Role> = new Set<Role>([
+  'runningMean',
+  'runningVar',
+  'numBatchesTracked',
+  'param',
+  'steps',
+  'momentumBuffer',
+  'expAvg',
+  'expAvgSq',
+  'maxExpAvgSq',
+  'average',
+]);

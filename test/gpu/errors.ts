@@ -3,7 +3,9 @@
 import { execute } from '../../src/gpu/execute.ts';
 import type { Kernel, Program } from '../../src/gpu/program.ts';
 import {
+  AdamW,
   addLayerNorm,
+  BatchNorm2d,
   type Gpu,
   GroupNorm,
   groupNorm,
@@ -428,6 +430,42 @@ export const cases: Case[] = [
       const expectedY = await y.data();
       assert(relativeError(await outputs.y.data(), expectedY) < 1e-6, 'y of what was recorded again');
       fresh.destroy();
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'errors: a refused submit leaves running statistics and parameters as they were, and usable',
+    async run({ navigatorGpu, expectValidationErrors }) {
+      expectValidationErrors();
+      const gpu = await init({ gpu: navigatorGpu });
+      const norm = new BatchNorm2d(gpu, 4);
+      const optimizer = new AdamW(norm.parameters());
+      const x = gpu.tensor(normal(128), [2, 4, 4, 4]);
+      const buffer = gpu.device.createBuffer({ size: 512, usage: storage });
+      const lost = gpu.wrap(buffer, [2, 4, 4, 4]);
+      norm.forward(x);
+      norm.backward(x);
+      optimizer.step();
+      const values = () => Promise.all([...norm.stateDict().values()].map((tensor) => tensor.data()));
+      const before = await values();
+      buffer.destroy();
+      for (const told of ['idle', 'data'] as const) {
+        const y = norm.forward(lost);
+        if (told === 'idle') await rejects('validation', gpu.idle());
+        else await rejects('validation', (norm.runningMean as Tensor).data());
+        await rejects('validation', y.data());
+        for (const [i, array] of (await values()).entries()) assertEqual(array, before[i], `after ${told}`);
+      }
+      const grad = norm.weight?.grad as Tensor;
+      const { buffer: gradBuffer } = grad;
+      gradBuffer.destroy();
+      optimizer.step();
+      await rejects('validation', gpu.idle());
+      for (const [i, array] of (await values()).entries()) assertEqual(array, before[i], 'after a step');
+      norm.resetRunningStats();
+      norm.forward(x);
+      await gpu.idle();
+      assertEqual(await norm.numBatchesTracked?.data(), Float32Array.of(1), 'batches');
       gpu.destroy();
     },
   },
