@@ -1,6 +1,8 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
-import { sameShape } from '../ops/check.ts';
+
+/** Shapes that are remembered; more means that they change all the time. */
+const mostViews = 64;
 
 /**
  * A tensor that every pass writes anew. Commands that are recorded but not yet submitted may refer to it, so it is used
@@ -9,17 +11,17 @@ import { sameShape } from '../ops/check.ts';
 export class Reusable {
   readonly #gpu: Gpu;
   readonly #made = new Map<DType, Tensor[]>();
-  #last: Tensor | undefined;
+  readonly #views = new Map<string, Tensor>();
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }
 
-  /** The same tensor where shape and dtype are those of the last time, so that what was bound to it still fits. */
+  /** The same tensor for the same shape and dtype, so that what was bound to it still fits. */
   take(shape: readonly number[], dtype: DType = 'f32'): Tensor {
-    const last = this.#last;
-    const fits = last?.dtype === dtype && sameShape(last.shape, shape);
-    if (fits && this.#gpu.intact(last)) return last;
+    const key = `${dtype} ${shape}`;
+    const known = this.#views.get(key);
+    if (known && this.#gpu.intact(known)) return known;
     // What turned out to have no memory, or to be written by refused commands, is made anew.
     const made = (this.#made.get(dtype) ?? []).filter((tensor) => {
       const usable = this.#gpu.intact(tensor);
@@ -34,13 +36,15 @@ export class Reusable {
       backing = this.#gpu.keep(this.#gpu.empty([doubled], { dtype }));
       made.push(backing);
     }
-    this.#last = backing.view(shape);
-    return this.#last;
+    const view = backing.view(shape);
+    if (this.#views.size >= mostViews) this.#views.clear();
+    this.#views.set(key, view);
+    return view;
   }
 
   destroy(): void {
     for (const made of this.#made.values()) for (const tensor of made) tensor.destroy();
     this.#made.clear();
-    this.#last = undefined;
+    this.#views.clear();
   }
 }
