@@ -13,8 +13,6 @@ import {
   LayerNorm,
   type Layout,
   layerNorm,
-  NormError,
-  type NormErrorCode,
   type ScheduleOptions,
   type Tensor,
 } from '../../src/index.ts';
@@ -27,6 +25,7 @@ import {
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case, Requirement } from '../harness/case.ts';
 import { normal, withElement } from '../support/data.ts';
+import { refuses } from '../support/refuses.ts';
 import { RunningReference } from '../support/running.ts';
 import { asOnGpu, type DataOptions, type Subject, summary, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
@@ -497,21 +496,6 @@ const isolation: Case[] = [
     },
   },
 ];
-
-/** Runs `body`, which must throw a NormError of that code and leave the memory of `gpu` as it is. */
-function refuses(gpu: Gpu, code: NormErrorCode, body: () => unknown): void {
-  const before = JSON.stringify(gpu.memory());
-  let thrown: unknown;
-  try {
-    body();
-  } catch (error) {
-    thrown = error;
-  }
-  assert(thrown instanceof NormError, `expected a NormError '${code}', got ${thrown ?? 'no error'}: ${body}`);
-  assertEqual(thrown.code, code, `code of "${thrown.message}"`);
-  assert(thrown.fix.length > 5, `no fix in "${thrown.message}"`);
-  assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${thrown.message}"`);
-}
 
 const errors: Case[] = [
   {

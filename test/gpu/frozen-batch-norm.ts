@@ -16,8 +16,6 @@ import {
   LayerNorm,
   LocalProcessGroup,
   Module,
-  NormError,
-  type NormErrorCode,
   Parameter,
   type PassOptions,
   Sequential,
@@ -35,22 +33,8 @@ import {
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal, toHalf } from '../support/data.ts';
+import { refuses } from '../support/refuses.ts';
 import { bounds } from '../support/tolerances.ts';
-
-/** Runs `body`, which must throw a NormError of that code and leave the memory of `gpu` as it is. */
-function refuses(gpu: Gpu, code: NormErrorCode, body: () => unknown): void {
-  const before = JSON.stringify(gpu.memory());
-  let thrown: unknown;
-  try {
-    body();
-  } catch (error) {
-    thrown = error;
-  }
-  assert(thrown instanceof NormError, `expected a NormError '${code}', got ${thrown ?? 'no error'}: ${body}`);
-  assertEqual(thrown.code, code, `code of "${thrown.message}"`);
-  assert(thrown.fix.length > 5, `no fix in "${thrown.message}"`);
-  assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${thrown.message}"`);
-}
 
 /** Statistics and parameters of C channels, none of them special. */
 function valuesOf(channels: number, seed = 1) {

@@ -7,7 +7,6 @@ import {
   LocalResponseNorm,
   localResponseNorm,
   localResponseNormBackward,
-  NormError,
   type NormErrorCode,
   type Tensor,
 } from '../../src/index.ts';
@@ -22,6 +21,7 @@ import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal, toHalf, withElement } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
+import { refuses } from '../support/refuses.ts';
 import { RESPONSE_GOLDEN, type ResponseGoldenFile } from '../support/response.ts';
 import { asOnGpu } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
@@ -329,21 +329,6 @@ const recording: Case[] = [
     },
   },
 ];
-
-/** Runs `body`, which must throw a NormError of that code and leave the memory of `gpu` as it is. */
-function refuses(gpu: Gpu, code: NormErrorCode, body: () => unknown): void {
-  const before = JSON.stringify(gpu.memory());
-  let thrown: unknown;
-  try {
-    body();
-  } catch (error) {
-    thrown = error;
-  }
-  assert(thrown instanceof NormError, `expected a NormError '${code}', got ${thrown ?? 'no error'}: ${body}`);
-  assertEqual(thrown.code, code, `code of "${thrown.message}"`);
-  assert(thrown.fix.length > 5, `no fix in "${thrown.message}"`);
-  assertEqual(JSON.stringify(gpu.memory()), before, `memory after "${thrown.message}"`);
-}
 
 const errors: Case[] = [
   {
