@@ -209,24 +209,20 @@ export function run(tf: TensorFlow, call: Call, tensors: Named<TfTensor>): TfTen
 /** Registers both kernels and the gradient; returns what undoes it. */
 export function registerNorms(tf: TensorFlow): () => void {
   const backendName = 'webgpu';
-  tf.registerKernel({
-    kernelName: forwardKernel,
-    backendName,
-    kernelFunc({ inputs, attrs, backend }) {
-      const call = callOf(attrs);
-      const given = named(call, Object.values(inputs) as TensorInfo[], forwardInputs);
-      return forward(tf, backend as WebGpuBackend, call, given);
-    },
-  });
-  tf.registerKernel({
-    kernelName: backwardKernel,
-    backendName,
-    kernelFunc({ inputs, attrs, backend }) {
-      const call = callOf(attrs);
-      const given = named(call, Object.values(inputs) as TensorInfo[], backwardInputs);
-      return backward(tf, backend as WebGpuBackend, call, given);
-    },
-  });
+  for (const [kernelName, run, roles] of [
+    [forwardKernel, forward, forwardInputs],
+    [backwardKernel, backward, backwardInputs],
+  ] as const) {
+    tf.registerKernel({
+      kernelName,
+      backendName,
+      kernelFunc({ inputs, attrs, backend }) {
+        const call = callOf(attrs);
+        const given = named(call, Object.values(inputs) as TensorInfo[], roles);
+        return run(tf, backend as WebGpuBackend, call, given);
+      },
+    });
+  }
   tf.registerGradient({
     kernelName: forwardKernel,
     saveAllInputs: true,
