@@ -2,7 +2,7 @@
 import { execute, type Operands } from '../../src/gpu/execute.ts';
 import type { Program } from '../../src/gpu/program.ts';
 import { type Gpu, NormError, type RecordOptions } from '../../src/index.ts';
-import { remember } from '../../src/ops/norm.ts';
+import { remember } from '../../src/ops/programs.ts';
 import activation from './activation.wgsl?raw';
 import activationBackward from './activation_backward.wgsl?raw';
 import columnSums from './column_sums.wgsl?raw';

@@ -1,6 +1,6 @@
 import type { Tensor } from '../gpu/tensor.ts';
 import { castInto } from '../ops/cast.ts';
-import { checkLike } from '../ops/norm.ts';
+import { checkLike } from '../ops/check.ts';
 import { Module, type PassOptions } from './module.ts';
 
 /**

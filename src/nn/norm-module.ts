@@ -5,18 +5,10 @@ import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { floatDType } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
-import {
-  type BackwardResult,
-  type NormBackwardOptions,
-  type NormCall,
-  type NormForwardOptions,
-  normBackward,
-  normForward,
-  type PrepareOptions,
-  prepareNorm,
-  type RunningTensors,
-  scratchBytesOf,
-} from '../ops/norm.ts';
+import type { BackwardResult, NormCall, RunningTensors } from '../ops/norm.ts';
+import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
+import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
+import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import { ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';

@@ -1,6 +1,6 @@
 import type { Repeat } from '../gpu/execute.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { NormForwardResult } from '../ops/norm.ts';
+import type { NormForwardResult } from '../ops/norm-forward.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import type { Parameter } from './parameter.ts';
 

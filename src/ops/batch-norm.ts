@@ -4,18 +4,18 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
-import {
-  type BackwardOptions,
-  type BackwardResult,
-  type ForwardOutputs,
-  type ForwardResult,
-  type NormCall,
-  type NormOptions,
-  normBackward,
-  normForward,
-  type Running,
-  type RunningTensors,
+import type {
+  BackwardOptions,
+  BackwardResult,
+  ForwardOutputs,
+  ForwardResult,
+  NormCall,
+  NormOptions,
+  Running,
+  RunningTensors,
 } from './norm.ts';
+import { normBackward } from './norm-backward.ts';
+import { normForward } from './norm-forward.ts';
 import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
 
 /** Options of {@link batchNorm}. */

@@ -95,3 +95,15 @@ export function checkOperands(
     }
   }
 }
+
+/** Throws unless an optional tensor has this shape and dtype. */
+export function checkLike(
+  tensor: Tensor | undefined,
+  shape: readonly number[],
+  dtype: DType,
+  name: string,
+): void {
+  if (!tensor) return;
+  checkTensorShape(tensor, shape, name);
+  checkTensorDType(tensor, dtype, name);
+}

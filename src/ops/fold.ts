@@ -4,8 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import { elementCount, type Tensor } from '../gpu/tensor.ts';
 import { foldProgram } from '../kernels/fold.ts';
-import { checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
-import { checkLike } from './norm.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
 
 /** A BatchNorm in evaluation. */
 export interface FrozenStatistics {

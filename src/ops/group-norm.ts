@@ -3,16 +3,16 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
-import {
-  type BackwardOptions,
-  type BackwardResult,
-  type ForwardOutputs,
-  type ForwardResult,
-  type NormCall,
-  type NormOptions,
-  normBackward,
-  normForward,
+import type {
+  BackwardOptions,
+  BackwardResult,
+  ForwardOutputs,
+  ForwardResult,
+  NormCall,
+  NormOptions,
 } from './norm.ts';
+import { normBackward } from './norm-backward.ts';
+import { normForward } from './norm-forward.ts';
 
 /** Options of {@link groupNorm}. */
 export interface GroupNormOptions extends NormOptions, EpilogueOptions {

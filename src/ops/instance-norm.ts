@@ -4,17 +4,17 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
-import {
-  type BackwardOptions,
-  type BackwardResult,
-  type ForwardOutputs,
-  type ForwardResult,
-  type NormCall,
-  type NormOptions,
-  normBackward,
-  normForward,
-  type Running,
+import type {
+  BackwardOptions,
+  BackwardResult,
+  ForwardOutputs,
+  ForwardResult,
+  NormCall,
+  NormOptions,
+  Running,
 } from './norm.ts';
+import { normBackward } from './norm-backward.ts';
+import { normForward } from './norm-forward.ts';
 import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
 
 /** Options of {@link instanceNorm}. */

@@ -4,16 +4,16 @@ import { checkShape, type Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
 import { type EpilogueBackwardOptions, type EpilogueOptions, refuseEpilogue } from './epilogue.ts';
-import {
-  type BackwardOptions,
-  type BackwardResult,
-  type ForwardOutputs,
-  type ForwardResult,
-  type NormCall,
-  type NormOptions,
-  normBackward,
-  normForward,
+import type {
+  BackwardOptions,
+  BackwardResult,
+  ForwardOutputs,
+  ForwardResult,
+  NormCall,
+  NormOptions,
 } from './norm.ts';
+import { normBackward } from './norm-backward.ts';
+import { normForward } from './norm-forward.ts';
 
 /** Options of {@link layerNorm}. */
 export interface LayerNormOptions extends NormOptions, EpilogueOptions {

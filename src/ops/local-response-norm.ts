@@ -5,9 +5,9 @@ import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
 import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
-import { checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
 import { checkLayout } from './group-norm.ts';
-import { checkLike, remember } from './norm.ts';
+import { remember } from './programs.ts';
 
 /** What a local response normalization is made of. */
 export interface LocalResponseNormSettings {

@@ -5,16 +5,10 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { setSize } from '../plan/geometry.ts';
-import {
-  type BackwardResult,
-  backwardOf,
-  forwardOf,
-  type NormBackwardOptions,
-  type NormCall,
-  type NormForwardOptions,
-  planBackward,
-  planForward,
-} from './norm.ts';
+import type { BackwardResult, NormCall } from './norm.ts';
+import { type NormBackwardOptions, planBackward } from './norm-backward.ts';
+import { type NormForwardOptions, planForward } from './norm-forward.ts';
+import { backwardOf, forwardOf } from './programs.ts';
 
 /** The first step of a forward or backward pass, recorded and submitted. */
 export interface Measured {

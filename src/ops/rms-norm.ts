@@ -4,15 +4,9 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { refuseEpilogue } from './epilogue.ts';
 import { normalizedSizes } from './layer-norm.ts';
-import {
-  type BackwardOptions,
-  type BackwardResult,
-  type ForwardOutputs,
-  type NormCall,
-  type NormOptions,
-  normBackward,
-  normForward,
-} from './norm.ts';
+import type { BackwardOptions, BackwardResult, ForwardOutputs, NormCall, NormOptions } from './norm.ts';
+import { normBackward } from './norm-backward.ts';
+import { normForward } from './norm-forward.ts';
 
 /**
  * Where an RMSNorm rounds and what its weight means. They differ for f16 only, but for gemma's weight:

@@ -4,7 +4,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { adamwProgram, countProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
-import { remember } from '../ops/norm.ts';
+import { remember } from '../ops/programs.ts';
 import { checkNotNegative } from './check.ts';
 import { Optimizer, type ParamGroup, type ParamGroupOptions, type Slot } from './optimizer.ts';
 

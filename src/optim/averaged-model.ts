@@ -6,7 +6,7 @@ import { averageProgram, countProgram } from '../kernels/optim.ts';
 import { type AwaitedOptions, forwardOf } from '../nn/awaited.ts';
 import { Module, type PassOptions } from '../nn/module.ts';
 import { checkTarget, checkTensorDType, checkTensorShape, floatDType } from '../ops/check.ts';
-import { remember } from '../ops/norm.ts';
+import { remember } from '../ops/programs.ts';
 
 /** Options of {@link AveragedModel}. */
 export interface AveragedModelOptions {

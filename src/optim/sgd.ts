@@ -3,7 +3,7 @@ import type { Call } from '../gpu/execute.ts';
 import { sgdProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
-import { remember } from '../ops/norm.ts';
+import { remember } from '../ops/programs.ts';
 import { checkNotNegative } from './check.ts';
 import { Optimizer, type ParamGroupOptions, type Slot } from './optimizer.ts';
 

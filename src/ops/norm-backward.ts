@@ -1,0 +1,155 @@
+// The backward pass of every functional norm.
+import { NormError } from '../gpu/errors.ts';
+import type { Operands } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { BackwardDescriptor } from '../kernels/descriptor.ts';
+import { Allocations } from './allocations.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
+import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  checkParameters,
+  descriptor,
+  type NormCall,
+  type Repeatable,
+  record,
+  refuseOutput,
+} from './norm.ts';
+import { backwardOf } from './programs.ts';
+
+/** Options of {@link normBackward}. */
+export interface NormBackwardOptions extends BackwardOptions, Repeatable {
+  epilogue?: EpilogueBackwardOptions | undefined;
+  newDweight?: (() => Tensor) | undefined;
+  newDbias?: (() => Tensor) | undefined;
+}
+
+/** As {@link ForwardPlan}. */
+interface BackwardPlan {
+  d: BackwardDescriptor;
+  inputs: Operands;
+  make(): BackwardResult & { operands: Operands };
+}
+
+/** Validates a backward pass. Nothing is allocated or changed if it throws. */
+export function planBackward(
+  gpu: Gpu,
+  call: NormCall,
+  dy: Tensor,
+  x: Tensor,
+  mean: Tensor | undefined,
+  dsum: Tensor | undefined,
+  hasBias: boolean,
+  options: NormBackwardOptions,
+): BackwardPlan {
+  const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
+  checkTarget({ encoder, pass });
+  const weight = options.weight ?? undefined;
+  const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
+  const bias = biasOfBackward(options.epilogue, hasBias);
+  if (activation !== 'none' && dsum) {
+    throw new NormError('value', 'dsum was given with an activation.', 'Add it to dx yourself.');
+  }
+  // Without an activation, the gradient of residual is dy, and the rest is as if there were no residual.
+  const stored = activation === 'none' ? undefined : residual;
+  const inputs = { dy, x, weight, bias, residual, mean, rstd, dsum };
+  gpu.checkUsable(dy, 'dy');
+  gpu.checkUsable(rstd, 'rstd');
+  if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
+  checkOperands(gpu, inputs, {
+    'out.dx': out.dx,
+    'out.dweight': out.dweight,
+    'out.dbias': out.dbias,
+    'out.dresidual': out.dresidual,
+  });
+  checkParameters(call, x, weight, bias);
+  const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
+  const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
+  const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
+  if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
+  if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
+  checkLike(dy, x.shape, x.dtype, 'dy');
+  if (out.dresidual && !stored) {
+    refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
+  }
+  checkLike(dsum, x.shape, x.dtype, 'dsum');
+  checkLike(residual, x.shape, x.dtype, 'residual');
+  checkLike(out.dresidual, x.shape, x.dtype, 'out.dresidual');
+  checkLike(mean, [...call.setShape, 2], 'f32', 'mean');
+  checkLike(rstd, call.setShape, 'f32', 'rstd');
+  checkLike(out.dx, x.shape, x.dtype, 'out.dx');
+  checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
+  checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
+  const common = descriptor(
+    call,
+    floatDType(x, 'x'),
+    paramDtype,
+    !!weight,
+    activation !== 'none' && !!bias,
+    { activation, negativeSlope, residual: stored ? 'after' : 'none' },
+    schedule,
+  );
+  const d: BackwardDescriptor = {
+    ...common,
+    frozen: call.running?.mode === 'frozen',
+    dweight: wantsWeight,
+    dbias: wantsBias,
+    dsum: !!dsum,
+    accumulate: typeof accumulate === 'boolean' ? { dweight: accumulate, dbias: accumulate } : accumulate,
+  };
+  const make = () => {
+    // A module's gradients outlive a call that fails: they are not among what goes then.
+    const theirs = {
+      dweight: out.dweight ?? (wantsWeight ? options.newDweight?.() : undefined),
+      dbias: out.dbias ?? (wantsBias ? options.newDbias?.() : undefined),
+    };
+    const made = new Allocations();
+    const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
+    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+    const dx = made.unless(out.dx, like);
+    const dresidual = stored ? made.unless(out.dresidual, like) : undefined;
+    const dweight = wantsWeight ? made.unless(theirs.dweight, parameter) : undefined;
+    const dbias = wantsBias ? made.unless(theirs.dbias, parameter) : undefined;
+    return {
+      operands: { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual },
+      dx,
+      dweight: dweight ?? null,
+      dbias: dbias ?? null,
+      dresidual: dresidual ?? (residual ? dy : null),
+    };
+  };
+  return { d, inputs, make };
+}
+
+/** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */
+export function normBackward(
+  gpu: Gpu,
+  call: NormCall,
+  dy: Tensor,
+  x: Tensor,
+  mean: Tensor | undefined,
+  dsum: Tensor | undefined,
+  hasBias: boolean,
+  options: NormBackwardOptions,
+): BackwardResult {
+  const { d, make } = planBackward(gpu, call, dy, x, mean, dsum, hasBias, options);
+  const program = backwardOf(gpu, d);
+  const { operands, ...result } = make();
+  record(gpu, program, operands, options, `${call.name}.backward`);
+  return result;
+}
+
+/** The bias that forward had, where an activation makes it matter. Throws `value` if it was left out. */
+function biasOfBackward(epilogue: EpilogueBackwardOptions = {}, hasBias: boolean): Tensor | undefined {
+  const { bias, activation = 'none' } = epilogue;
+  if (bias === undefined && hasBias && activation !== 'none') {
+    throw new NormError(
+      'value',
+      'With an activation, backward needs the bias that forward had.',
+      'Pass bias, or null if there was none.',
+    );
+  }
+  return bias ?? undefined;
+}

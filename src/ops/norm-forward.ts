@@ -1,0 +1,130 @@
+import type { Operands } from '../gpu/execute.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { ForwardDescriptor } from '../kernels/descriptor.ts';
+import { Allocations, type MakeTensor } from './allocations.ts';
+import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
+import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
+import {
+  checkParameters,
+  descriptor,
+  type ForwardOutputs,
+  type NormCall,
+  type NormOptions,
+  type Repeatable,
+  type RunningTensors,
+  record,
+  refuseOutput,
+  runningOf,
+} from './norm.ts';
+import { forwardOf } from './programs.ts';
+
+/** Options of {@link normForward}. */
+export interface NormForwardOptions extends NormOptions, Repeatable {
+  epilogue?: EpilogueOptions | undefined;
+  out?: ForwardOutputs | undefined;
+  newMean?: MakeTensor;
+  newRstd?: MakeTensor;
+  running?: RunningTensors | undefined;
+}
+
+/** What {@link normForward} returns. */
+export interface NormForwardResult {
+  y: Tensor;
+  sum: Tensor | undefined;
+  mean: Tensor | undefined;
+  rstd: Tensor;
+}
+
+/** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */
+interface ForwardPlan {
+  d: ForwardDescriptor;
+  inputs: Operands;
+  make(): NormForwardResult;
+}
+
+/** Validates a forward pass. Nothing is allocated if it throws. */
+export function planForward(
+  gpu: Gpu,
+  call: NormCall,
+  x: Tensor,
+  addend: Tensor | undefined,
+  bias: Tensor | null | undefined,
+  options: NormForwardOptions,
+): ForwardPlan {
+  const { weight, schedule, encoder, pass, running, out = {} } = options;
+  const { newMean, newRstd } = options;
+  const { epilogue = {} } = options;
+  if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
+  const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
+  const residual = addend ?? after;
+  checkTarget({ encoder, pass });
+  const centred = call.kind === 'moments';
+  const meanShape = [...call.setShape, 2];
+  const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
+  const outputs = { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd };
+  const updates = call.running?.mode === 'update';
+  checkOperands(
+    gpu,
+    updates ? inputs : { ...inputs, ...running },
+    updates ? { ...running, ...outputs } : outputs,
+  );
+  const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
+  checkLike(residual, x.shape, x.dtype, 'residual');
+  checkLike(running?.runningMean, call.parameterShape, 'f32', 'runningMean');
+  checkLike(running?.runningVar, call.parameterShape, 'f32', 'runningVar');
+  checkLike(running?.numBatchesTracked, [], 'u32', 'numBatchesTracked');
+  if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
+  if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
+  checkLike(out.y, x.shape, x.dtype, 'out.y');
+  checkLike(out.sum, x.shape, x.dtype, 'out.sum');
+  checkLike(out.mean, meanShape, 'f32', 'out.mean');
+  checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
+  const d: ForwardDescriptor = {
+    ...descriptor(
+      call,
+      floatDType(x, 'x'),
+      paramDtype,
+      !!inputs.weight,
+      !!inputs.bias,
+      { activation, negativeSlope, residual: addend ? 'before' : after ? 'after' : 'none' },
+      schedule,
+    ),
+    ...runningOf(call),
+  };
+  const make = () => {
+    // A module's statistics outlive a call that fails: they are not among what goes then.
+    const theirs = {
+      mean: out.mean ?? (centred ? newMean?.(meanShape) : undefined),
+      rstd: out.rstd ?? newRstd?.(call.setShape),
+    };
+    const made = new Allocations();
+    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
+    const y = made.unless(out.y, like);
+    const sum = addend ? made.unless(out.sum, like) : undefined;
+    const mean = centred ? made.unless(theirs.mean, () => gpu.empty(meanShape)) : undefined;
+    const rstd = made.unless(theirs.rstd, () => gpu.empty(call.setShape));
+    return { y, sum, mean, rstd };
+  };
+  return { d, inputs: { ...inputs, ...running }, make };
+}
+
+/**
+ * Validates and records a forward pass. Nothing is allocated or recorded if it throws.
+ *
+ * @param addend - added to x before it is normalized; the norm then has no epilogue.
+ */
+export function normForward(
+  gpu: Gpu,
+  call: NormCall,
+  x: Tensor,
+  addend: Tensor | undefined,
+  bias: Tensor | null | undefined,
+  options: NormForwardOptions,
+): NormForwardResult {
+  const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
+  const program = forwardOf(gpu, d);
+  const result = make();
+  record(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
+  return result;
+}

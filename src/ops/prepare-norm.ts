@@ -1,0 +1,69 @@
+import type { Gpu } from '../gpu/gpu.ts';
+import { type Program, scratchBytes } from '../gpu/program.ts';
+import type { FloatDType } from '../gpu/tensor.ts';
+import type { Activation } from '../kernels/activation.ts';
+import type { ForwardDescriptor } from '../kernels/descriptor.ts';
+import type { ScheduleOptions } from '../plan/strategy.ts';
+import { epilogueOf } from './epilogue.ts';
+import { type BackwardOptions, descriptor, type NormCall, runningOf } from './norm.ts';
+import { backwardOf, forwardOf } from './programs.ts';
+
+/** What {@link prepareNorm} needs to know of a call to come. */
+export interface PrepareOptions {
+  dtype?: FloatDType | undefined;
+  paramDtype?: FloatDType | undefined;
+  weight?: boolean | undefined;
+  bias?: boolean | undefined;
+  /** x + residual is normalized (`before`), or residual is added after (`after`). Default 'none'. */
+  residual?: 'none' | 'before' | 'after' | undefined;
+  activation?: Activation | undefined;
+  negativeSlope?: number | undefined;
+  accumulate?: boolean | undefined;
+  /** As in {@link BackwardOptions}. Default: those that are there. */
+  wants?: BackwardOptions['wants'];
+  /** A step of a pass over replicas, as in {@link ForwardDescriptor}. */
+  stage?: 'local' | 'joined' | undefined;
+  schedule?: ScheduleOptions | undefined;
+}
+
+function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[] {
+  const {
+    dtype = 'f32',
+    weight = false,
+    bias = false,
+    residual = 'none',
+    accumulate = false,
+    schedule,
+    stage,
+  } = options;
+  const { activation, negativeSlope } = epilogueOf({
+    activation: options.activation,
+    negativeSlope: options.negativeSlope,
+  });
+  const epilogue = { activation, negativeSlope, residual };
+  const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
+  return [
+    forwardOf(gpu, { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage }),
+    backwardOf(gpu, {
+      ...d,
+      bias: bias && activation !== 'none',
+      residual: residual === 'after' && activation !== 'none' ? 'after' : 'none',
+      frozen: call.running?.mode === 'frozen',
+      dweight: options.wants?.dweight ?? weight,
+      dbias: options.wants?.dbias ?? bias,
+      dsum: residual === 'before',
+      accumulate: { dweight: accumulate, dbias: accumulate },
+      stage,
+    }),
+  ];
+}
+
+/** Compiles the pipelines of forward and backward without blocking. */
+export async function prepareNorm(gpu: Gpu, call: NormCall, options: PrepareOptions): Promise<void> {
+  await Promise.all(programsOf(gpu, call, options).map((program) => gpu.prepare(program)));
+}
+
+/** Bytes of scratch that forward or backward needs, whichever needs more. */
+export function scratchBytesOf(gpu: Gpu, call: NormCall, options: PrepareOptions): number {
+  return Math.max(...programsOf(gpu, call, options).map(scratchBytes));
+}
