@@ -41,7 +41,11 @@ async function near(tensor: Tensor | null | undefined, sum: Float64Array, scale:
 
 const batchSize = 60;
 const hidden = 100;
-/** Steps of the network without BatchNorm; a third of them is what the one with it may take. */
+/**
+ * Steps of the network without BatchNorm; a third of them is what the one with it may take. In so many steps the plain
+ * network is still in the first part of its learning, as in the paper's figure. Nearer to its end the lead shrinks: at
+ * learning rates of 1 and 2 over 1,500 steps BatchNorm took 0.4 to 0.9 of the steps (tried with PyTorch).
+ */
 const run = 900;
 const every = 50;
 
