@@ -32,7 +32,7 @@ await closing(async (tally) => {
     try {
       await step(`set-up for ${name}`, () => ensureEngine(name));
     } catch (error) {
-      tally.failed++;
+      tally.fail(`set-up for ${name}`, message(error));
       problems.set(name, message(error));
       continue;
     }

@@ -5,7 +5,7 @@ import { ensureEngine, ensureNats } from './lib/install.mjs';
 import { bin, root } from './lib/paths.mjs';
 import { node } from './lib/run.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
-import { closing, step, textOption } from './lib/steps.mjs';
+import { attempt, closing, step, textOption } from './lib/steps.mjs';
 import { testCpu, testDemo, testDistributed, testGpu, testInterop, testPackage } from './lib/tests.mjs';
 
 await closing(async (tally) => {
@@ -25,16 +25,16 @@ await closing(async (tally) => {
   });
   await step('lint', () => node(bin.biome, ['check']));
   await step('build', () => node(join(root, 'scripts', 'build.mjs')));
-  await step('CPU tests', () => testCpu(tally));
-  await step('Process groups', () => testDistributed(tally));
-  await step('GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
-  await step('Demo page in Chromium', () => testDemo(tally));
-  await step('onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
+  await attempt(tally, 'CPU tests', () => testCpu(tally));
+  await attempt(tally, 'Process groups', () => testDistributed(tally));
+  await attempt(tally, 'GPU tests in Chromium', () => testGpu(tally, 'chromium', filter));
+  await attempt(tally, 'Demo page in Chromium', () => testDemo(tally));
+  await attempt(tally, 'onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
   await step('API reference', () => node(bin.typedoc));
   await step('Package', () => node(join(root, 'scripts', 'check-package.mjs')));
   await step('set-up for Dawn and Deno', async () => {
     await ensureEngine('dawn');
     await ensureEngine('deno');
   });
-  await step('Examples and documentation from the package', () => testPackage(tally));
+  await attempt(tally, 'Examples and documentation from the package', () => testPackage(tally));
 });

@@ -39,6 +39,22 @@ export async function step(title, work) {
   }
 }
 
+/**
+ * `step` for one that others do not build on: when it fails, they still have something to say.
+ *
+ * @param {Tally} tally
+ * @param {string} title
+ * @param {() => Promise<void>} work adds to the tally what it counts
+ */
+export async function attempt(tally, title, work) {
+  const before = tally.failed;
+  try {
+    await step(title, work);
+  } catch (error) {
+    if (tally.failed === before) tally.fail(title, message(error));
+  }
+}
+
 /** @param {unknown} error */
 export function message(error) {
   return error instanceof Error ? error.message : String(error);
@@ -49,12 +65,26 @@ export class Tally {
   passed = 0;
   failed = 0;
   skipped = 0;
+  /** @type {string[]} what failed, and where */
+  failures = [];
 
-  /** @param {{ passed: number, failed: number, skipped: number }} other */
-  add({ passed, failed, skipped }) {
+  /**
+   * Counts what is no test, such as the type check.
+   *
+   * @param {string} what
+   * @param {string} [why]
+   */
+  fail(what, why) {
+    this.failed += 1;
+    this.failures.push(why ? `${what}: ${why}` : what);
+  }
+
+  /** @param {{ passed: number, failed: number, skipped: number, failures: string[] }} other */
+  add({ passed, failed, skipped, failures }) {
     this.passed += passed;
     this.failed += failed;
     this.skipped += skipped;
+    this.failures.push(...failures);
   }
 
   /** The last line of every test command, alone on its line. */
@@ -65,8 +95,8 @@ export class Tally {
 }
 
 /**
- * Runs a command's steps, prints the closing line whatever happens, and sets the exit status: a step that fails
- * without any test having failed, such as the type check, counts as one failure.
+ * Runs a command's steps, prints what failed and the closing line whatever happens, and sets the exit status: a step that
+ * fails without any test having failed, such as the type check, counts as one failure.
  *
  * @param {(tally: Tally) => Promise<void>} steps
  */
@@ -75,9 +105,10 @@ export async function closing(steps) {
   try {
     await steps(tally);
   } catch (error) {
-    console.error(`\n${message(error)}`);
-    tally.failed ||= 1;
+    tally.fail(message(error));
   }
   if (tally.failed > 0) process.exitCode = 1;
-  console.log(`\n${tally}`);
+  console.log();
+  for (const failure of tally.failures) console.log(`failed: ${failure.split('\n')[0]}`);
+  console.log(`${tally}`);
 }

@@ -72,17 +72,32 @@ async function vitest(tally, project, env = {}) {
   rmSync(report, { force: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const status = await node(bin.vitest, ['run', '--project', project, ...reporters], { env });
-  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const counts = { passed: 0, failed: 0, skipped: 0, failures: /** @type {string[]} */ ([]) };
   if (existsSync(report)) {
-    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
-    Object.assign(counts, { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests });
+    const results = JSON.parse(readFileSync(report, 'utf8'));
+    const { numPassedTests: passed, numFailedTests: failed, numPendingTests: skipped } = results;
+    Object.assign(counts, { passed, failed, skipped, failures: failuresOf(results, project) });
   }
   // A file that does not load has no test to blame. Tests that could not run because their engine did not start
   // are reported as skipped, but a run that did not happen is not a run that had nothing to do.
   if (status !== 0 && counts.failed === 0) {
     counts.failed = Math.max(1, counts.skipped);
     counts.skipped = 0;
+    counts.failures.push(`${project}: it did not start, or a file did not load`);
   }
   tally.add(counts);
   if (counts.failed > 0) throw new Error(`${counts.failed} failed`);
+}
+
+/**
+ * A line for each test that failed, so that the end of a log tells which.
+ *
+ * @param {{ testResults: { assertionResults: { status: string, fullName: string, failureMessages: string[] }[] }[] }} results
+ * @param {string} project
+ */
+function failuresOf({ testResults }, project) {
+  return testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status === 'failed')
+    .map(({ fullName, failureMessages: [first = ''] }) => `${project}: ${fullName}: ${first.split('\n')[0]}`);
 }

@@ -151,6 +151,16 @@ export async function visit(page: Page, hash: string): Promise<void> {
   await settled(page);
 }
 
+/**
+ * Goes to another screen by its link. The click only asks for it: until the page has heard of the new fragment, it shows
+ * the old screen, settled.
+ */
+export async function enter(page: Page, screen: string): Promise<void> {
+  await page.click(`nav a[data-screen="${screen}"]`);
+  await page.waitForSelector(`nav a[data-screen="${screen}"][aria-current="page"]`);
+  await settled(page);
+}
+
 export const text = (page: Page, id: string): Promise<string> =>
   page.$eval(`#${id}`, (element) => element.textContent ?? '');
 

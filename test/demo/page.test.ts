@@ -9,6 +9,7 @@ import { cache } from '../../scripts/lib/paths.mjs';
 import {
   configFile,
   Demo,
+  enter,
   largestError,
   number,
   portOf,
@@ -25,12 +26,10 @@ describe('the page', () => {
     const page = await demo.open('#screen=see&norm=group');
     await settled(page);
     expect(await page.title()).toBe('See it: webgpu-norm');
-    await page.click('nav a[data-screen="measure"]');
-    await settled(page);
+    await enter(page, 'measure');
     expect(await page.title()).toBe('Measure it: webgpu-norm');
     expect(await settingsIn(page)).toMatchObject({ screen: 'measure' });
-    await page.click('nav a[data-screen="see"]');
-    await settled(page);
+    await enter(page, 'see');
     expect(await settingsIn(page)).toMatchObject({ screen: 'see', norm: 'group' });
     expect(await number(page, 'relative-error')).toBeLessThanOrEqual(largestError);
     expect(await page.$eval('nav [aria-current="page"]', (link) => link.textContent)).toBe('See it');
