@@ -1,9 +1,10 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
-import { chunksOf } from '../plan/chunks.ts';
+import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
-import { scheduleBackward } from '../plan/schedule.ts';
+import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
+import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import {
   type At,
   channelApply,
@@ -20,106 +21,119 @@ import {
   withStoredUpstream,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { parameterBytes, partialsOf, partOf } from './parts.ts';
+import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns } from './parts.ts';
 
 /**
- * The dispatches of a backward pass. Roles: x, dy, dsum, weight, bias, residual, mean, rstd in; dx, dweight, dbias,
- * dresidual out; dz is dresidual, read.
+ * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
+ * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out; dz is dresidual, read.
  */
+export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
+  if (elementCount(d.geometry) === 0) return ofNothing(d, facts);
+  const schedule = scheduleRowBackward(d.geometry, facts, overrides(d));
+  const gradientBytes = 8 * d.geometry.channels; // per slot
+  const whole = { 'A row of dweight and dbias': gradientBytes };
+  return inParts(d, schedule, setRuns, facts, 0, whole, (at, chunk) => {
+    const slots = slotsOfChunk(schedule, chunk, d.geometry);
+    at.need('gradients', slots * gradientBytes);
+    const gradients = wanted(at, 'gradients', slots);
+    if (schedule.strategy === 'tile') return [onePassPerRow(at, slots), ...gradients];
+    const sets = setCount(at.g);
+    at.need('partials', 8 * sets * schedule.slots);
+    at.need('sums', 16 * sets);
+    const dx = columns(withStoredUpstream(at), slots);
+    return [...packed(at), runSums(at), mergeSums(at, false), dx, ...gradients];
+  });
+}
+
+/** The dispatches of any backward pass. Roles: those of {@link rowBackward}. */
 export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, stage } = d;
   if (elementCount(geometry) === 0) {
-    if (stage === 'local') return { steps: [], scratch: {} };
-    // The gradients of nothing are zeros: a sum over no slots.
-    const gradients = { workgroup: 64, lanes: 1, reduction: 'serial' } as const;
-    const wanted = (d.dweight || d.dbias) && geometry.channels > 0;
-    return {
-      steps: wanted ? [mergeGradients(d, gradients, 0, 1, 'gradients', d.accumulate, facts)] : [],
-      scratch: { gradients: 8 },
-    };
+    return stage === 'local' ? { steps: [], scratch: {} } : ofNothing(d, facts);
   }
-  // Frozen statistics and those of replicas are a matter of the merge, and dresidual one of the first pass of two: a split
-  // has both.
-  const after = d.residual === 'after';
-  const options = d.frozen || after || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
-  const schedule = scheduleBackward(geometry, facts, options);
+  const schedule = scheduleBackward(geometry, facts, overrides(d));
+  if (!schedule.columns && geometry.inner === 1) return rowBackward(d, facts);
+  const runSumsOf = schedule.columns ? channelSums : runSums;
+  const applyOf = schedule.columns ? channelApply : runApply;
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
-  const perChannel = schedule.columns || geometry.inner > 1;
-  const partials = partialsOf(geometry, schedule);
-  const partialBytes = 8 * partials.slots * geometry.channels * partials.inner; // per sample
-  const sumBytes = 16 * geometry.groups;
-  const chunks = chunksOf(
-    geometry,
-    byteSize(d.dtype),
-    [sumBytes, ...(perChannel ? [partialBytes] : [])],
-    { ...parameterBytes(d), ...(perChannel ? {} : { 'A row of dweight and dbias': 8 * geometry.channels }) },
-    facts,
-  );
-  const steps: Step[] = [];
-  const scratch: Record<string, number> = {};
-  const need = (role: string, bytes: number) => {
-    scratch[role] = Math.max(scratch[role] ?? 0, bytes);
-  };
+  const { slots, inner } = partialsOf(geometry, schedule);
+  const partialBytes = 8 * slots * geometry.channels * inner; // per sample
+  return inParts(d, schedule, channelRuns, facts, partialBytes, {}, (at, { samples }) => {
+    if (stage === 'joined') {
+      const all = { ...at, params: { ...at.params, count: d.total ?? 0 } };
+      at.need('sums', 16 * setCount(at.g));
+      // The sums of all replicas are as one slot.
+      const sums = mergeSums(all, true, { width: geometry.channels, slots: 1, inner: 1 });
+      return [sums, applyOf(withStoredUpstream(all)), ...wanted(at, 'gradients', 1)];
+    }
+    at.need('partials', samples * partialBytes);
+    const gradients = (own: At) => wanted(own, 'partials', samples * slots, inner);
+    if (schedule.strategy !== 'split') return [onePassPerChannel(at), ...gradients(at)];
+    const sums = [...packed(at), runSumsOf(at)];
+    if (stage === 'local') {
+      const own = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
+      const accumulate = { dweight: false, dbias: false };
+      return [...sums, ...gradients({ ...at, d: own, accumulate })];
+    }
+    at.need('sums', 16 * setCount(at.g));
+    return [...sums, mergeSums(at, true), applyOf(withStoredUpstream(at)), ...gradients(at)];
+  });
+}
 
-  for (const [index, chunk] of chunks.entries()) {
+/**
+ * Frozen statistics and those of replicas are a matter of the merge, and dresidual one of the first pass of two: a split
+ * has both.
+ */
+const overrides = (d: BackwardDescriptor): ScheduleOptions =>
+  d.frozen || d.residual === 'after' || d.stage ? { ...d.schedule, strategy: 'split' } : d.schedule;
+
+/** The gradients of nothing are zeros: a sum over no slots. */
+function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
+  const { geometry, accumulate } = d;
+  if (geometry.channels === 0) return { steps: [], scratch: {} };
+  const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
+  const at = { d, facts, ...part, accumulate, schedule: { gradients: alone } };
+  return { steps: wanted(at, 'gradients', 0), scratch: { gradients: 8 } };
+}
+
+/** The dispatches over each part of x that a binding can hold, with so many bytes of scratch per sample. */
+function inParts(
+  d: BackwardDescriptor,
+  schedule: BackwardSchedule,
+  runsOf: typeof setRuns,
+  facts: DeviceFacts,
+  bytes: number,
+  whole: Readonly<Record<string, number>>,
+  stepsOf: (at: At, chunk: Chunk) => Step[],
+): Program {
+  const { geometry, dtype } = d;
+  const perSample = [16 * geometry.groups, bytes];
+  const chunks = chunksOf(geometry, byteSize(dtype), perSample, { ...parameterBytes(d), ...whole }, facts);
+  const scratch: Record<string, number> = {};
+  const need = (role: string, size: number) => {
+    scratch[role] = Math.max(scratch[role] ?? 0, size);
+  };
+  const steps = chunks.flatMap((chunk, index) => {
     const part = partOf(d, chunk, facts);
-    const at: At = { d, schedule, facts, ...part, upstream: 'dy' };
-    if (stage === 'joined') at.params = { ...at.params, count: d.total ?? 0 };
-    const sums = 16 * setCount(part.g);
+    const runs = runsOf(part.g, schedule.vec4);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-    const wanted = d.dweight || d.dbias;
-    if (perChannel) {
-      const slots = chunk.samples * partials.slots;
-      if (stage !== 'joined') need('partials', chunk.samples * partialBytes);
-      if (schedule.strategy !== 'split') {
-        steps.push(onePassPerChannel(at));
-      } else {
-        if (stage !== 'joined') {
-          if (after) {
-            need('statistics', sums);
-            steps.push(packStatistics(at));
-          }
-          steps.push((schedule.columns ? channelSums : runSums)(at));
-        }
-        if (stage === 'local') {
-          const own = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
-          const fresh = { dweight: false, dbias: false };
-          steps.push(
-            mergeGradients(own, schedule.gradients, slots, partials.inner, 'partials', fresh, facts),
-          );
-          continue;
-        }
-        need('sums', sums);
-        // The sums of all replicas are as one slot.
-        const joined = stage === 'joined' ? { width: geometry.channels, slots: 1, inner: 1 } : undefined;
-        steps.push(mergeSums(at, true, joined));
-        steps.push((schedule.columns ? channelApply : runApply)(withStoredUpstream(at)));
-        if (joined) {
-          if (wanted) steps.push(mergeGradients(d, schedule.gradients, 1, 1, 'gradients', accumulate, facts));
-          continue;
-        }
-      }
-      if (wanted) {
-        const { gradients } = schedule;
-        steps.push(mergeGradients(d, gradients, slots, partials.inner, 'partials', accumulate, facts));
-      }
-      continue;
-    }
-    const slots = slotsOfChunk(schedule, chunk, geometry);
-    if (schedule.strategy === 'tile') {
-      steps.push(onePassPerRow(at, slots));
-    } else {
-      need('partials', 8 * setCount(part.g) * schedule.slots);
-      need('sums', sums);
-      if (after) {
-        need('statistics', sums);
-        steps.push(packStatistics(at));
-      }
-      steps.push(runSums(at), mergeSums(at, false), columns(withStoredUpstream(at), slots));
-    }
-    need('gradients', 8 * slots * geometry.channels);
-    if (wanted) steps.push(mergeGradients(d, schedule.gradients, slots, 1, 'gradients', accumulate, facts));
-  }
+    return stepsOf({ d, schedule, facts, ...part, runs, accumulate, need, upstream: 'dy' }, chunk);
+  });
   return { steps, scratch };
+}
+
+/** dweight and dbias, if any of them is wanted. */
+const wanted = (
+  at: Parameters<typeof mergeGradients>[0],
+  role: 'partials' | 'gradients',
+  slots: number,
+  inner = 1,
+): Step[] => (at.d.dweight || at.d.dbias ? [mergeGradients(at, role, slots, inner)] : []);
+
+/** Statistics in one binding, where residual and dresidual take two. */
+function packed(at: At): Step[] {
+  if (at.d.residual !== 'after') return [];
+  at.need('statistics', 16 * setCount(at.g));
+  return [packStatistics(at)];
 }

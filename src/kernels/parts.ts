@@ -1,13 +1,14 @@
 // What forward and backward programs share: fragments by role, numbers, workgroup counts, ranges of a chunk.
 import type { DeviceFacts } from '../gpu/facts.ts';
-import type { Range } from '../gpu/program.ts';
+import type { Range, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import type { ForwardSchedule, Team } from '../plan/strategy.ts';
 import { activationShaders } from './activation.ts';
+import { type Assembly, assemble } from './assemble.ts';
 import type { NormDescriptor } from './descriptor.ts';
-import type { ParamField } from './params.ts';
+import { type ParamField, packParams } from './params.ts';
 import type { Role } from './roles.ts';
 import type { ShaderSource } from './sources.ts';
 import * as shaders from './sources.ts';
@@ -15,31 +16,28 @@ import * as shaders from './sources.ts';
 export const tensorsFragment = (vec4: boolean): ShaderSource =>
   vec4 ? shaders.tensorsVec4 : shaders.tensorsScalar;
 
-/** weight and bias: a value per column where inner is 1, else a value per `inner` columns. */
-export function affineFragment({ inner }: Geometry, vec4: boolean): ShaderSource {
-  if (inner > 1) return shaders.affineChannel;
-  return vec4 ? shaders.affineColumnVec4 : shaders.affineColumnScalar;
-}
-
 export function reduceFragment({ reduction }: Team): ShaderSource {
   if (reduction === 'serial') return shaders.reduceSerial;
   return reduction === 'portable' ? shaders.reducePortable : shaders.reduceSubgroups;
-}
-
-/** Overrides of a team; SUBGROUP only where it is declared. */
-export function teamConstants(team: Team, facts: DeviceFacts): Record<string, number> {
-  const { workgroup, lanes, reduction } = team;
-  return {
-    WORKGROUP: workgroup,
-    LANES: lanes,
-    ...(reduction === 'subgroups' ? { SUBGROUP: facts.subgroup } : {}),
-  };
 }
 
 /** Overrides of the affine map. */
 export function affineConstants(d: NormDescriptor): Record<string, number | boolean> {
   return { HAS_WEIGHT: d.weight, HAS_BIAS: d.bias, WEIGHT_OFFSET: d.weightOffset, CAST_FIRST: d.castFirst };
 }
+
+/** The same, and those of the activation. */
+export function mapConstants(d: NormDescriptor): Record<string, number | boolean> {
+  const slope = d.activation === 'leakyRelu' ? { NEGATIVE_SLOPE: d.negativeSlope } : {};
+  return { ...affineConstants(d), ...slope };
+}
+
+/** The statistics that a norm stores. */
+export const statisticsOf = ({ kind }: NormDescriptor): Role[] =>
+  kind === 'moments' ? ['mean', 'rstd'] : ['rstd'];
+
+export const savedFragment = ({ kind }: NormDescriptor): ShaderSource =>
+  kind === 'moments' ? shaders.savedMoments : shaders.savedMeanSquare;
 
 /** The activation, and what calls it: `epilogue` in a forward pass, `upstream` in a backward pass. */
 export function activationFragments(
@@ -56,31 +54,8 @@ export function activationFragments(
     : [activationShaders[activation], shaders.upstreamActivation];
 }
 
-/** Overrides of the activation. */
-export function activationConstants({ activation, negativeSlope }: NormDescriptor): Record<string, number> {
-  return activation === 'leakyRelu' ? { NEGATIVE_SLOPE: negativeSlope } : {};
-}
-
-/** Workgroups that hold `workers` teams of lanes. */
-export function workgroupsFor(workers: number, { workgroup, lanes }: Team): number {
-  return Math.ceil(workers / (workgroup / lanes));
-}
-
 /** Chunks or rows that are merged before they meet the total: about the root of `count`. */
 export const blockOf = (count: number): number => Math.max(1, Math.ceil(Math.sqrt(count)));
-
-/** The numbers that every dispatch over a geometry gets. */
-export function geometryParams(g: Geometry, eps: number) {
-  return {
-    samples: g.samples,
-    positions: g.positions,
-    channels: g.channels,
-    inner: g.inner,
-    groups: g.groups,
-    count: setSize(g),
-    eps,
-  };
-}
 
 /** Some samples of a tensor: their geometry, the numbers that every dispatch over them gets, what to bind. */
 export interface Part {
@@ -98,7 +73,9 @@ export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Par
   return {
     g,
     params: {
-      ...geometryParams(g, d.eps),
+      ...g,
+      count: setSize(g),
+      eps: d.eps,
       first_element: first,
       first_set: chunk.firstSample * g.groups,
     },
@@ -120,21 +97,97 @@ export function rangeOf(
   return { first: (start - offset) / byteSize(dtype), like };
 }
 
-/** How many runs a geometry is split into by rows or by channels, how long one is, and what stands for it in shaders. */
-export function runsOf(g: Geometry): {
-  perChannel: boolean;
+/** A geometry as contiguous runs of elements, and what stands for that in shaders. */
+export interface Runs {
   runs: number;
+  /** Elements of a run. */
   cols: number;
   fragment: ShaderSource;
-} {
-  return g.inner > 1
-    ? {
-        perChannel: true,
-        runs: g.samples * g.positions * g.channels,
-        cols: g.inner,
-        fragment: shaders.runsChannel,
-      }
-    : { perChannel: false, runs: setCount(g), cols: setSize(g), fragment: shaders.runsRow };
+  /** weight and bias of a run. */
+  affine: ShaderSource;
+  /** Those of a whole set, and its overrides. */
+  setAffine: ShaderSource;
+  constants: Readonly<Record<string, boolean>>;
+}
+
+/** A run is a set, with a weight per column. */
+export function setRuns(g: Geometry, vec4: boolean): Runs {
+  const affine = vec4 ? shaders.affineColumnVec4 : shaders.affineColumnScalar;
+  return {
+    runs: setCount(g),
+    cols: setSize(g),
+    fragment: shaders.runsRow,
+    affine,
+    setAffine: affine,
+    constants: {},
+  };
+}
+
+/** A run is one channel at one position, with one weight. */
+export function channelRuns({ samples, positions, channels, inner }: Geometry): Runs {
+  return {
+    runs: samples * positions * channels,
+    cols: inner,
+    fragment: shaders.runsChannel,
+    affine: shaders.affineRun,
+    setAffine: shaders.affineChannel,
+    constants: { QUAD_IN_CHANNEL: inner % 4 === 0 },
+  };
+}
+
+/** Everything that the dispatches over a part are made from. */
+export interface Pass<Descriptor extends NormDescriptor, Schedule extends ForwardSchedule> extends Part {
+  d: Descriptor;
+  schedule: Schedule;
+  runs: Runs;
+  facts: DeviceFacts;
+}
+
+/** What a dispatch has of its own. */
+interface StepParts extends Pick<Assembly, 'main' | 'reads' | 'writes' | 'items'> {
+  fragments?: Assembly['fragments'];
+  constants?: Assembly['constants'];
+  /** Beside those of the part. */
+  numbers?: Part['params'];
+  team?: Team;
+  /** Teams of lanes that there is work for. */
+  workers: number;
+}
+
+/** Threads that share nothing. */
+export const alone: Team = { workgroup: 64, lanes: 1, reduction: 'serial' };
+
+/** A dispatch over a part. */
+export function step(
+  {
+    d,
+    params,
+    ranges,
+    facts,
+  }: Pick<Pass<NormDescriptor, ForwardSchedule>, 'd' | 'params' | 'ranges' | 'facts'>,
+  { team = alone, fragments = [], constants = {}, numbers, workers, ...own }: StepParts,
+): Step {
+  const { workgroup, lanes, reduction } = team;
+  const subgroups = reduction === 'subgroups';
+  return {
+    kernel: assemble({
+      ...own,
+      fragments,
+      dtype: d.dtype,
+      paramDtype: d.paramDtype,
+      // SUBGROUP only where it is declared.
+      constants: {
+        WORKGROUP: workgroup,
+        LANES: lanes,
+        ...(subgroups ? { SUBGROUP: facts.subgroup } : {}),
+        ...constants,
+      },
+      subgroups,
+    }),
+    params: packParams({ ...params, ...numbers }),
+    ranges,
+    workgroups: Math.ceil(workers / (workgroup / lanes)),
+  };
 }
 
 /** The rows and columns that a geometry is walked by where threads own columns (shaders/lib/columns.wgsl). */
@@ -152,7 +205,7 @@ export function partialsOf(
 ): { width: number; slots: number; inner: number } {
   if (columns) return { width: g.channels * g.inner, slots: slots * fold, inner: g.inner };
   // A row counts as one channel; a position of a channel has slots of its own.
-  return runsOf(g).perChannel
+  return g.inner > 1
     ? { width: g.channels, slots: g.positions * slots, inner: 1 }
     : { width: g.groups, slots, inner: 1 };
 }

@@ -81,7 +81,17 @@ export function scheduleForward(
 ): ForwardSchedule {
   const family = familyOf(geometry, facts);
   if (family === 'channels') return channelSchedule(geometry, facts, options);
-  if (family === 'planes') return splitByChannel(geometry, facts, options);
+  const strategy = options.strategy ?? forwardStrategy(setCount(geometry), setSize(geometry), facts);
+  const byChannel = family === 'planes' || (strategy === 'split' && geometry.inner > 1);
+  return (byChannel ? splitByChannel : scheduleRowForward)(geometry, facts, options);
+}
+
+/** The same where sets are contiguous and, if they are split, have a weight per column. */
+export function scheduleRowForward(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions = {},
+): ForwardSchedule {
   const rows = setCount(geometry);
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
@@ -92,7 +102,6 @@ export function scheduleForward(
     return { ...plain, strategy, team: team(facts, lanes, options), items, vec4 };
   }
   if (strategy === 'split') {
-    if (geometry.inner > 1) return splitByChannel(geometry, facts, options);
     const lanes = splitLanes(quads, facts, options);
     const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
     const merge = mergeTeam(facts, rows, slots, options);
@@ -209,11 +218,15 @@ export function scheduleBackward(
   if (family === 'planes') return splitByChannel(geometry, facts, options);
   return geometry.inner > 1
     ? backwardPerChannel(geometry, facts, options)
-    : backwardPerRow(geometry, facts, options);
+    : scheduleRowBackward(geometry, facts, options);
 }
 
 /** LayerNorm and RMSNorm: every column has a weight of its own. */
-function backwardPerRow(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+export function scheduleRowBackward(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+): BackwardSchedule {
   const rows = setCount(geometry);
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
