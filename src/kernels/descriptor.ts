@@ -1,3 +1,5 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import type { Program } from '../gpu/program.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
@@ -56,4 +58,13 @@ export interface BackwardDescriptor extends NormDescriptor, Replicated {
   dsum: boolean;
   /** Whether dweight and dbias are added to what their tensors hold. */
   accumulate: { dweight: boolean; dbias: boolean };
+}
+
+/**
+ * The kernels that a norm may need. Each norm names its own, so that a program that has only some norms brings along
+ * only what these need.
+ */
+export interface NormKernels {
+  forward(d: ForwardDescriptor, facts: DeviceFacts): Program;
+  backward(d: BackwardDescriptor, facts: DeviceFacts): Program;
 }

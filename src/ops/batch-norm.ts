@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
@@ -168,6 +169,7 @@ export function batchNormCall(
   }
   return {
     name: 'batch_norm',
+    kernels: channelKernels,
     kind: 'moments',
     geometry,
     parameterShape: [channels],

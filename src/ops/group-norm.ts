@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
 import type {
@@ -105,6 +106,7 @@ export function groupNormCall(
   }
   return {
     name: 'group_norm',
+    kernels: channelKernels,
     kind: 'moments',
     geometry,
     parameterShape: [channels],

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkShape, type Tensor } from '../gpu/tensor.ts';
+import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
 import { type EpilogueBackwardOptions, type EpilogueOptions, refuseEpilogue } from './epilogue.ts';
@@ -116,6 +117,7 @@ export function layerNormCall(
   const normalized = normalizedSizes(shape, normalizedShape);
   return {
     name: 'layer_norm',
+    kernels: rowKernels,
     kind: 'moments',
     geometry: layerNormGeometry(shape, normalized),
     parameterShape: normalized,

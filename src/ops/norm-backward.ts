@@ -135,7 +135,7 @@ export function normBackward(
   options: NormBackwardOptions,
 ): BackwardResult {
   const { d, make } = planBackward(gpu, call, dy, x, mean, dsum, hasBias, options);
-  const program = backwardOf(gpu, d);
+  const program = backwardOf(gpu, call, d);
   const { operands, ...result } = make();
   record(gpu, program, operands, options, `${call.name}.backward`);
   return result;

@@ -123,7 +123,7 @@ export function normForward(
   options: NormForwardOptions,
 ): NormForwardResult {
   const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
-  const program = forwardOf(gpu, d);
+  const program = forwardOf(gpu, call, d);
   const result = make();
   record(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
   return result;

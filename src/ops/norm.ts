@@ -5,7 +5,7 @@ import { execute, type Operands, type RecordOptions, Repeat } from '../gpu/execu
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import type { NormDescriptor } from '../kernels/descriptor.ts';
+import type { NormDescriptor, NormKernels } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { checkEps, checkTensorShape, floatDType, parameterDType } from './check.ts';
@@ -88,6 +88,8 @@ export interface BackwardResult {
 export interface NormCall {
   /** The function's name, for labels. */
   name: string;
+  /** What makes the dispatches. */
+  kernels: NormKernels;
   kind: 'moments' | 'rms';
   geometry: Geometry;
   /** Shape of weight and bias. */

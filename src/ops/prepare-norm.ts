@@ -43,8 +43,8 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
   const epilogue = { activation, negativeSlope, residual };
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
   return [
-    forwardOf(gpu, { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage }),
-    backwardOf(gpu, {
+    forwardOf(gpu, call, { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage }),
+    backwardOf(gpu, call, {
       ...d,
       bias: bias && activation !== 'none',
       residual: residual === 'after' && activation !== 'none' ? 'after' : 'none',

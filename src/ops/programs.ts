@@ -1,9 +1,8 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
-import { backwardProgram } from '../kernels/backward.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
-import { forwardProgram } from '../kernels/forward.ts';
 import { checkSchedule } from '../plan/strategy.ts';
+import type { NormCall } from './norm.ts';
 
 const programs = new WeakMap<Gpu, Map<string, Program>>();
 const mostPrograms = 512;
@@ -24,14 +23,14 @@ export function remember(gpu: Gpu, direction: string, d: object, make: () => Pro
 }
 
 /** @internal */
-export const forwardOf = (gpu: Gpu, d: ForwardDescriptor): Program =>
+export const forwardOf = (gpu: Gpu, { kernels }: NormCall, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => {
     checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, d.running !== undefined);
-    return forwardProgram(d, gpu.facts);
+    return kernels.forward(d, gpu.facts);
   });
 /** @internal */
-export const backwardOf = (gpu: Gpu, d: BackwardDescriptor): Program =>
+export const backwardOf = (gpu: Gpu, { kernels }: NormCall, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => {
     checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, d.frozen || d.residual === 'after');
-    return backwardProgram(d, gpu.facts);
+    return kernels.backward(d, gpu.facts);
   });

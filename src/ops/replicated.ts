@@ -79,7 +79,7 @@ export class ReplicaForward {
   apply({ values, total }: JoinedStatistics) {
     const gpu = this.#gpu;
     const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
-    const program = forwardOf(gpu, { ...d, stage: 'joined', total });
+    const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     const { y, mean, rstd } = make();
     const result = { y, mean: mean as Tensor, rstd };
     if (total === 0) return result;
@@ -95,7 +95,7 @@ export class ReplicaForward {
 
   #local() {
     const { d } = this.#plan();
-    return forwardOf(this.#gpu, {
+    return forwardOf(this.#gpu, this.call, {
       ...d,
       running: undefined,
       weight: false,
@@ -159,7 +159,7 @@ export class ReplicaBackward {
   apply(joined: Float32Array, own: Float32Array, total: number): BackwardResult {
     const gpu = this.#gpu;
     const { d, make } = this.#plan();
-    const program = backwardOf(gpu, { ...d, stage: 'joined', total });
+    const program = backwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     const { operands, ...result } = make();
     // One upload for both.
     const second = alignUp(4 * joined.length, gpu.facts.offsetAlignment) / 4;
@@ -180,6 +180,6 @@ export class ReplicaBackward {
 
   #local() {
     const { d, inputs } = this.#plan();
-    return { d, inputs, program: backwardOf(this.#gpu, { ...d, stage: 'local' }) };
+    return { d, inputs, program: backwardOf(this.#gpu, this.call, { ...d, stage: 'local' }) };
   }
 }

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { refuseEpilogue } from './epilogue.ts';
 import { normalizedSizes } from './layer-norm.ts';
@@ -136,6 +137,7 @@ export function rmsNormCall(
   }
   return {
     name: 'rms_norm',
+    kernels: rowKernels,
     kind: 'rms',
     geometry: layerNormGeometry(shape, normalized),
     parameterShape: normalized,
