@@ -7,6 +7,7 @@ import { Module } from '../nn/module.ts';
 import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
+import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
 import { backwardTogether, forwardTogether } from './sync-batch-norm.ts';
 
@@ -157,7 +158,7 @@ export class SyncBatchNorm extends Module {
   ): Promise<{ dx: Tensor; dresidual: Tensor }> {
     this.#check();
     if (this.#total === undefined) return this.#norm.backwardResidual(dy, options);
-    const step = this.#norm.backwardInSteps(dy, options);
+    const step = backwardInSteps(this.#norm, dy, options);
     if (!step.residual) {
       throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
     }
@@ -197,8 +198,7 @@ export class SyncBatchNorm extends Module {
     }
     const { size } = first.group;
     const steps = calls.map(([module, x, options = {}]) => {
-      first.gpu.checkUsable(x, 'x');
-      return module.#norm.forwardInSteps(x, options, module.#norm.replica(x.shape, size));
+      return forwardInSteps(module.#norm, x, options, size);
     });
     const results = await SyncBatchNorm.#together(modules, () =>
       forwardTogether(
@@ -226,7 +226,7 @@ export class SyncBatchNorm extends Module {
       return calls.map(([module, dy, options]) => module.#norm.backward(dy, options));
     }
     const steps = calls.map(([module, dy, options = {}]) => {
-      const step = module.#norm.backwardInSteps(dy, options);
+      const step = backwardInSteps(module.#norm, dy, options);
       if (module.#total === undefined || step.residual) {
         throw new NormError(
           'order',
@@ -247,7 +247,7 @@ export class SyncBatchNorm extends Module {
   override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.#check();
     if (!this.#communicates) return this.#norm.prepare(shape, options);
-    await this.#norm.prepareInSteps(this.#norm.replica(shape, this.group.size).call, options);
+    await prepareInSteps(this.#norm, shape, options, this.group.size);
   }
 
   /** As torch's. */

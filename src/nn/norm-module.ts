@@ -9,7 +9,6 @@ import type { BackwardResult, NormCall, RunningTensors } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
 import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
 import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
-import { ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
@@ -59,8 +58,8 @@ export interface ModulePrepareOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
-/** What forward keeps for backward. The statistics are the module's; x is the caller's. */
-interface Saved {
+/** @internal What forward keeps for backward. The statistics are the module's; x is the caller's. */
+export interface Saved {
   call: NormCall;
   x: Tensor;
   mean: Tensor | undefined;
@@ -123,7 +122,7 @@ export abstract class NormModule extends Module {
    * @throws NormError `order` before forward, or after one with a residual; `destroyed` if forward's x was destroyed since; as the functions.
    */
   override backward(dy: Tensor, options: ModuleBackwardOptions = {}): Tensor {
-    const saved = this.#lastForward();
+    const saved = this.lastForward();
     if (saved.residual) {
       throw new NormError(
         'order',
@@ -140,7 +139,7 @@ export abstract class NormModule extends Module {
    * @throws NormError `order` before such a forward; else as {@link backward}.
    */
   backwardResidual(dy: Tensor, options: ResidualBackwardOptions = {}): { dx: Tensor; dresidual: Tensor } {
-    const saved = this.#lastForward();
+    const saved = this.lastForward();
     if (!saved.residual) {
       throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
     }
@@ -148,51 +147,16 @@ export abstract class NormModule extends Module {
     return { dx, dresidual: dresidual as Tensor };
   }
 
-  /**
-   * @internal forward in two steps, for SyncBatchNorm: what is to be done, and what to call with its result.
-   *
-   * @param call - in place of what `describe` says, with its running statistics.
-   */
-  forwardInSteps(
-    x: Tensor,
-    { out, residual, schedule }: ForwardOptions,
-    { call, running }: { call: NormCall; running: RunningTensors | undefined },
-  ): { forward: ReplicaForward; keep(result: { mean: Tensor; rstd: Tensor }): void } {
-    this.checkUsable();
-    this.gpu.checkUsable(x, 'x');
-    const forward = new ReplicaForward(this.gpu, call, x, this.bias?.data, {
-      schedule,
-      ...this.#forwardOptions(residual, out),
-      running,
-    });
-    return {
-      forward,
-      keep: ({ mean, rstd }) => {
-        this.#saved = { call, x, mean, rstd, residual };
-      },
-    };
-  }
-
-  /** @internal backward likewise; `keep` says that the gradients of the parameters are written. */
-  backwardInSteps(
-    dy: Tensor,
-    { out, outResidual, schedule }: ResidualBackwardOptions,
-  ): { backward: ReplicaBackward; residual: Tensor | undefined; keep(): void } {
-    const saved = this.#lastForward();
-    return {
-      backward: new ReplicaBackward(this.gpu, saved.call, dy, saved.x, saved.mean as Tensor, {
-        schedule,
-        ...this.#backwardOptions(saved, out, outResidual),
-      }),
-      residual: saved.residual,
-      keep: () => this.#keepGradients(),
-    };
-  }
-
-  #lastForward(): Saved {
+  /** @internal What backward goes with. Throws `order` before forward. */
+  lastForward(): Saved {
     this.checkUsable();
     if (this.#saved) return this.#saved;
     throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+  }
+
+  /** @internal backward is to go with this. */
+  keepForward(saved: Saved): void {
+    this.#saved = saved;
   }
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
@@ -214,23 +178,24 @@ export abstract class NormModule extends Module {
     ];
     const again = out && this.#warmBackward.record(key, options);
     if (again) {
-      this.#keepGradients();
+      this.keepGradients();
       return again;
     }
     let repeat: Repeat | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
-      ...this.#backwardOptions(saved, out, outResidual),
+      ...this.backwardOptions(saved, out, outResidual),
       repeatable: (one) => {
         repeat = one;
       },
     });
-    this.#keepGradients();
+    this.keepGradients();
     if (repeat) this.#warmBackward.keep(key, repeat, result);
     return result;
   }
 
-  #backwardOptions(saved: Saved, dx: Tensor | undefined, dresidual: Tensor | undefined): NormBackwardOptions {
+  /** @internal What backward tells the function, and where it writes. */
+  backwardOptions(saved: Saved, dx: Tensor | undefined, dresidual: Tensor | undefined): NormBackwardOptions {
     const { weight, bias } = this;
     const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
     return {
@@ -245,7 +210,8 @@ export abstract class NormModule extends Module {
     };
   }
 
-  #keepGradients(): void {
+  /** @internal The gradients of the parameters are written. */
+  keepGradients(): void {
     const wants = this.#wants();
     if (wants.dweight) this.weight?.keepGradient();
     if (wants.dbias) this.bias?.keepGradient();
@@ -257,32 +223,12 @@ export abstract class NormModule extends Module {
    */
   override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.checkUsable();
-    await this.#prepare(this.describe(shape), options, [undefined]);
-  }
-
-  /** @internal prepare for {@link forwardInSteps} and {@link backwardInSteps}. */
-  async prepareInSteps(call: NormCall, options: ModulePrepareOptions): Promise<void> {
-    await this.#prepare(call, options, ['local', 'joined']);
-  }
-
-  async #prepare(
-    call: NormCall,
-    options: ModulePrepareOptions,
-    stages: readonly PrepareOptions['stage'][],
-  ): Promise<void> {
-    const common = { ...options, ...this.#parameterFacts(options.dtype) };
-    const preparing = stages.flatMap((stage) =>
-      [false, true].map((accumulate) => prepareNorm(this.gpu, call, { ...common, accumulate, stage })),
-    );
-    await Promise.all(preparing);
+    await prepareNorm(this.gpu, this.describe(shape), this.prepareOptions(options));
   }
 
   /** Bytes of scratch that forward or backward of that shape needs, whichever needs more. */
   workspaceBytes(shape: readonly number[], options: ModulePrepareOptions = {}): number {
-    return scratchBytesOf(this.gpu, this.describe(shape), {
-      ...options,
-      ...this.#parameterFacts(options.dtype),
-    });
+    return scratchBytesOf(this.gpu, this.describe(shape), this.prepareOptions(options));
   }
 
   override destroy(): void {
@@ -320,7 +266,7 @@ export abstract class NormModule extends Module {
       encoder: options.encoder,
       pass: options.pass,
       schedule,
-      ...this.#forwardOptions(residual, out, outSum),
+      ...this.forwardOptions(residual, out, outSum),
       running: this.running(call),
       repeatable: (one) => {
         repeat = one;
@@ -337,7 +283,8 @@ export abstract class NormModule extends Module {
     return result;
   }
 
-  #forwardOptions(
+  /** @internal What forward tells the function, and where it writes. */
+  forwardOptions(
     residual: Tensor | undefined,
     out: Tensor | undefined,
     outSum?: Tensor | undefined,
@@ -360,15 +307,17 @@ export abstract class NormModule extends Module {
     return { dweight: this.weight?.requiresGrad === true, dbias: this.bias?.requiresGrad === true };
   }
 
-  #parameterFacts(dtype: FloatDType = 'f32') {
-    const parameter = this.weight ?? this.bias;
-    const paramDtype = parameter ? floatDType(parameter.data, 'weight') : dtype;
+  /** @internal What prepare tells the function. */
+  prepareOptions(options: ModulePrepareOptions): PrepareOptions {
+    const { weight, bias, activation, negativeSlope } = this;
+    const parameter = weight ?? bias;
     return {
-      paramDtype,
-      weight: this.weight !== null,
-      bias: this.bias !== null,
-      activation: this.activation,
-      negativeSlope: this.negativeSlope,
+      ...options,
+      paramDtype: parameter ? floatDType(parameter.data, 'weight') : options.dtype,
+      weight: weight !== null,
+      bias: bias !== null,
+      activation,
+      negativeSlope,
       wants: this.#wants(),
     };
   }

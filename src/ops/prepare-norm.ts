@@ -58,9 +58,10 @@ function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[
   ];
 }
 
-/** Compiles the pipelines of forward and backward without blocking. */
+/** Compiles the pipelines of forward and backward, whether it accumulates or not, without blocking. */
 export async function prepareNorm(gpu: Gpu, call: NormCall, options: PrepareOptions): Promise<void> {
-  await Promise.all(programsOf(gpu, call, options).map((program) => gpu.prepare(program)));
+  const programs = [false, true].flatMap((accumulate) => programsOf(gpu, call, { ...options, accumulate }));
+  await Promise.all(programs.map((program) => gpu.prepare(program)));
 }
 
 /** Bytes of scratch that forward or backward needs, whichever needs more. */
