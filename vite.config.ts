@@ -1,5 +1,5 @@
 import { defineConfig } from 'vite';
-import { shortShaders } from './scripts/lib/wgsl.mjs';
+import { shortShaders } from './scripts/lib/short-shaders.mjs';
 
 // Three uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, and
 // `vite build --mode demo` makes the static demo page in dist-demo/.
