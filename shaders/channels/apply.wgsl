@@ -17,7 +17,7 @@ fn main(
   let scale = s.rstd * column_weight(c);
   let shift = column_bias(c);
   for (var p = c.first; p < c.end; p++) {
-    let i = element_of(c, p);
-    store_y(i, c.valid, epilogue(i, c.valid, ((load_x(i, c.valid) - s.hi) - s.lo) * scale + shift));
+    let at = place_of(c, p);
+    store_y(at, c.valid, epilogue(at, c.valid, ((load_x(at, c.valid) - s.hi) - s.lo) * scale + shift));
   }
 }

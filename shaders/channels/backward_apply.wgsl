@@ -32,15 +32,15 @@ fn main(
     mean_g_xhat[j] = one.y;
   }
   for (var p = c.first; p < c.end; p++) {
-    let i = element_of(c, p);
+    let at = place_of(c, p);
     var xhat = vec4<f32>();
     if (!FROZEN || HAS_ACTIVATION) {
-      xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
+      xhat = ((load_x(at, c.valid) - s.hi) - s.lo) * s.rstd;
     }
-    var g = upstream(i, c.valid, xhat * w + b) * w;
+    var g = upstream(at, c.valid, xhat * w + b) * w;
     if (!FROZEN) {
       g = g - mean_g - xhat * mean_g_xhat;
     }
-    store_dx(i, c.valid, s.rstd * g);
+    store_dx(at, c.valid, s.rstd * g);
   }
 }

@@ -38,9 +38,9 @@ fn main(
     var block_dz = vec4<f32>();
     var block_dz_xhat = vec4<f32>();
     for (; p < stop; p++) {
-      let i = element_of(c, p);
-      let xhat = ((load_x(i, c.valid) - s.hi) - s.lo) * s.rstd;
-      let dz = upstream(i, c.valid, xhat * w + b);
+      let at = place_of(c, p);
+      let xhat = ((load_x(at, c.valid) - s.hi) - s.lo) * s.rstd;
+      let dz = upstream(at, c.valid, xhat * w + b);
       block_dz += dz;
       block_dz_xhat += dz * xhat;
     }

@@ -29,8 +29,8 @@ fn merge_columns(a: Columns, b: Columns) -> Columns {
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
 fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
   let last = stop - 1u;
-  let a = input(element_of(c, first), c.valid) + input(element_of(c, min(first + 1u, last)), c.valid);
-  let b = input(element_of(c, min(first + 2u, last)), c.valid) + input(element_of(c, min(first + 3u, last)), c.valid);
+  let a = input(place_of(c, first), c.valid) + input(place_of(c, min(first + 1u, last)), c.valid);
+  let b = input(place_of(c, min(first + 2u, last)), c.valid) + input(place_of(c, min(first + 3u, last)), c.valid);
   return 0.25 * (a + b);
 }
 
@@ -69,7 +69,7 @@ fn main(
     var s = vec4<f32>();
     var q = vec4<f32>();
     for (; p < stop; p++) {
-      let d = input(element_of(c, p), c.valid) - pivot;
+      let d = input(place_of(c, p), c.valid) - pivot;
       s += d;
       q += d * d;
     }

@@ -4,14 +4,14 @@
 
 fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_WEIGHT) {
-    return vec4<f32>(weight[col / 4u]) + WEIGHT_OFFSET;
+    return vec4<f32>(weight[col >> 2u]) + WEIGHT_OFFSET;
   }
   return vec4<f32>(1.0);
 }
 
 fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_BIAS) {
-    return vec4<f32>(bias[col / 4u]);
+    return vec4<f32>(bias[col >> 2u]);
   }
   return vec4<f32>();
 }

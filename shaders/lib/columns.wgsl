@@ -24,9 +24,9 @@ fn column_of(thread: u32) -> Column {
   return Column(sample < params.samples, sample, slot, col, valid_of(params.cols - col), first, end);
 }
 
-// Index in x of the four columns in a row.
-fn element_of(c: Column, row: u32) -> u32 {
-  return (c.sample * params.rows + row) * params.cols + c.col;
+// Place in x of the four columns in a row.
+fn place_of(c: Column, row: u32) -> u32 {
+  return place((c.sample * params.rows + row) * params.cols + c.col);
 }
 
 // Index of the four columns in an array [samples, slots, cols] of partials.

@@ -12,12 +12,12 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   while (q < end) {
     let stop = min(end, q + CHUNK * LANES);
     var valid = valid_of(params.cols - 4u * q);
-    var v = input(base + 4u * q, valid);
+    var v = input(place(base + 4u * q), valid);
     var chunk = chunk_add(chunk_start(v), v, valid);
     var n = valid;
     for (q += LANES; q < stop; q += LANES) {
       valid = valid_of(params.cols - 4u * q);
-      v = input(base + 4u * q, valid);
+      v = input(place(base + 4u * q), valid);
       chunk = chunk_add(chunk, v, valid);
       n += valid;
     }
@@ -33,7 +33,7 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
 }
 
 fn quad_mean(base: u32, q: u32) -> f32 {
-  return 0.25 * add_up(input(base + 4u * q, valid_of(params.cols - 4u * q)));
+  return 0.25 * add_up(input(place(base + 4u * q), valid_of(params.cols - 4u * q)));
 }
 
 // The common pivot of the run at `base`, from its first, middle and last quad.

@@ -2,6 +2,6 @@
 // over memory.
 const HAS_ACTIVATION = true;
 
-fn upstream(i: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  return load_dy(i, valid) * derivative(z);
+fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  return load_dy(at, valid) * derivative(z);
 }

@@ -3,8 +3,8 @@
 // is what is stored, rounding included.
 const HAS_ACTIVATION = true;
 
-fn upstream(i: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  let g = round_to_storage(load_dy(i, valid) * derivative(z + load_residual(i, valid)));
-  store_dresidual(i, valid, g);
+fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  let g = round_to_storage(load_dy(at, valid) * derivative(z + load_residual(at, valid)));
+  store_dresidual(at, valid, g);
   return g;
 }

@@ -13,9 +13,9 @@ fn read_dy(i: u32) -> V {
 }
 
 fn write_y(i: u32, v: V) {
-  store_y(i, 1u, vec4<f32>(v));
+  store_y(place(i), 1u, vec4<f32>(v));
 }
 
 fn write_dx(i: u32, v: V) {
-  store_dx(i, 1u, vec4<f32>(v));
+  store_dx(place(i), 1u, vec4<f32>(v));
 }

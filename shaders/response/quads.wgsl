@@ -5,17 +5,17 @@ alias I = vec4<i32>;
 const WIDTH = 4u;
 
 fn read_x(i: u32) -> V {
-  return load_x(4u * i, 4u);
+  return load_x(place(4u * i), 4u);
 }
 
 fn read_dy(i: u32) -> V {
-  return load_dy(4u * i, 4u);
+  return load_dy(place(4u * i), 4u);
 }
 
 fn write_y(i: u32, v: V) {
-  store_y(4u * i, 4u, v);
+  store_y(place(4u * i), 4u, v);
 }
 
 fn write_dx(i: u32, v: V) {
-  store_dx(4u * i, 4u, v);
+  store_dx(place(4u * i), 4u, v);
 }

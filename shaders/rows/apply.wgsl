@@ -28,8 +28,9 @@ fn main(
       w = weight_at(run, col, valid);
       b = bias_at(run, col, valid);
     }
-    let v = input(base + col, valid);
-    emit_sum(base + col, valid, v);
-    store_y(base + col, valid, epilogue(base + col, valid, affine(centre(v, s), s.rstd, w, b)));
+    let at = place(base + col);
+    let v = input(at, valid);
+    emit_sum(at, valid, v);
+    store_y(at, valid, epilogue(at, valid, affine(centre(v, s), s.rstd, w, b)));
   }
 }

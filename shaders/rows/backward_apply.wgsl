@@ -29,15 +29,15 @@ fn main(
   let b = shift_at(run, 0u, 1u);
   for (var q = first + index % LANES; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);
-    let i = base + 4u * q;
+    let at = place(base + 4u * q);
     var centred = vec4<f32>();
     if (!FROZEN || HAS_ACTIVATION) {
-      centred = centre(load_x(i, valid), s);
+      centred = centre(load_x(at, valid), s);
     }
-    var g = upstream(i, valid, affine(centred, s.rstd, w, b)) * w;
+    var g = upstream(at, valid, affine(centred, s.rstd, w, b)) * w;
     if (!FROZEN) {
       g = g - known.x - centred * s.rstd * known.y;
     }
-    store_dx(i, valid, s.rstd * g);
+    store_dx(at, valid, s.rstd * g);
   }
 }

@@ -43,8 +43,9 @@ fn main(
       var sum_dz_xhat = vec4<f32>();
       for (; q < stop; q += LANES) {
         let valid = valid_of(params.inner - 4u * q);
-        let centred = centre(load_x(run + 4u * q, valid), s);
-        let dz = within(valid, upstream(run + 4u * q, valid, affine(centred, s.rstd, w, b)));
+        let at = place(run + 4u * q);
+        let centred = centre(load_x(at, valid), s);
+        let dz = within(valid, upstream(at, valid, affine(centred, s.rstd, w, b)));
         sum_dz += dz;
         sum_dz_xhat += dz * within(valid, centred * s.rstd);
       }
@@ -76,9 +77,10 @@ fn main(
     let b = shift_at(which * width + c, 0u, 1u);
     for (var q = lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
-      let centred = centre(load_x(run + 4u * q, valid), s);
-      let dz = upstream(run + 4u * q, valid, affine(centred, s.rstd, w, b));
-      store_dx(run + 4u * q, valid, s.rstd * (dz * w - total.x - centred * s.rstd * total.y));
+      let at = place(run + 4u * q);
+      let centred = centre(load_x(at, valid), s);
+      let dz = upstream(at, valid, affine(centred, s.rstd, w, b));
+      store_dx(at, valid, s.rstd * (dz * w - total.x - centred * s.rstd * total.y));
     }
   }
 }

@@ -81,15 +81,15 @@ fn visit(
   b: vec4<f32>,
 ) -> Gradients {
   let valid = valid_of(params.cols - col);
-  let i = row * params.cols + col;
-  let centred = centre(load_x(i, valid), s);
-  let dz = upstream(i, valid, affine(centred, s.rstd, w, b));
+  let at = place(row * params.cols + col);
+  let centred = centre(load_x(at, valid), s);
+  let dz = upstream(at, valid, affine(centred, s.rstd, w, b));
   var out = dz * w - centred * (s.rstd * known.y);
   if (HAS_MEAN) {
     out -= known.x;
   }
   out *= s.rstd;
-  store_dx(i, valid, add_dsum(i, valid, out));
+  store_dx(at, valid, add_dsum(at, valid, out));
   return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.rstd));
 }
 

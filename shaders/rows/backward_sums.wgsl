@@ -113,8 +113,9 @@ struct Terms {
 }
 
 fn add_terms(t: Terms, i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) -> Terms {
-  let centred = centre(load_x(i, valid), s);
-  var g = within(valid, upstream(i, valid, affine(centred, s.rstd, w, b)));
+  let at = place(i);
+  let centred = centre(load_x(at, valid), s);
+  var g = within(valid, upstream(at, valid, affine(centred, s.rstd, w, b)));
   if (!PER_CHANNEL) {
     g *= w;
   }

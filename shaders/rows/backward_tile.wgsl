@@ -42,10 +42,11 @@ fn main(
       if (q < quads) {
         let col = 4u * q;
         let valid = valid_of(params.cols - col);
-        let centred = within(valid, centre(load_x(base + col, valid), s));
+        let at = place(base + col);
+        let centred = within(valid, centre(load_x(at, valid), s));
         let w = weight_at(row, col, valid);
         let z = affine(centred, s.rstd, w, shift_at(row, col, valid));
-        let dz = within(valid, upstream(base + col, valid, z));
+        let dz = within(valid, upstream(at, valid, z));
         let xhat = centred * s.rstd;
         let g = dz * w;
         xhats[j] = xhat;
@@ -70,7 +71,8 @@ fn main(
             out -= total.x;
           }
           out *= s.rstd;
-          store_dx(base + col, valid, add_dsum(base + col, valid, out));
+          let at = place(base + col);
+          store_dx(at, valid, add_dsum(at, valid, out));
         }
       }
     }

@@ -58,7 +58,8 @@ fn statistics_of(row: u32) -> Statistics {
 }
 
 fn emit(i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
-  let v = input(i, valid);
-  emit_sum(i, valid, v);
-  store_y(i, valid, epilogue(i, valid, affine(centre(v, s), s.rstd, w, b)));
+  let at = place(i);
+  let v = input(at, valid);
+  emit_sum(at, valid, v);
+  store_y(at, valid, epilogue(at, valid, affine(centre(v, s), s.rstd, w, b)));
 }

@@ -20,7 +20,7 @@ fn main(
   var tile: array<vec4<f32>, ITEMS>;
   for (var j = 0u; j < ITEMS; j++) {
     let q = min(lane + j * LANES, quads - 1u);
-    tile[j] = input(base + 4u * q, valid_of(params.cols - 4u * q));
+    tile[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   }
   let k = run_pivot(base);
   var chunk = chunk_start(tile[0]);
@@ -49,9 +49,10 @@ fn main(
     if (q < quads) {
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
-      emit_sum(base + col, valid, tile[j]);
+      let at = place(base + col);
+      emit_sum(at, valid, tile[j]);
       let out = affine(centre(tile[j], s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
-      store_y(base + col, valid, epilogue(base + col, valid, out));
+      store_y(at, valid, epilogue(at, valid, out));
     }
   }
 }
