@@ -8,9 +8,6 @@
 @group(0) @binding(14) var<storage, read_write> dweight: array<W>;
 @group(0) @binding(15) var<storage, read_write> dbias: array<W>;
 
-override ACCUMULATE_WEIGHT: bool = false;
-override ACCUMULATE_BIAS: bool = false;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -38,13 +35,13 @@ fn main(
   if (lane > 0u || wanted >= params.channels) {
     return;
   }
-  if (HAS_BIAS) {
+  if (WANTS_BIAS) {
     if (ACCUMULATE_BIAS) {
       total.x += f32(dbias[channel]);
     }
     dbias[channel] = W(total.x);
   }
-  if (HAS_WEIGHT) {
+  if (WANTS_WEIGHT) {
     if (ACCUMULATE_WEIGHT) {
       total.y += f32(dweight[channel]);
     }

@@ -1,20 +1,23 @@
-// dx and the partials of dweight and dbias of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
+// dx, and dweight and dbias or their partials (lib/gradients_*.wgsl), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
 // rows that do not fit on chip, and of adapters where barriers cost too much.
 //
 // Mapping: a thread owns four neighbouring columns, or eight with TWO_QUADS, and a slot of the rows, so the columns' sums
 // stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
-// last one again.
+// last one again. They also pay for starting a thread: `rounds` times it does the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo);
-// sums [rows] (mean(g), mean(g·x̂), rstd, 0); partials [slots, cols] (Σdy, Σdy·x̂).
+// sums [rows] (mean(g), mean(g·x̂), rstd, 0); dweight, dbias [cols] or partials [slots, cols] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
-@group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
-override HAS_PARTIALS: bool = true;
+// Whether anyone wants dweight or dbias.
+override HAS_GRADIENTS: bool = true;
 override TWO_QUADS: bool = false;
+// Whether a slot is a single row, with no sums to keep. A loop that runs once costs SwiftShader as much as all else: 39 and
+// 15 ms of both cores for 1×1048576.
+override ONE_ROW: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -26,11 +29,31 @@ fn main(
   let quads = (params.cols + 3u) / 4u;
   let each = select(1u, 2u, TWO_QUADS);
   let bundles = (quads + each - 1u) / each;
-  let slot = thread / bundles;
+  let threads = (bundles + params.rounds - 1u) / params.rounds;  // of a slot
+  let slot = thread / threads;
   if (slot >= params.slots) {
     return;
   }
-  let col0 = 4u * each * (thread % bundles);
+  if (ONE_ROW) {
+    let known = sums[slot];
+    let s = saved_mean(slot, known.z);
+    for (var q = thread % threads; q < quads; q += threads) {
+      let col = 4u * q;
+      let valid = valid_of(params.cols - col);
+      let g = visit(Gradients(), slot, col, s, known, weight_at(0u, col, valid), shift_at(0u, col, valid));
+      if (HAS_GRADIENTS) {
+        store_gradients(slot, col, g.dbias, g.dweight);
+      }
+    }
+    return;
+  }
+  for (var bundle = thread % threads; bundle < bundles; bundle += threads) {
+    walk(slot, 4u * each * bundle, quads);
+  }
+}
+
+// All rows of a slot, at the columns from col0 on.
+fn walk(slot: u32, col0: u32, quads: u32) {
   let col1 = min(col0 + 4u, 4u * (quads - 1u));
   let w0 = weight_at(0u, col0, valid_of(params.cols - col0));
   let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
@@ -56,11 +79,10 @@ fn main(
     total0 = Gradients(total0.dbias + g0.dbias, total0.dweight + g0.dweight);
     total1 = Gradients(total1.dbias + g1.dbias, total1.dweight + g1.dweight);
   }
-  if (HAS_PARTIALS) {
-    let at = slot * params.cols;
-    write_partials(at, col0, total0);
-    if (TWO_QUADS) {
-      write_partials(at, col1, total1);
+  if (HAS_GRADIENTS) {
+    store_gradients(slot, col0, total0.dbias, total0.dweight);
+    if (TWO_QUADS && col1 != col0) {
+      store_gradients(slot, col1, total1.dbias, total1.dweight);
     }
   }
 }
@@ -91,10 +113,4 @@ fn visit(
   out *= s.rstd;
   store_dx(at, valid, add_dsum(at, valid, out));
   return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.rstd));
-}
-
-fn write_partials(at: u32, col: u32, sum: Gradients) {
-  for (var e = 0u; e < valid_of(params.cols - col); e++) {
-    partials[at + col + e] = vec2<f32>(sum.dbias[e], sum.dweight[e]);
-  }
 }

@@ -120,7 +120,7 @@ export function runSums(at: At): Step {
       cols: runs.cols,
       slots,
       slot_length: slotLength,
-      block: blockOf(slotLength / team.lanes / 16),
+      block: blockOf(slotLength / team.lanes / 64),
     },
     team,
     workers: (fourRows ? Math.ceil(runs.runs / 4) : runs.runs) * slots,
@@ -168,11 +168,28 @@ export function mergeSums(
   });
 }
 
-/** dx and the gradient partials of rows whose sums are known. */
+const columnReads = ({ d, upstream }: At): Role[] => [
+  'x',
+  upstream,
+  ...dsums(d),
+  'weight',
+  ...biases(d),
+  ...means(d),
+  'sums',
+];
+
+/** Whether `columns` makes dweight and dbias itself: there is but one slot to sum, and a binding left for each. */
+export const makesGradients = (at: At, slots: number): boolean => slots === 1 && columnReads(at).length <= 5;
+
+/** dx of rows whose sums are known, and their gradient partials or, where it makes them itself, dweight and dbias. */
 export function columns(at: At, slots: number): Step {
-  const { d, g, runs, schedule, upstream } = at;
-  const { twoQuads, vec4 } = schedule;
+  const { d, g, runs, schedule } = at;
+  const { columnsWorkgroup, columnRounds, vec4 } = schedule;
   const rows = setCount(g);
+  const oneRow = rows === slots;
+  const twoQuads = schedule.twoQuads && !oneRow;
+  const whole = makesGradients(at, slots);
+  const gradients = vec4 ? shaders.gradientsVec4 : shaders.gradientsScalar;
   return step(at, {
     main: shaders.rowsBackwardColumns,
     fragments: [
@@ -180,22 +197,30 @@ export function columns(at: At, slots: number): Step {
       shaders.affine,
       runs.affine,
       savedFragment(d),
+      ...(whole ? [shaders.wantedGradients, gradients] : [shaders.gradientsPartials]),
       ...activationFragments(d, 'backward'),
       shiftFragment(d),
       dsumFragment(d),
     ],
-    reads: ['x', upstream, ...dsums(d), 'weight', ...biases(d), ...means(d), 'sums'],
-    writes: ['dx', 'gradients'],
-    constants: { ...mapConstants(d), HAS_PARTIALS: d.dweight || d.dbias, TWO_QUADS: twoQuads },
+    reads: columnReads(at),
+    writes: ['dx', ...(whole ? (['dweight', 'dbias'] as const) : (['gradients'] as const))],
+    constants: {
+      ...mapConstants(d),
+      HAS_GRADIENTS: d.dweight || d.dbias,
+      TWO_QUADS: twoQuads,
+      ONE_ROW: oneRow,
+      ...(whole ? gradientConstants(at) : {}),
+    },
     numbers: {
       rows,
       cols: setSize(g),
       slots,
       slot_length: Math.ceil(rows / slots),
       block: blockOf(rows / slots),
+      rounds: columnRounds,
     },
-    team: { workgroup: schedule.columnsWorkgroup, lanes: 1, reduction: 'serial' },
-    workers: slots * Math.ceil(quadsOf(setSize(g)) / (twoQuads ? 2 : 1)),
+    team: { workgroup: columnsWorkgroup, lanes: 1, reduction: 'serial' },
+    workers: slots * Math.ceil(Math.ceil(quadsOf(setSize(g)) / (twoQuads ? 2 : 1)) / columnRounds),
   });
 }
 
@@ -269,6 +294,14 @@ export function channelApply(at: At): Step {
   });
 }
 
+/** Overrides of what writes dweight and dbias. */
+const gradientConstants = ({ d, accumulate }: Pick<At, 'd' | 'accumulate'>) => ({
+  WANTS_WEIGHT: d.dweight,
+  WANTS_BIAS: d.dbias,
+  ACCUMULATE_WEIGHT: accumulate.dweight,
+  ACCUMULATE_BIAS: accumulate.dbias,
+});
+
 /** dweight and dbias: the sum of their partials, `inner` neighbours of each slot together. */
 export function mergeGradients(
   at: Pick<At, 'd' | 'params' | 'facts' | 'accumulate'> & { schedule: Pick<BackwardSchedule, 'gradients'> },
@@ -276,23 +309,17 @@ export function mergeGradients(
   slots: number,
   inner: number,
 ): Step {
-  const { d, accumulate } = at;
-  const { channels } = d.geometry;
+  const { channels } = at.d.geometry;
   const { gradients: team } = at.schedule;
   const ranges = { [role]: { offset: 0, size: Math.max(8, 8 * slots * channels * inner) } };
   return step(
     { ...at, ranges },
     {
       main: shaders.mergeGradients,
-      fragments: [shaders.affine, shaders.gradientSums, reduceFragment(team)],
+      fragments: [shaders.wantedGradients, shaders.gradientSums, reduceFragment(team)],
       reads: [role],
       writes: ['dweight', 'dbias'],
-      constants: {
-        HAS_WEIGHT: d.dweight,
-        HAS_BIAS: d.dbias,
-        ACCUMULATE_WEIGHT: accumulate.dweight,
-        ACCUMULATE_BIAS: accumulate.dbias,
-      },
+      constants: gradientConstants(at),
       numbers: { inner, slots, block: blockOf(slots / team.lanes) },
       team,
       workers: channels,

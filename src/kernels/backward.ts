@@ -10,6 +10,7 @@ import {
   channelApply,
   channelSums,
   columns,
+  makesGradients,
   mergeGradients,
   mergeSums,
   onePassPerChannel,
@@ -34,14 +35,17 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const whole = { 'A row of dweight and dbias': gradientBytes };
   return inParts(d, schedule, setRuns, facts, 0, whole, (at, chunk) => {
     const slots = slotsOfChunk(schedule, chunk, d.geometry);
-    at.need('gradients', slots * gradientBytes);
-    const gradients = wanted(at, 'gradients', slots);
-    if (schedule.strategy === 'tile') return [onePassPerRow(at, slots), ...gradients];
+    const partials = () => {
+      at.need('gradients', slots * gradientBytes);
+      return wanted(at, 'gradients', slots);
+    };
+    if (schedule.strategy === 'tile') return [onePassPerRow(at, slots), ...partials()];
     const sets = setCount(at.g);
     at.need('partials', 8 * sets * schedule.slots);
     at.need('sums', 16 * sets);
-    const dx = columns(withStoredUpstream(at), slots);
-    return [...packed(at), runSums(at), mergeSums(at, false), dx, ...gradients];
+    const second = withStoredUpstream(at);
+    const first = [...packed(at), runSums(at), mergeSums(at, false), columns(second, slots)];
+    return makesGradients(second, slots) ? first : [...first, ...partials()];
   });
 }
 

@@ -71,6 +71,7 @@ const plain = {
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   gradients: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   columnsWorkgroup: 64,
+  columnRounds: 1,
 };
 
 /** Chooses how a forward pass runs. A pure function of the geometry, the device's facts and the overrides. */
@@ -254,12 +255,13 @@ export function scheduleRowBackward(
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
-  const twoQuads = facts.software && quads >= 64;
+  const twoQuads = facts.software && quads >= 64 && rows > 1;
   const wanted = Math.max(
     Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads),
     Math.ceil(rows / longestSlot),
   );
   const gradientSlots = slotsOf(rows, wanted, Math.min(mostSlots, Math.ceil(rows / 4)), options);
+  const columnRounds = facts.software ? roundsOf(twoQuads ? quads / 2 : quads, rows, gradientSlots) : 1;
   const fourRows = slots === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
     ...plain,
@@ -268,13 +270,20 @@ export function scheduleRowBackward(
     merge: mergeTeam(facts, rows, slots, options),
     gradients: mergeTeam(facts, cols, gradientSlots, options),
     columnsWorkgroup:
-      options.workgroup ?? (facts.software ? shortThreads(quads * gradientSlots, facts) : 128),
+      options.workgroup ??
+      (facts.software ? shortThreads((quads * gradientSlots) / columnRounds, facts) : 128),
     slots,
     fourRows,
     twoQuads,
+    columnRounds,
     vec4,
     gradientSlots,
   };
+}
+
+/** Columns one after the other where there are few rows of them: so many that a thread has some work, and 256 have. */
+function roundsOf(columns: number, rows: number, slots: number): number {
+  return clamp(Math.ceil((256 * slots) / rows), 1, Math.max(1, Math.floor((columns * slots) / 256)));
 }
 
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums

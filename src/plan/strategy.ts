@@ -64,6 +64,8 @@ export interface ForwardSchedule {
 export interface BackwardSchedule extends ForwardSchedule {
   /** Whether a thread of the second pass handles two quads of columns, which share loads of a row's statistics. */
   twoQuads: boolean;
+  /** How many columns, or pairs of quads of them, such a thread does one after the other. */
+  columnRounds: number;
   /** Slots of the dweight and dbias partials: groups of rows. */
   gradientSlots: number;
   /** Of the merge that makes dweight and dbias of them. */

@@ -1,0 +1,24 @@
+// The sums of a thread's columns as dweight and dbias themselves, where one slot holds all rows: for rows that are not
+// aligned to four.
+@group(0) @binding(14) var<storage, read_write> dweight: array<W>;
+@group(0) @binding(15) var<storage, read_write> dbias: array<W>;
+
+fn store_gradients(slot: u32, col: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>) {
+  for (var e = 0u; e < valid_of(params.cols - col); e++) {
+    let at = col + e;
+    if (WANTS_BIAS) {
+      var total = dbias_sum[e];
+      if (ACCUMULATE_BIAS) {
+        total += f32(dbias[at]);
+      }
+      dbias[at] = W(total);
+    }
+    if (WANTS_WEIGHT) {
+      var total = dweight_sum[e];
+      if (ACCUMULATE_WEIGHT) {
+        total += f32(dweight[at]);
+      }
+      dweight[at] = W(total);
+    }
+  }
+}
