@@ -3,32 +3,6 @@
  *
  * @packageDocumentation
  */
-export {
-  broadcastParameters,
-  type CollectiveOptions,
-  convertSyncBatchNorm,
-  GroupError,
-  type JoinOptions,
-  type LocalGroupOptions,
-  LocalProcessGroup,
-  type Merge,
-  MessagePortHub,
-  MessagePortProcessGroup,
-  type PortLike,
-  type ProcessGroup,
-  type SyncBackwardOptions,
-  SyncBatchNorm,
-  type SyncBatchNormBackwardOptions,
-  type SyncBatchNormModuleOptions,
-  type SyncBatchNormOptions,
-  type SyncForwardOptions,
-  type SyncForwardResult,
-  type SyncGradientsOptions,
-  syncBatchNorm,
-  syncBatchNormBackward,
-  syncGradients,
-  type Traffic,
-} from './distributed/index.ts';
 export { NormError, type NormErrorCode } from './gpu/errors.ts';
 export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';

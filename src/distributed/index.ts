@@ -1,3 +1,8 @@
+/**
+ * webgpu-norm over several replicas: process groups, SyncBatchNorm, sums of gradients.
+ *
+ * @packageDocumentation
+ */
 export { convertSyncBatchNorm } from './convert.ts';
 export { GroupError } from './errors.ts';
 export { broadcastParameters, type SyncGradientsOptions, syncGradients } from './gradients.ts';

@@ -1,6 +1,6 @@
 /** What every transport must do alike. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ProcessGroup } from '../../src/index.ts';
+import type { ProcessGroup } from '../../src/distributed/index.ts';
 import { random } from '../support/data.ts';
 import { fabrics, groupName } from './fabrics.ts';
 import { refusal } from './refusal.ts';

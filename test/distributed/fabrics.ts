@@ -1,12 +1,13 @@
 /** The transports under one interface, so that one suite runs over all of them. */
-import { NatsProcessGroup } from '../../src/distributed/nats.ts';
+
 import {
   type JoinOptions,
   LocalProcessGroup,
   MessagePortHub,
   MessagePortProcessGroup,
   type ProcessGroup,
-} from '../../src/index.ts';
+} from '../../src/distributed/index.ts';
+import { NatsProcessGroup } from '../../src/distributed/nats.ts';
 import { type NatsServer, natsServer } from './nats-server.ts';
 
 export interface Fabric {

@@ -1,7 +1,7 @@
 /** Frames: what is sent is what is read, and everything else is dropped. */
 import { expect, test } from 'vitest';
 import { decode, encode, type Frame, hashText, Kind, Op } from '../../src/distributed/frame.ts';
-import { MessagePortProcessGroup } from '../../src/index.ts';
+import { MessagePortProcessGroup } from '../../src/distributed/index.ts';
 import { random } from '../support/data.ts';
 import { groupName } from './fabrics.ts';
 import { refusal } from './refusal.ts';

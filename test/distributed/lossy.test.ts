@@ -1,9 +1,9 @@
 /** A transport that loses, repeats and delays: what the protocol has its numbers for. */
 import { expect, test } from 'vitest';
 import { FramedGroup } from '../../src/distributed/framed-group.ts';
+import type { JoinOptions } from '../../src/distributed/index.ts';
 import { join } from '../../src/distributed/join.ts';
 import type { Transport } from '../../src/distributed/transport.ts';
-import type { JoinOptions } from '../../src/index.ts';
 import { random } from '../support/data.ts';
 
 class LossyGroup extends FramedGroup {}

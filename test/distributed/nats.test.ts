@@ -1,8 +1,8 @@
 /** What NATS alone can do wrong: absence, credentials, strangers, restarts. */
 import { connect } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { ProcessGroup } from '../../src/distributed/index.ts';
 import { NatsProcessGroup } from '../../src/distributed/nats.ts';
-import type { ProcessGroup } from '../../src/index.ts';
 import { random } from '../support/data.ts';
 import { groupName } from './fabrics.ts';
 import { type NatsServer, natsServer } from './nats-server.ts';

@@ -1,4 +1,4 @@
-import type { GroupError } from '../../src/index.ts';
+import type { GroupError } from '../../src/distributed/index.ts';
 
 /** The error that a promise rejects with, and how long that took. */
 export async function refusal(promise: Promise<unknown>): Promise<{ error: GroupError; ms: number }> {

@@ -1,7 +1,7 @@
 /** Ranks in Node's worker_threads, one of which is terminated. */
 import { Worker } from 'node:worker_threads';
 import { beforeAll, expect, test } from 'vitest';
-import { MessagePortHub } from '../../src/index.ts';
+import { MessagePortHub } from '../../src/distributed/index.ts';
 import { groupName } from './fabrics.ts';
 import { bundleProgram } from './programs/bundle.ts';
 

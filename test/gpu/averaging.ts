@@ -1,12 +1,11 @@
 /** AveragedModel and updateBatchNorm: against PyTorch, recording, errors, how they end. */
+import { convertSyncBatchNorm, LocalProcessGroup } from '../../src/distributed/index.ts';
 import {
   AveragedModel,
   BatchNorm1d,
-  convertSyncBatchNorm,
   type Gpu,
   init,
   LayerNorm,
-  LocalProcessGroup,
   type Module,
   Sequential,
   type Tensor,

@@ -1,4 +1,5 @@
 /** FrozenBatchNorm2d, BatchNorm folded into what comes before it, and the converters of models. */
+import { LocalProcessGroup, SyncBatchNorm } from '../../src/distributed/index.ts';
 import {
   BatchNorm1d,
   BatchNorm2d,
@@ -14,13 +15,11 @@ import {
   Identity,
   init,
   LayerNorm,
-  LocalProcessGroup,
   Module,
   Parameter,
   type PassOptions,
   Sequential,
   StateDict,
-  SyncBatchNorm,
   type Tensor,
 } from '../../src/index.ts';
 import {

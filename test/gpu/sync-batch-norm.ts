@@ -1,21 +1,23 @@
 /** SyncBatchNorm on local ranks: accuracy, PyTorch's cases, what it costs, what it leaves alone when it fails. */
 import {
-  type BatchNorm,
-  BatchNorm1d,
-  BatchNorm2d,
   broadcastParameters,
   convertSyncBatchNorm,
-  type FloatDType,
-  type Gpu,
-  init,
-  LayerNorm,
   LocalProcessGroup,
-  Parameter,
-  Sequential,
   SyncBatchNorm,
   syncBatchNorm,
   syncBatchNormBackward,
   syncGradients,
+} from '../../src/distributed/index.ts';
+import {
+  type BatchNorm,
+  BatchNorm1d,
+  BatchNorm2d,
+  type FloatDType,
+  type Gpu,
+  init,
+  LayerNorm,
+  Parameter,
+  Sequential,
   type Tensor,
 } from '../../src/index.ts';
 import { relativeError } from '../../src/reference/index.ts';

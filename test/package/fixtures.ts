@@ -1,13 +1,6 @@
 /** What the snippets of the documentation take as given. */
-import {
-  type Gpu,
-  init,
-  LayerNorm,
-  LocalProcessGroup,
-  type ProcessGroup,
-  Sequential,
-  type Tensor,
-} from 'webgpu-norm';
+import { type Gpu, init, LayerNorm, Sequential, type Tensor } from 'webgpu-norm';
+import { LocalProcessGroup, type ProcessGroup } from 'webgpu-norm/distributed';
 
 const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
 

@@ -8,11 +8,14 @@ import { run } from './run.ts';
 
 const program = `
 import { type Gpu, init, LayerNorm, NormError, type Tensor } from 'webgpu-norm';
+import { LocalProcessGroup, SyncBatchNorm } from 'webgpu-norm/distributed';
 import { init as initInNode } from 'webgpu-norm/node';
 const gpu: Gpu = await init();
 const y: Tensor = new LayerNorm(gpu, 4, { eps: 1e-6 }).forward(gpu.tensor([1, 2, 3, 4], [1, 4]));
 const values: Float32Array = await y.data();
 console.log(values, await initInNode({ dawn: ['backend=vulkan'] }), NormError);
+const [group] = LocalProcessGroup.create(1);
+if (group) console.log(new SyncBatchNorm(gpu, 4, { group }).training);
 // @ts-expect-error there is no such option
 new LayerNorm(gpu, 4, { epsilon: 1e-6 });
 `;

@@ -1,14 +1,6 @@
 /** BatchNorm over replicas on the GPU, beside one BatchNorm of the joined batch in float64. */
-import {
-  type Activation,
-  type FloatDType,
-  type Gpu,
-  type Layout,
-  LocalProcessGroup,
-  type ProcessGroup,
-  SyncBatchNorm,
-  type Tensor,
-} from '../../src/index.ts';
+import { LocalProcessGroup, type ProcessGroup, SyncBatchNorm } from '../../src/distributed/index.ts';
+import type { Activation, FloatDType, Gpu, Layout, Tensor } from '../../src/index.ts';
 import {
   batchNormGeometry,
   normBackwardReference,

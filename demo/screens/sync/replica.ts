@@ -1,13 +1,6 @@
 // Data-parallel training as DistributedDataParallel does it: equal weights, each rank its part of every batch.
-import {
-  convertSyncBatchNorm,
-  type Gpu,
-  NormError,
-  type ProcessGroup,
-  type Sequential,
-  SGD,
-  syncGradients,
-} from '../../../src/index.ts';
+import { convertSyncBatchNorm, type ProcessGroup, syncGradients } from '../../../src/distributed/index.ts';
+import { type Gpu, NormError, type Sequential, SGD } from '../../../src/index.ts';
 import { CrossEntropyLoss } from '../../network/cross-entropy.ts';
 import { drawDigits, pixels } from '../../network/digits.ts';
 import { batchesOf, type LabelledBatch } from '../../network/trainer.ts';

@@ -1,5 +1,6 @@
 // One replica, or the big batch, on a GPUDevice of its own.
-import { type Gpu, GroupError, init, MessagePortProcessGroup } from '../../../src/index.ts';
+import { GroupError, MessagePortProcessGroup } from '../../../src/distributed/index.ts';
+import { type Gpu, init } from '../../../src/index.ts';
 import { adapterName } from '../../shared/adapter.ts';
 import { answerWith } from '../../shared/asked.ts';
 import type { Answer, Question, Report } from './messages.ts';

@@ -1,5 +1,5 @@
 // The workers of one start: replicas that share a hub, and the one with the big batch.
-import { MessagePortHub } from '../../../src/index.ts';
+import { MessagePortHub } from '../../../src/distributed/index.ts';
 import { Asked } from '../../shared/asked.ts';
 import type { Answer, Question, Report, Standing } from './messages.ts';
 import type { Settings } from './settings.ts';

@@ -1,5 +1,5 @@
 /** Kills ranks at random moments, and starts new ones in their place. */
-import { MessagePortHub } from '../../../src/index.ts';
+import { MessagePortHub } from '../../../src/distributed/index.ts';
 import { random } from '../../support/data.ts';
 import type { Failed, Orders, Said } from './rank.ts';
 

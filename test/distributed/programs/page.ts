@@ -1,12 +1,13 @@
 /** What the tests call in a page: a rank of its own over NATS, or ranks in Web Workers. */
-import { NatsProcessGroup } from '../../../src/distributed/nats.ts';
+
 import {
-  init,
   LocalProcessGroup,
   MessagePortHub,
   MessagePortProcessGroup,
   type ProcessGroup,
-} from '../../../src/index.ts';
+} from '../../../src/distributed/index.ts';
+import { NatsProcessGroup } from '../../../src/distributed/nats.ts';
+import { init } from '../../../src/index.ts';
 import {
   drawSizes,
   type Inputs,

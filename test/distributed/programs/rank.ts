@@ -1,11 +1,11 @@
 /** A rank that does as it is told: in a process, a thread of a page, or with all others in one realm. */
 import {
-  type Gpu,
   LocalProcessGroup,
   MessagePortProcessGroup,
   type PortLike,
   type ProcessGroup,
-} from '../../../src/index.ts';
+} from '../../../src/distributed/index.ts';
+import type { Gpu } from '../../../src/index.ts';
 import { train } from './training.ts';
 import { type Failure, startTimeout, trainUntilFailure } from './victim.ts';
 

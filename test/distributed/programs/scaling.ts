@@ -5,16 +5,16 @@
 import { fork } from 'node:child_process';
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { headerBytes } from '../../../src/distributed/frame.ts';
-import { joinAll, merging } from '../../../src/distributed/merge.ts';
-import { mergeMoments, packMoments } from '../../../src/distributed/moments.ts';
-import { NatsProcessGroup } from '../../../src/distributed/nats.ts';
 import {
   LocalProcessGroup,
   MessagePortHub,
   MessagePortProcessGroup,
   type PortLike,
   type ProcessGroup,
-} from '../../../src/index.ts';
+} from '../../../src/distributed/index.ts';
+import { joinAll, merging } from '../../../src/distributed/merge.ts';
+import { mergeMoments, packMoments } from '../../../src/distributed/moments.ts';
+import { NatsProcessGroup } from '../../../src/distributed/nats.ts';
 
 const channelCounts = [64, 256, 2048];
 const rankCounts = [2, 4, 8, 16];

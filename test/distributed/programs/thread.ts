@@ -1,6 +1,6 @@
 /** A rank in one of Node's worker_threads, without a GPU: it sums until its group fails. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { type GroupError, MessagePortProcessGroup, type PortLike } from '../../../src/index.ts';
+import { type GroupError, MessagePortProcessGroup, type PortLike } from '../../../src/distributed/index.ts';
 
 const { rank, size, group: name, port, timeout } = workerData;
 const line = port ?? new BroadcastChannel(name);

@@ -1,15 +1,11 @@
 /** A small network that ranks train together: the same program in Node processes, threads, pages and Web Workers. */
 import {
-  BatchNorm1d,
   broadcastParameters,
   convertSyncBatchNorm,
-  type Gpu,
-  LayerNorm,
-  type Module,
   type ProcessGroup,
-  Sequential,
   syncGradients,
-} from '../../../src/index.ts';
+} from '../../../src/distributed/index.ts';
+import { BatchNorm1d, type Gpu, LayerNorm, type Module, Sequential } from '../../../src/index.ts';
 import { random } from '../../support/data.ts';
 
 export const features = 6;

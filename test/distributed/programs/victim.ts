@@ -1,11 +1,11 @@
 /** A rank that trains until its group fails, and says whether that left everything as it was. */
 import {
   broadcastParameters,
-  type Gpu,
   type GroupError,
   type ProcessGroup,
   SyncBatchNorm,
-} from '../../../src/index.ts';
+} from '../../../src/distributed/index.ts';
+import type { Gpu } from '../../../src/index.ts';
 import { stateOf } from './training.ts';
 
 export interface Failure {
