@@ -89,14 +89,14 @@ export default defineConfig({
         },
       },
       {
-        // Speed beside onnxruntime-web and tfjs: minutes, and a matter of the machine, so `npm test` leaves it out.
+        // Speed beside onnxruntime-web and tfjs: the better part of an hour, and a matter of the machine, so `npm test` leaves it out.
         extends: true,
         test: {
           name: 'bench',
           include: ['test/bench/**/*.test.ts'],
           environment: 'node',
           retry: 0,
-          hookTimeout: 900_000,
+          hookTimeout: 3_600_000,
         },
       },
     ],

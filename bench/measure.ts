@@ -1,18 +1,14 @@
 /** One row: the correctness gate, then ours, the copy kernels and the peers, round by round. */
-import type { Gpu } from '../src/index.ts';
-import { makeCopies } from './copy.ts';
-import type { Peer, PeerRun } from './peers/index.ts';
+import { type Gpu, NormError } from '../src/index.ts';
+import type { Clock, Sampler } from './clock.ts';
+import { type Copies, makeCopies } from './copy.ts';
+import { type PeerResult, PeerTeam } from './peer-team.ts';
+import type { Peer } from './peers/index.ts';
 import { idealBytes, type Op, type Pass, type Row, rowName } from './rows.ts';
 import { makeSubject, type Subject } from './subject.ts';
-import { race, type Sampler, submitSampler, type Timing, type TimingOptions } from './timing.ts';
+import { race, type Timing, type TimingOptions } from './timing.ts';
 
-export interface PeerResult {
-  ms: number;
-  spread: [number, number];
-  relError: number;
-  repeats: number;
-}
-
+/** What a row measured; bench/results/README.md describes the fields. */
 export interface RowResult {
   name: string;
   op: Op;
@@ -20,117 +16,122 @@ export interface RowResult {
   shape: readonly number[];
   layout: Row['layout'];
   dtype: Row['dtype'];
+  groups?: number;
+  training?: boolean;
+  relu?: boolean;
   /** Median of one run; `spread` is the fastest and the slowest sample. */
   ms: number;
   spread: [number, number];
+  /** By the wall clock, as peers are timed. */
+  wallMs: number;
   gbps: number;
-  /** Share of the best copy kernel's speed on as many bytes. */
+  /** Share of the best copy kernel's speed. */
   copyFraction: number;
+  /** The fastest copy kernel, and the milliseconds that it takes for the row's ideal bytes. */
   copy: { name: string; ms: number };
   relError: number;
   bound: number;
+  /** What of the results was compared with float64. */
+  judged: string;
   strategy: string;
   repeats: number;
   samples: number;
-  /** Milliseconds by peer. */
-  peers: Record<string, number>;
+  /** Milliseconds by peer; null where it failed or takes too long. Peers without such an op are left out. */
+  peers: Record<string, number | null>;
   peerDetails: Record<string, PeerResult>;
 }
+
+/** A row that this device cannot run. */
+export interface NotRun {
+  name: string;
+  notRun: string;
+}
+
+export type Outcome = RowResult | NotRun;
 
 const spreadOf = ({ min, max }: Timing): [number, number] => [min, max];
 
 /** @throws Error if a result is further from float64 than the bound: a time without its correctness does not count. */
 export async function measure(
   gpu: Gpu,
+  clock: Clock,
   row: Row,
   peers: readonly Peer[],
   options: TimingOptions,
-): Promise<RowResult> {
-  const subject = makeSubject(gpu, row);
-  const copies = makeCopies(gpu.device, idealBytes(row));
-  const runs = new Map<string, PeerRun>();
+): Promise<Outcome> {
+  await gpu.idle().catch(() => {}); // what a peer of the row before has left behind
+  let subject: Subject | undefined;
+  let copies: Copies | undefined;
+  const team = new PeerTeam(peers, clock);
   try {
-    const ours = submitSampler(gpu.device, (encoder) => subject.record(encoder));
+    subject = makeSubject(gpu, row);
+    const { record } = subject;
+    const ours = clock.sampler((pass) => record({ pass }));
     await ours(1);
+    await gpu.idle();
     const { error, bound } = await subject.check();
     if (!(error <= bound)) {
       throw new Error(`${rowName(row)}: relative error ${error.toExponential(1)}, allowed ${bound}`);
     }
-    await copies.check();
+    copies = await checkedCopies(gpu.device, idealBytes(row));
     const contestants: Record<string, Sampler> = { ours };
-    for (const [name, record] of Object.entries(copies.record)) {
-      contestants[`copy ${name}`] = submitSampler(gpu.device, record);
+    for (const [name, copy] of Object.entries(copies.record)) {
+      contestants[`copy ${name}`] = clock.sampler(copy);
     }
-    const errors = await preparePeers(peers, subject, runs);
-    for (const [name, run] of runs) contestants[name] = peerSampler(gpu.device, run);
+    Object.assign(contestants, await team.prepare(subject));
     const timings = await race(contestants, options);
-    return result(row, subject, { error, bound }, timings, errors);
+    return result(row, subject, copies, { error, bound }, timings, team.results(timings));
+  } catch (error) {
+    const lack = error instanceof NormError && (error.code === 'limit' || error.code === 'out-of-memory');
+    if (!lack) throw error;
+    return { name: rowName(row), notRun: error.message };
   } finally {
-    for (const run of runs.values()) await run.destroy();
+    await team.destroy();
+    copies?.destroy();
+    subject?.destroy();
+  }
+}
+
+async function checkedCopies(device: GPUDevice, bytes: number): Promise<Copies> {
+  device.pushErrorScope('out-of-memory');
+  const copies = makeCopies(device, bytes);
+  const lack = await device.popErrorScope();
+  if (lack) {
     copies.destroy();
-    subject.destroy();
+    throw new NormError('out-of-memory', `The copy beside it needs ${copies.bytes} bytes.`, '');
   }
-}
-
-/** A peer may be less exact than ours, but must do the same: so far off, it computes something else, or nothing. */
-const mostPeerError = 1e-3;
-
-async function preparePeers(peers: readonly Peer[], subject: Subject, runs: Map<string, PeerRun>) {
-  const errors = new Map<string, number>();
-  for (const peer of peers) {
-    const run = await peer.prepare(subject);
-    if (!run) continue;
-    runs.set(peer.name, run);
-    await run.run(1);
-    const { error } = subject.judge(await run.results());
-    if (!(error <= mostPeerError)) {
-      throw new Error(`${peer.name}: relative error ${error.toExponential(1)}, this is not the same op`);
-    }
-    errors.set(peer.name, error);
-  }
-  return errors;
-}
-
-function peerSampler(device: GPUDevice, run: PeerRun): Sampler {
-  return async (times) => {
-    const began = performance.now();
-    await run.run(times);
-    await device.queue.onSubmittedWorkDone();
-    return performance.now() - began;
-  };
+  await copies.check();
+  return copies;
 }
 
 function result(
   row: Row,
-  subject: Subject,
+  { judged, strategy }: Subject,
+  copies: Copies,
   { error, bound }: { error: number; bound: number },
-  timings: Record<string, Timing>,
-  errors: Map<string, number>,
+  timings: Record<string, Timing | Error>,
+  peerDetails: Record<string, PeerResult>,
 ): RowResult {
-  const ours = timings.ours as Timing;
-  const copies = Object.entries(timings).filter(([name]) => name.startsWith('copy '));
-  const best = copies.reduce((a, b) => (b[1].ms < a[1].ms ? b : a));
-  const peerDetails: Record<string, PeerResult> = {};
-  for (const [name, relError] of errors) {
-    const timing = timings[name] as Timing;
-    peerDetails[name] = { ms: timing.ms, spread: spreadOf(timing), relError, repeats: timing.repeats };
-  }
-  const { op, pass, shape, layout, dtype } = row;
+  const timed = Object.entries(timings).filter(([name]) => name === 'ours' || name.startsWith('copy '));
+  for (const [, timing] of timed) if (timing instanceof Error) throw timing;
+  const all = new Map(timed as [string, Timing][]);
+  const ours = all.get('ours') as Timing;
+  all.delete('ours');
+  const best = [...all].reduce((a, b) => (b[1].ms < a[1].ms ? b : a));
+  const copyMs = (best[1].ms * idealBytes(row)) / copies.bytes;
   return {
     name: rowName(row),
-    op,
-    pass,
-    shape,
-    layout,
-    dtype,
+    ...row,
     ms: ours.ms,
     spread: spreadOf(ours),
+    wallMs: ours.wallMs,
     gbps: idealBytes(row) / ours.ms / 1e6,
-    copyFraction: best[1].ms / ours.ms,
-    copy: { name: best[0].replace('copy ', ''), ms: best[1].ms },
+    copyFraction: copyMs / ours.ms,
+    copy: { name: best[0].replace('copy ', ''), ms: copyMs },
     relError: error,
     bound,
-    strategy: subject.strategy(),
+    judged,
+    strategy: strategy(),
     repeats: ours.repeats,
     samples: ours.samples,
     peers: Object.fromEntries(Object.entries(peerDetails).map(([name, { ms }]) => [name, ms])),

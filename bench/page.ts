@@ -3,7 +3,8 @@
  * runs it may be a browser's page, or Node or Deno with WebGPU.
  */
 import { type Gpu, init } from '../src/index.ts';
-import { measure, type RowResult } from './measure.ts';
+import { type Clock, makeClock } from './clock.ts';
+import { measure, type Outcome } from './measure.ts';
 import { firstPeerStart, type Peer, type PeerSources, peerStarts, servedPeers } from './peers/index.ts';
 import { benchRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
@@ -13,34 +14,43 @@ export interface BenchFacts {
   /** As the adapter calls itself. */
   adapter: string;
   software: boolean;
+  /** How time is taken. */
+  method: string;
   f16: boolean;
   peers: string[];
   rows: string[];
 }
 
 export interface Bench {
-  /** `peers`: whether there are any, or where they come from. */
-  start(options: { gpu: GPU; peers: boolean | PeerSources }): Promise<BenchFacts>;
+  /** `peers`: whether there are any, or where they come from. `sampleMs` tells how fine a clock must be. */
+  start(options: { gpu: GPU; peers: boolean | PeerSources; sampleMs: number }): Promise<BenchFacts>;
   /** `peers` names those to run beside it. */
-  run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<RowResult>;
+  run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<Outcome>;
   sweep(name: string, options: TimingOptions): Promise<SweepResult>;
 }
 
-let context: Gpu | undefined;
+let context: { gpu: Gpu; clock: Clock } | undefined;
 let peers: Peer[] = [];
 const rows = new Map<string, Row>();
 
 /** One device for the whole run: with peers the one that the first brings, so that all use the same buffers. */
-async function start({ gpu, peers: wanted }: Parameters<Bench['start']>[0]): Promise<BenchFacts> {
+async function start({
+  gpu: navigatorGpu,
+  peers: wanted,
+  sampleMs,
+}: Parameters<Bench['start']>[0]): Promise<BenchFacts> {
+  let gpu: Gpu;
   if (wanted) {
     const sources = wanted === true ? servedPeers : wanted;
     const { peer, device } = await firstPeerStart(sources);
     peers = [peer, ...(await Promise.all(peerStarts.map((startPeer) => startPeer(device, sources))))];
-    context = await init({ device });
+    gpu = await init({ device });
   } else {
-    context = await init({ gpu });
+    gpu = await init({ gpu: navigatorGpu });
   }
-  const { facts, adapterInfo } = context;
+  const clock = await makeClock(gpu.device, sampleMs);
+  context = { gpu, clock };
+  const { facts, adapterInfo } = gpu;
   for (const row of benchRows(facts.f16)) rows.set(rowName(row), row);
   const words = [adapterInfo?.vendor, adapterInfo?.architecture, adapterInfo?.device]
     .filter(Boolean)
@@ -48,27 +58,28 @@ async function start({ gpu, peers: wanted }: Parameters<Bench['start']>[0]): Pro
   return {
     adapter: adapterInfo?.description ? `${adapterInfo.description} (${words})` : words,
     software: facts.software,
+    method: clock.method,
     f16: facts.f16,
     peers: peers.map(({ name }) => name),
     rows: [...rows.keys()],
   };
 }
 
-function started(name: string): { gpu: Gpu; row: Row } {
+function started(name: string): { gpu: Gpu; clock: Clock; row: Row } {
   const row = rows.get(name);
   if (!context || !row) throw new Error(`no row ${name}`);
-  return { gpu: context, row };
+  return { ...context, row };
 }
 
 export const bench: Bench = {
   start,
   run(name, options) {
-    const { gpu, row } = started(name);
+    const { gpu, clock, row } = started(name);
     const beside = peers.filter((peer) => options.peers.includes(peer.name));
-    return measure(gpu, row, beside, options);
+    return measure(gpu, clock, row, beside, options);
   },
   sweep(name, options) {
-    const { gpu, row } = started(name);
-    return sweep(gpu, row, candidates(row, gpu.facts.software), options);
+    const { gpu, clock, row } = started(name);
+    return sweep(gpu, clock, row, candidates(row, gpu.facts.software), options);
   },
 };

@@ -1,5 +1,6 @@
 /** How a row's op is recorded: its functional form, into tensors that are there already. */
 import {
+  type Activation,
   addLayerNorm,
   addRmsNorm,
   batchNorm,
@@ -11,27 +12,16 @@ import {
   instanceNormBackward,
   layerNorm,
   layerNormBackward,
+  type RecordOptions,
   rmsNorm,
   rmsNormBackward,
   type ScheduleOptions,
   type Tensor,
 } from '../src/index.ts';
-import type { Row } from './rows.ts';
+import type { Inputs } from './inputs.ts';
+import { isResidual, type Row } from './rows.ts';
 
 export const eps = 1e-5;
-
-/** What is read. Forward reads x (and residual); backward also dy and what forward stored. */
-export interface Inputs {
-  x: Tensor;
-  residual: Tensor;
-  dy: Tensor;
-  weight: Tensor;
-  bias: Tensor;
-  /** Of batchNorm: used in evaluation, updated in training. */
-  runningMean: Tensor;
-  runningVar: Tensor;
-  numBatchesTracked: Tensor;
-}
 
 /** What is written. */
 export interface Outputs {
@@ -44,15 +34,17 @@ export interface Outputs {
   dbias: Tensor;
 }
 
-export type Recorder = (encoder: GPUCommandEncoder, schedule?: ScheduleOptions) => void;
+/** Records one run into an encoder or a pass. */
+export type Recorder = (target: RecordOptions, schedule?: ScheduleOptions) => void;
 
 export function forwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Outputs): Recorder {
   const { op, shape, layout, groups: numGroups = 1, training = false } = row;
   const { x, residual, weight, bias, runningMean, runningVar, numBatchesTracked } = inputs;
   const { y, sum, mean, rstd } = outputs;
   const normalizedShape = shape.slice(1);
-  return (encoder, schedule = {}) => {
-    const common = { encoder, schedule, weight, eps };
+  const activation = activationOf(row);
+  return (target, schedule = {}) => {
+    const common = { ...target, schedule, weight, eps };
     const moments = { ...common, bias, out: { y, mean, rstd } };
     const rms = { ...common, normalizedShape, out: { y, rstd } };
     if (op === 'layerNorm') layerNorm(gpu, x, { ...moments, normalizedShape });
@@ -64,25 +56,30 @@ export function forwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Out
     else if (op === 'instanceNorm') instanceNorm(gpu, x, { ...moments, layout });
     else {
       const running = { runningMean, runningVar, ...(training ? { numBatchesTracked } : {}) };
-      batchNorm(gpu, x, { ...moments, ...running, training, layout });
+      batchNorm(gpu, x, { ...moments, ...running, activation, training, layout });
     }
   };
 }
 
+/** Of the residual ops, x is the sum that forward made, and the sum's own gradient is added to dx. */
 export function backwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Outputs): Recorder {
   const { op, shape, layout, groups: numGroups = 1, training = false } = row;
-  const { x, dy, weight } = inputs;
+  const { x, residual, dy, weight, bias } = inputs;
   const { mean, rstd, dx, dweight, dbias } = outputs;
   const normalizedShape = shape.slice(1);
-  return (encoder, schedule = {}) => {
-    const common = { encoder, schedule, weight, rstd };
+  const dsum = isResidual(op) ? residual : undefined;
+  const activation = activationOf(row);
+  return (target, schedule = {}) => {
+    const common = { ...target, schedule, weight, rstd };
     const moments = { ...common, mean, out: { dx, dweight, dbias } };
-    if (op === 'layerNorm') layerNormBackward(gpu, dy, x, { ...moments, normalizedShape });
-    else if (op === 'rmsNorm') {
-      rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, out: { dx, dweight } });
-    } else if (op === 'groupNorm') groupNormBackward(gpu, dy, x, { ...moments, numGroups, layout });
+    const rms = { ...common, normalizedShape, out: { dx, dweight } };
+    if (op === 'layerNorm' || op === 'addLayerNorm') {
+      layerNormBackward(gpu, dy, x, { ...moments, normalizedShape, dsum });
+    } else if (op === 'rmsNorm' || op === 'addRmsNorm') rmsNormBackward(gpu, dy, x, { ...rms, dsum });
+    else if (op === 'groupNorm') groupNormBackward(gpu, dy, x, { ...moments, numGroups, layout });
     else if (op === 'instanceNorm') instanceNormBackward(gpu, dy, x, { ...moments, layout });
-    else if (op === 'batchNorm') batchNormBackward(gpu, dy, x, { ...moments, training, layout });
-    else throw new Error(`no backward row for ${op}`);
+    else batchNormBackward(gpu, dy, x, { ...moments, bias, activation, training, layout });
   };
 }
+
+const activationOf = ({ relu }: Row): Activation => (relu ? 'relu' : 'none');

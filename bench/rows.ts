@@ -1,4 +1,4 @@
-/** What is measured: one row per op, pass, shape, layout and dtype. */
+/** What is measured: one row per op, pass, shape, layout and dtype. bench/pytorch.py has the same list. */
 import type { FloatDType, Layout } from '../src/index.ts';
 
 export type Op =
@@ -23,66 +23,80 @@ export interface Row {
   groups?: number;
   /** batchNorm: with the statistics of x, which update the running ones, or with the running ones. */
   training?: boolean;
+  /** batchNorm: an activation in the same pass. */
+  relu?: boolean;
 }
 
-/** Many rows of usual length, more and shorter ones, fewer and longer ones, long ones, a single one. */
+// Shapes are in the order of their size: what a peer took for the smaller ones tells whether it can be waited for.
+
+/** [rows, length]: few and many rows, short and long ones, and a single one. */
 export const rowShapes = [
+  [1, 1048576],
+  [512, 4096],
   [4096, 1024],
   [16384, 256],
-  [512, 4096],
   [64, 65536],
-  [1, 1048576],
+  [65536, 64],
+  [1024, 12288],
+  [131072, 128],
+  [8192, 8192],
 ] as const;
 
-/** [N, C, H, W]. A style-transfer image, and late and early feature maps of a ResNet. */
-export const imageShapes = [
+/** [N, C, H, W]. A style-transfer image, late and early feature maps of a ResNet, a mask, and a large batch. */
+export const batchShapes = [
   [4, 3, 256, 256],
   [32, 256, 14, 14],
   [8, 64, 56, 56],
+  [1, 2, 2048, 2048],
+  [64, 64, 112, 112],
 ] as const;
 
-/** [N, C, H, W]: the last feature maps of a ResNet, and of one for small images. */
+/** [N, C]. */
+const featureShape = [65536, 512] as const;
+
+/** [N, C, H, W]: the last feature maps of a ResNet, and of one for small images, whose planes are a few pixels each. */
 const smallImageShapes = [
   [64, 512, 7, 7],
   [512, 512, 2, 2],
 ] as const;
 
-/** [N, C, H, W]: a latent of a diffusion model. */
-const groupShape = [8, 320, 64, 64] as const;
-
-const channelsLast = ([n, c, h, w]: readonly [number, number, number, number]) => [n, h, w, c];
-
-const batchNormPasses = [
-  [true, 'forward'],
-  [true, 'backward'],
-  [true, 'forward+backward'],
-  [false, 'forward'],
+/** [N, C, H, W]: latents of diffusion models. */
+const groupShapes = [
+  [8, 320, 64, 64],
+  [2, 512, 128, 128],
 ] as const;
+
+/** [N, C, ...spatial]. The last is sound. */
+const instanceShapes = [
+  [4, 3, 256, 256],
+  [32, 256, 14, 14],
+  [1, 32, 1048576],
+] as const;
+
+const layouts = ['channels-first', 'channels-last'] as const;
+
+function inLayout([n, c, ...spatial]: readonly number[], layout: Layout): number[] {
+  const [samples, channels] = [n as number, c as number];
+  return layout === 'channels-first' ? [samples, channels, ...spatial] : [samples, ...spatial, channels];
+}
 
 /** All rows, for a device that has or lacks f16. */
 export function benchRows(f16: boolean): Row[] {
   const rows: Row[] = [];
   for (const dtype of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
     for (const op of ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm'] as const) {
-      for (const shape of rowShapes)
-        rows.push({ op, pass: 'forward', shape, layout: 'channels-first', dtype });
-    }
-    for (const op of ['layerNorm', 'rmsNorm'] as const) {
-      for (const shape of rowShapes)
-        rows.push({ op, pass: 'backward', shape, layout: 'channels-first', dtype });
-    }
-    for (const layout of ['channels-first', 'channels-last'] as const) {
-      const inLayout = (shape: readonly [number, number, number, number]) =>
-        layout === 'channels-first' ? shape : channelsLast(shape);
       for (const pass of ['forward', 'backward'] as const) {
-        rows.push({ op: 'groupNorm', pass, shape: inLayout(groupShape), layout, dtype, groups: 32 });
-        for (const shape of imageShapes) {
-          rows.push({ op: 'instanceNorm', pass, shape: inLayout(shape), layout, dtype });
-        }
+        for (const shape of rowShapes) rows.push({ op, pass, shape, layout: 'channels-first', dtype });
       }
-      for (const [training, pass] of batchNormPasses) {
-        for (const shape of [...imageShapes, ...smallImageShapes]) {
-          rows.push({ op: 'batchNorm', training, pass, shape: inLayout(shape), layout, dtype });
+    }
+    rows.push(...batchRows(dtype));
+    for (const layout of layouts) {
+      for (const pass of ['forward', 'backward'] as const) {
+        for (const shape of groupShapes) {
+          rows.push({ op: 'groupNorm', pass, shape: inLayout(shape, layout), layout, dtype, groups: 32 });
+        }
+        for (const shape of instanceShapes) {
+          rows.push({ op: 'instanceNorm', pass, shape: inLayout(shape, layout), layout, dtype });
         }
       }
     }
@@ -90,10 +104,39 @@ export function benchRows(f16: boolean): Row[] {
   return rows;
 }
 
+function batchRows(dtype: FloatDType): Row[] {
+  const kinds = [
+    { training: true, pass: 'forward' },
+    { training: true, pass: 'backward' },
+    { training: true, pass: 'forward+backward' },
+    { training: true, relu: true, pass: 'forward' },
+    { training: true, relu: true, pass: 'backward' },
+    { training: false, pass: 'forward' },
+    { training: false, pass: 'backward' },
+  ] as const;
+  return layouts.flatMap((layout) =>
+    kinds.flatMap((kind): Row[] => {
+      const row = (shape: readonly number[]): Row => ({ op: 'batchNorm', shape, layout, dtype, ...kind });
+      // For peers that have no backward pass by itself, which take minutes for the others.
+      if (kind.pass === 'forward+backward') {
+        return batchShapes.slice(0, 3).map((shape) => row(inLayout(shape, layout)));
+      }
+      const extra = kind.training && !('relu' in kind);
+      return [
+        ...(extra ? smallImageShapes : []).map((shape) => row(inLayout(shape, layout))),
+        ...batchShapes.map((shape) => row(inLayout(shape, layout))),
+        // With two dimensions the layouts are one.
+        ...(layout === 'channels-first' ? [row(featureShape)] : []),
+      ];
+    }),
+  );
+}
+
 /** The row's name, which --filter matches: `layerNorm forward 4096×1024 f32`. */
-export function rowName({ op, pass, shape, layout, dtype, groups, training }: Row): string {
+export function rowName({ op, pass, shape, layout, dtype, groups, training, relu }: Row): string {
   const last = layout === 'channels-last' ? ' channels-last' : '';
-  const kind = groups ?? (op === 'batchNorm' ? (training ? 'training' : 'evaluation') : undefined);
+  const mode = training ? 'training' : 'evaluation';
+  const kind = groups ?? (op === 'batchNorm' ? `${mode}${relu ? '+relu' : ''}` : undefined);
   return `${op}${kind ? `(${kind})` : ''} ${pass} ${shape.join('×')}${last} ${dtype}`;
 }
 
@@ -105,17 +148,35 @@ export function isRms(op: Op): boolean {
   return op === 'rmsNorm' || op === 'addRmsNorm';
 }
 
+/** Elements of the tensor that is normalized. */
+export function elementsOf({ shape }: Row): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Elements of a set that stay on chip between the sums and the result: 64 per thread of the smallest largest workgroup. */
+const onChip = 16384;
+
 /**
- * Reads and writes of x's size that the op cannot do without: the denominator of every GB/s. A channel of a batch does not
- * fit on chip: its elements are read for the sums, and again for the result.
+ * Reads and writes of x's size that the op cannot do without: the denominator of every GB/s. What is reduced together and
+ * does not stay on chip is read for the sums, and again for the result: a channel of a batch, a large group or plane. A
+ * row counts as if it always stayed. With a residual, forward reads and writes one tensor more, and backward adds the
+ * gradient of the sum.
  */
-export function idealPasses({ op, pass, training }: Row): number {
-  if (op === 'batchNorm' && training) return { forward: 3, backward: 5, 'forward+backward': 8 }[pass];
-  if (pass === 'backward') return 3; // 2R + 1W
-  return isResidual(op) ? 4 : 2; // 2R + 2W, 1R + 1W
+export function idealPasses(row: Row): number {
+  const { op, pass, shape, layout, groups, training } = row;
+  const [once, twice] = [
+    { forward: 2, backward: 3, 'forward+backward': 5 }, // 1R + 1W, 2R + 1W
+    { forward: 3, backward: 5, 'forward+backward': 8 }, // 2R + 1W, 4R + 1W
+  ];
+  if (op === 'batchNorm') return (training ? twice : once)[pass];
+  if (op === 'groupNorm' || op === 'instanceNorm') {
+    const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;
+    const setSize = elementsOf(row) / ((shape[0] as number) * (groups ?? channels));
+    return (setSize > onChip ? twice : once)[pass];
+  }
+  return isResidual(op) ? 4 : once[pass]; // 2R + 2W, 3R + 1W
 }
 
 export function idealBytes(row: Row): number {
-  const elements = row.shape.reduce((product, size) => product * size, 1);
-  return idealPasses(row) * elements * (row.dtype === 'f16' ? 2 : 4);
+  return idealPasses(row) * elementsOf(row) * (row.dtype === 'f16' ? 2 : 4);
 }

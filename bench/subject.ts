@@ -1,5 +1,5 @@
 /** One row of the bench made concrete: its inputs on the GPU, how it is recorded, and what it must give. */
-import type { Gpu, ScheduleOptions, Tensor } from '../src/index.ts';
+import type { Gpu, RecordOptions, ScheduleOptions, Tensor } from '../src/index.ts';
 import { scheduleBackward, scheduleForward } from '../src/plan/schedule.ts';
 import type { BackwardSchedule, ForwardSchedule } from '../src/plan/strategy.ts';
 import {
@@ -8,40 +8,26 @@ import {
   groupNormGeometry,
   instanceNormGeometry,
   layerNormGeometry,
-  normBackwardReference,
-  normReference,
-  relativeError,
-  roundAllToHalf,
   setCount,
 } from '../src/reference/index.ts';
-import { normal } from '../test/support/data.ts';
-import { bounds } from '../test/support/tolerances.ts';
-import { backwardRecorder, eps, forwardRecorder, type Inputs, type Outputs } from './recorder.ts';
-import { isResidual, isRms, type Pass, type Row } from './rows.ts';
-
-/** What a pass gives: y of a forward one, the gradients of a backward one. */
-export interface Results {
-  y?: Float32Array;
-  dx?: Float32Array;
-  dweight?: Float32Array;
-  dbias?: Float32Array;
-}
-
-/** How far results are from float64, and how far they may be. */
-export interface Verdict {
-  error: number;
-  bound: number;
-}
+import { type Inputs, makeData, makeInputs } from './inputs.ts';
+import { makeJudge, type Results, type Verdict } from './judge.ts';
+import { backwardRecorder, forwardRecorder, type Outputs } from './recorder.ts';
+import { isResidual, isRms, type Op, type Pass, type Row } from './rows.ts';
 
 export interface Subject {
   row: Row;
   inputs: Inputs;
+  /** All that it allocated. */
+  tensors: readonly Tensor[];
   /** Records one run of the op. */
-  record(encoder: GPUCommandEncoder, schedule?: ScheduleOptions): void;
+  record(target: RecordOptions, schedule?: ScheduleOptions): void;
   /** The largest relative error of the outputs of the last run, measured by what each is allowed. */
   check(): Promise<Verdict>;
   /** The same of a peer's results. */
   judge(results: Results): Verdict;
+  /** What of the results is compared, in words. */
+  judged: string;
   /** The schedule that the library chose, in words. */
   strategy(schedule?: ScheduleOptions): string;
   destroy(): void;
@@ -54,93 +40,18 @@ export function geometryOf({ op, shape, layout, groups = 1 }: Row): Geometry {
   return layerNormGeometry(shape, shape.slice(1));
 }
 
-/** Inputs N(0, 1) with fixed seeds, rounded to the row's dtype; a single element stands for what the row does not read. */
-function dataOf({ op, pass, shape, dtype }: Row, { channels }: Geometry) {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  const whole = (wanted: boolean, seed: number): Float32Array => {
-    if (!wanted) return new Float32Array(1);
-    const values = normal(elements, { seed });
-    return dtype === 'f16' ? Float32Array.from(roundAllToHalf(values)) : values;
-  };
-  return {
-    x: whole(true, 1),
-    residual: whole(isResidual(op), 2),
-    dy: whole(pass !== 'forward', 3),
-    weight: normal(channels, { mean: 1, std: 0.1, seed: 4 }),
-    bias: normal(channels, { mean: 0, std: 0.1, seed: 5 }),
-    runningMean: normal(channels, { mean: 0, std: 0.1, seed: 6 }),
-    runningVar: normal(channels, { mean: 1, std: 0.1, seed: 7 }),
-  };
-}
-
-type Data = ReturnType<typeof dataOf>;
-
-/** Judges results by the float64 reference, which is computed when it is first needed. */
-function makeJudge(row: Row, geometry: Geometry, data: Data): (results: Results) => Verdict {
-  const { op, dtype, training } = row;
-  const half = dtype === 'f16';
-  const kind = isRms(op) ? 'rms' : 'moments';
-  const frozen =
-    op === 'batchNorm' && !training ? { mean: data.runningMean, variance: data.runningVar } : undefined;
-  const options = {
-    weight: data.weight,
-    bias: kind === 'rms' ? null : data.bias,
-    eps,
-    kind,
-    frozen,
-  } as const;
-  let forward: Float64Array | undefined;
-  let backward: ReturnType<typeof normBackwardReference> | undefined;
-  const expectedY = (): Float64Array => {
-    if (!forward) {
-      const summed = isResidual(op) ? data.x.map((value, i) => value + (data.residual[i] as number)) : data.x;
-      forward = normReference(half ? roundAllToHalf(summed) : summed, geometry, options).y;
-    }
-    return forward;
-  };
-  const expectedGradients = () => {
-    backward ??= normBackwardReference(data.dy, data.x, geometry, options);
-    return backward;
-  };
-  // An f16 result cannot be better than the float64 one rounded to f16.
-  const boundOf = (base: number, wanted: Float64Array): number =>
-    half ? bounds.halfFactor * relativeError(roundAllToHalf(wanted), wanted) + bounds.halfSlack : base;
-  return ({ y, ...gradients }) => {
-    const verdicts: Verdict[] = [];
-    if (y) {
-      const wanted = expectedY();
-      verdicts.push({ error: relativeError(y, wanted), bound: boundOf(bounds.forward, wanted) });
-    }
-    for (const [name, values] of Object.entries(gradients)) {
-      const { scale, ...wanted } = expectedGradients();
-      const gradient = name as keyof typeof scale;
-      verdicts.push({
-        error: relativeError(values, wanted[gradient], scale[gradient]),
-        bound: gradient === 'dx' ? boundOf(bounds.backward, wanted.dx) : bounds.backward,
-      });
-    }
-    return verdicts.reduce((a, b) => (a.error / a.bound >= b.error / b.bound ? a : b));
-  };
-}
-
+/** @throws NormError `limit` where a tensor is larger than the device allows. */
 export function makeSubject(gpu: Gpu, row: Row): Subject {
+  // In a scope: what was allocated before a tensor that is too large is freed.
+  return gpu.scope(() => build(gpu, row));
+}
+
+function build(gpu: Gpu, row: Row): Subject {
   const { op, pass, shape, dtype } = row;
   const geometry = geometryOf(row);
-  const data = dataOf(row, geometry);
   const { channels } = geometry;
-  const parameter = (values: Float32Array) => gpu.tensor(values, [channels]);
-  const whole = (values: Float32Array) =>
-    values.length === 1 ? gpu.tensor(values, [1]) : gpu.tensor(values, shape, { dtype });
-  const inputs: Inputs = {
-    x: whole(data.x),
-    residual: whole(data.residual),
-    dy: whole(data.dy),
-    weight: parameter(data.weight),
-    bias: parameter(data.bias),
-    runningMean: parameter(data.runningMean),
-    runningVar: parameter(data.runningVar),
-    numBatchesTracked: gpu.zeros([], { dtype: 'u32' }),
-  };
+  const data = makeData(row, channels);
+  const inputs = makeInputs(gpu, row, data);
   const sets =
     op === 'groupNorm'
       ? [geometry.samples, geometry.groups]
@@ -148,31 +59,36 @@ export function makeSubject(gpu: Gpu, row: Row): Subject {
         ? [geometry.samples, channels]
         : [setCount(geometry)];
   const like = (wanted: boolean): Tensor => (wanted ? gpu.empty(shape, { dtype }) : gpu.empty([1]));
+  const gradient = like(pass !== 'forward');
   const outputs: Outputs = {
-    y: like(true), // a backward row's forward writes it too
-    sum: like(isResidual(op)),
+    y: pass === 'backward' ? gradient : like(true), // its forward runs once, before it
+    sum: like(isResidual(op) && pass === 'forward'),
     mean: gpu.empty([...sets, 2]),
     rstd: gpu.empty(sets),
-    dx: like(pass !== 'forward'),
+    dx: gradient,
     dweight: gpu.empty([channels]),
     dbias: gpu.empty([channels]),
   };
   const forward = forwardRecorder(gpu, row, inputs, outputs);
   const backward = backwardRecorder(gpu, row, inputs, outputs);
+  const { judge, judged } = makeJudge(row, geometry, data);
   if (pass === 'backward') {
+    // Of a residual op x is the sum: its statistics are those of the op without a residual.
+    const statistics = forwardRecorder(gpu, { ...row, op: withoutResidual(op) }, inputs, outputs);
     const encoder = gpu.device.createCommandEncoder();
-    forward(encoder);
+    statistics({ encoder });
     gpu.device.queue.submit([encoder.finish()]);
   }
-  const judge = makeJudge(row, geometry, data);
   const tensors = [...Object.values(inputs), ...Object.values(outputs)];
   return {
     row,
     inputs,
+    tensors,
     judge,
-    record(encoder, schedule) {
-      if (pass !== 'backward') forward(encoder, schedule);
-      if (pass !== 'forward') backward(encoder, schedule);
+    judged,
+    record(target, schedule) {
+      if (pass !== 'backward') forward(target, schedule);
+      if (pass !== 'forward') backward(target, schedule);
     },
     async check() {
       const results: Results = {};
@@ -193,6 +109,9 @@ export function makeSubject(gpu: Gpu, row: Row): Subject {
     },
   };
 }
+
+const withoutResidual = (op: Op): Op =>
+  op === 'addLayerNorm' ? 'layerNorm' : op === 'addRmsNorm' ? 'rmsNorm' : op;
 
 /** `thread 4/1 four rows`: strategy, workgroup size / lanes, and what else is not 1. */
 function scheduleName(schedule: ForwardSchedule | BackwardSchedule, pass: Pass): string {

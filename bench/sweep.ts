@@ -1,9 +1,10 @@
 /** Schedules side by side: what src/plan should choose on a device. */
 import type { Gpu, ScheduleOptions } from '../src/index.ts';
 import { isContiguous } from '../src/plan/strategy.ts';
+import type { Clock, Sampler } from './clock.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';
-import { race, type Sampler, submitSampler, type TimingOptions } from './timing.ts';
+import { race, type TimingOptions } from './timing.ts';
 
 export interface SweepResult {
   /** What the library chooses by itself. */
@@ -41,18 +42,18 @@ export function candidates(row: Row, software: boolean): ScheduleOptions[] {
 
 export async function sweep(
   gpu: Gpu,
+  clock: Clock,
   row: Row,
   schedules: readonly ScheduleOptions[],
   options: TimingOptions,
 ): Promise<SweepResult> {
   const subject = makeSubject(gpu, row);
-  const samplers: Record<string, Sampler> = {
-    default: submitSampler(gpu.device, (encoder) => subject.record(encoder)),
-  };
+  const samplers: Record<string, Sampler> = { default: clock.sampler((pass) => subject.record({ pass })) };
+  await samplers.default?.(1);
   const failed: [string, string][] = [];
   for (const schedule of schedules) {
     const name = Object.values(schedule).join(' ');
-    const sample = submitSampler(gpu.device, (encoder) => subject.record(encoder, schedule));
+    const sample = clock.sampler((pass) => subject.record({ pass }, schedule));
     try {
       await sample(1);
       const { error, bound } = await subject.check();
@@ -65,6 +66,8 @@ export async function sweep(
   }
   const timings = await race(samplers, options);
   subject.destroy();
-  const ms = Object.entries(timings).map(([name, timing]): [string, number] => [name, timing.ms]);
+  const ms = Object.entries(timings).flatMap(([name, timing]): [string, number][] =>
+    timing instanceof Error ? [] : [[name, timing.ms]],
+  );
   return { chosen: subject.strategy(), ms: [...ms.sort((a, b) => a[1] - b[1]), ...failed] };
 }

@@ -1,13 +1,13 @@
-/** Wall-clock time of whole submits. */
-
-/** Something to time: does `times` runs and resolves when the device has finished them. Returns milliseconds. */
-export type Sampler = (times: number) => Promise<number>;
+/** Contestants timed side by side. */
+import type { Sample, Sampler } from './clock.ts';
 
 export interface Timing {
   /** Median milliseconds of one run. */
   ms: number;
   min: number;
   max: number;
+  /** Median by the wall clock, to compare with whom the clock cannot time otherwise. */
+  wallMs: number;
   /** Runs per sample. */
   repeats: number;
   samples: number;
@@ -21,21 +21,6 @@ export interface TimingOptions {
   maxRepeats: number;
 }
 
-/**
- * A sampler of recorded work: `times` runs in one encoder, one submit, until the device has finished. Recording is
- * timed too: it is part of what a caller waits for, and of what a peer's run call does.
- */
-export function submitSampler(device: GPUDevice, record: (encoder: GPUCommandEncoder) => void): Sampler {
-  return async (times) => {
-    const began = performance.now();
-    const encoder = device.createCommandEncoder({ label: 'bench' });
-    for (let i = 0; i < times; i++) record(encoder);
-    device.queue.submit([encoder.finish()]);
-    await device.queue.onSubmittedWorkDone();
-    return performance.now() - began;
-  };
-}
-
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -43,39 +28,68 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
+/** How a contestant is timed, and its samples so far. */
+interface Plan {
+  repeats: number;
+  rounds: number;
+  samples: Sample[];
+}
+
+/** Finds out how many runs make a sample. One so slow that a run takes ten samples' time is not run again. */
+async function plan(sample: Sampler, { rounds, sampleMs, maxRepeats }: TimingOptions): Promise<Plan> {
+  let times = 1;
+  let last = await sample(times);
+  if (last.wallMs > Math.max(1000, 10 * sampleMs)) return { repeats: 1, rounds: 0, samples: [last] };
+  while (last.wallMs < sampleMs / 4 && times < maxRepeats) {
+    times = Math.min(maxRepeats, 4 * times);
+    last = await sample(times);
+  }
+  const repeats = Math.max(1, Math.min(maxRepeats, Math.ceil((sampleMs * times) / last.wallMs)));
+  return { repeats, rounds, samples: [] };
+}
+
 /**
- * Times the contestants side by side: one sample of each per round, so that whatever else the machine does hits all of
- * them. A warm-up run first finds out how many runs make a sample. One so slow that a single run takes ten samples'
- * time is sampled in three rounds only.
+ * Times the contestants in turns: one sample of each per round, so that whatever else the machine does hits all of them.
+ * Each must have run before. One that fails gets its error instead of a timing.
  */
 export async function race<Name extends string>(
   contestants: Readonly<Record<Name, Sampler>>,
-  { rounds, sampleMs, maxRepeats }: TimingOptions,
-): Promise<Record<Name, Timing>> {
+  options: TimingOptions,
+): Promise<Record<Name, Timing | Error>> {
   const entries = Object.entries(contestants) as [Name, Sampler][];
-  const plans = new Map<Name, { repeats: number; rounds: number; samples: number[] }>();
+  const plans = new Map<Name, Plan>();
+  const timings: Partial<Record<Name, Timing | Error>> = {};
+  const guarded = async (name: Name, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      plans.delete(name);
+      timings[name] = error instanceof Error ? error : new Error(String(error));
+    }
+  };
   for (const [name, sample] of entries) {
-    let once = await sample(1); // compiles, allocates
-    if (once < 10 * sampleMs) once = Math.min(await sample(1), (await sample(2)) / 2);
-    const repeats = Math.max(1, Math.min(maxRepeats, Math.ceil(sampleMs / once)));
-    plans.set(name, { repeats, rounds: once > 10 * sampleMs ? Math.min(3, rounds) : rounds, samples: [] });
+    await guarded(name, async () => void plans.set(name, await plan(sample, options)));
   }
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < options.rounds; round++) {
     for (const [name, sample] of entries) {
-      const plan = plans.get(name);
-      if (!plan || round >= plan.rounds) continue;
-      plan.samples.push((await sample(plan.repeats)) / plan.repeats);
+      const own = plans.get(name);
+      if (!own || round >= own.rounds) continue;
+      await guarded(name, async () => {
+        const { ms, wallMs } = await sample(own.repeats);
+        own.samples.push({ ms: ms / own.repeats, wallMs: wallMs / own.repeats });
+      });
     }
   }
-  const timings: Partial<Record<Name, Timing>> = {};
   for (const [name, { repeats, samples }] of plans) {
+    const all = samples.map(({ ms }) => ms);
     timings[name] = {
-      ms: median(samples),
-      min: Math.min(...samples),
-      max: Math.max(...samples),
+      ms: median(all),
+      min: Math.min(...all),
+      max: Math.max(...all),
+      wallMs: median(samples.map(({ wallMs }) => wallMs)),
       repeats,
       samples: samples.length,
     };
   }
-  return timings as Record<Name, Timing>;
+  return timings as Record<Name, Timing | Error>;
 }

@@ -1,72 +1,84 @@
-// What `npm run bench -- --check` holds the rows to.
-import { brief, comparison } from './report.mjs';
+// What `npm run bench -- --check` holds the rows to: on a software adapter, beside the peers.
+import { brief, comparison, speedUp } from './report.mjs';
 
-/**
- * Rows that must be faster than a peer's, each of them, and by how much in geometric mean.
- *
- * @typedef {object} Line
- * @property {string} name
- * @property {RegExp} rows matched against a row's name
- * @property {RegExp} peer matched against a peer's name
- * @property {number} count how many rows there must be
- * @property {number} [least] geometric mean of the speed-up; 1 where it is not given
- */
+/** How many times as fast as the fastest peer every row must be that a peer can run. */
+const leastSpeedUp = 1.5;
+/** And in geometric mean, as each peer. */
+const leastMean = 10;
+/** Tensors of which no row may be slower than a quarter of a copy, in bytes. */
+const smallest = 65536;
 
-const images = '(4×3×256×256|32×256×14×14|8×64×56×56)';
-const imagesLast = '(4×256×256×3|32×14×14×256|8×56×56×64) channels-last';
-
-/** @type {Line[]} */
-export const lines = [
+/** Shares of the copy, by the rows that must reach them. */
+const shares = [
   {
-    name: 'LayerNorm and RMSNorm forward beside onnxruntime-web',
-    rows: /^(layerNorm|rmsNorm) forward .* f32$/,
-    peer: /^onnxruntime-web/,
-    count: 10,
-    least: 5,
+    name: 'LayerNorm and RMSNorm forward 4096×1024',
+    rows: /^(layerNorm|rmsNorm) forward 4096×1024 f32$/,
+    least: 0.6,
   },
   {
-    name: 'BatchNorm training, forward and forward+backward, beside tfjs',
-    rows: new RegExp(`^batchNorm\\(training\\) forward(\\+backward)? (${images}|${imagesLast}) f32$`),
-    peer: /^tfjs/,
-    count: 12,
-    least: 5,
-  },
-  {
-    name: 'BatchNorm evaluation and InstanceNorm forward beside onnxruntime-web',
-    rows: new RegExp(`^(batchNorm\\(evaluation\\)|instanceNorm) forward ${images} f32$`), // it has no channels last
-    peer: /^onnxruntime-web/,
-    count: 6,
-  },
-  {
-    name: 'BatchNorm evaluation and InstanceNorm forward beside tfjs',
-    rows: new RegExp(`^(batchNorm\\(evaluation\\)|instanceNorm) forward (${images}|${imagesLast}) f32$`),
-    peer: /^tfjs/,
-    count: 12,
+    name: 'BatchNorm in training, forward and backward',
+    rows: /^batchNorm\(training\) (forward|backward) .* f32$/,
+    least: 0.5,
   },
 ];
 
-/** @param {string} row the name of one */
-export const isChecked = (row) => lines.some(({ rows }) => rows.test(row));
+const bytesOf = ({ shape, dtype }) =>
+  shape.reduce((product, size) => product * size, dtype === 'f16' ? 2 : 4);
 
-/** @param {string} row @param {string} peer whether a line compares the two */
-export const isCompared = (row, peer) => lines.some((line) => line.rows.test(row) && line.peer.test(peer));
+/** A line about the least of a quantity; not held where no row has it. */
+function leastOf(name, rows, quantity, least, say) {
+  const measured = rows
+    .map((row) => ({ row, value: quantity(row) }))
+    .filter(({ value }) => value !== undefined)
+    .sort((a, b) => a.value - b.value);
+  const [worst] = measured;
+  const below = measured.filter(({ value }) => value < least).length;
+  const held = worst !== undefined && below === 0;
+  const text = worst
+    ? `${measured.length} rows, ${below} below ${say(least)}; the worst, ${worst.row.name}: ${say(worst.value)}`
+    : 'no rows';
+  return { name, held, text: `${name}: ${text}` };
+}
+
+const percent = (value) => `${Math.round(100 * value)} %`;
+const times = (value) => `×${brief(value)}`;
 
 /**
- * Every line's verdict. A line some of whose rows were not measured is not held.
+ * Every line's verdict.
  *
  * @param {any[]} rows RowResults of measure.ts
  * @param {string[]} peers
+ * @param {number} count how many rows there must be
  */
-export function verdicts(rows, peers) {
-  return lines.map(({ name, rows: which, peer: wanted, count, least = 1 }) => {
-    const peer = peers.find((one) => wanted.test(one)) ?? '';
-    const result = comparison(
-      rows.filter((row) => which.test(row.name)),
-      peer,
-    );
-    const held = result.rows === count && result.slower.length === 0 && result.geometricMean >= least;
-    const where = result.slower.length > 0 ? `; slower: ${result.slower.join('; ')}` : '';
-    const text = `${name}: ${result.rows} of ${count} rows, ×${brief(result.geometricMean)} (at least ×${least})${where}`;
-    return { name, held, text, ...result };
-  });
+export function verdicts(rows, peers, count) {
+  const fastest = (row) => {
+    const all = peers.map((peer) => speedUp(row, peer)).filter((one) => one !== undefined);
+    return all.length > 0 ? Math.min(...all) : undefined;
+  };
+  return [
+    {
+      name: 'Every row measured',
+      held: rows.length === count,
+      text: `Every row measured: ${rows.length} of ${count}`,
+    },
+    leastOf('Every row that a peer runs, beside the fastest', rows, fastest, leastSpeedUp, times),
+    ...['onnxruntime-web', 'tfjs'].map((library) => {
+      const peer = peers.find((one) => one.startsWith(library)) ?? library;
+      const { rows: compared, geometricMean } = comparison(rows, peer);
+      const name = `Geometric mean beside ${library}`;
+      const text = `${name}: ${times(geometricMean)} over ${compared} rows, at least ${times(leastMean)}`;
+      return { name, held: compared > 0 && geometricMean >= leastMean, text };
+    }),
+    ...shares.map(({ name, rows: which, least }) => {
+      const theirs = rows.filter((row) => which.test(row.name));
+      return leastOf(name, theirs, (row) => row.copyFraction, least, percent);
+    }),
+    leastOf(
+      'Every row of 64 KiB or more',
+      rows.filter((row) => bytesOf(row) >= smallest),
+      (row) => row.copyFraction,
+      0.25,
+      percent,
+    ),
+  ];
 }

@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+import { driverName, vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
 import { bundleFile } from './bundle.mjs';
 
 const require = createRequire(import.meta.url);
 
 /**
- * Runs the bench in this very process, on the Dawn of the npm package `webgpu`. The peers need a browser.
+ * Runs the bench in this very process, on the Dawn of the npm package `webgpu`.
  *
  * @returns {Promise<import('./engines.mjs').Host>}
  */
@@ -18,10 +18,8 @@ export async function openDawn() {
   const { bench } = await import(pathToFileURL(bundleFile).href);
   return {
     version: `Node ${process.versions.node}, webgpu ${require('webgpu/package.json').version}`,
-    async start({ peers }) {
-      if (peers) throw new Error('the peers need a browser: use --engine chromium');
-      return bench.start({ gpu: globalThis.dawn, peers });
-    },
+    driver: driverName('dawn'),
+    start: (options) => bench.start({ gpu: globalThis.dawn, ...options }),
     run: bench.run,
     sweep: bench.sweep,
     close: async () => {},

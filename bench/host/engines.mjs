@@ -1,13 +1,15 @@
-import { openChromium } from './chromium.mjs';
+import { openBrowser } from './browser.mjs';
 import { openDawn } from './dawn.mjs';
+import { openDeno } from './deno.mjs';
 
 /**
  * A started engine with the bench loaded.
  *
  * @typedef {object} Host
  * @property {string} version name and version
- * @property {(options: { peers: boolean }) => Promise<any>} start resolves to BenchFacts of page.ts
- * @property {(name: string, options: Timing & { peers: string[] }) => Promise<any>} run resolves to RowResult of measure.ts
+ * @property {string | undefined} driver the one that it was pointed at, if any
+ * @property {(options: { peers: boolean, sampleMs: number }) => Promise<any>} start resolves to BenchFacts of page.ts
+ * @property {(name: string, options: Timing & { peers: string[] }) => Promise<any>} run resolves to Outcome of measure.ts
  * @property {(name: string, options: Timing) => Promise<any>} sweep resolves to SweepResult of sweep.ts
  * @property {() => Promise<void>} close
  *
@@ -15,9 +17,16 @@ import { openDawn } from './dawn.mjs';
  */
 
 /**
- * Engines by name: each loads the bundle from the server at a URL. Another one (Firefox, Deno) is a function
- * here.
+ * Engines by name: each loads the bundle, browsers from the server at a URL.
  *
  * @type {Record<string, (url: string) => Promise<Host>>}
  */
-export const engines = { chromium: openChromium, dawn: openDawn };
+export const engines = {
+  chromium: (url) => openBrowser('chromium', url),
+  firefox: (url) => openBrowser('firefox', url),
+  dawn: openDawn,
+  deno: openDeno,
+};
+
+/** The engine in which the peers run. */
+export const peerEngine = 'chromium';

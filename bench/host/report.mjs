@@ -1,3 +1,5 @@
+// What a run prints: rows, and how ours compare with the peers.
+
 /** @param {number} value three significant digits, without an exponent */
 export const brief = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 
@@ -9,32 +11,43 @@ export function header(names) {
 
 const range = ({ ms, spread }) => `${brief(ms)} (${brief(spread[0])}–${brief(spread[1])})`;
 
+/** How many times as long a peer takes; undefined where it was not timed. Both by the wall clock. */
+export function speedUp(row, peer) {
+  const ms = row.peers[peer];
+  return typeof ms === 'number' ? ms / row.wallMs : undefined;
+}
+
+function peerCell(row, name) {
+  const peer = row.peerDetails[name];
+  if (!peer) return '–';
+  if (peer.ms === null) return peer.why;
+  return `${range(peer)}  ${peer.relError.toExponential(1)}  ×${brief(speedUp(row, name) ?? 0)}`;
+}
+
 /**
- * @param {any} row a RowResult of measure.ts
+ * @param {any} row an Outcome of measure.ts
  * @param {string[]} names of the peers
  */
 export function line(row, names) {
-  const peers = names.map((name) => {
-    const peer = row.peerDetails[name];
-    return peer ? `${range(peer)}  ${peer.relError.toExponential(1)}  ×${brief(peer.ms / row.ms)}` : '–';
-  });
+  if ('notRun' in row) return `${row.name} | not run: ${row.notRun}`;
   const copy = `${Math.round(100 * row.copyFraction)} % (${row.copy.name})`;
-  const error = row.relError.toExponential(1);
+  const error = `${row.relError.toExponential(1)}${row.judged === 'all' ? '' : ` (${row.judged})`}`;
+  const peers = names.map((name) => peerCell(row, name));
   return [row.name, range(row), brief(row.gbps), copy, error, row.strategy, ...peers].join(' | ');
 }
 
 /**
  * How ours compare with a peer over the rows that both have.
  *
- * @param {any[]} rows
+ * @param {any[]} rows RowResults of measure.ts
  * @param {string} peer
  */
 export function comparison(rows, peer) {
-  const both = rows.filter((row) => peer in row.peers);
-  const logs = both.map((row) => Math.log(row.peers[peer] / row.ms));
+  const speedUps = rows.map((row) => speedUp(row, peer)).filter((one) => one !== undefined);
+  const logs = speedUps.map(Math.log);
   return {
-    rows: both.length,
-    slower: both.filter((row) => row.ms >= row.peers[peer]).map(({ name }) => name),
+    rows: speedUps.length,
+    slower: rows.filter((row) => (speedUp(row, peer) ?? 1) < 1).map(({ name }) => name),
     geometricMean: Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)),
   };
 }

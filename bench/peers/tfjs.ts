@@ -6,9 +6,11 @@
  */
 import type { Tensor1D, Tensor as TfTensor } from '@tensorflow/tfjs-core';
 import type { Tensor } from '../../src/index.ts';
-import { eps, type Inputs } from '../recorder.ts';
+import type { Inputs } from '../inputs.ts';
+import type { Results } from '../judge.ts';
+import { eps } from '../recorder.ts';
 import { isResidual, type Row } from '../rows.ts';
-import type { Results, Subject } from '../subject.ts';
+import type { Subject } from '../subject.ts';
 import type { Peer, PeerRun, PeerSources } from './peer.ts';
 
 type Library = typeof import('./tfjs-library.ts');
@@ -20,24 +22,26 @@ type Norm = (x: TfTensor, weight: TfTensor, bias: TfTensor) => TfTensor;
 
 /** The axes that a row's statistics are taken over. */
 function axesOf({ op, layout, shape }: Row): number[] {
-  if (op === 'instanceNorm') return layout === 'channels-first' ? [2, 3] : [1, 2];
-  if (op === 'batchNorm') return layout === 'channels-first' ? [0, 2, 3] : [0, 1, 2];
-  return [shape.length - 1];
+  const channelAxis = layout === 'channels-first' ? 1 : shape.length - 1;
+  const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
+  if (op === 'batchNorm') return others;
+  return op === 'instanceNorm' ? others.slice(1) : [shape.length - 1];
 }
 
 /** The row's norm as tfjs's ops; undefined where a composition would be anybody's guess. */
 function normOf(tf: Tf, row: Row, inputs: TfInputs): Norm | undefined {
-  const { op, pass, layout, training } = row;
+  const { op, pass, layout, training, relu, shape } = row;
   // tf.layers keeps no dimensions where a batch's channels are last, and all elsewhere; tf.batchNorm wants equal ranks.
   const kept = op !== 'batchNorm' || layout === 'channels-first';
-  const channelAxis = layout === 'channels-first' ? 1 : row.shape.length - 1;
-  const broadcast = row.shape.map((_, axis) => (axis === channelAxis ? -1 : 1));
+  const channelAxis = layout === 'channels-first' ? 1 : shape.length - 1;
+  const broadcast = shape.map((_, axis) => (axis === channelAxis ? -1 : 1));
   const along = (parameter: TfTensor): TfTensor => (kept ? tf.reshape(parameter, broadcast) : parameter);
   const given = (x: TfTensor, mean: TfTensor, variance: TfTensor, weight: TfTensor, bias: TfTensor) =>
     tf.batchNorm(x, mean as Tensor1D, variance as Tensor1D, bias as Tensor1D, weight as Tensor1D, eps);
   const fused: Norm = (x, weight, bias) => {
     const { mean, variance } = tf.moments(x, axesOf(row), kept);
-    return given(x, mean, variance, along(weight), along(bias));
+    const y = given(x, mean, variance, along(weight), along(bias));
+    return relu ? tf.relu(y) : y;
   };
   switch (op) {
     case 'batchNorm':
@@ -46,7 +50,7 @@ function normOf(tf: Tf, row: Row, inputs: TfInputs): Norm | undefined {
         return (x, weight, bias) =>
           given(x, along(runningMean), along(runningVar), along(weight), along(bias));
       }
-      if (pass === 'forward' || layout === 'channels-last') return fused;
+      if (pass === 'forward' || layout === 'channels-last' || shape.length < 4) return fused;
       // The gradient of batchNorm with channels first throws, so whoever trains so transposes.
       return (x, weight, bias) => {
         const moved = tf.transpose(x, [0, 2, 3, 1]);

@@ -121,14 +121,17 @@ class Measure implements Screen {
     const progress = get<HTMLProgressElement>('progress');
     progress.max = Math.max(1, rows.length);
     progress.value = 0;
+    const skipped: string[] = [];
     for (const [i, row] of rows.entries()) {
       if (this.#stopped) break;
       write('measured-rows', `${i + 1} of ${rows.length}: ${row}`);
       const answer = await asked.ask({ type: 'measure', row, rounds, peers: facts?.peers ?? [] });
-      if (answer.type === 'result') this.#view.add(answer.result);
+      if (answer.type !== 'result') continue;
+      if ('notRun' in answer.result) skipped.push(`${row}: ${answer.result.notRun}`);
+      else this.#view.add(answer.result);
       progress.value = i + 1;
     }
-    const text = `${this.#view.length} of ${rows.length} rows measured`;
+    const text = [`${this.#view.length} of ${rows.length} rows measured`, ...skipped].join('; ');
     write('measured-rows', text);
     this.#shell.say(text);
   }

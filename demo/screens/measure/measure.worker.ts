@@ -13,7 +13,7 @@ answerWith<Question, Answer>(async (question) => {
     case 'start': {
       if (!navigator.gpu) throw new NormError('no-webgpu', 'Workers have no WebGPU in this browser.', '');
       const peers = question.peers && (await import('./peers.ts')).peerSources;
-      return { type: 'facts', facts: await bench.start({ gpu: navigator.gpu, peers }) };
+      return { type: 'facts', facts: await bench.start({ gpu: navigator.gpu, peers, sampleMs }) };
     }
     case 'measure': {
       const { row, rounds, peers } = question;

@@ -1,5 +1,5 @@
 // Between the page and the worker that measures.
-import type { RowResult } from '../../../bench/measure.ts';
+import type { Outcome } from '../../../bench/measure.ts';
 import type { BenchFacts } from '../../../bench/page.ts';
 import type { SweepResult } from '../../../bench/sweep.ts';
 
@@ -10,5 +10,5 @@ export type Question =
 
 export type Answer =
   | { type: 'facts'; facts: BenchFacts }
-  | { type: 'result'; result: RowResult }
+  | { type: 'result'; result: Outcome }
   | { type: 'schedules'; schedules: SweepResult };

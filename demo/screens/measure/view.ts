@@ -1,6 +1,7 @@
 // The results as a table, a chart, Markdown and JSON.
 import type { RowResult } from '../../../bench/measure.ts';
 import type { BenchFacts } from '../../../bench/page.ts';
+import type { PeerResult } from '../../../bench/peer-team.ts';
 import type { SweepResult } from '../../../bench/sweep.ts';
 import { Chart } from '../../shared/chart.ts';
 import { markdownTable } from '../../shared/copy.ts';
@@ -12,6 +13,10 @@ const header = ['#', 'Row', 'Time', 'GB/s', 'Of copy', 'Error', 'Schedule'];
 const percent = (fraction: number): string => `${Math.round(100 * fraction)} %`;
 const timeOf = ({ ms, spread }: { ms: number; spread: [number, number] }): string =>
   `${duration(ms)} (${duration(spread[0])}–${duration(spread[1])})`;
+const peerCell = (peer: PeerResult, wallMs: number): string =>
+  peer.ms && peer.spread
+    ? `${timeOf({ ms: peer.ms, spread: peer.spread })}, ×${short(peer.ms / wallMs)}`
+    : (peer.why ?? '');
 
 function cellsOf(row: RowResult, index: number, peers: readonly string[]): string[] {
   return [
@@ -24,7 +29,7 @@ function cellsOf(row: RowResult, index: number, peers: readonly string[]): strin
     row.strategy,
     ...peers.map((name) => {
       const peer = row.peerDetails[name];
-      return peer ? `${timeOf(peer)}, ×${short(peer.ms / row.ms)}` : '–';
+      return peer ? peerCell(peer, row.wallMs) : '–';
     }),
   ];
 }

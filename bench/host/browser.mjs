@@ -1,5 +1,6 @@
 import puppeteer from 'puppeteer';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
+import { driverName, vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
 
 const flags = [
   // Containers and hardened kernels forbid the sandbox its namespaces, and the one page opened is ours.
@@ -14,17 +15,29 @@ const flags = [
   ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
 ];
 
+/** @returns {import('puppeteer').LaunchOptions} */
+function launchOptions(name) {
+  if (name === 'chromium') return { browser: 'chrome', args: flags };
+  return {
+    browser: 'firefox',
+    env: { ...process.env, ...vulkanEnvironment('firefox') },
+    extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
+  };
+}
+
 /**
- * Opens the bench in headless Chromium.
+ * Opens the bench in a headless browser.
  *
+ * @param {'chromium' | 'firefox'} name
  * @param {string} url
  * @returns {Promise<import('./engines.mjs').Host>}
  */
-export async function openChromium(url) {
-  const executablePath = findBrowser('chromium');
-  if (!executablePath) throw new Error(`Chromium was not found. ${installHint('chromium')}`);
+export async function openBrowser(name, url) {
+  const executablePath = findBrowser(name);
+  if (!executablePath) throw new Error(`${name} was not found. ${installHint(name)}`);
   // A sample may take minutes on a software adapter.
-  const browser = await puppeteer.launch({ executablePath, headless: true, args: flags, protocolTimeout: 0 });
+  const options = { ...launchOptions(name), executablePath, headless: true, protocolTimeout: 0 };
+  const browser = await puppeteer.launch(options);
   try {
     const page = await browser.newPage();
     page.on('console', (message) => {
@@ -35,10 +48,11 @@ export async function openChromium(url) {
     await page.waitForFunction('globalThis.bench', { timeout: 30_000 });
     return {
       version: await browser.version(),
+      driver: driverName(name),
       start: (options) => page.evaluate(`bench.start({ gpu: navigator.gpu, ...${JSON.stringify(options)} })`),
-      run: (name, options) => page.evaluate(`bench.run(${JSON.stringify(name)}, ${JSON.stringify(options)})`),
-      sweep: (name, options) =>
-        page.evaluate(`bench.sweep(${JSON.stringify(name)}, ${JSON.stringify(options)})`),
+      run: (row, options) => page.evaluate(`bench.run(${JSON.stringify(row)}, ${JSON.stringify(options)})`),
+      sweep: (row, options) =>
+        page.evaluate(`bench.sweep(${JSON.stringify(row)}, ${JSON.stringify(options)})`),
       close: () => browser.close(),
     };
   } catch (error) {

@@ -1,0 +1,191 @@
+// A run of the bench, wherever its host is: rows one after the other, what they print, and what is written.
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { verdicts } from './check.mjs';
+import { progress } from './progress.mjs';
+import { brief, header, line, summary } from './report.mjs';
+
+/**
+ * @typedef {object} Options
+ * @property {string} engine
+ * @property {string} filter
+ * @property {boolean} quick
+ * @property {string} [peers] `all`, or the first letters of their names with commas between
+ * @property {boolean} check
+ * @property {boolean} sweep
+ * @property {string} [json]
+ * @property {boolean} help
+ */
+
+export const commonUsage = `  --filter TEXT   only rows whose name contains all words of TEXT, e.g. "layerNorm forward 4096"
+  --quick         fewer and shorter samples
+  --sweep         schedules side by side instead: what src/plan should choose here
+  --json FILE     write the results, row by row
+  --help`;
+
+/** @returns {Options} */
+export function parseOptions(args = process.argv.slice(2)) {
+  // With or without names.
+  const bare = (one, next) => one === '--peers' && (next === undefined || next.startsWith('-'));
+  const whole = args.map((one, i) => (bare(one, args[i + 1]) ? '--peers=all' : one));
+  const { values } = parseArgs({
+    args: whole,
+    options: {
+      engine: { type: 'string', default: 'chromium' },
+      filter: { type: 'string', default: '' },
+      quick: { type: 'boolean', default: false },
+      peers: { type: 'string' },
+      check: { type: 'boolean', default: false },
+      sweep: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  return /** @type {Options} */ (values);
+}
+
+/** A row that takes longer has hung: its engine is given up. */
+const rowLimitMs = 15 * 60_000;
+
+const message = (error) => (error instanceof Error ? error.message : String(error));
+
+function inTime(work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('given up after 15 minutes')), rowLimitMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** What a row's error says when the engine, or the device, is gone and not only the row. */
+const isGone = (error) =>
+  /lost|destroyed|crash|closed|detached|given up|Deno ended|Target|Protocol/i.test(message(error));
+
+/**
+ * @param {() => Promise<import('./engines.mjs').Host>} open
+ * @param {Options} options
+ * @param {{ engine: string, commit: string }} about
+ * @returns {Promise<boolean>} whether all is as it must be
+ */
+export async function runBench(open, options, about) {
+  const timing = options.quick
+    ? { rounds: 3, sampleMs: 30, maxRepeats: 200 }
+    : { rounds: 7, sampleMs: 100, maxRepeats: 1000 };
+  const withPeers = options.check || options.peers !== undefined;
+  let host = await open();
+  try {
+    const start = () => host.start({ peers: withPeers, sampleMs: timing.sampleMs });
+    const { rows: all, peers: found, ...facts } = await start();
+    const named = options.peers && options.peers !== 'all' ? options.peers.split(',') : [''];
+    const peers = found.filter((peer) => named.some((name) => peer.startsWith(name)));
+    const stamp = {
+      ...facts,
+      driver: host.driver ?? 'its own',
+      ...about,
+      version: host.version,
+      cores: availableParallelism(),
+      date: new Date().toISOString(),
+      timing,
+      peers,
+    };
+    console.log(
+      `adapter ${stamp.adapter}, driver ${stamp.driver} | ${stamp.engine} ${stamp.version}, ${stamp.cores} cores | ` +
+        `commit ${stamp.commit} | ${stamp.date}`,
+    );
+    console.log(
+      `Milliseconds of one run by ${stamp.method}; samples of as many runs as take about ${timing.sampleMs} ms, median of ` +
+        `${timing.rounds} in turns. Peers by the wall clock. GB/s by ideal bytes. Error: ‖y − y64‖/‖y64‖.`,
+    );
+    const words = options.filter.split(/\s+/).filter(Boolean);
+    const chosen = all.filter((name) => words.every((word) => name.includes(word)));
+    if (chosen.length === 0) throw new Error(`No row's name contains all of: ${options.filter}`);
+    const write = (result) => {
+      if (options.json) writeFileSync(options.json, `${JSON.stringify({ ...stamp, ...result }, null, 1)}\n`);
+    };
+    if (options.sweep) {
+      write({ sweep: await sweepRows(host, chosen, timing) });
+      return true;
+    }
+    const reopen = async () => {
+      await inTime(host.close()).catch(() => {});
+      host = await open();
+      await start();
+    };
+    const result = await benchRows(() => host, reopen, chosen, peers, timing, write);
+    return conclude(result, peers, all.length, options.check);
+  } finally {
+    await host.close().catch(() => {});
+  }
+}
+
+async function sweepRows(host, names, timing) {
+  const results = [];
+  for (const name of names) {
+    const { chosen, ms } = await host.sweep(name, timing);
+    results.push({ name, chosen, ms });
+    console.log(`\n${name} (default: ${chosen})`);
+    for (const [schedule, one] of ms)
+      console.log(`  ${schedule.padEnd(20)} ${typeof one === 'string' ? one : brief(one)}`);
+  }
+  return results;
+}
+
+/** A row that takes its engine down runs again without peers, in another one. */
+async function benchRows(current, reopen, names, peers, timing, write) {
+  const rows = [];
+  const notRun = [];
+  const failures = [];
+  const bar = progress(names.length);
+  console.log(`\n${header(peers)}`);
+  const take = (row) => {
+    ('notRun' in row ? notRun : rows).push(row);
+    bar.clear();
+    console.log(line(row, peers));
+  };
+  for (const [i, name] of names.entries()) {
+    bar.show(i, name);
+    const run = (beside) => inTime(current().run(name, { ...timing, peers: beside }));
+    try {
+      try {
+        take(await run(peers));
+      } catch (error) {
+        if (!isGone(error)) throw error;
+        bar.clear();
+        console.log(`${name} | ${message(error)}: started again, without peers`);
+        await reopen();
+        const row = await run([]);
+        for (const peer of peers) {
+          row.peers[peer] = null;
+          row.peerDetails[peer] = { ms: null, why: 'the engine or its device did not survive this row' };
+        }
+        take(row);
+      }
+    } catch (error) {
+      failures.push({ name, why: message(error) });
+      bar.clear();
+      console.log(`${name} | FAILED: ${message(error)}`);
+      if (isGone(error)) await reopen();
+    }
+    write({ rows, notRun, failures });
+  }
+  bar.clear();
+  return { rows, notRun, failures };
+}
+
+function conclude({ rows, notRun, failures }, peers, count, check) {
+  console.log();
+  for (const peer of peers) console.log(summary(rows, peer));
+  if (notRun.length > 0) console.log(`${notRun.length} rows not run`);
+  if (failures.length > 0) {
+    console.log(`${failures.length} rows failed: ${failures.map(({ name }) => name).join('; ')}`);
+  }
+  let passed = failures.length === 0;
+  if (!check) return passed;
+  for (const { held, text } of verdicts(rows, peers, count)) {
+    console.log(`${held ? 'held  ' : 'BROKEN'} ${text}`);
+    passed &&= held;
+  }
+  console.log(`check ${passed ? 'passed' : 'FAILED'}`);
+  return passed;
+}
