@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verdicts } from '../../bench/host/check.mjs';
 import { line } from '../../bench/host/report.mjs';
 import { benchRows, idealPasses, type Row, rowName } from '../../bench/rows.ts';
+import { root } from '../../scripts/lib/paths.mjs';
 
 const all = benchRows(false);
 const peers = ['onnxruntime-web 1.0', 'tfjs 1.0'];
@@ -91,6 +94,13 @@ describe('the rows of the bench', () => {
   it('have names of their own', () => {
     const names = benchRows(true).map(rowName);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('are the same in PyTorch', () => {
+    const names = execFileSync('python3', [join(root, 'bench', 'pytorch.py'), '--list'], {
+      encoding: 'utf8',
+    });
+    expect(names.trim().split('\n')).toEqual(benchRows(true).map(rowName));
   });
 
   it('count a tensor as often as it must be read and written', () => {
