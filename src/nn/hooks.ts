@@ -54,33 +54,35 @@ export class ModuleHooks {
   readonly backward = new Hooks<BackwardHook>();
 
   constructor(module: Module) {
-    const awaited = module as Module & Partial<Pick<AwaitedModule, 'forwardAsync' | 'backwardAsync'>>;
-    const { forward, backward } = module;
-    const { forwardAsync, backwardAsync } = awaited;
-    module.forward = this.#forward(module, forward);
-    module.backward = this.#backward(module, backward);
-    if (forwardAsync) awaited.forwardAsync = this.#forward(module, forwardAsync) as typeof forwardAsync;
-    if (backwardAsync) awaited.backwardAsync = this.#backward(module, backwardAsync) as typeof backwardAsync;
-  }
-
-  #forward(module: Module, forward: Pass): Pass {
-    return (x, options) => {
-      const input = this.forwardPre.run(module, x, (hook, tensor) => hook(module, tensor));
-      const output = forward.call(module, input, options);
-      const after = (y: Tensor) => this.forward.run(module, y, (hook, tensor) => hook(module, input, tensor));
-      return output instanceof Promise ? output.then(after) : after(output);
-    };
-  }
-
-  #backward(module: Module, backward: Pass): Pass {
-    return (dy, options) => {
-      const gradOutput = this.backwardPre.run(module, dy, (hook, tensor) => hook(module, tensor));
-      const gradInput = backward.call(module, gradOutput, options);
-      const after = (dx: Tensor) =>
-        this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, gradOutput));
-      return gradInput instanceof Promise ? gradInput.then(after) : after(gradInput);
-    };
+    const methods = module as Module & Partial<Pick<AwaitedModule, 'forwardAsync' | 'backwardAsync'>>;
+    const { forward, forwardAsync, backward, backwardAsync } = methods;
+    const aroundForward = (pass: Pass) =>
+      around(module, pass, this.forwardPre, (x, y) =>
+        this.forward.run(module, y, (hook, tensor) => hook(module, x, tensor)),
+      );
+    const aroundBackward = (pass: Pass) =>
+      around(module, pass, this.backwardPre, (dy, dx) =>
+        this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, dy)),
+      );
+    methods.forward = aroundForward(forward);
+    methods.backward = aroundBackward(backward);
+    if (forwardAsync) methods.forwardAsync = aroundForward(forwardAsync) as typeof forwardAsync;
+    if (backwardAsync) methods.backwardAsync = aroundBackward(backwardAsync) as typeof backwardAsync;
   }
 }
 
 type Pass = (tensor: Tensor, options?: PassOptions) => Tensor | Promise<Tensor>;
+
+/** A pass with hooks before it and what follows them after it. */
+function around(
+  module: Module,
+  pass: Pass,
+  before: Hooks<ForwardPreHook | BackwardPreHook>,
+  after: (given: Tensor, made: Tensor) => Tensor,
+): Pass {
+  return (tensor, options) => {
+    const given = before.run(module, tensor, (hook, one) => hook(module, one));
+    const made = pass.call(module, given, options);
+    return made instanceof Promise ? made.then((one) => after(given, one)) : after(given, made);
+  };
+}

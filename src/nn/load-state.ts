@@ -1,5 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
-import { elementCount, Tensor } from '../gpu/tensor.ts';
+import { elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, isInteger, numbersOf } from '../io/host-tensor.ts';
 import { copyInto, copyProblem } from '../ops/cast.ts';
 import { sameShape } from '../ops/check.ts';
@@ -40,8 +40,9 @@ export function loadState(
     const source = entries.get(name);
     if (!source || source === target) continue;
     pairs.push([target, source]);
-    const problem =
-      source instanceof Tensor ? tensorProblem(name, target, source) : hostProblem(name, target, source);
+    const problem = isTensor(source)
+      ? tensorProblem(name, target, source)
+      : hostProblem(name, target, source);
     if (problem) problems.push(`${name}: ${problem}`);
   }
   if (problems.length > 0) {
@@ -52,11 +53,14 @@ export function loadState(
     );
   }
   for (const [target, source] of pairs) {
-    if (source instanceof Tensor) copyInto(target.gpu, source, target);
+    if (isTensor(source)) copyInto(target.gpu, source, target);
     else target.write(numbersOf(source));
   }
   return { missingKeys, unexpectedKeys };
 }
+
+/** By what only one of them has. */
+const isTensor = (source: Tensor | HostTensor): source is Tensor => 'gpu' in source;
 
 const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
 

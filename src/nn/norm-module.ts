@@ -7,14 +7,13 @@ import { floatDType } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import type { BackwardResult, NormCall, RunningTensors } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
-import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
+import { type NormForwardOptions, type NormForwardResult, normForward } from '../ops/norm-forward.ts';
 import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
 import { Warm } from './warm.ts';
-import { WarmForward } from './warm-forward.ts';
 
 /** What may follow a norm in the same pass. */
 export interface EpilogueModuleOptions {
@@ -83,7 +82,7 @@ export abstract class NormModule extends Module {
   #saved: Saved | null = null;
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
-  #warmForward: WarmForward<Saved> | null = null;
+  readonly #warmForward = new Warm<{ result: NormForwardResult; saved: Saved }>();
   readonly #warmBackward = new Warm<BackwardResult>();
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
@@ -233,7 +232,7 @@ export abstract class NormModule extends Module {
 
   override destroy(): void {
     this.#saved = null;
-    this.#warmForward = null;
+    this.#warmForward.forget();
     this.#warmBackward.forget();
     this.#means.destroy();
     this.#rstds.destroy();
@@ -247,17 +246,15 @@ export abstract class NormModule extends Module {
   }
 
   #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
-    const warm = this.#warmForward;
     const { weight, bias } = this;
-    if (
-      warm?.isAgain(x, addend, options, weight, bias) &&
-      (warm.running === undefined || warm.running === this.runningKey())
-    ) {
-      warm.repeat.record(options);
-      this.#saved = warm.saved;
-      return warm.result;
-    }
     const { out, outSum, residual, schedule } = options;
+    const running = this.runningKey();
+    const key = [x, addend, out, outSum, residual, schedule, weight?.data, bias?.data, running];
+    const again = out && this.#warmForward.record(key, options);
+    if (again) {
+      this.#saved = again.saved;
+      return again.result;
+    }
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     const call = this.describe(x.shape);
@@ -275,11 +272,8 @@ export abstract class NormModule extends Module {
     const saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
     this.#saved = saved;
     // Without an output of the caller's there is a new one each time, and nothing to repeat.
-    const running = this.runningKey();
-    this.#warmForward =
-      out && repeat
-        ? new WarmForward(repeat, result, saved, running, x, addend, options, weight, bias)
-        : null;
+    if (out && repeat) this.#warmForward.keep(key, repeat, { result, saved });
+    else this.#warmForward.forget();
     return result;
   }
 
