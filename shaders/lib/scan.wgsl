@@ -5,6 +5,7 @@
 const CHUNK = 16u;  // quads in a chunk
 
 fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
+  let start = place(base);
   var total = Part();
   var block = Part();
   var merged = 0u;
@@ -12,12 +13,12 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   while (q < end) {
     let stop = min(end, q + CHUNK * LANES);
     var valid = valid_of(params.cols - 4u * q);
-    var v = input(place(base + 4u * q), valid);
+    var v = input(quad_at(start, q), valid);
     var chunk = chunk_add(chunk_start(v), v, valid);
     var n = valid;
     for (q += LANES; q < stop; q += LANES) {
       valid = valid_of(params.cols - 4u * q);
-      v = input(place(base + 4u * q), valid);
+      v = input(quad_at(start, q), valid);
       chunk = chunk_add(chunk, v, valid);
       n += valid;
     }

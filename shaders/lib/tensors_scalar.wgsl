@@ -29,6 +29,11 @@ fn place(i: u32) -> u32 {
   return i + params.first_element;
 }
 
+// The place of quad q of a run whose first is at `start`.
+fn quad_at(start: u32, q: u32) -> u32 {
+  return start + 4u * q;
+}
+
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
   return vec4<f32>(f32(x[e.x]), f32(x[e.y]), f32(x[e.z]), f32(x[e.w]));

@@ -16,6 +16,11 @@ fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
 
+// The place of quad q of a run whose first is at `start`.
+fn quad_at(start: u32, q: u32) -> u32 {
+  return start + q;
+}
+
 // How many elements of a quad lie inside its run.
 fn valid_of(remaining: u32) -> u32 {
   return 4u;

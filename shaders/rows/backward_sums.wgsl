@@ -34,6 +34,10 @@ fn main(
   let run1 = min(run0 + 1u, last);
   let run2 = min(run0 + 2u, last);
   let run3 = min(run0 + 3u, last);
+  let start0 = place(run0 * params.cols);
+  let start1 = place(run1 * params.cols);
+  let start2 = place(run2 * params.cols);
+  let start3 = place(run3 * params.cols);
   let s0 = saved(set_of_run(run0));
   var s1 = s0;
   var s2 = s0;
@@ -69,11 +73,11 @@ fn main(
         w = weight_at(run0, col, valid);
         b = shift_at(run0, col, valid);
       }
-      t0 = add_terms(t0, run0 * params.cols + col, valid, s0, w, b);
+      t0 = add_terms(t0, quad_at(start0, q), valid, s0, w, b);
       if (FOUR_ROWS) {
-        t1 = add_terms(t1, run1 * params.cols + col, valid, s1, w, b);
-        t2 = add_terms(t2, run2 * params.cols + col, valid, s2, w, b);
-        t3 = add_terms(t3, run3 * params.cols + col, valid, s3, w, b);
+        t1 = add_terms(t1, quad_at(start1, q), valid, s1, w, b);
+        t2 = add_terms(t2, quad_at(start2, q), valid, s2, w, b);
+        t3 = add_terms(t3, quad_at(start3, q), valid, s3, w, b);
       }
     }
     block.g += vec4<f32>(add_up(t0.g), add_up(t1.g), add_up(t2.g), add_up(t3.g));
@@ -112,8 +116,7 @@ struct Terms {
   g_xhat: vec4<f32>,
 }
 
-fn add_terms(t: Terms, i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) -> Terms {
-  let at = place(i);
+fn add_terms(t: Terms, at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) -> Terms {
   let centred = centre(load_x(at, valid), s);
   var g = within(valid, upstream(at, valid, affine(centred, s.rstd, w, b)));
   if (!PER_CHANNEL) {

@@ -36,15 +36,21 @@ fn main(
     s2 = statistics_of(row2);
     s3 = statistics_of(row3);
   }
-  for (var col = 0u; col < params.cols; col += 4u) {
+  let start0 = place(row0 * params.cols);
+  let start1 = place(row1 * params.cols);
+  let start2 = place(row2 * params.cols);
+  let start3 = place(row3 * params.cols);
+  let quads = (params.cols + 3u) / 4u;
+  for (var q = 0u; q < quads; q++) {
+    let col = 4u * q;
     let valid = valid_of(params.cols - col);
     let w = weight_at(row0, col, valid);
     let b = bias_at(row0, col, valid);
-    emit(row0 * params.cols + col, valid, s0, w, b);
+    emit(quad_at(start0, q), valid, s0, w, b);
     if (FOUR_ROWS) {
-      emit(row1 * params.cols + col, valid, s1, w, b);
-      emit(row2 * params.cols + col, valid, s2, w, b);
-      emit(row3 * params.cols + col, valid, s3, w, b);
+      emit(quad_at(start1, q), valid, s1, w, b);
+      emit(quad_at(start2, q), valid, s2, w, b);
+      emit(quad_at(start3, q), valid, s3, w, b);
     }
   }
 }
@@ -57,8 +63,7 @@ fn statistics_of(row: u32) -> Statistics {
   return s;
 }
 
-fn emit(i: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
-  let at = place(i);
+fn emit(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let v = input(at, valid);
   emit_sum(at, valid, v);
   store_y(at, valid, epilogue(at, valid, affine(centre(v, s), s.rstd, w, b)));

@@ -255,7 +255,7 @@ export function scheduleRowBackward(
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
-  const twoQuads = facts.software && quads >= 64 && rows > 1;
+  const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSlot) >= 64;
   const wanted = Math.max(
     Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads),
     Math.ceil(rows / longestSlot),
