@@ -111,6 +111,7 @@ export type {
   ForwardResult,
   NormOptions,
 } from './ops/norm.ts';
+export type { NormOp, NormOpOptions } from './ops/op-options.ts';
 export {
   addRmsNorm,
   type RmsNormBackwardOptions,
@@ -121,6 +122,7 @@ export {
   rmsNormBackward,
   rmsNormEps,
 } from './ops/rms-norm.ts';
+export { type WorkspaceOptions, workspaceBytes } from './ops/workspace.ts';
 export { AdamW, type AdamWOptions, type AdamWSettings } from './optim/adamw.ts';
 export { AveragedModel, type AveragedModelOptions } from './optim/averaged-model.ts';
 export { Optimizer, type ParamGroup, type ParamGroupOptions } from './optim/optimizer.ts';

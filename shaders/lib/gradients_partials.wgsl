@@ -1,9 +1,17 @@
 // The sums of a thread's columns as partials of its slot; merge/gradients.wgsl makes dweight and dbias of them.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
+// Adds to the partials of the rows before these: a slot then holds rows of several dispatches.
+override ADD_PARTIALS: bool = false;
+
 fn store_gradients(slot: u32, col: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>) {
-  let at = slot * params.cols + col;
+  let at = slot * params.span + col - params.first_col;
   for (var e = 0u; e < valid_of(params.cols - col); e++) {
-    partials[at + e] = vec2<f32>(dbias_sum[e], dweight_sum[e]);
+    let more = vec2<f32>(dbias_sum[e], dweight_sum[e]);
+    if (ADD_PARTIALS) {
+      partials[at + e] += more;
+    } else {
+      partials[at + e] = more;
+    }
   }
 }

@@ -3,5 +3,5 @@
 @group(0) @binding(21) var<storage, read_write> instances: array<vec2<f32>>;
 
 fn track(which: u32, s: Statistics, m2: f32) {
-  instances[params.first_set + which] = vec2<f32>(s.hi, m2 / (params.count - 1.0));
+  instances[which] = vec2<f32>(s.hi, m2 / (params.count - 1.0));
 }

@@ -9,3 +9,12 @@ fn set_of_run(run: u32) -> u32 {
 fn partial_of_run(run: u32, slot: u32) -> u32 {
   return (run / params.groups * params.slots + slot) * params.groups + run % params.groups;
 }
+
+// Where a run begins in x.
+fn base_of_run(run: u32) -> u32 {
+  return run * params.cols;
+}
+
+fn rounds_of_run(run: u32) -> u32 {
+  return 1u;
+}

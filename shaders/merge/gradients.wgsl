@@ -1,7 +1,7 @@
 // dweight and dbias from the partials of a backward pass: the sum over slots, in order.
 //
 // Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
-// Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂); dweight, dbias [channels].
+// Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂); dweight, dbias, of which `channels` from first_col are written.
 // Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
 // Determinism: slots are added in a fixed order, whatever order they were written in.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
@@ -35,16 +35,17 @@ fn main(
   if (lane > 0u || wanted >= params.channels) {
     return;
   }
+  let at = params.first_col + channel;
   if (WANTS_BIAS) {
     if (ACCUMULATE_BIAS) {
-      total.x += f32(dbias[channel]);
+      total.x += f32(dbias[at]);
     }
-    dbias[channel] = W(total.x);
+    dbias[at] = W(total.x);
   }
   if (WANTS_WEIGHT) {
     if (ACCUMULATE_WEIGHT) {
-      total.y += f32(dweight[channel]);
+      total.y += f32(dweight[at]);
     }
-    dweight[channel] = W(total.y);
+    dweight[at] = W(total.y);
   }
 }

@@ -9,6 +9,9 @@
 @group(0) @binding(17) var<storage, read_write> running_var: array<f32>;
 @group(0) @binding(21) var<storage, read> instances: array<vec2<f32>>;
 
+// Whether these are the first instances of the batch, whose `count` is.
+override FIRST: bool = true;
+
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -31,7 +34,9 @@ fn main(
     total += block;
   }
   let batch = pivot + total / f32(params.samples);
-  let f = params.momentum;
-  running_mean[channel] = (1.0 - f) * running_mean[channel] + f * batch.x;
-  running_var[channel] = (1.0 - f) * running_var[channel] + f * batch.y;
+  // A part of the batch counts by its share, and the first one takes away what all replace.
+  let take = params.momentum * (f32(params.samples) / params.count);
+  let keep = select(1.0, 1.0 - params.momentum, FIRST);
+  running_mean[channel] = keep * running_mean[channel] + take * batch.x;
+  running_var[channel] = keep * running_var[channel] + take * batch.y;
 }

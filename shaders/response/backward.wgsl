@@ -2,7 +2,7 @@
 // response/forward.wgsl mirrored.
 //
 // Mapping: as response/forward.wgsl.
-// Bindings: x, dy, dx [runs, channels, inner]; ratios from response/ratios.wgsl.
+// Bindings: x, dy, dx [runs, channels, inner]; ratios [runs, channels, span] from response/ratios.wgsl.
 // Numerics: sums in blocks. Determinism: every window has a fixed order.
 @group(0) @binding(12) var<storage, read> ratios: array<V>;
 
@@ -23,7 +23,7 @@ fn main(
     let stop = min(w.end, c + BLOCK);
     var block = V();
     for (; c < stop; c++) {
-      block += ratios[index_in(p, c)];
+      block += ratios[own_index_in(p, c)];
     }
     total += block;
   }

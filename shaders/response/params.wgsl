@@ -1,5 +1,5 @@
 // The numbers of one dispatch of local response normalization, in place of lib/params.wgsl. The host lays out the same
-// thirteen words (src/kernels/response.ts).
+// fifteen words (src/kernels/response.ts).
 //
 // x is [runs, channels, inner], row-major: a run is a sample (channels-first) or a position (channels-last, inner 1).
 struct Params {
@@ -16,6 +16,8 @@ struct Params {
   beta_head: f32,  // beta = beta_head + beta_tail, the head of eleven bits
   beta_tail: f32,
   slope: f32,   // 2·alpha·beta / size
+  first_inner: u32,  // positions first_inner … first_inner + span − 1 of every channel are this dispatch's
+  span: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,7 +1,7 @@
 // dy·x·d^(−beta − 1), what response/backward.wgsl sums.
 //
 // Mapping: as response/forward.wgsl.
-// Bindings: x, dy [runs, channels, inner]; ratios in f32, likewise.
+// Bindings: x, dy [runs, channels, inner]; ratios [runs, channels, span] in f32.
 @group(0) @binding(12) var<storage, read_write> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -15,5 +15,5 @@ fn main(
     return;
   }
   let d = denominator(p);
-  ratios[p.at] = read_dy(p.at) * read_x(p.at) * power(d) / d;
+  ratios[p.own] = read_dy(p.at) * read_x(p.at) * power(d) / d;
 }

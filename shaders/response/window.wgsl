@@ -8,14 +8,19 @@ const BLOCK = 16u;  // channels in a block
 struct Place {
   alive: bool,   // surplus threads are not
   at: u32,       // index of what the thread has, in elements or quads
+  own: u32,      // the same among the dispatch's own: [runs, channels, span]
   step: u32,     // from a channel to the next
+  own_step: u32,
   channel: u32,
 }
 
 fn place_of(thread: u32) -> Place {
   let step = params.inner / WIDTH;
-  let alive = thread < params.runs * params.channels * step;
-  return Place(alive, thread, step, (thread / step) % params.channels);
+  let own_step = params.span / WIDTH;
+  let row = thread / own_step;
+  let alive = row < params.runs * params.channels;
+  let at = row * step + params.first_inner / WIDTH + thread % own_step;
+  return Place(alive, at, thread, step, own_step, row % params.channels);
 }
 
 // The first channel of a window, and the one after its last.
@@ -31,6 +36,11 @@ fn window_of(p: Place, before: u32, after: u32) -> Window {
 // Index of the same position in another channel.
 fn index_in(p: Place, channel: u32) -> u32 {
   return p.at + channel * p.step - p.channel * p.step;
+}
+
+// The same among the dispatch's own.
+fn own_index_in(p: Place, channel: u32) -> u32 {
+  return p.own + channel * p.own_step - p.channel * p.own_step;
 }
 
 // d = k + alpha/size·Σx².

@@ -1,12 +1,12 @@
 // dx, and dweight and dbias or their partials (lib/gradients_*.wgsl), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
 // rows that do not fit on chip, and of adapters where barriers cost too much.
 //
-// Mapping: a thread owns four neighbouring columns, or eight with TWO_QUADS, and a slot of the rows, so the columns' sums
+// Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a slot of the rows, so the columns' sums
 // stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
 // last one again. They also pay for starting a thread: `rounds` times it does the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo);
-// sums [rows] (mean(g), mean(g·x̂), rstd, 0); dweight, dbias [cols] or partials [slots, cols] (Σdy, Σdy·x̂).
+// sums [rows] (mean(g), mean(g·x̂), rstd, 0); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
@@ -26,7 +26,7 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let thread = (wid.x + wid.y * grid.x) * WORKGROUP + index;
-  let quads = (params.cols + 3u) / 4u;
+  let quads = (params.span + 3u) / 4u;
   let each = select(1u, 2u, TWO_QUADS);
   let bundles = (quads + each - 1u) / each;
   let threads = (bundles + params.rounds - 1u) / params.rounds;  // of a slot
@@ -38,7 +38,7 @@ fn main(
     let known = sums[slot];
     let s = saved_mean(slot, known.z);
     for (var q = thread % threads; q < quads; q += threads) {
-      let col = 4u * q;
+      let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
       let g = visit(Gradients(), slot, col, s, known, weight_at(0u, col, valid), shift_at(0u, col, valid));
       if (HAS_GRADIENTS) {
@@ -48,13 +48,13 @@ fn main(
     return;
   }
   for (var bundle = thread % threads; bundle < bundles; bundle += threads) {
-    walk(slot, 4u * each * bundle, quads);
+    walk(slot, params.first_col + 4u * each * bundle, quads);
   }
 }
 
 // All rows of a slot, at the columns from col0 on.
 fn walk(slot: u32, col0: u32, quads: u32) {
-  let col1 = min(col0 + 4u, 4u * (quads - 1u));
+  let col1 = min(col0 + 4u, params.first_col + 4u * (quads - 1u));
   let w0 = weight_at(0u, col0, valid_of(params.cols - col0));
   let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
   let b0 = shift_at(0u, col0, valid_of(params.cols - col0));

@@ -2,7 +2,8 @@
 // PER_CHANNEL false: a run is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (lib/upstream*.wgsl). PER_CHANNEL true: a run is one channel of a sample, `inner`
 // elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).
 //
-// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run. With FOUR_ROWS, a single lane
+// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run, and of the same channel's runs at the
+// next positions where `rounds` of them share a partial. With FOUR_ROWS, a single lane
 // has rows 4t … 4t + 3 and loads weight once for all: a software adapter pays for a load that all lanes share as for any
 // other. Past the last run it does the last one again.
 // Bindings: x, dy, residual, dresidual [rows, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets];
@@ -34,7 +35,6 @@ fn main(
   let run1 = min(run0 + 1u, last);
   let run2 = min(run0 + 2u, last);
   let run3 = min(run0 + 3u, last);
-  let start0 = place(run0 * params.cols);
   let start1 = place(run1 * params.cols);
   let start2 = place(run2 * params.cols);
   let start3 = place(run3 * params.cols);
@@ -59,8 +59,14 @@ fn main(
   var total = Parts();
   var block = Parts();
   var merged = 0u;
-  var q = slot * params.slot_length + lane;
+  let base0 = base_of_run(run0);
+  // A walk over the same quads of every position that shares the partial.
+  let first = slot * params.slot_length + lane;
+  let rounds = rounds_of_run(run0);
+  var round = 0u;
+  var q = first;
   while (q < end) {
+    let start0 = place(base0 + round * params.channels * params.cols);
     let stop = min(end, q + CHUNK * LANES);
     var t0 = Terms();
     var t1 = Terms();
@@ -88,6 +94,10 @@ fn main(
       total.g_xhat += block.g_xhat;
       block = Parts();
       merged = 0u;
+    }
+    if (q >= end && round + 1u < rounds) {
+      round += 1u;
+      q = first;
     }
   }
   let g = total.g + block.g;

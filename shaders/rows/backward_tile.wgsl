@@ -13,6 +13,8 @@
 
 // Whether anyone wants dweight or dbias.
 override HAS_PARTIALS: bool = true;
+// As in lib/gradients_partials.wgsl.
+override ADD_PARTIALS: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -84,7 +86,12 @@ fn main(
         let valid = valid_of(params.cols - 4u * q);
         let at = group * params.cols + 4u * q;
         for (var e = 0u; e < valid; e++) {
-          partials[at + e] = vec2<f32>(dbias[j][e], dweight[j][e]);
+          let more = vec2<f32>(dbias[j][e], dweight[j][e]);
+          if (ADD_PARTIALS) {
+            partials[at + e] += more;
+          } else {
+            partials[at + e] = more;
+          }
         }
       }
     }

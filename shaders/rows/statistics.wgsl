@@ -1,7 +1,8 @@
 // Partial statistics of runs that are split over slots: rows, or the channels of a sample where a set is not contiguous
 // or weight belongs to channels (lib/runs_*.wgsl); merge/statistics.wgsl makes mean and rstd of them.
 //
-// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run.
+// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run, and of the same channel's runs at the
+// next positions where `rounds` of them share a partial.
 // Bindings: x, residual [rows, cols]; partials as lib/runs_*.wgsl lays them out (n, mean − k, M2, k), k common to a run.
 // Numerics: lib/moments.wgsl. Determinism: one writer per slot.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
@@ -15,12 +16,17 @@ fn main(
   let lane = index % LANES;
   let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
   let worker = min(wanted, params.rows * params.slots - 1u);
-  let base = (worker / params.slots) * params.cols;
+  let base = base_of_run(worker / params.slots);
   let quads = (params.cols + 3u) / 4u;
   let first = (worker % params.slots) * params.slot_length;
 
   let k = run_pivot(base);
-  let part = reduce(scan(base, first + lane, min(first + params.slot_length, quads), k), lane, index);
+  var total = Part();
+  for (var round = 0u; round < rounds_of_run(worker / params.slots); round++) {
+    let at = base + round * params.channels * params.cols;
+    total = merge(total, scan(at, first + lane, min(first + params.slot_length, quads), k));
+  }
+  let part = reduce(total, lane, index);
   if (lane == 0u && wanted < params.rows * params.slots) {
     partials[partial_of_run(worker / params.slots, worker % params.slots)] = pack(part, k);
   }

@@ -10,6 +10,8 @@ export interface DeviceFacts {
   maxInvocations: number;
   maxBindingBytes: number;
   maxWorkgroupsPerDimension: number;
+  /** Bytes of scratch that any operation may take, however small its input is: 1 MiB. */
+  leastWorkspace: number;
   /** Alignment of binding offsets in bytes. */
   offsetAlignment: number;
 }
@@ -32,6 +34,7 @@ export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined)
     maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
     maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    leastWorkspace: 2 ** 20,
     offsetAlignment: limits.minStorageBufferOffsetAlignment,
   };
 }

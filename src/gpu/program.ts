@@ -39,13 +39,16 @@ export interface Program {
   scratch: Readonly<Record<string, number>>;
 }
 
-/** Bytes of scratch that a program needs. */
+/** Bytes of the scratch buffers of a program, where none are there yet. */
 export function scratchBytes(program: Program): number {
-  return Object.values(program.scratch).reduce((total, bytes) => total + alignUp(bytes, scratchAlignment), 0);
+  return Object.values(program.scratch).reduce((total, bytes) => total + scratchSize(bytes), 0);
 }
 
 /** The largest minStorageBufferOffsetAlignment that WebGPU allows. */
 export const scratchAlignment = 256;
+
+/** The size of a buffer for so many bytes of scratch: few sizes, so that few are outgrown. */
+export const scratchSize = (bytes: number): number => alignUp(Math.max(bytes, 4096), scratchAlignment);
 
 export function alignUp(value: number, to: number): number {
   return Math.ceil(value / to) * to;

@@ -1,5 +1,5 @@
 import { BufferUsage } from './constants.ts';
-import { alignUp } from './program.ts';
+import { scratchSize } from './program.ts';
 
 const uniformCapacity = 1024;
 const placeholderWindow = 256;
@@ -69,7 +69,7 @@ export class SharedBuffers {
     if (known && known.size >= bytes) return known;
     if (known) this.#retired.push(known);
     const doubled = Math.min(2 * (known?.size ?? 0), this.#device.limits.maxBufferSize);
-    const size = alignUp(Math.max(bytes, 4096, doubled), 256);
+    const size = scratchSize(Math.max(bytes, doubled));
     const buffer = this.#make({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE }, () => {
       if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
     });

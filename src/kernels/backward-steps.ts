@@ -1,7 +1,7 @@
 // The dispatches that backward passes are made of.
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
-import { type Geometry, setCount, setSize } from '../plan/geometry.ts';
+import { setCount, setSize } from '../plan/geometry.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import {
@@ -16,6 +16,7 @@ import {
   savedFragment,
   statisticsOf,
   step,
+  sumRuns,
   tensorsFragment,
 } from './parts.ts';
 import type { Role } from './roles.ts';
@@ -32,7 +33,7 @@ export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
 }
 
 /** The same with the gradient that an earlier pass stored in dresidual: neither residual nor activation is left. */
-export const withStoredUpstream = (at: At): At =>
+export const withStoredUpstream = <T extends Pick<At, 'd' | 'upstream'>>(at: T): T =>
   at.d.residual === 'after'
     ? { ...at, d: { ...at.d, residual: 'none', activation: 'none' }, upstream: 'dz' }
     : at;
@@ -60,15 +61,14 @@ export const packStatistics = (at: At): Step =>
     workers: setCount(at.g),
   });
 
-/** A chunk's share of the gradient slots, in proportion to its rows. */
-export function slotsOfChunk(schedule: BackwardSchedule, chunk: Chunk, geometry: Geometry): number {
-  const share = Math.ceil((schedule.gradientSlots * chunk.samples) / geometry.samples);
-  const rounds = Math.ceil(chunk.samples / share);
-  return Math.ceil(chunk.samples / rounds);
+/** Slots of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add. */
+export function slotsOfChunk({ samples }: Chunk, most: number): number {
+  const rounds = Math.ceil(samples / Math.min(most, samples));
+  return Math.ceil(samples / rounds);
 }
 
 /** dx and the gradient partials of rows that stay in registers. */
-export function onePassPerRow(at: At, slots: number): Step {
+export function onePassPerRow(at: At, slots: number, add: boolean): Step {
   const { d, runs, schedule } = at;
   const { team, items, vec4 } = schedule;
   return step(at, {
@@ -86,7 +86,7 @@ export function onePassPerRow(at: At, slots: number): Step {
     ],
     reads: ['x', 'dy', ...dsums(d), 'weight', ...biases(d), ...statisticsOf(d)],
     writes: ['dx', 'gradients'],
-    constants: { ...mapConstants(d), HAS_PARTIALS: d.dweight || d.dbias },
+    constants: { ...mapConstants(d), HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add },
     items,
     numbers: { rows: runs.runs, cols: runs.cols, slots, rounds: Math.ceil(runs.runs / slots) },
     team,
@@ -96,8 +96,9 @@ export function onePassPerRow(at: At, slots: number): Step {
 
 /** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, position, channel, slot). */
 export function runSums(at: At): Step {
-  const { d, runs, schedule } = at;
-  const { team, slots, fourRows, vec4 } = schedule;
+  const { d, g, runs, schedule } = at;
+  const { team, slots, rounds, fourRows, vec4 } = schedule;
+  const rows = sumRuns(runs, g, rounds);
   const slotLength = Math.ceil(quadsOf(runs.cols) / slots);
   return step(at, {
     main: shaders.rowsBackwardSums,
@@ -116,14 +117,15 @@ export function runSums(at: At): Step {
     writes: ['partials', ...dresiduals(d)],
     constants: { ...mapConstants(d), FOUR_ROWS: fourRows },
     numbers: {
-      rows: runs.runs,
+      rows,
       cols: runs.cols,
       slots,
       slot_length: slotLength,
-      block: blockOf(slotLength / team.lanes / 64),
+      rounds,
+      block: blockOf((rounds * slotLength) / team.lanes / 64),
     },
     team,
-    workers: (fourRows ? Math.ceil(runs.runs / 4) : runs.runs) * slots,
+    workers: (fourRows ? Math.ceil(rows / 4) : rows) * slots,
   });
 }
 
@@ -168,7 +170,13 @@ export function mergeSums(
   });
 }
 
-const columnReads = ({ d, upstream }: At): Role[] => [
+/** Neighbouring columns of a row norm. */
+export interface Columns {
+  first: number;
+  span: number;
+}
+
+const columnReads = ({ d, upstream }: Pick<At, 'd' | 'upstream'>): Role[] => [
   'x',
   upstream,
   ...dsums(d),
@@ -178,17 +186,21 @@ const columnReads = ({ d, upstream }: At): Role[] => [
   'sums',
 ];
 
-/** Whether `columns` makes dweight and dbias itself: there is but one slot to sum, and a binding left for each. */
-export const makesGradients = (at: At, slots: number): boolean => slots === 1 && columnReads(at).length <= 5;
+/** Whether `columns` can make dweight and dbias itself: there is but one slot to sum, and a binding left for each. */
+export const makesGradients = (at: Pick<At, 'd' | 'upstream'>, slots: number): boolean =>
+  slots === 1 && columnReads(at).length <= 5;
 
-/** dx of rows whose sums are known, and their gradient partials or, where it makes them itself, dweight and dbias. */
-export function columns(at: At, slots: number): Step {
+/**
+ * dx of some columns of rows whose sums are known, and dweight and dbias themselves (`whole`) or their partials.
+ *
+ * @param add - whether partials are added to those of the rows before.
+ */
+export function columns(at: At, slots: number, whole: boolean, add: boolean, { first, span }: Columns): Step {
   const { d, g, runs, schedule } = at;
   const { columnsWorkgroup, columnRounds, vec4 } = schedule;
   const rows = setCount(g);
   const oneRow = rows === slots;
   const twoQuads = schedule.twoQuads && !oneRow;
-  const whole = makesGradients(at, slots);
   const gradients = vec4 ? shaders.gradientsVec4 : shaders.gradientsScalar;
   return step(at, {
     main: shaders.rowsBackwardColumns,
@@ -209,7 +221,7 @@ export function columns(at: At, slots: number): Step {
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,
-      ...(whole ? gradientConstants(at) : {}),
+      ...(whole ? gradientConstants(at) : { ADD_PARTIALS: add }),
     },
     numbers: {
       rows,
@@ -218,9 +230,11 @@ export function columns(at: At, slots: number): Step {
       slot_length: Math.ceil(rows / slots),
       block: blockOf(rows / slots),
       rounds: columnRounds,
+      first_col: first,
+      span,
     },
     team: { workgroup: columnsWorkgroup, lanes: 1, reduction: 'serial' },
-    workers: slots * Math.ceil(Math.ceil(quadsOf(setSize(g)) / (twoQuads ? 2 : 1)) / columnRounds),
+    workers: slots * Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnRounds),
   });
 }
 
@@ -302,16 +316,27 @@ const gradientConstants = ({ d, accumulate }: Pick<At, 'd' | 'accumulate'>) => (
   ACCUMULATE_BIAS: accumulate.dbias,
 });
 
-/** dweight and dbias: the sum of their partials, `inner` neighbours of each slot together. */
-export function mergeGradients(
-  at: Pick<At, 'd' | 'params' | 'facts' | 'accumulate'> & { schedule: Pick<BackwardSchedule, 'gradients'> },
-  role: 'partials' | 'gradients',
-  slots: number,
-  inner: number,
-): Step {
-  const { channels } = at.d.geometry;
+type Merged = Pick<At, 'd' | 'params' | 'facts' | 'accumulate'> & {
+  schedule: Pick<BackwardSchedule, 'gradients'>;
+};
+
+/** Where partials of dweight and dbias lie. */
+interface Partials {
+  role: 'partials' | 'gradients';
+  /** Bytes into the role's scratch. */
+  offset?: number | undefined;
+  slots: number;
+  /** Neighbours of each slot that belong together. */
+  inner?: number | undefined;
+  /** Default: all. */
+  columns?: Columns | undefined;
+}
+
+/** dweight and dbias, or some columns of them: the sum of their partials. */
+export function mergeGradients(at: Merged, { role, offset = 0, slots, inner = 1, columns }: Partials): Step {
+  const { first, span } = columns ?? { first: 0, span: at.d.geometry.channels };
   const { gradients: team } = at.schedule;
-  const ranges = { [role]: { offset: 0, size: Math.max(8, 8 * slots * channels * inner) } };
+  const ranges = { [role]: { offset, size: Math.max(8, 8 * slots * span * inner) } };
   return step(
     { ...at, ranges },
     {
@@ -320,9 +345,29 @@ export function mergeGradients(
       reads: [role],
       writes: ['dweight', 'dbias'],
       constants: gradientConstants(at),
-      numbers: { inner, slots, block: blockOf(slots / team.lanes) },
+      numbers: { channels: span, first_col: first, inner, slots, block: blockOf(slots / team.lanes) },
       team,
-      workers: channels,
+      workers: span,
     },
   );
+}
+
+/** The sum of a part's partials, added to that of the parts before, `behind` so many bytes of the same scratch. */
+export function collectGradients(
+  at: At,
+  { slots, inner }: { slots: number; inner: number },
+  behind: number,
+  add: boolean,
+): Step {
+  const { gradients: team } = at.schedule;
+  return step(at, {
+    main: shaders.mergeCollect,
+    fragments: [shaders.gradientSums, reduceFragment(team)],
+    reads: [],
+    writes: ['partials'],
+    constants: { ADD_PARTIALS: add },
+    numbers: { first_col: behind / 8, inner, slots, block: blockOf(slots / team.lanes) },
+    team,
+    workers: at.g.channels,
+  });
 }

@@ -1,14 +1,16 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
-import type { Program, Step } from '../gpu/program.ts';
+import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
 import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
+import { workspaceBudget } from '../plan/workspace.ts';
 import {
   type At,
   channelApply,
   channelSums,
+  collectGradients,
   columns,
   makesGradients,
   mergeGradients,
@@ -29,23 +31,49 @@ import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns } from 
  * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out; dz is dresidual, read.
  */
 export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
-  if (elementCount(d.geometry) === 0) return ofNothing(d, facts);
-  const schedule = scheduleRowBackward(d.geometry, facts, overrides(d));
-  const gradientBytes = 8 * d.geometry.channels; // per slot
-  const whole = { 'A row of dweight and dbias': gradientBytes };
-  return inParts(d, schedule, setRuns, facts, 0, whole, (at, chunk) => {
-    const slots = slotsOfChunk(schedule, chunk, d.geometry);
-    const partials = () => {
-      at.need('gradients', slots * gradientBytes);
-      return wanted(at, 'gradients', slots);
-    };
-    if (schedule.strategy === 'tile') return [onePassPerRow(at, slots), ...partials()];
+  const { geometry } = d;
+  if (elementCount(geometry) === 0) return ofNothing(d, facts);
+  const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
+  const tile = schedule.strategy === 'tile';
+  const any = d.dweight || d.dbias;
+  const whole = { first: 0, span: geometry.channels };
+  const { gradientSlots } = schedule;
+  const makes = !tile && makesGradients(withStoredUpstream({ d, upstream: 'dy' }), gradientSlots);
+  // Where one slot of a long row is too much scratch, its partials come in ranges, if there have to be any.
+  const long = !tile && any && schedule.span < whole.span;
+  const span = long && !makes ? schedule.span : whole.span;
+  const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 8;
+  const rowBytes = tile ? [] : [8 * schedule.slots, 16, d.residual === 'after' ? 16 : 0];
+  const fixed = { 'The partials of dweight and dbias': gradients };
+  return inParts(d, schedule, setRuns, facts, rowBytes, fixed, (at, index, chunks) => {
+    const chunk = chunks[index] as Chunk;
+    const most = slotsOfChunk(chunks[0] as Chunk, gradientSlots);
+    const slots = slotsOfChunk(chunk, most);
+    // Parts add their partials up rather than round each.
+    const direct = makes && (long || chunks.length === 1);
+    if (!direct) at.need('gradients', gradients);
+    const merged = () =>
+      index === chunks.length - 1 && !direct
+        ? wanted({ ...at, accumulate: d.accumulate }, { role: 'gradients', slots: most })
+        : [];
+    if (tile) return [onePassPerRow(at, slots, index > 0), ...merged()];
     const sets = setCount(at.g);
     at.need('partials', 8 * sets * schedule.slots);
     at.need('sums', 16 * sets);
+    const sums = [...packed(at), runSums(at), mergeSums(at, false)];
     const second = withStoredUpstream(at);
-    const first = [...packed(at), runSums(at), mergeSums(at, false), columns(second, slots)];
-    return makesGradients(second, slots) ? first : [...first, ...partials()];
+    if (span === whole.span) return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
+    const ranges = Array.from({ length: Math.ceil(whole.span / span) }, (_, i) => ({
+      first: i * span,
+      span: Math.min(span, whole.span - i * span),
+    }));
+    return [
+      ...sums,
+      ...ranges.flatMap((range) => [
+        columns(second, slots, false, false, range),
+        ...wanted(at, { role: 'gradients', slots, columns: range }),
+      ]),
+    ];
   });
 }
 
@@ -55,29 +83,48 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   if (elementCount(geometry) === 0) {
     return stage === 'local' ? { steps: [], scratch: {} } : ofNothing(d, facts);
   }
-  const schedule = scheduleBackward(geometry, facts, overrides(d));
+  const schedule = scheduleBackward(geometry, facts, overrides(d), byteSize(d.dtype));
   if (!schedule.columns && geometry.inner === 1) return rowBackward(d, facts);
   const runSumsOf = schedule.columns ? channelSums : runSums;
   const applyOf = schedule.columns ? channelApply : runApply;
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const { slots, inner } = partialsOf(geometry, schedule);
   const partialBytes = 8 * slots * geometry.channels * inner; // per sample
-  return inParts(d, schedule, channelRuns, facts, partialBytes, {}, (at, { samples }) => {
+  const sumBytes = 16 * geometry.groups;
+  const bytes = [partialBytes, sumBytes, d.residual === 'after' ? sumBytes : 0];
+  // In f16 dweight and dbias would round once per part: the parts' sums then meet behind the partials.
+  const sumsOfParts =
+    d.paramDtype === 'f16' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
+  return inParts(d, schedule, channelRuns, facts, bytes, sumsOfParts, (at, index, chunks) => {
+    const { samples } = chunks[index] as Chunk;
     if (stage === 'joined') {
       const all = { ...at, params: { ...at.params, count: d.total ?? 0 } };
       at.need('sums', 16 * setCount(at.g));
       // The sums of all replicas are as one slot.
       const sums = mergeSums(all, true, { width: geometry.channels, slots: 1, inner: 1 });
-      return [sums, applyOf(withStoredUpstream(all)), ...wanted(at, 'gradients', 1)];
+      return [sums, applyOf(withStoredUpstream(all)), ...wanted(at, { role: 'gradients', slots: 1 })];
     }
     at.need('partials', samples * partialBytes);
-    const gradients = (own: At) => wanted(own, 'partials', samples * slots, inner);
+    const own = { slots: samples * slots, inner };
+    const behind = alignUp((chunks[0] as Chunk).samples * partialBytes, scratchAlignment);
+    const collected = behind + 8 * geometry.channels;
+    const collects = d.paramDtype === 'f16' && chunks.length > 1 && collected <= facts.maxBindingBytes;
+    const gradients = (of: At): Step[] => {
+      if (!collects || !(d.dweight || d.dbias)) return wanted(of, { role: 'partials', ...own });
+      at.need('partials', collected);
+      const last = index === chunks.length - 1;
+      const all = { role: 'partials', offset: behind, slots: 1 } as const;
+      return [
+        collectGradients(at, own, behind, index > 0),
+        ...(last ? wanted({ ...at, accumulate: d.accumulate }, all) : []),
+      ];
+    };
     if (schedule.strategy !== 'split') return [onePassPerChannel(at), ...gradients(at)];
     const sums = [...packed(at), runSumsOf(at)];
     if (stage === 'local') {
-      const own = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
+      const inF32 = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
       const accumulate = { dweight: false, dbias: false };
-      return [...sums, ...gradients({ ...at, d: own, accumulate })];
+      return [...sums, ...gradients({ ...at, d: inF32, accumulate })];
     }
     at.need('sums', 16 * setCount(at.g));
     return [...sums, mergeSums(at, true), applyOf(withStoredUpstream(at)), ...gradients(at)];
@@ -97,22 +144,31 @@ function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   if (geometry.channels === 0) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const at = { d, facts, ...part, accumulate, schedule: { gradients: alone } };
-  return { steps: wanted(at, 'gradients', 0), scratch: { gradients: 8 } };
+  return { steps: wanted(at, { role: 'gradients', slots: 0 }), scratch: { gradients: 8 } };
 }
 
-/** The dispatches over each part of x that a binding can hold, with so many bytes of scratch per sample. */
+/**
+ * The dispatches over each part of x that bindings and scratch can hold.
+ *
+ * @param bytes - of scratch per sample, by binding.
+ * @param fixed - of scratch for all parts.
+ */
 function inParts(
   d: BackwardDescriptor,
   schedule: BackwardSchedule,
   runsOf: typeof setRuns,
   facts: DeviceFacts,
-  bytes: number,
-  whole: Readonly<Record<string, number>>,
-  stepsOf: (at: At, chunk: Chunk) => Step[],
+  bytes: readonly number[],
+  fixed: Readonly<Record<string, number>>,
+  stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
 ): Program {
   const { geometry, dtype } = d;
-  const perSample = [16 * geometry.groups, bytes];
-  const chunks = chunksOf(geometry, byteSize(dtype), perSample, { ...parameterBytes(d), ...whole }, facts);
+  const elementBytes = byteSize(dtype);
+  const rest = Object.values(fixed).reduce(
+    (budget, size) => budget - size,
+    workspaceBudget(geometry, elementBytes, facts),
+  );
+  const chunks = chunksOf(geometry, elementBytes, bytes, { ...parameterBytes(d), ...fixed }, facts, rest);
   const scratch: Record<string, number> = {};
   const need = (role: string, size: number) => {
     scratch[role] = Math.max(scratch[role] ?? 0, size);
@@ -122,18 +178,14 @@ function inParts(
     const runs = runsOf(part.g, schedule.vec4);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-    return stepsOf({ d, schedule, facts, ...part, runs, accumulate, need, upstream: 'dy' }, chunk);
+    return stepsOf({ d, schedule, facts, ...part, runs, accumulate, need, upstream: 'dy' }, index, chunks);
   });
   return { steps, scratch };
 }
 
 /** dweight and dbias, if any of them is wanted. */
-const wanted = (
-  at: Parameters<typeof mergeGradients>[0],
-  role: 'partials' | 'gradients',
-  slots: number,
-  inner = 1,
-): Step[] => (at.d.dweight || at.d.dbias ? [mergeGradients(at, role, slots, inner)] : []);
+const wanted = (at: Parameters<typeof mergeGradients>[0], partials: Parameters<typeof mergeGradients>[1]) =>
+  at.d.dweight || at.d.dbias ? [mergeGradients(at, partials)] : [];
 
 /** Statistics in one binding, where residual and dresidual take two. */
 function packed(at: At): Step[] {

@@ -5,6 +5,7 @@ import { chunksOf } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
+import { workspaceBudget } from '../plan/workspace.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
   activationFragments,
@@ -21,6 +22,7 @@ import {
   setRuns,
   statisticsOf,
   step,
+  sumRuns,
   tensorsFragment,
 } from './parts.ts';
 import type { Role } from './roles.ts';
@@ -36,9 +38,8 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
-  if (schedule.strategy !== 'split') return inParts(d, schedule, setRuns, facts, 0, (at) => [onePass(at)]);
-  const bytes = 16 * schedule.slots;
-  return inParts(d, schedule, setRuns, facts, bytes, (at) => [
+  if (schedule.strategy !== 'split') return inParts(d, schedule, setRuns, facts, {}, (at) => [onePass(at)]);
+  return inParts(d, schedule, setRuns, facts, { partials: 16 * schedule.slots }, (at) => [
     runStatistics(at),
     mergeStatistics(at),
     runApply(at),
@@ -55,10 +56,13 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   if (elementCount(geometry) === 0) return { steps: before, scratch: {} };
   // Running statistics, and those of replicas, are a matter of the merge, which only a split has.
   const options = running || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
-  const schedule = scheduleForward(geometry, facts, options);
+  const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
   const measured = schedule.strategy === 'split' && running !== 'frozen' && stage !== 'joined';
   const partials = partialsOf(geometry, schedule);
-  const bytes = measured ? 16 * partials.slots * partials.width : 0;
+  const bytes = {
+    ...(measured ? { partials: 16 * partials.slots * partials.width } : {}),
+    ...(tracksInstances(d) ? { instances: 8 * geometry.groups } : {}),
+  };
   if (running === 'frozen') before.push(frozenStatistics(whole));
   const runs = geometry.inner > 1 ? channelRuns : setRuns;
   const { steps, scratch } = inParts(d, schedule, runs, facts, bytes, (at) => {
@@ -70,34 +74,35 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     ];
     return [
       ...(measured ? statistics() : []),
+      ...(tracksInstances(d) ? [mergeInstances(at)] : []),
       ...(stage === 'local' ? [] : [(columns ? channelApply : runApply)(at)]),
     ];
   });
-  const after: Step[] = [];
   if (stage === 'local') scratch.rstd = 4 * setCount(geometry); // nobody's, but the merge writes it
-  if (tracksInstances(d)) {
-    after.push(mergeInstances(whole));
-    scratch.instances = 8 * setCount(geometry);
-  }
-  return { steps: [...before, ...steps, ...after], scratch };
+  return { steps: [...before, ...steps], scratch };
 }
 
-/** The dispatches over each part of x that a binding can hold, with so many bytes of partials per sample. */
+/** The dispatches over each part of x that bindings and scratch can hold, with so many bytes of scratch per sample. */
 function inParts(
   d: ForwardDescriptor,
   schedule: ForwardSchedule,
   runsOf: typeof setRuns,
   facts: DeviceFacts,
-  partialBytes: number,
+  bytes: Readonly<Record<string, number>>,
   stepsOf: (at: At) => Step[],
 ): { steps: Step[]; scratch: Record<string, number> } {
-  const chunks = chunksOf(d.geometry, byteSize(d.dtype), [partialBytes], parameterBytes(d), facts);
+  const elementBytes = byteSize(d.dtype);
+  const budget = workspaceBudget(d.geometry, elementBytes, facts);
+  const chunks = chunksOf(d.geometry, elementBytes, Object.values(bytes), parameterBytes(d), facts, budget);
   const steps = chunks.flatMap((chunk) => {
     const part = partOf(d, chunk, facts);
     return stepsOf({ d, schedule, facts, runs: runsOf(part.g, schedule.vec4), ...part });
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
-  return { steps, scratch: partialBytes > 0 ? { partials: most * partialBytes } : {} };
+  return {
+    steps,
+    scratch: Object.fromEntries(Object.entries(bytes).map(([role, each]) => [role, most * each])),
+  };
 }
 
 /** What is normalized. */
@@ -163,13 +168,18 @@ function joinedStatistics(at: Whole): Step {
   });
 }
 
-/** The running statistics from those of all instances. */
+/** The running statistics from those of some instances, which stand for their share of the batch. */
 const mergeInstances = (at: Whole): Step =>
   step(at, {
     main: shaders.mergeInstances,
     reads: ['instances'],
     writes: ['runningMean', 'runningVar'],
-    numbers: { momentum: at.d.momentum ?? 0, block: blockOf(at.g.samples) },
+    constants: { FIRST: at.params.first_set === 0 },
+    numbers: {
+      count: at.d.geometry.samples,
+      momentum: at.d.momentum ?? 0,
+      block: blockOf(at.g.samples),
+    },
     workers: at.g.channels,
   });
 
@@ -214,9 +224,10 @@ function slotNumbers({ runs: { runs, cols }, schedule: { slots } }: At) {
 }
 
 function runStatistics(at: At): Step {
-  const { d, runs, schedule } = at;
-  const { team, slots, vec4 } = schedule;
+  const { d, g, runs, schedule } = at;
+  const { team, slots, rounds, vec4 } = schedule;
   const numbers = slotNumbers(at);
+  const rows = sumRuns(runs, g, rounds);
   return step(at, {
     main: shaders.rowsStatistics,
     fragments: [
@@ -229,9 +240,9 @@ function runStatistics(at: At): Step {
     ],
     reads: inputs(d),
     writes: ['partials'],
-    numbers: { ...numbers, block: blockOf(numbers.slot_length / team.lanes / 16) },
+    numbers: { ...numbers, rows, rounds, block: blockOf(numbers.slot_length / team.lanes / 16) },
     team,
-    workers: runs.runs * slots,
+    workers: rows * slots,
   });
 }
 

@@ -1,4 +1,4 @@
-/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Seventeen words. */
+/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Nineteen words. */
 export const paramFields = [
   'samples',
   'positions',
@@ -17,6 +17,8 @@ export const paramFields = [
   'momentum',
   'first_element',
   'first_set',
+  'first_col',
+  'span',
 ] as const;
 
 export type ParamField = (typeof paramFields)[number];

@@ -135,6 +135,10 @@ export function channelRuns({ samples, positions, channels, inner }: Geometry): 
   };
 }
 
+/** How many runs sums have: `rounds` positions share one. */
+export const sumRuns = ({ runs }: Runs, { positions }: Geometry, rounds: number): number =>
+  (runs / positions) * Math.ceil(positions / rounds);
+
 /** Everything that the dispatches over a part are made from. */
 export interface Pass<Descriptor extends NormDescriptor, Schedule extends ForwardSchedule> extends Part {
   d: Descriptor;
@@ -196,17 +200,17 @@ export function columnsOf(g: Geometry, { slots, fold }: Split) {
   return { rows, cols: fold * g.channels * g.inner, slots, slot_length: Math.ceil(rows / slots) };
 }
 
-type Split = Pick<ForwardSchedule, 'slots' | 'columns' | 'fold'>;
+type Split = Pick<ForwardSchedule, 'slots' | 'columns' | 'fold' | 'rounds'>;
 
 /** The partials of a split, as the merges see them: [samples, slots, width], and how many neighbours share a weight. */
 export function partialsOf(
   g: Geometry,
-  { slots, columns, fold }: Split,
+  { slots, columns, fold, rounds }: Split,
 ): { width: number; slots: number; inner: number } {
   if (columns) return { width: g.channels * g.inner, slots: slots * fold, inner: g.inner };
-  // A row counts as one channel; a position of a channel has slots of its own.
+  // A row counts as one channel; a position of a channel, or several, have slots of their own.
   return g.inner > 1
-    ? { width: g.channels, slots: g.positions * slots, inner: 1 }
+    ? { width: g.channels, slots: Math.ceil(g.positions / rounds) * slots, inner: 1 }
     : { width: g.groups, slots, inner: 1 };
 }
 

@@ -3,6 +3,7 @@ import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry } from '../plan/geometry.ts';
+import { workspaceBudget } from '../plan/workspace.ts';
 import { assemble } from './assemble.ts';
 import { packFields } from './params.ts';
 import { rangeOf, tensorsFragment } from './parts.ts';
@@ -37,6 +38,8 @@ export const responseFields = [
   'beta_head',
   'beta_tail',
   'slope',
+  'first_inner',
+  'span',
 ] as const;
 
 type ResponseField = (typeof responseFields)[number];
@@ -52,29 +55,50 @@ export const responseFloats: ReadonlySet<ResponseField> = new Set([
 
 /** The dispatches of a forward pass. Roles: x in; y out. */
 export function responseForward(d: ResponseDescriptor, facts: DeviceFacts): Program {
+  const whole = { first: 0, span: d.geometry.inner };
   const chunks = partsOf(d, [], facts);
   return {
-    steps: chunks.map((chunk) => stepOf(d, chunk, facts, shaders.responseForward, ['x'], ['y'])),
+    steps: chunks.map((chunk) => stepOf(d, chunk, whole, facts, shaders.responseForward, ['x'], ['y'])),
     scratch: {},
   };
 }
 
-/** The dispatches of a backward pass. Roles: x, dy in; dx out. */
+/** The dispatches of a backward pass, in parts whose ratios fit the budget. Roles: x, dy in; dx out. */
 export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Program {
-  const sampleBytes = 4 * elementCount({ ...d.geometry, samples: 1 });
-  const chunks = partsOf(d, [sampleBytes], facts);
-  const steps = chunks.flatMap((chunk) => [
-    stepOf(d, chunk, facts, shaders.responseRatios, ['x', 'dy'], ['ratios']),
-    stepOf(d, chunk, facts, shaders.responseBackward, ['x', 'dy', 'ratios'], ['dx']),
-  ]);
+  const { channels, inner } = d.geometry;
+  const budget = workspaceBudget(d.geometry, byteSize(d.dtype), facts);
+  // Of one run, as many neighbouring positions as its ratios have room for.
+  const span = Math.min(inner, Math.max(4, 4 * Math.floor(budget / (16 * channels))));
+  const chunks = partsOf(d, [4 * channels * span], facts, budget);
+  const steps = chunks.flatMap((chunk) =>
+    Array.from({ length: Math.ceil(inner / span) }, (_, i) => {
+      const range = { first: i * span, span: Math.min(span, inner - i * span) };
+      return [
+        stepOf(d, chunk, range, facts, shaders.responseRatios, ['x', 'dy'], ['ratios']),
+        stepOf(d, chunk, range, facts, shaders.responseBackward, ['x', 'dy', 'ratios'], ['dx']),
+      ];
+    }).flat(),
+  );
   const most = Math.max(0, ...chunks.map(({ samples }) => samples));
-  return { steps, scratch: { ratios: most * sampleBytes } };
+  return { steps, scratch: { ratios: most * 4 * channels * span } };
 }
 
-function partsOf({ geometry, dtype }: ResponseDescriptor, scratch: number[], facts: DeviceFacts): Chunk[] {
+/** Chunks of runs: of samples where channels are contiguous, else of positions. */
+function partsOf(
+  { geometry, dtype }: ResponseDescriptor,
+  scratch: number[],
+  facts: DeviceFacts,
+  budget?: number,
+): Chunk[] {
   if (elementCount(geometry) === 0) return [];
-  return chunksOf(geometry, byteSize(dtype), scratch, {}, facts);
+  return chunksOf(runsOf(geometry), byteSize(dtype), scratch, {}, facts, budget);
 }
+
+const runsOf = (geometry: Geometry): Geometry => ({
+  ...geometry,
+  samples: geometry.samples * geometry.positions,
+  positions: 1,
+});
 
 const workgroup = 64;
 
@@ -89,16 +113,17 @@ function headOf(value: number): number {
 function stepOf(
   d: ResponseDescriptor,
   chunk: Chunk,
+  { first: firstInner, span }: { first: number; span: number },
   facts: DeviceFacts,
   main: ShaderSource,
   reads: readonly Role[],
   writes: readonly Role[],
 ): Step {
   const { geometry, dtype, size, alpha, beta, k } = d;
-  const { positions, channels, inner } = geometry;
-  const runs = chunk.samples * positions;
+  const { channels, inner } = geometry;
+  const runs = chunk.samples;
   const quads = inner % 4 === 0;
-  const threads = (runs * channels * inner) / (quads ? 4 : 1);
+  const threads = (runs * channels * span) / (quads ? 4 : 1);
   const kernel: Kernel = assemble({
     main,
     params: shaders.responseParams,
@@ -114,7 +139,7 @@ function stepOf(
     writes,
     constants: { WORKGROUP: workgroup, POWER: powers[beta] ?? 0 },
   });
-  const { first, like } = rangeOf(geometry, dtype, chunk, facts);
+  const { first, like } = rangeOf(runsOf(geometry), dtype, chunk, facts);
   const head = headOf(beta);
   return {
     kernel,
@@ -132,6 +157,8 @@ function stepOf(
       beta_head: head,
       beta_tail: beta - head,
       slope: (2 * alpha * beta) / size,
+      first_inner: firstInner,
+      span,
     }),
     ranges: { x: like, dy: like, y: like, dx: like },
     workgroups: Math.ceil(threads / workgroup),

@@ -57,6 +57,7 @@ import upstreamText from '../../shaders/lib/upstream.wgsl?raw';
 import upstreamActivationText from '../../shaders/lib/upstream_activation.wgsl?raw';
 import upstreamResidualText from '../../shaders/lib/upstream_residual.wgsl?raw';
 import wantedGradientsText from '../../shaders/lib/wanted_gradients.wgsl?raw';
+import mergeCollectText from '../../shaders/merge/collect.wgsl?raw';
 import mergeCountText from '../../shaders/merge/count.wgsl?raw';
 import mergeFrozenText from '../../shaders/merge/frozen.wgsl?raw';
 import mergeGradientsText from '../../shaders/merge/gradients.wgsl?raw';
@@ -144,6 +145,7 @@ export const inputResidual: ShaderSource = { name: 'input_residual', text: input
 export const inputX: ShaderSource = { name: 'input_x', text: inputXText };
 export const lanes: ShaderSource = { name: 'lanes', text: lanesText };
 export const meanSquare: ShaderSource = { name: 'mean_square', text: meanSquareText };
+export const mergeCollect: ShaderSource = { name: 'merge/collect', text: mergeCollectText };
 export const mergeCount: ShaderSource = { name: 'merge/count', text: mergeCountText };
 export const mergeFrozen: ShaderSource = { name: 'merge/frozen', text: mergeFrozenText };
 export const mergeGradients: ShaderSource = { name: 'merge/gradients', text: mergeGradientsText };

@@ -66,7 +66,7 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
  *
  * @param dy - like x.
  * @param x - what forward was given.
- * @returns dx like x. Scratch takes 4 bytes per element, and one sample's must fit a binding.
+ * @returns dx like x.
  * @throws as {@link localResponseNorm}.
  */
 export function localResponseNormBackward(

@@ -26,7 +26,8 @@ export interface PrepareOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
-function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): Program[] {
+/** Forward's and backward's. */
+export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [Program, Program] {
   const {
     dtype = 'f32',
     weight = false,

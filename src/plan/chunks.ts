@@ -9,11 +9,13 @@ export interface Chunk {
 }
 
 /**
- * Cuts the samples so that each part of x, and of the scratch that goes with it, fits a binding.
+ * Cuts the samples so that each part of x, and of the scratch that goes with it, fits a binding, and the scratch of a part
+ * its budget. Parts share their scratch.
  *
  * @param elementBytes - of x.
  * @param scratchBytes - of scratch, per sample: what each binding of it takes.
  * @param whole - bytes of what is bound whole, by name.
+ * @param budget - bytes of scratch that all bindings of a part may take together, as long as it is more than one sample.
  * @throws NormError `limit` if a single sample is larger than a binding may be, or what is bound whole is.
  */
 export function chunksOf(
@@ -22,6 +24,7 @@ export function chunksOf(
   scratchBytes: readonly number[],
   whole: Readonly<Record<string, number>>,
   facts: DeviceFacts,
+  budget = Number.POSITIVE_INFINITY,
 ): Chunk[] {
   const { samples } = geometry;
   const most = Math.min(facts.maxBindingBytes, 4 * (2 ** 32 - 1));
@@ -37,10 +40,13 @@ export function chunksOf(
   for (const [what, bytes] of Object.entries({ 'The mean of all sets': 8 * setCount(geometry), ...whole })) {
     if (bytes > most) refuse(what, bytes);
   }
-  if (samples * perSample <= most) return [{ firstSample: 0, samples }];
+  const affordable = Math.max(1, Math.floor(budget / scratchBytes.reduce((sum, bytes) => sum + bytes, 0)));
+  if (samples * perSample <= most && samples <= affordable) return [{ firstSample: 0, samples }];
   // A part begins at an aligned offset before its first sample.
-  const size = Math.floor((most - facts.offsetAlignment) / perSample);
-  if (size < 1) refuse('A single sample', perSample);
+  const bindable = Math.floor((most - facts.offsetAlignment) / perSample);
+  if (bindable < 1) refuse('A single sample', perSample);
+  // Of equal size: a last part of a few samples would leave a device idle.
+  const size = Math.ceil(samples / Math.ceil(samples / Math.min(bindable, affordable)));
   const chunks: Chunk[] = [];
   for (let first = 0; first < samples; first += size) {
     chunks.push({ firstSample: first, samples: Math.min(size, samples - first) });

@@ -15,6 +15,7 @@ import {
   type Strategy,
   type Team,
 } from './strategy.ts';
+import { workspaceBudget } from './workspace.ts';
 
 // Enough independent threads to fill the largest GPUs a few times over; on a CPU, a few per core.
 const wantedThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
@@ -67,6 +68,8 @@ const plain = {
   slots: 1,
   columns: false,
   fold: 1,
+  rounds: 1,
+  span: 0,
   gradientSlots: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   gradients: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
@@ -74,17 +77,23 @@ const plain = {
   columnRounds: 1,
 };
 
-/** Chooses how a forward pass runs. A pure function of the geometry, the device's facts and the overrides. */
+/**
+ * Chooses how a forward pass runs. A pure function of the geometry, the device's facts, the overrides and the size of x's
+ * elements, which limits scratch (`workspaceCap`).
+ */
 export function scheduleForward(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions = {},
+  elementBytes = 4,
 ): ForwardSchedule {
-  const family = familyOf(geometry, facts);
-  if (family === 'channels') return channelSchedule(geometry, facts, options);
+  const family = familyOf(geometry, facts, elementBytes);
+  if (family === 'channels') return channelSchedule(geometry, facts, options, elementBytes);
   const strategy = options.strategy ?? forwardStrategy(setCount(geometry), setSize(geometry), facts);
   const byChannel = family === 'planes' || (strategy === 'split' && geometry.inner > 1);
-  return (byChannel ? splitByChannel : scheduleRowForward)(geometry, facts, options);
+  return byChannel
+    ? splitByChannel(geometry, facts, options, elementBytes)
+    : scheduleRowForward(geometry, facts, options);
 }
 
 /** The same where sets are contiguous and, if they are split, have a weight per column. */
@@ -164,13 +173,29 @@ function laneTeam(facts: DeviceFacts, lanes: number, fourRows: boolean, options:
   return team(facts, lanes, fourRows ? { workgroup: 4, ...options } : options);
 }
 
-function channelSchedule(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+/**
+ * Partial results of 16 bytes that scratch has room for beside the sums of all sets; at least half of it, since what is too
+ * much for all samples is done part by part.
+ */
+function mostPartials(geometry: Geometry, facts: DeviceFacts, elementBytes: number): number {
+  const budget = workspaceBudget(geometry, elementBytes, facts);
+  return Math.floor(Math.max(budget / 2, budget - 32 * setCount(geometry)) / 16);
+}
+
+function channelSchedule(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+  elementBytes: number,
+): BackwardSchedule {
   const { samples, positions, channels, inner, groups } = geometry;
   const fold = foldOf(geometry, facts, options);
   const cols = fold * channels * inner;
   const rows = positions / fold;
   const wanted = clamp(Math.ceil(wantedThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
-  const slots = options.slots ?? Math.max(wanted, Math.ceil((1.25 * rows) / facts.iterations));
+  const most = Math.max(1, Math.floor(mostPartials(geometry, facts, elementBytes) / (samples * cols)));
+  const slots =
+    options.slots ?? Math.max(Math.min(wanted, most), Math.ceil((1.25 * rows) / facts.iterations));
   const gradientSlots = samples * slots * fold;
   return {
     ...plain,
@@ -213,13 +238,13 @@ export function scheduleBackward(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions = {},
+  elementBytes = 4,
 ): BackwardSchedule {
-  const family = familyOf(geometry, facts);
-  if (family === 'channels') return channelSchedule(geometry, facts, options);
-  if (family === 'planes') return splitByChannel(geometry, facts, options);
-  return geometry.inner > 1
-    ? backwardPerChannel(geometry, facts, options)
-    : scheduleRowBackward(geometry, facts, options);
+  const family = familyOf(geometry, facts, elementBytes);
+  if (family === 'channels') return channelSchedule(geometry, facts, options, elementBytes);
+  if (family === 'planes') return splitByChannel(geometry, facts, options, elementBytes);
+  const make = geometry.inner > 1 ? backwardPerChannel : scheduleRowBackward;
+  return make(geometry, facts, options, elementBytes);
 }
 
 /** LayerNorm and RMSNorm: every column has a weight of its own. */
@@ -227,17 +252,18 @@ export function scheduleRowBackward(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions,
+  elementBytes: number,
 ): BackwardSchedule {
   const rows = setCount(geometry);
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
-  // dweight and dbias take 8 bytes of scratch per slot and column: at most a sixteenth of x, or 1 MiB. Fewer slots than
-  // that leave a GPU idle (4096×4096 would get 32 row-groups of a hundredth). To be measured.
-  const mostBytes = Math.min(facts.maxBindingBytes, Math.max(2 ** 20, (4 * rows * cols) / 16));
-  const mostSlots = Math.max(1, Math.floor(mostBytes / (8 * cols)));
+  // dweight and dbias take 8 bytes of scratch per slot and column. That many slots may leave a GPU idle (4096×4096: 31
+  // row-groups). To be measured.
+  const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
   if (strategy === 'tile') {
+    const mostSlots = Math.max(1, Math.floor(budget / (8 * cols)));
     const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
     const gradientSlots = slotsOf(
       rows,
@@ -255,6 +281,11 @@ export function scheduleRowBackward(
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
+  // Beside the sums of the rows, which are done part by part where they would take more than half.
+  const share = Math.max(budget / 2, budget - rows * (8 * slots + 32));
+  const mostSlots = Math.max(1, Math.floor(share / (8 * cols)));
+  // Where one slot of a long row is too much, its columns come in ranges of whole pairs of quads.
+  const ranges = Math.ceil((8 * cols) / (share - 64));
   const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSlot) >= 64;
   const wanted = Math.max(
     Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads),
@@ -278,6 +309,7 @@ export function scheduleRowBackward(
     columnRounds,
     vec4,
     gradientSlots,
+    span: ranges === 1 ? cols : 8 * Math.ceil(cols / ranges / 8),
   };
 }
 
@@ -303,21 +335,32 @@ function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strat
 }
 
 /** Sets of contiguous channels, split by channel: a run is `inner` elements with one weight. */
-function splitByChannel(geometry: Geometry, facts: DeviceFacts, options: ScheduleOptions): BackwardSchedule {
+function splitByChannel(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  options: ScheduleOptions,
+  elementBytes: number,
+): BackwardSchedule {
   const { samples, positions, channels, groups, inner } = geometry;
   const quads = quadsOf(inner);
   const lanes = splitLanes(quads, facts, options);
-  const slots = options.slots ?? splitSlots(samples * positions * channels, quads, lanes, facts);
-  const gradientSlots = samples * positions * slots;
+  const runs = samples * positions * channels;
+  const most = mostPartials(geometry, facts, elementBytes);
+  const slots =
+    options.slots ?? clamp(splitSlots(runs, quads, lanes, facts), 1, Math.max(1, Math.floor(most / runs)));
+  // Where one partial result per plane is too much, planes of a channel share one.
+  const rounds = Math.min(positions, Math.ceil((runs * slots) / most));
+  const parts = Math.ceil(positions / rounds) * slots;
   return {
     ...plain,
     strategy: 'split',
     team: team(facts, lanes, options),
-    merge: mergeTeam(facts, setCount(geometry), positions * slots * (channels / groups), options),
-    gradients: mergeTeam(facts, channels, gradientSlots, options),
+    merge: mergeTeam(facts, setCount(geometry), parts * (channels / groups), options),
+    gradients: mergeTeam(facts, channels, samples * parts, options),
     slots,
+    rounds,
     vec4: inner % 4 === 0 && options.vec4 !== false,
-    gradientSlots,
+    gradientSlots: samples * parts,
   };
 }
 
@@ -326,10 +369,11 @@ function backwardPerChannel(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions,
+  elementBytes: number,
 ): BackwardSchedule {
   const { samples, channels, inner } = geometry;
   const strategy = options.strategy ?? perChannelStrategy(setCount(geometry), setSize(geometry), facts);
-  if (strategy === 'split') return splitByChannel(geometry, facts, options);
+  if (strategy === 'split') return splitByChannel(geometry, facts, options, elementBytes);
   const lanes = strategy === 'thread' ? 1 : workgroupLanes(quadsOf(inner), facts, options);
   return {
     ...plain,

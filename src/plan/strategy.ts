@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { type Geometry, setSize } from './geometry.ts';
+import { workspaceBudget } from './workspace.ts';
 
 /**
  * How a norm is laid out on the device.
@@ -57,6 +58,8 @@ export interface ForwardSchedule {
   columns: boolean;
   /** Positions that stand side by side in a row of columns. */
   fold: number;
+  /** Positions whose planes share a partial result: the family `planes`. */
+  rounds: number;
   vec4: boolean;
 }
 
@@ -68,6 +71,8 @@ export interface BackwardSchedule extends ForwardSchedule {
   columnRounds: number;
   /** Slots of the dweight and dbias partials: groups of rows. */
   gradientSlots: number;
+  /** Columns whose partials are made and merged at a time (rows in two passes). */
+  span: number;
   /** Of the merge that makes dweight and dbias of them. */
   gradients: Team;
   /** Threads of a workgroup of the second pass over rows. */
@@ -88,11 +93,18 @@ export const clamp = (value: number, low: number, high: number): number =>
  * - `channels`: threads own columns and walk over positions, since neighbouring elements belong to neighbouring channels
  *   (NHWC), or since runs are so short that partial results of each would weigh too much (BatchNorm of small images).
  */
-export function familyOf(geometry: Geometry, { software }: DeviceFacts): 'rows' | 'planes' | 'channels' {
+export function familyOf(
+  geometry: Geometry,
+  facts: DeviceFacts,
+  elementBytes = 4,
+): 'rows' | 'planes' | 'channels' {
   if (isContiguous(geometry)) return 'rows';
-  const { positions, inner } = geometry;
+  const { positions, channels, inner } = geometry;
   // A plane's partial result stands for `inner` elements, a column's for `positions`.
-  return inner > positions || inner >= (software ? shortestPlane : shortestGpuPlane) ? 'planes' : 'channels';
+  const long = inner > positions || inner >= (facts.software ? shortestPlane : shortestGpuPlane);
+  // Planes can share one, columns of several channels cannot.
+  const dear = inner > 1 && 16 * channels * inner > workspaceBudget(geometry, elementBytes, facts) / 2;
+  return long || dear ? 'planes' : 'channels';
 }
 
 /** Whether each set is one run of memory. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { NormError } from '../../src/gpu/errors.ts';
 import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
-import type { Program } from '../../src/gpu/program.ts';
+import { type Program, scratchBytes } from '../../src/gpu/program.ts';
 import type { Activation } from '../../src/kernels/activation.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
@@ -17,6 +17,7 @@ import {
   layerNormGeometry,
   setCount,
 } from '../../src/plan/geometry.ts';
+import { workspaceCap } from '../../src/plan/workspace.ts';
 import { random } from '../support/data.ts';
 import { facts as floor } from '../support/variants.ts';
 
@@ -110,6 +111,8 @@ function faultsOf(program: Program, drawn: Drawn): string[] {
   for (const [role, bytes] of Object.entries(program.scratch)) {
     if (!(bytes > 0 && bytes <= facts.maxBindingBytes)) faults.add(`scratch ${role} of ${bytes} bytes`);
   }
+  const cap = workspaceCap(drawn.geometry, drawn.dtype === 'f16' ? 2 : 4, facts);
+  if (scratchBytes(program) > cap) faults.add(`${scratchBytes(program)} bytes of scratch, above ${cap}`);
   for (const { kernel, ranges, workgroups } of program.steps) {
     const [name] = kernel.key.split('.');
     for (const { role } of kernel.bindings) {

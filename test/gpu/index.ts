@@ -22,6 +22,7 @@ import { cases as state } from './state.ts';
 import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
+import { cases as workspace } from './workspace.ts';
 
 /** Every GPU case, in the order they run. */
 export const allCases: Case[] = [
@@ -49,6 +50,7 @@ export const allCases: Case[] = [
   ...averaging,
   ...training,
   ...sizes,
+  ...workspace,
 ];
 
 const names = new Set<string>();

@@ -20,6 +20,7 @@ export const facts: DeviceFacts = {
   maxInvocations: 256,
   maxBindingBytes: 2 ** 27,
   maxWorkgroupsPerDimension: 65_535,
+  leastWorkspace: 2 ** 20,
   offsetAlignment: 256,
 };
 
@@ -158,9 +159,30 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
       }
     }
   }
+  if (f16) for (const program of partPrograms(reduction)) add(program);
   for (const program of responsePrograms(f16)) add(program);
   for (const program of optimizerPrograms(f16)) add(program);
   return kernels;
+}
+
+/** Gradients of several parts, which meet in f32. */
+function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
+  const d = {
+    geometry: { samples: 4000, positions: 1, channels: 8, inner: 16, groups: 2 },
+    kind: 'moments',
+    dtype: 'f16',
+    paramDtype: 'f16',
+    eps: 1e-5,
+    ...(affines[0] as Affine),
+    bias: false,
+    ...(epilogues[0] as (typeof epilogues)[number]),
+    dweight: true,
+    dbias: true,
+    dsum: false,
+    accumulate: { dweight: false, dbias: false },
+    schedule: { reduction, workgroup: 32 },
+  } as const;
+  return [backwardProgram(d, { ...facts, leastWorkspace: 2 ** 15 })];
 }
 
 /** BatchNorm folded into weights, with all that either may have. */

@@ -1,0 +1,14 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { elementCount, type Geometry } from './geometry.ts';
+
+type Facts = Pick<DeviceFacts, 'leastWorkspace'>;
+
+/** Bytes of scratch that an operation may take: 1 % of x, or 1 MiB (`leastWorkspace`) where that is more. */
+export function workspaceCap(geometry: Geometry, elementBytes: number, { leastWorkspace }: Facts): number {
+  return Math.max(leastWorkspace, Math.floor((elementCount(geometry) * elementBytes) / 100));
+}
+
+/** What partial results may take of that: each of up to five buffers is rounded up, to 4 KiB or to 256 bytes. */
+export function workspaceBudget(geometry: Geometry, elementBytes: number, facts: Facts): number {
+  return workspaceCap(geometry, elementBytes, facts) - 5 * 4096;
+}
