@@ -34,7 +34,7 @@ export default defineConfig(({ command, mode }) => {
         formats: ['es'],
       },
       rolldownOptions: {
-        external: /^(@nats-io\/|webgpu$)/, // optional peer dependencies
+        external: /^(@nats-io\/|webgpu$|node:)/, // optional peer dependencies, and what Node brings
         output: {
           // One output file per source file: a bundler can then drop every norm, and every shader, that a
           // program does not import, and the .js tree matches the .d.ts tree that tsc writes beside it.

@@ -9,6 +9,7 @@ import type { Gpu } from './gpu/gpu.ts';
 import { type InitOptions, init as initAnywhere } from './gpu/init.ts';
 
 export * from './index.ts';
+export { fileStorage } from './io/file-storage.ts';
 
 /** Options of {@link init}. */
 export interface NodeInitOptions extends InitOptions {

@@ -259,6 +259,11 @@ export class Gpu {
     return this.#faults;
   }
 
+  /** @internal What was recorded before is not to be repeated as it was. */
+  forgetRecorded(): void {
+    this.#faults += 1;
+  }
+
   /** @internal Throws if the context cannot be used any more. */
   checkAlive(): void {
     if (this.#destroyed) throw destroyedError();

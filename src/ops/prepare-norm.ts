@@ -2,7 +2,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
-import type { ForwardDescriptor } from '../kernels/descriptor.ts';
+import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { epilogueOf } from './epilogue.ts';
 import { type BackwardOptions, descriptor, type NormCall, runningOf } from './norm.ts';
@@ -26,8 +26,11 @@ export interface PrepareOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
-/** Forward's and backward's. */
-export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [Program, Program] {
+/** @internal What forward and backward are described as. */
+export function descriptorsOf(
+  call: NormCall,
+  options: PrepareOptions,
+): { forward: ForwardDescriptor; backward: BackwardDescriptor } {
   const {
     dtype = 'f32',
     weight = false,
@@ -43,9 +46,9 @@ export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [
   });
   const epilogue = { activation, negativeSlope, residual };
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
-  return [
-    forwardOf(gpu, call, { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage }),
-    backwardOf(gpu, call, {
+  return {
+    forward: { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage },
+    backward: {
       ...d,
       bias: bias && activation !== 'none',
       residual: residual === 'after' && activation !== 'none' ? 'after' : 'none',
@@ -55,8 +58,14 @@ export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [
       dsum: residual === 'before',
       accumulate: { dweight: accumulate, dbias: accumulate },
       stage,
-    }),
-  ];
+    },
+  };
+}
+
+/** @internal Forward's and backward's. */
+export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [Program, Program] {
+  const { forward, backward } = descriptorsOf(call, options);
+  return [forwardOf(gpu, call, forward), backwardOf(gpu, call, backward)];
 }
 
 /** Compiles the pipelines of forward and backward, whether it accumulates or not, without blocking. */

@@ -22,15 +22,30 @@ export function remember(gpu: Gpu, direction: string, d: object, make: () => Pro
   return program;
 }
 
+/** Programs that differ from what is chosen by facts alone; undefined for those that do not. */
+export interface Choices {
+  forward(call: NormCall, d: ForwardDescriptor): Program | undefined;
+  backward(call: NormCall, d: BackwardDescriptor): Program | undefined;
+}
+
+const choices = new WeakMap<Gpu, Choices>();
+
+/** @internal From now on calls that say nothing of a schedule have these; what was remembered is made anew. */
+export function chooseBy(gpu: Gpu, chosen: Choices): void {
+  choices.set(gpu, chosen);
+  programs.delete(gpu);
+  gpu.forgetRecorded();
+}
+
 /** @internal */
-export const forwardOf = (gpu: Gpu, { kernels }: NormCall, d: ForwardDescriptor): Program =>
+export const forwardOf = (gpu: Gpu, call: NormCall, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => {
     checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, d.running !== undefined);
-    return kernels.forward(d, gpu.facts);
+    return choices.get(gpu)?.forward(call, d) ?? call.kernels.forward(d, gpu.facts);
   });
 /** @internal */
-export const backwardOf = (gpu: Gpu, { kernels }: NormCall, d: BackwardDescriptor): Program =>
+export const backwardOf = (gpu: Gpu, call: NormCall, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => {
     checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, d.frozen || d.residual === 'after');
-    return kernels.backward(d, gpu.facts);
+    return choices.get(gpu)?.backward(call, d) ?? call.kernels.backward(d, gpu.facts);
   });

@@ -1,5 +1,6 @@
 import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
+import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as batchNorm } from './batch-norm.ts';
 import { cases as conformance } from './conformance.ts';
@@ -51,6 +52,7 @@ export const allCases: Case[] = [
   ...training,
   ...sizes,
   ...workspace,
+  ...autotune,
 ];
 
 const names = new Set<string>();

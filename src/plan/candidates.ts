@@ -1,0 +1,101 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+import { type Geometry, setCount, setSize } from './geometry.ts';
+import { scheduleBackward, scheduleForward } from './schedule.ts';
+import {
+  checkSchedule,
+  isContiguous,
+  type ScheduleOptions,
+  type Strategy,
+  strategiesOf,
+} from './strategy.ts';
+
+/** A way to lay a pass out, with its overrides in words. */
+export interface Candidate {
+  name: string;
+  schedule: ScheduleOptions;
+}
+
+/**
+ * The schedules that are worth a try beside the one that is chosen: legal ones, no two of them alike.
+ *
+ * @param splitOnly - whether the pass does more than one dispatch can.
+ * @param elementBytes - of x.
+ */
+export function candidatesOf(
+  geometry: Geometry,
+  direction: 'forward' | 'backward',
+  facts: DeviceFacts,
+  splitOnly = false,
+  elementBytes = 4,
+): Candidate[] {
+  const schedule = direction === 'forward' ? scheduleForward : scheduleBackward;
+  const concrete = (options: ScheduleOptions) =>
+    JSON.stringify(
+      schedule(geometry, facts, splitOnly ? { ...options, strategy: 'split' } : options, elementBytes),
+    );
+  const seen = new Set([concrete({})]);
+  const strategies = splitOnly ? (['split'] as const) : strategiesOf(geometry, direction);
+  return strategies
+    .flatMap((strategy) => variantsOf(strategy, geometry, direction, facts))
+    .filter((options) => {
+      if (!isLegal(geometry, direction, facts, options, splitOnly)) return false;
+      const made = concrete(options);
+      if (seen.has(made)) return false;
+      seen.add(made);
+      return true;
+    })
+    .map((options) => ({ name: nameOf(options), schedule: options }));
+}
+
+/** `split workgroup=64 slots=16`. */
+function nameOf({ strategy, ...rest }: ScheduleOptions): string {
+  return [strategy, ...Object.entries(rest).map(([key, value]) => `${key}=${value}`)].join(' ');
+}
+
+function isLegal(...given: Parameters<typeof checkSchedule>): boolean {
+  try {
+    checkSchedule(...given);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function variantsOf(
+  strategy: Strategy,
+  geometry: Geometry,
+  direction: 'forward' | 'backward',
+  facts: DeviceFacts,
+): ScheduleOptions[] {
+  const { software } = facts;
+  const slotCounts = software ? [1, 2, 4, 8, 16, 32, 64] : [1, 4, 16, 64, 256];
+  switch (strategy) {
+    case 'thread': {
+      // A thread walks a whole row: with too few of them a device idles for long.
+      if (setCount(geometry) < 8 && setSize(geometry) > 65_536) return [];
+      const fourRows = geometry.inner === 1 && isContiguous(geometry);
+      return (software ? [4, 16, 64] : [64, 256]).flatMap((workgroup) =>
+        (fourRows ? [false, true] : [false]).map((four) => ({
+          strategy,
+          workgroup,
+          ...(fourRows ? { fourRows: four } : {}),
+        })),
+      );
+    }
+    case 'tile':
+      // A software adapter pays hundreds of loads for a barrier.
+      return software ? [] : [4, 8, 16, 32, 64, 128, 256].map((lanes) => ({ strategy, lanes }));
+    case 'workgroup':
+      return software ? [] : [64, 128, 256].map((workgroup) => ({ strategy, workgroup }));
+    case 'split': {
+      // Backward, the slots of rows are also those of dweight: these have a number of their own.
+      const counts = direction === 'backward' && geometry.inner === 1 ? slotCounts.slice(2) : slotCounts;
+      const workgroups = software ? [4, 16, 64] : [64, 256];
+      return [
+        { strategy },
+        ...workgroups.map((workgroup) => ({ strategy, workgroup })),
+        ...counts.map((slots) => ({ strategy, slots })),
+      ];
+    }
+  }
+}
