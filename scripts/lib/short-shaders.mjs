@@ -22,7 +22,9 @@ export function shortShaders() {
     load(id) {
       if (!id.endsWith('.wgsl?raw')) return undefined;
       const text = readFileSync(id.slice(0, -'?raw'.length), 'utf8');
-      return `export default ${JSON.stringify(minifyWgsl(text, names))};`;
+      // The first line is the shader's name.
+      const short = text.slice(0, text.indexOf('\n') + 1) + minifyWgsl(text, names);
+      return `export default ${JSON.stringify(short)};`;
     },
   };
 }

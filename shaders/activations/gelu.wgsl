@@ -1,3 +1,4 @@
+// activations/gelu
 // activation(z) = z·Φ(z), Φ being the cumulative distribution of the standard normal: torch.nn.GELU without the tanh
 // approximation (Hendrycks and Gimpel 2016, arXiv 1606.08415).
 //

@@ -1,3 +1,4 @@
+// activations/hardswish
 // activation(z) = z·min(max(z + 3, 0), 6) / 6 (torch.nn.Hardswish; Howard et al. 2019, arXiv 1905.02244).
 fn activate(z: vec4<f32>) -> vec4<f32> {
   let inside = z * (z + 3.0) * (1.0 / 6.0);

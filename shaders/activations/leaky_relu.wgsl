@@ -1,3 +1,4 @@
+// activations/leaky_relu
 // activation(z) = z where z > 0, else NEGATIVE_SLOPE·z (torch.nn.LeakyReLU).
 override NEGATIVE_SLOPE: f32 = 0.01;
 

@@ -1,3 +1,4 @@
+// activations/none
 // activation(z) = z.
 fn activate(z: vec4<f32>) -> vec4<f32> {
   return z;

@@ -1,3 +1,4 @@
+// activations/relu
 // activation(z) = max(z, 0), with derivative 0 at 0 (torch.nn.ReLU). select, and not max, lets a NaN through.
 fn activate(z: vec4<f32>) -> vec4<f32> {
   return select(z, vec4<f32>(), z < vec4<f32>());

@@ -1,3 +1,4 @@
+// activations/relu6
 // activation(z) = min(max(z, 0), 6), with derivative 0 at both ends (torch.nn.ReLU6).
 fn activate(z: vec4<f32>) -> vec4<f32> {
   let floored = select(z, vec4<f32>(), z < vec4<f32>());

@@ -1,3 +1,4 @@
+// activations/silu
 // activation(z) = z·sigmoid(z) (torch.nn.SiLU; Elfwing, Uchibe and Doya 2018, arXiv 1702.03118).
 //
 // exp of −|z| cannot overflow, and 1 + it cannot cancel.

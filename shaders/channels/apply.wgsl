@@ -1,3 +1,4 @@
+// channels/apply
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (lib/columns.wgsl).
 //
 // Mapping: a thread owns four neighbouring columns and one slot of the rows; its statistics and parameters stay

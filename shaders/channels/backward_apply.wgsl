@@ -1,3 +1,4 @@
+// channels/backward_apply
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), for x[samples, rows, cols]
 // (lib/columns.wgsl), with the means over each set from merge/sums.wgsl.
 //

@@ -1,3 +1,4 @@
+// channels/backward_sums
 // Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (lib/columns.wgsl), rows split over slots; dz is dy, or
 // dy·activation'(z) (lib/upstream*.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx needs
 // (merge/sums.wgsl).

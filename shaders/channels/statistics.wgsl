@@ -1,3 +1,4 @@
+// channels/statistics
 // Partial statistics of the columns of x[samples, rows, cols] (lib/columns.wgsl), rows split over slots;
 // merge/statistics.wgsl makes mean and rstd of them.
 //

@@ -1,3 +1,4 @@
+// convert/cast
 // y = x in another storage type.
 //
 // Mapping: a thread per element; a large tensor is walked in parts.

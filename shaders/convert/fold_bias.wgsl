@@ -1,3 +1,4 @@
+// convert/fold_bias
 // b' = (b − mean)·rstd·weight + bias: the bias of a convolution or linear map with the BatchNorm behind it.
 //
 // Mapping: a thread per output channel.

@@ -1,3 +1,4 @@
+// convert/fold_weight
 // W' = W·weight·rstd per output channel: the weights of a convolution or linear map with the BatchNorm behind it.
 //
 // Mapping: a thread per element. W is `rows` runs of `cols` elements, a run an output channel of one input channel or of

@@ -1,3 +1,4 @@
+// affine
 // y = x̂·weight + bias in f32. Absent ones are 1 and 0.
 override HAS_WEIGHT: bool = false;
 override HAS_BIAS: bool = false;

@@ -1,3 +1,4 @@
+// affine_channel
 // weight and bias of shape [channels]; a run holds channels/groups channels of `inner` elements each, and run `row`
 // is group row % groups.
 @group(0) @binding(3) var<storage, read> weight: array<W>;

@@ -1,3 +1,4 @@
+// affine_column_scalar
 // weight and bias of shape [cols]: one per column of the run, for runs that are not aligned to four.
 @group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(4) var<storage, read> bias: array<W>;

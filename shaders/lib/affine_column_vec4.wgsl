@@ -1,3 +1,4 @@
+// affine_column_vec4
 // weight and bias of shape [cols]: one per column of the run, four a load.
 @group(0) @binding(3) var<storage, read> weight: array<W4>;
 @group(0) @binding(4) var<storage, read> bias: array<W4>;

@@ -1,3 +1,4 @@
+// affine_run
 // weight and bias of shape [channels] where a run is one channel: one of each for the whole run.
 @group(0) @binding(3) var<storage, read> weight: array<W>;
 @group(0) @binding(4) var<storage, read> bias: array<W>;

@@ -1,3 +1,4 @@
+// column_statistics
 // Saved statistics of the sets that a thread's four columns belong to.
 struct ColumnStatistics {
   hi: vec4<f32>,

@@ -1,3 +1,4 @@
+// columns
 // For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a slot of the
 // rows. A row is one position, or `fold` of them: cols = fold·channels·inner, and column c belongs to channel
 // c / inner % channels. Several columns of a channel are so many partials of it.

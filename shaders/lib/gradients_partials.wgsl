@@ -1,3 +1,4 @@
+// gradients_partials
 // The sums of a thread's columns as partials of its slot; merge/gradients.wgsl makes dweight and dbias of them.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 

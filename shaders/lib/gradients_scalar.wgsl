@@ -1,3 +1,4 @@
+// gradients_scalar
 // The sums of a thread's columns as dweight and dbias themselves, where one slot holds all rows: for rows that are not
 // aligned to four.
 @group(0) @binding(14) var<storage, read_write> dweight: array<W>;

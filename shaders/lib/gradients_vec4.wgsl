@@ -1,3 +1,4 @@
+// gradients_vec4
 // The sums of a thread's columns as dweight and dbias themselves, where one slot holds all rows: four a store.
 @group(0) @binding(14) var<storage, read_write> dweight: array<W4>;
 @group(0) @binding(15) var<storage, read_write> dbias: array<W4>;

@@ -1,3 +1,4 @@
+// input_residual
 // What is normalized: x + residual, rounded to the storage type first, so that the norm and its backward see the
 // very numbers that the next layer gets as `sum`.
 fn input(at: u32, valid: u32) -> vec4<f32> {

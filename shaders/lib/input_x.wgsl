@@ -1,3 +1,4 @@
+// input_x
 // What is normalized: x itself.
 fn input(at: u32, valid: u32) -> vec4<f32> {
   return load_x(at, valid);

@@ -1,3 +1,4 @@
+// mean_square
 // The mean of the squares: the same interface as moments.wgsl with a mean of zero.
 @group(0) @binding(8) var<storage, read_write> rstd: array<f32>;
 

@@ -1,3 +1,4 @@
+// moments
 // Mean and variance in one pass, at an accuracy that does not depend on the offset of the data.
 //
 // A chunk of up to 64 elements is summed about its own pivot p: Σ(x−p) and Σ(x−p)². Chunks, lanes, workgroups merge

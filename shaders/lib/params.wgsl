@@ -1,3 +1,4 @@
+// params
 // The numbers of one dispatch. The host lays out the same 19 words (src/kernels/params.ts).
 //
 // x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one

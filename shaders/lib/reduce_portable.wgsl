@@ -1,3 +1,4 @@
+// reduce_portable
 // Merges one Part per lane over the LANES lanes of a run, in workgroup memory; every lane gets the result. The tree is
 // fixed, so two runs give the same bits. To be called in uniform control flow.
 var<workgroup> scratch: array<Part, WORKGROUP>;

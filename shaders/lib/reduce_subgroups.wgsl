@@ -1,3 +1,4 @@
+// reduce_subgroups
 // Merges one Part per lane over the LANES lanes of a run, by subgroup shuffles, then over subgroups in workgroup
 // memory; every lane gets the result. The order is fixed, so two runs give the same bits. To be called in uniform
 // control flow.

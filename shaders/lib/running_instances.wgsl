@@ -1,3 +1,4 @@
+// running_instances
 // What InstanceNorm's running statistics are made of: the mean and the unbiased variance of every instance, kept for
 // merge/instances.wgsl, which averages over the batch.
 @group(0) @binding(21) var<storage, read_write> instances: array<vec2<f32>>;

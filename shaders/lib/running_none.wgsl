@@ -1,2 +1,3 @@
+// running_none
 // Statistics that leave no trace.
 fn track(which: u32, s: Statistics, m2: f32) {}

@@ -1,3 +1,4 @@
+// running_update
 // Running statistics of BatchNorm: running = (1 − f)·running + f·batch, with the unbiased variance of the batch; f is the
 // momentum or, cumulative, 1 / num_batches_tracked, which counts this batch already (torch.nn.BatchNorm2d).
 @group(0) @binding(16) var<storage, read_write> running_mean: array<f32>;

@@ -1,3 +1,4 @@
+// runs_channel
 // A run is one channel at one position of a sample, `inner` elements long: run = (sample·positions + position)·channels
 // + channel. It has one weight, and shares its set with the other channels of its group and with all positions. In sums over
 // a single sample `rounds` positions make one run.

@@ -1,3 +1,4 @@
+// runs_row
 // A run is a set: all channels of a group, one weight per column or per `inner` columns.
 const PER_CHANNEL = false;
 

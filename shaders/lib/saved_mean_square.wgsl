@@ -1,3 +1,4 @@
+// saved_mean_square
 // Statistics that an earlier dispatch saved: rstd; the mean is zero.
 @group(0) @binding(8) var<storage, read> rstd: array<f32>;
 

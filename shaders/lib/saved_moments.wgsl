@@ -1,3 +1,4 @@
+// saved_moments
 // Statistics that an earlier dispatch saved: mean as (hi, lo), rstd.
 @group(0) @binding(7) var<storage, read> mean: array<vec2<f32>>;
 @group(0) @binding(8) var<storage, read> rstd: array<f32>;

@@ -1,3 +1,4 @@
+// saved_packed
 // Statistics that an earlier dispatch saved, in one array (merge/pack.wgsl): for kernels that have no binding left for two.
 @group(0) @binding(20) var<storage, read> statistics: array<vec4<f32>>;
 

@@ -1,3 +1,4 @@
+// scan
 // The statistics of quads first, first + LANES, … below end of the run that starts at `base`.
 //
 // Chunks are merged into blocks and blocks into the total, each about the root of the number of chunks long: one long

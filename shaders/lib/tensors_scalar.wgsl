@@ -1,3 +1,4 @@
+// tensors_scalar
 // Tensors of x's shape, element by element: for runs whose length or start is no multiple of four. The arithmetic
 // stays four wide; the last quad of a run is masked. A quad is four consecutive elements; `at` is its place.
 @group(0) @binding(1) var<storage, read> x: array<X>;

@@ -1,3 +1,4 @@
+// tensors_vec4
 // Tensors of x's shape, four elements a load. The host guarantees that every run starts at a multiple of four
 // and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a software
 // adapter does not see that two loads compute the same.

@@ -1,3 +1,4 @@
+// upstream
 // The gradient of z = x̂·weight + bias where that is what forward stored: dy.
 const HAS_ACTIVATION = false;
 

@@ -1,3 +1,4 @@
+// upstream_activation
 // The gradient of z = x̂·weight + bias where forward stored activation(z): z is computed again, which costs no pass
 // over memory.
 const HAS_ACTIVATION = true;

@@ -1,3 +1,4 @@
+// upstream_residual
 // The gradient of z = x̂·weight + bias + residual where forward stored activation(z). It is also that of residual, so it
 // is stored: the pass that follows reads it in place of dy, and neither residual nor the activation again. What is summed
 // is what is stored, rounding included.

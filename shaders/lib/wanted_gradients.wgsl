@@ -1,3 +1,4 @@
+// wanted_gradients
 // Which of dweight and dbias anyone wants.
 override WANTS_WEIGHT: bool = true;
 override WANTS_BIAS: bool = true;

@@ -1,3 +1,4 @@
+// merge/collect
 // The sums over slots of what a part of the samples has for dweight and dbias, beside its partials: in f16 the gradients
 // themselves would round once per part. merge/gradients.wgsl then takes them for one slot.
 //

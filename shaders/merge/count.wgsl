@@ -1,3 +1,4 @@
+// merge/count
 // num_batches_tracked += 1, in a dispatch of its own before the merge that divides by it: its threads could not agree on
 // who of them counts.
 //

@@ -1,3 +1,4 @@
+// merge/frozen
 // mean and rstd of evaluation: those of the running statistics, for every sample alike.
 //
 // Mapping: a thread per set, which is a channel of a sample.

@@ -1,3 +1,4 @@
+// merge/gradients
 // dweight and dbias from the partials of a backward pass: the sum over slots, in order.
 //
 // Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …

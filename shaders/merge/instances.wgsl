@@ -1,3 +1,4 @@
+// merge/instances
 // Running statistics of InstanceNorm: running = (1 − momentum)·running + momentum·(mean over the batch of the instances'
 // statistics), which is the mean of the updates by each instance (torch.nn.functional.instance_norm).
 //

@@ -1,3 +1,4 @@
+// merge/joined
 // mean and rstd of every channel, and the running statistics, from the statistics of all replicas.
 //
 // Mapping: a thread per channel.

@@ -1,3 +1,4 @@
+// merge/pack
 // mean and rstd of every set in one array.
 //
 // Mapping: a thread per set.

@@ -1,3 +1,4 @@
+// merge/statistics
 // mean and rstd of every set from its partial statistics.
 //
 // Mapping: LANES lanes per set; lane l takes parts l, l + LANES, … A set's parts are slots × (channels / groups).

@@ -1,3 +1,4 @@
+// merge/sums
 // mean(g) and mean(g·x̂) of every set from their partial sums, g = dy·weight.
 // PER_CHANNEL: the partials are of dy alone and per channel, and meet weight here.
 //

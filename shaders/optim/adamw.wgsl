@@ -1,3 +1,4 @@
+// optim/adamw
 // Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101), as torch.optim.AdamW: with g = ±grad and
 // t the number of this step,
 // exp_avg = β1·exp_avg + (1 − β1)·g, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·g²,

@@ -1,3 +1,4 @@
+// optim/average
 // The average of a parameter over steps of training, as torch.optim.swa_utils.AveragedModel: the parameter itself at first,
 // later keep·average + take·param, or with EQUAL the mean of all so far, average + (param − average) / (n + 1).
 //

@@ -1,3 +1,4 @@
+// optim/count
 // One step more for each of some consecutive parameters of a group, in a dispatch of its own before those that divide by
 // it: their threads could not agree on who of them counts.
 //

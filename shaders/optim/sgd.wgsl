@@ -1,3 +1,4 @@
+// optim/sgd
 // Stochastic gradient descent, as torch.optim.SGD: with g = ±grad + weight_decay·param,
 // momentum_buffer = momentum·momentum_buffer + take·g, and param −= lr·g, or with momentum lr·momentum_buffer, or, Nesterov,
 // lr·(g + momentum·momentum_buffer).

@@ -1,3 +1,4 @@
+// response/backward
 // dx = dy·d^−beta − slope·x·Σ dy·x·d^(−beta − 1), summed over the windows that an element lies in: the window of
 // response/forward.wgsl mirrored.
 //

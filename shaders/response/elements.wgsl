@@ -1,3 +1,4 @@
+// response/elements
 // A thread has one element: of any tensor.
 alias V = f32;  // what a thread has
 alias U = u32;

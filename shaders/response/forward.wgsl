@@ -1,3 +1,4 @@
+// response/forward
 // y = x·d^−beta with d = k + alpha/size·Σx² over a window of channels.
 //
 // Mapping: a thread per element (elements.wgsl) or quad (quads.wgsl). No barrier.

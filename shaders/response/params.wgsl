@@ -1,3 +1,4 @@
+// response/params
 // The numbers of one dispatch of local response normalization, in place of lib/params.wgsl. The host lays out the same
 // fifteen words (src/kernels/response.ts).
 //

@@ -1,3 +1,4 @@
+// response/power
 // d^−beta for positive d, exact to a few last bits whatever the size of d. The built-in pow multiplies beta by log2(d),
 // whose error grows with its size: 8e-7 at d = 1e12, 4e-6 at 1e20 (lavapipe).
 

@@ -1,3 +1,4 @@
+// response/quads
 // A thread has four consecutive elements of one channel: where `inner` is a multiple of four.
 alias V = vec4<f32>;  // what a thread has
 alias U = vec4<u32>;

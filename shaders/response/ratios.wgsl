@@ -1,3 +1,4 @@
+// response/ratios
 // dy·x·d^(−beta − 1), what response/backward.wgsl sums.
 //
 // Mapping: as response/forward.wgsl.

@@ -1,3 +1,4 @@
+// response/window
 // Where a thread is, and the window of channels around it. Neighbouring threads have neighbouring elements or quads,
 // whichever axis is contiguous, so every load of a window is one run of memory; what windows share comes from the caches.
 //

@@ -1,3 +1,4 @@
+// rows/apply
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for runs that are split over slots: rows, or the channels of
 // a sample where weight belongs to those (lib/runs_*.wgsl).
 //

@@ -1,3 +1,4 @@
+// rows/backward_apply
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: lib/upstream*.wgsl), where weight belongs to channels and the means over each set are known
 // from merge/sums.wgsl.
 //

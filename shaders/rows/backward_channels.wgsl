@@ -1,3 +1,4 @@
+// rows/backward_channels
 // dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
 // dispatch: a set is one run of channels / groups channels. x and dy are read a second time for dx, from a cache.
 //   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)

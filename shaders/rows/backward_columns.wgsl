@@ -1,3 +1,4 @@
+// rows/backward_columns
 // dx, and dweight and dbias or their partials (lib/gradients_*.wgsl), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
 // rows that do not fit on chip, and of adapters where barriers cost too much.
 //

@@ -1,3 +1,4 @@
+// rows/backward_sums
 // Partial Σg and Σg·x̂ of runs that are split over slots; merge/sums.wgsl makes what dx needs of them.
 // PER_CHANNEL false: a run is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (lib/upstream*.wgsl). PER_CHANNEL true: a run is one channel of a sample, `inner`
 // elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).

@@ -1,3 +1,4 @@
+// rows/backward_tile
 // dx and the partials of dweight and dbias of a row norm in one pass: x and dy are read once.
 //   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  dweight = Σ dz·x̂,  dbias = Σ dz
 // (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019), where dz is dy, or dy·activation'(z) (lib/upstream*.wgsl).

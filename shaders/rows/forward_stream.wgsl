@@ -1,3 +1,4 @@
+// rows/forward_stream
 // y = epilogue((x − mean)·rstd·weight + bias) per row, the row read twice: once for its statistics, once (from a cache, if it
 // fits one) for y: for rows that do not fit the registers of a workgroup.
 //

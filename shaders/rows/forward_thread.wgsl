@@ -1,3 +1,4 @@
+// rows/forward_thread
 // y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers cost more
 // than loads. x is read twice; weight and bias are loaded once for all rows of the thread, since a software adapter
 // pays for a load that all lanes share as for any other.

@@ -1,3 +1,4 @@
+// rows/forward_tile
 // y = epilogue((x − mean)·rstd·weight + bias) per row, the row kept in registers: each input is read once.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l holds quads l, l + LANES, …, ITEMS of

@@ -1,3 +1,4 @@
+// rows/statistics
 // Partial statistics of runs that are split over slots: rows, or the channels of a sample where a set is not contiguous
 // or weight belongs to channels (lib/runs_*.wgsl); merge/statistics.wgsl makes mean and rstd of them.
 //

@@ -26,6 +26,9 @@ export interface Assembly {
   subgroups?: boolean;
 }
 
+/** The stem of a file under shaders/ or shaders/lib/, for keys and labels: `rows/forward_tile`, `moments`. */
+export const nameOf = (source: ShaderSource): string => source.slice(3, source.indexOf('\n'));
+
 /** Joins prelude, fragments and kernel into one WGSL module, named by everything that tells it from others. */
 export function assemble(a: Assembly): Kernel {
   const constants: Record<string, number> = {};
@@ -39,11 +42,11 @@ export function assemble(a: Assembly): Kernel {
   const common = params ? [params, shaders.lanes, storage] : [shaders.lanes];
   const fragments = [...common, ...a.fragments];
   const items = a.items === undefined ? [] : [`items=${a.items}`];
-  const names = a.fragments.map((fragment) => fragment.name);
-  const key = [a.main.name, a.dtype, a.paramDtype, ...names, ...items, ...settings].join('.');
+  const names = a.fragments.map(nameOf);
+  const key = [nameOf(a.main), a.dtype, a.paramDtype, ...names, ...items, ...settings].join('.');
   return {
     key,
-    code: () => [prelude(a), ...fragments.map((f) => f.text), a.main.text].join('\n'),
+    code: () => [prelude(a), ...fragments, a.main].join('\n'),
     constants,
     bindings: [
       ...a.reads.map((role) => ({ role, binding: bindingOf[role], writes: false })),

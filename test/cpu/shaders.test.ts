@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { nameOf } from '../../src/kernels/assemble.ts';
 import { floatFields, packParams, paramFields } from '../../src/kernels/params.ts';
 import { responseFields, responseFloats } from '../../src/kernels/response.ts';
 import { bindingOf } from '../../src/kernels/roles.ts';
@@ -45,8 +46,12 @@ describe('shaders', () => {
     }
   });
 
-  it('exports every file of shaders/ to the assembler, and nothing else', () => {
-    const names = Object.values(sources).map(({ name }) => name.replace(/^(?!.*\/)/, 'lib/'));
+  it('exports every file of shaders/ to the assembler, by the name in its first line, and nothing else', () => {
+    for (const file of files) {
+      const name = file.replaceAll('\\', '/').replace('lib/', '').replace('.wgsl', '');
+      expect(nameOf(text(file)), file).toBe(name);
+    }
+    const names = Object.values(sources).map((source) => nameOf(source).replace(/^(?!.*\/)/, 'lib/'));
     expect(names.sort()).toEqual(files.map((name) => name.replaceAll('\\', '/').replace('.wgsl', '')).sort());
   });
 
@@ -56,8 +61,8 @@ describe('shaders', () => {
     );
     for (const [name, source] of Object.entries(sources)) {
       expect(
-        name === 'reduceSerial' || code.some((one) => one.includes(source.text)),
-        `${source.name} is in no variant`,
+        name === 'reduceSerial' || code.some((one) => one.includes(source)),
+        `${name} is in no variant`,
       ).toBe(true);
     }
   });

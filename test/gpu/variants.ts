@@ -45,7 +45,7 @@ const variants = (subgroups: boolean, f16: boolean): Case => {
 
 /** Of the variants, so many that every kernel, fragment and setting occurs, as the package's JavaScript has them. */
 function shortKernels({ facts }: Gpu): Kernel[] {
-  const names = shortNames(Object.values(sources).map(({ text }) => text));
+  const names = shortNames(Object.values(sources));
   const seen = new Set<string>();
   const kernels = [...everyKernel(facts.subgroup > 0, facts.f16).values()].filter(({ key }) => {
     const fresh = key.split('.').filter((part) => !seen.has(part));
