@@ -20,7 +20,7 @@ export class Identity extends Module {
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     if (!out) return x;
-    checkLike(out, x.shape, x.dtype, 'out');
+    checkLike({ out }, x);
     castInto(this.gpu, x, out, target);
     return out;
   }

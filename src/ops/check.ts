@@ -96,14 +96,20 @@ export function checkOperands(
   }
 }
 
-/** Throws unless an optional tensor has this shape and dtype. */
+/** A shape and a dtype, such as a tensor has. */
+export interface Like {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Throws unless those tensors that are there have this shape and dtype. */
 export function checkLike(
-  tensor: Tensor | undefined,
-  shape: readonly number[],
-  dtype: DType,
-  name: string,
+  tensors: Readonly<Record<string, Tensor | null | undefined>>,
+  { shape, dtype }: Like,
 ): void {
-  if (!tensor) return;
-  checkTensorShape(tensor, shape, name);
-  checkTensorDType(tensor, dtype, name);
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (!tensor) continue;
+    checkTensorShape(tensor, shape, name);
+    checkTensorDType(tensor, dtype, name);
+  }
 }

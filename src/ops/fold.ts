@@ -97,7 +97,7 @@ export function checkFold(
       'Fold the BatchNorm that comes right after, and say with axis where the output channels are.',
     );
   }
-  checkLike(bias ?? undefined, [channels], dtype, 'bias');
+  checkLike({ bias }, { shape: [channels], dtype });
   const [scale, shift] = [gamma ?? undefined, beta ?? undefined];
   const parameters = scale ?? shift;
   const paramDtype = parameterDType(parameters ? floatDType(parameters, 'BatchNorm') : dtype, scale, shift);

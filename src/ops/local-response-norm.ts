@@ -53,7 +53,7 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
   checkTarget({ encoder, pass });
   checkOperands(gpu, { x }, { 'out.y': out.y });
   const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options);
-  checkLike(out.y, x.shape, x.dtype, 'out.y');
+  checkLike({ 'out.y': out.y }, x);
   const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
   execute(gpu, program, { x, y }, { encoder, pass }, 'local_response_norm.forward');
   return y;
@@ -81,8 +81,7 @@ export function localResponseNormBackward(
   checkTarget({ encoder, pass });
   checkOperands(gpu, { dy, x }, { 'out.dx': out.dx });
   const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options);
-  checkLike(dy, x.shape, x.dtype, 'dy');
-  checkLike(out.dx, x.shape, x.dtype, 'out.dx');
+  checkLike({ dy, 'out.dx': out.dx }, x);
   const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
   execute(gpu, program, { x, dy, dx }, { encoder, pass }, 'local_response_norm.backward');
   return dx;

@@ -16,6 +16,7 @@ import {
   type Repeatable,
   record,
   refuseOutput,
+  statisticsLike,
 } from './norm.ts';
 import { backwardOf } from './programs.ts';
 
@@ -70,18 +71,15 @@ export function planBackward(
   const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
   if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
   if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
-  checkLike(dy, x.shape, x.dtype, 'dy');
   if (out.dresidual && !stored) {
     refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
   }
-  checkLike(dsum, x.shape, x.dtype, 'dsum');
-  checkLike(residual, x.shape, x.dtype, 'residual');
-  checkLike(out.dresidual, x.shape, x.dtype, 'out.dresidual');
-  checkLike(mean, [...call.setShape, 2], 'f32', 'mean');
-  checkLike(rstd, call.setShape, 'f32', 'rstd');
-  checkLike(out.dx, x.shape, x.dtype, 'out.dx');
-  checkLike(out.dweight, call.parameterShape, paramDtype, 'out.dweight');
-  checkLike(out.dbias, call.parameterShape, paramDtype, 'out.dbias');
+  const perSet = statisticsLike(call);
+  const parameter = { shape: call.parameterShape, dtype: paramDtype };
+  checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
+  checkLike({ mean }, perSet.mean);
+  checkLike({ rstd }, perSet.rstd);
+  checkLike({ 'out.dweight': out.dweight, 'out.dbias': out.dbias }, parameter);
   const common = descriptor(
     call,
     floatDType(x, 'x'),
@@ -105,11 +103,9 @@ export function planBackward(
       dweight: out.dweight ?? (wantsWeight ? options.newDweight?.() : undefined),
       dbias: out.dbias ?? (wantsBias ? options.newDbias?.() : undefined),
     };
-    const made = new Allocations();
-    const parameter = () => gpu.empty(call.parameterShape, { dtype: paramDtype });
-    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
-    const dx = made.unless(out.dx, like);
-    const dresidual = stored ? made.unless(out.dresidual, like) : undefined;
+    const made = new Allocations(gpu);
+    const dx = made.unless(out.dx, x);
+    const dresidual = stored ? made.unless(out.dresidual, x) : undefined;
     const dweight = wantsWeight ? made.unless(theirs.dweight, parameter) : undefined;
     const dbias = wantsBias ? made.unless(theirs.dbias, parameter) : undefined;
     return {

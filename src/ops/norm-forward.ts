@@ -16,6 +16,7 @@ import {
   record,
   refuseOutput,
   runningOf,
+  statisticsLike,
 } from './norm.ts';
 import { forwardOf } from './programs.ts';
 
@@ -60,7 +61,7 @@ export function planForward(
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
   const centred = call.kind === 'moments';
-  const meanShape = [...call.setShape, 2];
+  const perSet = statisticsLike(call);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
   const outputs = { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd };
   const updates = call.running?.mode === 'update';
@@ -70,16 +71,14 @@ export function planForward(
     updates ? { ...running, ...outputs } : outputs,
   );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
-  checkLike(residual, x.shape, x.dtype, 'residual');
-  checkLike(running?.runningMean, call.parameterShape, 'f32', 'runningMean');
-  checkLike(running?.runningVar, call.parameterShape, 'f32', 'runningVar');
-  checkLike(running?.numBatchesTracked, [], 'u32', 'numBatchesTracked');
+  const { numBatchesTracked, ...statistics } = running ?? {};
+  checkLike(statistics, { shape: call.parameterShape, dtype: 'f32' });
+  checkLike({ numBatchesTracked }, { shape: [], dtype: 'u32' });
   if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
-  checkLike(out.y, x.shape, x.dtype, 'out.y');
-  checkLike(out.sum, x.shape, x.dtype, 'out.sum');
-  checkLike(out.mean, meanShape, 'f32', 'out.mean');
-  checkLike(out.rstd, call.setShape, 'f32', 'out.rstd');
+  checkLike({ residual, 'out.y': out.y, 'out.sum': out.sum }, x);
+  checkLike({ 'out.mean': out.mean }, perSet.mean);
+  checkLike({ 'out.rstd': out.rstd }, perSet.rstd);
   const d: ForwardDescriptor = {
     ...descriptor(
       call,
@@ -95,15 +94,14 @@ export function planForward(
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
     const theirs = {
-      mean: out.mean ?? (centred ? newMean?.(meanShape) : undefined),
+      mean: out.mean ?? (centred ? newMean?.(perSet.mean.shape) : undefined),
       rstd: out.rstd ?? newRstd?.(call.setShape),
     };
-    const made = new Allocations();
-    const like = () => gpu.empty(x.shape, { dtype: x.dtype });
-    const y = made.unless(out.y, like);
-    const sum = addend ? made.unless(out.sum, like) : undefined;
-    const mean = centred ? made.unless(theirs.mean, () => gpu.empty(meanShape)) : undefined;
-    const rstd = made.unless(theirs.rstd, () => gpu.empty(call.setShape));
+    const made = new Allocations(gpu);
+    const y = made.unless(out.y, x);
+    const sum = addend ? made.unless(out.sum, x) : undefined;
+    const mean = centred ? made.unless(theirs.mean, perSet.mean) : undefined;
+    const rstd = made.unless(theirs.rstd, perSet.rstd);
     return { y, sum, mean, rstd };
   };
   return { d, inputs: { ...inputs, ...running }, make };

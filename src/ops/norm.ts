@@ -8,7 +8,7 @@ import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { NormDescriptor, NormKernels } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import { checkEps, checkTensorShape, floatDType, parameterDType } from './check.ts';
+import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } from './check.ts';
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
@@ -161,6 +161,12 @@ export function checkParameters(
   if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
   return parameterDType(floatDType(x, 'x'), weight, bias);
 }
+
+/** Shapes and dtypes of a call's statistics. */
+export const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', Like> => ({
+  mean: { shape: [...setShape, 2], dtype: 'f32' },
+  rstd: { shape: setShape, dtype: 'f32' },
+});
 
 /** What a call does with running statistics, as the kernels see it. */
 export const runningOf = ({ running }: NormCall) =>
