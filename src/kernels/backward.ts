@@ -84,7 +84,8 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     return stage === 'local' ? { steps: [], scratch: {} } : ofNothing(d, facts);
   }
   const schedule = scheduleBackward(geometry, facts, overrides(d), byteSize(d.dtype));
-  if (!schedule.columns && geometry.inner === 1) return rowBackward(d, facts);
+  // A single value of a replica is a row, too, but what all replicas have is per channel.
+  if (!schedule.columns && geometry.inner === 1 && !stage) return rowBackward(d, facts);
   const runSumsOf = schedule.columns ? channelSums : runSums;
   const applyOf = schedule.columns ? channelApply : runApply;
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.

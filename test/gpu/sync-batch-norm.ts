@@ -74,6 +74,11 @@ const accuracy: Case[] = [
           await verifyReplicas((inputs) => runLocally(t.gpu, subject, inputs), subject);
         }
       }
+      // One channel of one value: what is one row, too, where nothing is known of replicas.
+      for (const affine of [true, false]) {
+        const subject = { channels: 1, spatial: [], sizes: [1, 1, 1], affine };
+        await verifyReplicas((inputs) => runLocally(t.gpu, subject, inputs), subject);
+      }
     },
   },
   {
