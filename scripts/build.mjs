@@ -21,6 +21,10 @@ if (process.exitCode === 0) {
     const lib = /\[Symbol\.(asyncD|d)ispose\]/.test(text)
       ? '/// <reference lib="esnext.disposable" />\n'
       : '';
-    writeFileSync(path, lib + text.replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2'));
+    const declarations = text
+      .replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2')
+      // Nor should it have to find shaders.
+      .replace(/export \{ default as (\w+) \} from '[^']*\.wgsl\?raw';/g, 'export declare const $1: string;');
+    writeFileSync(path, lib + declarations);
   }
 }
