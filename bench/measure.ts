@@ -82,6 +82,9 @@ export async function measure(
     const timings = await race(contestants, options);
     return result(row, subject, copies, { error, bound }, timings, team.results(timings));
   } catch (error) {
+    // Whatever a lost device made fail: that it is lost is what has happened.
+    await Promise.race([gpu.lost, new Promise((next) => setTimeout(next))]);
+    gpu.checkAlive();
     const lack = error instanceof NormError && (error.code === 'limit' || error.code === 'out-of-memory');
     if (!lack) throw error;
     return { name: rowName(row), notRun: error.message };

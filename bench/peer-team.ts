@@ -22,8 +22,14 @@ const mostError = 1e-3;
 /** Milliseconds of one run that are worth waiting for. */
 const mostMs = 20_000;
 
-/** The least milliseconds per element that a peer took for a row of a kind, in this run. */
-const paces = new Map<string, number>();
+/** Milliseconds per element that a peer took for rows of a kind, in this run. */
+const paces = new Map<string, number[]>();
+
+/** Of two shapes or more, the best: a single one may be just what a peer is bad at. */
+const expectedMs = (kind: string, elements: number): number => {
+  const known = paces.get(kind) ?? [];
+  return known.length > 1 ? Math.min(...known) * elements : 0;
+};
 
 const kindOf = (peer: Peer, { op, pass, layout, dtype, training, relu }: Row): string =>
   [peer.name, op, pass, layout, dtype, training, relu].join();
@@ -56,9 +62,9 @@ export class PeerTeam {
     const { name } = peer;
     const kind = kindOf(peer, subject.row);
     const elements = elementsOf(subject.row);
-    const expected = (paces.get(kind) ?? 0) * elements;
+    const expected = expectedMs(kind, elements);
     if (expected > mostMs) {
-      this.#fail(name, `would take about ${seconds(expected)}, by its smaller shapes`);
+      this.#fail(name, `would take about ${seconds(expected)}, by other shapes`);
       return undefined;
     }
     const run = await peer.prepare(subject);
@@ -66,7 +72,7 @@ export class PeerTeam {
     this.#runs.set(name, run);
     const sampler = this.#clock.callSampler((times) => run.run(times));
     const { wallMs } = await sampler(1);
-    paces.set(kind, Math.min(paces.get(kind) ?? Number.POSITIVE_INFINITY, wallMs / elements));
+    paces.set(kind, [...(paces.get(kind) ?? []), wallMs / elements]);
     const { error } = subject.judge(await run.results());
     if (!(error <= mostError)) {
       this.#fail(name, `relative error ${error.toExponential(1)}: not the same op`);

@@ -18,7 +18,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-ROWS = [[1, 1048576], [512, 4096], [4096, 1024], [16384, 256], [64, 65536], [65536, 64], [1024, 12288], [131072, 128], [8192, 8192]]
+ROWS = [[512, 4096], [4096, 1024], [16384, 256], [64, 65536], [65536, 64], [1024, 12288], [131072, 128], [8192, 8192], [1, 1048576]]
 BATCHES = [[4, 3, 256, 256], [32, 256, 14, 14], [8, 64, 56, 56], [1, 2, 2048, 2048], [64, 64, 112, 112]]
 FEATURES = [65536, 512]
 SMALL_IMAGES = [[64, 512, 7, 7], [512, 512, 2, 2]]
@@ -302,6 +302,7 @@ def main():
         cores=torch.get_num_threads(),
         commit=commit or "unknown",
         date=datetime.now(timezone.utc).isoformat(),
+        command="python3 bench/pytorch.py" + "".join(f" {word}" for word in ["--quick" if options.quick else "", "--eager" if options.eager else ""] if word),
         timing=timing,
         peers=["torch.compile"] if compiles else [],
         rows=[],

@@ -27,11 +27,10 @@ export interface Row {
   relu?: boolean;
 }
 
-// Shapes are in the order of their size: what a peer took for the smaller ones tells whether it can be waited for.
+// Shapes are about in the order of their size: what a peer took for earlier ones tells whether it can be waited for.
 
 /** [rows, length]: few and many rows, short and long ones, and a single one. */
 export const rowShapes = [
-  [1, 1048576],
   [512, 4096],
   [4096, 1024],
   [16384, 256],
@@ -40,6 +39,7 @@ export const rowShapes = [
   [1024, 12288],
   [131072, 128],
   [8192, 8192],
+  [1, 1048576],
 ] as const;
 
 /** [N, C, H, W]. A style-transfer image, late and early feature maps of a ResNet, a mask, and a large batch. */

@@ -22,12 +22,14 @@ async function main() {
   await bundleBench(peers);
   const server = await serve();
   try {
-    const about = { engine: options.engine, commit: commit() };
+    const about = { engine: options.engine, commit: commit(), program: 'npm run bench --' };
     if (!(await runBench(() => open(server.url), options, about))) process.exitCode = 1;
   } finally {
     server.close();
   }
 }
 
+// puppeteer only closes its browser on these, which would then be taken for a crash.
+for (const signal of ['SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 await main();
 process.exit(); // Dawn's threads would keep Node alive

@@ -28,7 +28,8 @@ if (options.help) console.log(usage);
 else {
   if (options.check || options.peers !== undefined) throw new Error('The peers need a browser.');
   // The bundle knows what it was made of.
-  const about = { engine: 'dawn', commit: process.env.WEBGPU_NORM_COMMIT ?? 'unknown' };
+  const commit = process.env.WEBGPU_NORM_COMMIT ?? 'unknown';
+  const about = { engine: 'dawn', commit, program: 'node webgpu-norm-bench.mjs' };
   if (!(await runBench(openBare, options, about))) process.exitCode = 1;
 }
 process.exit(); // Dawn's threads would keep Node alive

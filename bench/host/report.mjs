@@ -11,10 +11,11 @@ export function header(names) {
 
 const range = ({ ms, spread }) => `${brief(ms)} (${brief(spread[0])}–${brief(spread[1])})`;
 
-/** How many times as long a peer takes; undefined where it was not timed. Both by the wall clock. */
+/** How many times as long a peer takes, by a clock that both have; undefined where it was not timed. */
 export function speedUp(row, peer) {
   const ms = row.peers[peer];
-  return typeof ms === 'number' ? ms / row.wallMs : undefined;
+  if (typeof ms !== 'number') return undefined;
+  return ms / (row.peerDetails[peer]?.gpuClock ? row.ms : row.wallMs);
 }
 
 function peerCell(row, name) {

@@ -65,10 +65,10 @@ const isGone = (error) =>
 /**
  * @param {() => Promise<import('./engines.mjs').Host>} open
  * @param {Options} options
- * @param {{ engine: string, commit: string }} about
+ * @param {{ engine: string, commit: string, program: string }} about what started it
  * @returns {Promise<boolean>} whether all is as it must be
  */
-export async function runBench(open, options, about) {
+export async function runBench(open, options, { engine, commit, program }) {
   const timing = options.quick
     ? { rounds: 3, sampleMs: 30, maxRepeats: 200 }
     : { rounds: 7, sampleMs: 100, maxRepeats: 1000 };
@@ -82,10 +82,12 @@ export async function runBench(open, options, about) {
     const stamp = {
       ...facts,
       driver: host.driver ?? 'its own',
-      ...about,
+      engine,
       version: host.version,
       cores: availableParallelism(),
+      commit,
       date: new Date().toISOString(),
+      command: commandOf(program, options),
       timing,
       peers,
     };
@@ -101,7 +103,7 @@ export async function runBench(open, options, about) {
     const chosen = all.filter((name) => words.every((word) => name.includes(word)));
     if (chosen.length === 0) throw new Error(`No row's name contains all of: ${options.filter}`);
     const write = (result) => {
-      if (options.json) writeFileSync(options.json, `${JSON.stringify({ ...stamp, ...result }, null, 1)}\n`);
+      if (options.json) writeFileSync(options.json, resultText(stamp, result));
     };
     if (options.sweep) {
       write({ sweep: await sweepRows(host, chosen, timing) });
@@ -117,6 +119,27 @@ export async function runBench(open, options, about) {
   } finally {
     await host.close().catch(() => {});
   }
+}
+
+/** JSON with a row per line, so that differences between two runs can be read, and without digits that are noise. */
+function resultText(stamp, result) {
+  const short = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value);
+  const lines = Object.entries(result).map(([name, rows]) => {
+    const texts = rows.map((row) => `\n  ${JSON.stringify(row, short)}`);
+    return ` ${JSON.stringify(name)}: [${texts.join(',')}${texts.length > 0 ? '\n ' : ''}]`;
+  });
+  return `${JSON.stringify(stamp, short, 1).replace(/\n}$/, '')},\n${lines.join(',\n')}\n}\n`;
+}
+
+/** What gives the same results again. @param {string} program @param {Options} options */
+function commandOf(program, { engine, filter, quick, peers, check }) {
+  const words = [
+    engine !== 'chromium' && program.startsWith('npm') && `--engine ${engine}`,
+    filter && `--filter "${filter}"`,
+    quick && '--quick',
+    check ? '--check' : peers && (peers === 'all' ? '--peers' : `--peers ${peers}`),
+  ].filter(Boolean);
+  return [program, ...words].join(' ').replace(/ --$/, '');
 }
 
 async function sweepRows(host, names, timing) {

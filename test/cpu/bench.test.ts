@@ -21,6 +21,7 @@ const results = (change: (name: string) => { peerMs?: number | null; copyFractio
       wallMs: 1,
       copyFraction,
       peers: Object.fromEntries(peers.map((peer) => [peer, peerMs])),
+      peerDetails: {},
     };
   });
 

@@ -1,0 +1,212 @@
+// What README and the tables beside the results show of them: text, made from committed files alone.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../../scripts/lib/paths.mjs';
+import { brief, comparison, speedUp } from './report.mjs';
+
+export const resultFolder = join(root, 'bench', 'results');
+
+/**
+ * The committed runs by file name, each with PyTorch's figures of the same kind of machine among its peers.
+ *
+ * @returns {{ name: string, result: any }[]}
+ */
+export function loadResults(folder = resultFolder) {
+  const all = readdirSync(folder)
+    .filter((file) => file.endsWith('.json'))
+    .sort()
+    .map((file) => ({
+      name: file.replace(/\.json$/, ''),
+      result: JSON.parse(readFileSync(join(folder, file), 'utf8')),
+    }));
+  const torch = all.filter(({ result }) => result.engine === 'pytorch');
+  const ours = all.filter(({ result }) => result.engine !== 'pytorch');
+  for (const { result } of ours) {
+    for (const { result: beside } of torch)
+      if (!result.software && !beside.software) addTorch(result, beside);
+  }
+  return ours;
+}
+
+/** Two clocks of the GPU are compared: ours by its timestamps, PyTorch's by its events. */
+function addTorch(result, torch) {
+  const rows = new Map(torch.rows.map((row) => [row.name, row]));
+  const eager = torch.version;
+  result.peers.push(eager, ...torch.peers);
+  for (const row of result.rows) {
+    const other = rows.get(row.name);
+    if (!other) continue;
+    const { ms, spread, relError, repeats, samples } = other;
+    Object.assign(row.peers, { [eager]: ms }, other.peers);
+    Object.assign(
+      row.peerDetails,
+      { [eager]: { ms, spread, relError, repeats, samples } },
+      other.peerDetails,
+    );
+    for (const peer of [eager, ...torch.peers]) {
+      if (row.peerDetails[peer]) row.peerDetails[peer].gpuClock = true;
+    }
+  }
+}
+
+const titles = {
+  layerNorm: 'LayerNorm',
+  rmsNorm: 'RMSNorm',
+  addLayerNorm: 'residual + LayerNorm',
+  addRmsNorm: 'residual + RMSNorm',
+  groupNorm: 'GroupNorm',
+  instanceNorm: 'InstanceNorm',
+};
+
+/** What rows of one line of the table have in common: `BatchNorm in training + ReLU, backward`. */
+export function kindOf({ op, pass, training, relu }) {
+  const batch = `BatchNorm in ${training ? 'training' : 'evaluation'}${relu ? ' + ReLU' : ''}`;
+  return `${titles[op] ?? batch}, ${pass}`;
+}
+
+/** Rows by kind, in the order of the run. */
+export function byKind(rows) {
+  /** @type {Map<string, any[]>} */
+  const kinds = new Map();
+  for (const row of rows) kinds.set(kindOf(row), [...(kinds.get(kindOf(row)) ?? []), row]);
+  return kinds;
+}
+
+const percent = (share) => `${Math.round(100 * share)}`;
+const markdown = (cells) => `| ${cells.join(' | ')} |`;
+const table = (header, rows) =>
+  [markdown(header), markdown(header.map(() => '---')), ...rows.map(markdown)].join('\n');
+
+/** Rows by the shape that readers know best, where it is there. */
+const known = ['4096×1024', '8×64×56×56', '8×320×64×64', '32×256×14×14'];
+
+function exampleOf(rows) {
+  return known.flatMap((shape) => rows.filter((row) => row.shape.join('×') === shape))[0] ?? rows[0];
+}
+
+function beside(rows, peer) {
+  const { rows: count, geometricMean } = comparison(rows, peer);
+  if (count === 0) return '–';
+  const least = Math.min(...rows.map((row) => speedUp(row, peer)).filter((one) => one !== undefined));
+  return count === 1
+    ? `×${brief(least)}`
+    : `×${brief(geometricMean)} (×${brief(least)} at least, ${count} rows)`;
+}
+
+/** One line per kind of row: an example, the range of shares of the copy, and speed-ups in geometric mean. */
+export function summaryTable({ rows, peers }) {
+  const f32 = rows.filter((row) => row.dtype === 'f32');
+  const lines = [...byKind(f32)].map(([kind, some]) => {
+    const example = exampleOf(some);
+    const shares = some.map((row) => row.copyFraction).sort((a, b) => a - b);
+    const range =
+      some.length > 1 ? ` (${percent(shares[0])}–${percent(shares.at(-1))}, ${some.length} rows)` : '';
+    return [
+      kind,
+      `${example.shape.join('×')}: ${brief(example.ms)} ms, ${brief(example.gbps)} GB/s`,
+      `${percent(example.copyFraction)} %${range}`,
+      ...peers.map((peer) => beside(some, peer)),
+    ];
+  });
+  return table(
+    ['norm and pass, f32', 'for example', 'of the copy', ...peers.map((peer) => `beside ${peer}`)],
+    lines,
+  );
+}
+
+const day = (date) => date.slice(0, 10);
+
+/** On what and how it was measured, and by which command. */
+export function stampText({
+  adapter,
+  software,
+  driver,
+  engine,
+  version,
+  cores,
+  commit,
+  date,
+  method,
+  timing,
+  command,
+}) {
+  const machine = `${adapter}${software ? ` (software, ${cores} cores)` : ''}`;
+  return (
+    `${machine}, ${engine} (${version}), driver: ${driver}; commit ${commit}, ${day(date)}. Times by ${method}: median of ` +
+    `${timing.rounds} samples of ${timing.sampleMs} ms. \`${command}\``
+  );
+}
+
+/** The part of README that is made, without its markers. */
+export function readmeBlock(results) {
+  const parts = results.map(({ name, result }) =>
+    [
+      stampText(result),
+      '',
+      summaryTable(result),
+      '',
+      `[All ${result.rows.length} rows](bench/results/${name}.md).`,
+    ].join('\n'),
+  );
+  return [
+    'Made by `npm run bench:report` from [bench/results](bench/results/README.md); [how it was measured](bench/NOTES.md). Share of',
+    'the speed of the best copy kernel in the same run; other libraries in the same page on the same buffers: how many times as',
+    'long they take, in geometric mean.',
+    '',
+    parts.join('\n\n'),
+    '',
+    '![How many times as long other libraries take, row by row](docs/bench.svg)',
+  ].join('\n');
+}
+
+const begin = '<!-- bench:begin -->';
+const end = '<!-- bench:end -->';
+
+/** README with another block between its markers. */
+export function withBlock(readme, block) {
+  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`README.md has no ${begin} … ${end}`);
+  return `${readme.slice(0, from + begin.length)}\n${block}\n${readme.slice(to)}`;
+}
+
+/** Every row of a run. */
+export function rowsPage(name, result) {
+  const { rows, notRun = [], failures = [], peers } = result;
+  const lines = rows.map((row) => [
+    row.name,
+    `${brief(row.ms)} (${brief(row.spread[0])}–${brief(row.spread[1])})`,
+    brief(row.gbps),
+    percent(row.copyFraction),
+    row.relError.toExponential(1),
+    row.strategy,
+    ...peers.map((peer) => {
+      const detail = row.peerDetails[peer];
+      if (!detail) return '–';
+      if (detail.ms === null) return detail.why;
+      return `${brief(detail.ms)}, ×${brief(speedUp(row, peer) ?? 0)}`;
+    }),
+  ]);
+  const header = [
+    'row',
+    'ms (min–max)',
+    'GB/s',
+    '% of copy',
+    'error',
+    'schedule',
+    ...peers.map((peer) => `${peer}: ms, speed-up`),
+  ];
+  const without = [
+    ...notRun.map((row) => `Not run: ${row.name}: ${row.notRun}`),
+    ...failures.map((row) => `Failed: ${row.name}: ${row.why}`),
+  ];
+  return `${[
+    `# ${name}`,
+    '',
+    'Made by `npm run bench:report`; not to be edited.',
+    '',
+    stampText(result),
+    '',
+    table(header, lines),
+    ...(without.length > 0 ? ['', ...without.map((text) => `- ${text}`)] : []),
+  ].join('\n')}\n`;
+}

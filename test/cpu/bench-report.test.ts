@@ -1,0 +1,84 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { chart } from '../../bench/host/chart.mjs';
+import {
+  loadResults,
+  readmeBlock,
+  resultFolder,
+  rowsPage,
+  summaryTable,
+  withBlock,
+} from '../../bench/host/results.mjs';
+import { root } from '../../scripts/lib/paths.mjs';
+
+const results = loadResults();
+const text = (...path: string[]) => readFileSync(join(root, ...path), 'utf8');
+
+describe('figures are those of the committed results (npm run bench:report)', () => {
+  it('in README', () => {
+    const readme = text('README.md');
+    expect(results.length).toBeGreaterThan(0);
+    expect(readme).toBe(withBlock(readme, readmeBlock(results)));
+  });
+
+  it.each(results)('in the table of $name', ({ name, result }) => {
+    expect(readFileSync(join(resultFolder, `${name}.md`), 'utf8')).toBe(rowsPage(name, result));
+  });
+
+  it('in the chart', () => {
+    expect(text('docs', 'bench.svg')).toBe(chart(results));
+  });
+});
+
+describe('a report', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'webgpu-norm-report-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const row = {
+    name: 'layerNorm forward 4096×1024 f32',
+    ...{ op: 'layerNorm', pass: 'forward', shape: [4096, 1024], layout: 'channels-first', dtype: 'f32' },
+    ...{ ms: 2, wallMs: 4, spread: [2, 2], gbps: 16.8, copyFraction: 0.9, relError: 6e-8, strategy: 'tile' },
+    ...{ repeats: 1, samples: 1, peers: {}, peerDetails: {} },
+  };
+  const run = {
+    ...{
+      adapter: 'a GPU',
+      driver: 'd',
+      software: false,
+      engine: 'dawn',
+      version: 'v',
+      cores: 4,
+      commit: 'c',
+    },
+    ...{ date: '2026-01-01T00:00:00Z', command: 'run', method: 'timestamp-query', peers: [], notRun: [] },
+    ...{ timing: { rounds: 3, sampleMs: 30, maxRepeats: 9 }, failures: [], rows: [row] },
+  };
+  const torchRow = {
+    ...row,
+    ms: 3,
+    peers: { 'torch.compile': 2.5 },
+    peerDetails: { 'torch.compile': { ms: 2.5 } },
+  };
+  const torch = {
+    ...run,
+    engine: 'pytorch',
+    version: 'PyTorch 9',
+    peers: ['torch.compile'],
+    rows: [torchRow],
+  };
+
+  it('has PyTorch of the same machine among the peers, by the clock of the GPU', () => {
+    writeFileSync(join(folder, 'dawn.json'), JSON.stringify(run));
+    writeFileSync(join(folder, 'pytorch.json'), JSON.stringify(torch));
+    const [one, ...others] = loadResults(folder);
+    expect(others).toEqual([]);
+    const cells = summaryTable(one?.result).split('\n').at(-1)?.split(' | ');
+    expect(cells?.slice(-2)).toEqual(['×1.50', '×1.25 |']);
+  });
+
+  it('changes with every figure', () => {
+    const other = { ...run, rows: [{ ...row, ms: 2.01 }] };
+    expect(readmeBlock([{ name: 'x', result: other }])).not.toBe(readmeBlock([{ name: 'x', result: run }]));
+  });
+});
