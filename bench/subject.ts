@@ -121,7 +121,7 @@ function scheduleName(schedule: ForwardSchedule | BackwardSchedule, pass: Pass):
   if (items > 0) words.push(`${items} items`);
   if (fourRows) words.push('four rows');
   if (slots > 1) words.push(`${slots} slots`);
-  if (pass !== 'forward' && 'gradientSlots' in schedule)
+  if (pass !== 'forward' && 'gradientSlots' in schedule && schedule.gradientSlots > 1)
     words.push(`${schedule.gradientSlots} gradient slots`);
   return words.join(' ');
 }

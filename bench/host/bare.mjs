@@ -3,6 +3,7 @@
 import { createRequire } from 'node:module';
 import { basename } from 'node:path';
 import { bench } from '../page.ts';
+import { dawnFlags } from './dawn-flags.mjs';
 import { commonUsage, parseOptions, runBench } from './run.mjs';
 
 const usage = `node webgpu-norm-bench.mjs [options]
@@ -12,7 +13,7 @@ async function openBare() {
   const file = process.env.DAWN_NODE;
   const dawn = file ? createRequire(import.meta.url)(file) : await import('webgpu');
   // All of Dawn's devices die with the object that create() returns: globalThis keeps it reachable.
-  Object.assign(globalThis, dawn.globals, { dawn: dawn.create([]) });
+  Object.assign(globalThis, dawn.globals, { dawn: dawn.create(dawnFlags) });
   return {
     version: `Node ${process.versions.node}`,
     driver: process.env.VK_DRIVER_FILES && basename(process.env.VK_DRIVER_FILES, '.json'),

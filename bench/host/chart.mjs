@@ -58,14 +58,7 @@ export function chart(results) {
       subtextStyle: { color: '#57606a' },
     },
     legend: { data: peers, right: 32, top: 12, itemGap: 40, textStyle: { color: '#24292f' } },
-    grid: {
-      left: 16,
-      right: 32,
-      top: 64,
-      bottom: 16,
-      outerBoundsMode: 'same',
-      outerBoundsContain: 'axisLabel',
-    },
+    grid: { left: 270, right: 40, top: 64, bottom: 36, outerBoundsMode: 'none' },
     xAxis: {
       type: 'log',
       min: 10 ** Math.floor(Math.log10(Math.min(1, ...values))),

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { driverName, vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
 import { bundleFile } from './bundle.mjs';
+import { dawnFlags } from './dawn-flags.mjs';
 
 const require = createRequire(import.meta.url);
 
@@ -14,7 +15,7 @@ export async function openDawn() {
   Object.assign(process.env, vulkanEnvironment('dawn'));
   const { create, globals } = await import('webgpu');
   // All of Dawn's devices die with the object that create() returns: globalThis keeps it reachable.
-  Object.assign(globalThis, globals, { dawn: create([]) });
+  Object.assign(globalThis, globals, { dawn: create(dawnFlags) });
   const { bench } = await import(pathToFileURL(bundleFile).href);
   return {
     version: `Node ${process.versions.node}, webgpu ${require('webgpu/package.json').version}`,

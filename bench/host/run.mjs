@@ -70,8 +70,8 @@ const isGone = (error) =>
  */
 export async function runBench(open, options, { engine, commit, program }) {
   const timing = options.quick
-    ? { rounds: 3, sampleMs: 30, maxRepeats: 200 }
-    : { rounds: 7, sampleMs: 100, maxRepeats: 1000 };
+    ? { rounds: 3, sampleMs: 30, maxRepeats: 1000 }
+    : { rounds: 7, sampleMs: 100, maxRepeats: 5000 };
   const withPeers = options.check || options.peers !== undefined;
   let host = await open();
   try {
