@@ -89,11 +89,12 @@ function samplePart(geometry: Geometry): { part: Part; judged: string } {
     };
   }
   const some = spread(groups, sampled / (count / groups));
+  const of = `${some.length} of ${groups} ${channels > groups ? 'groups' : 'channels'}`;
   const perGroup = channels / groups;
   const theirs = some.flatMap((group) => range(perGroup).map((i) => group * perGroup + i));
   return {
     part: partOf(geometry, range(samples), theirs, some.length),
-    judged: `${some.length} of ${groups} ${perGroup > 1 ? 'groups' : 'channels'}`,
+    judged: some.length === groups ? 'all' : of,
   };
 }
 
