@@ -3,8 +3,8 @@ import { Gpu } from '../gpu/gpu.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import { Stopwatch } from '../gpu/stopwatch.ts';
 import { byteSize } from '../gpu/tensor.ts';
-import { type Candidate, candidatesOf } from '../plan/candidates.ts';
-import type { ScheduleOptions } from '../plan/strategy.ts';
+import { type Candidate, candidatesOf, nameOf } from '../plan/candidates.ts';
+import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
 import { callOf, type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
 import { descriptorsOf } from './prepare-norm.ts';
@@ -31,6 +31,8 @@ export interface AutotuneOptions extends Omit<NormOpOptions, 'schedule'> {
   onProgress?: ((progress: AutotuneProgress) => void) | undefined;
   /** Measures even where the choice is known. Default false. */
   again?: boolean | undefined;
+  /** Those to try beside the default. Default: all that the norm could have and that differ. */
+  schedules?: readonly ScheduleOptions[] | undefined;
   /** Times that every schedule is timed, in turns. Default 5. */
   rounds?: number | undefined;
   /** Milliseconds that one timing should take. Default 20. */
@@ -110,9 +112,13 @@ export async function autotune(
     pass === 'forward'
       ? call.kernels.forward({ ...d, schedule }, gpu.facts)
       : call.kernels.backward({ ...(d as Parameters<typeof call.kernels.backward>[0]), schedule }, gpu.facts);
-  const candidates = candidatesOf(d.geometry, pass, gpu.facts, splitOnly, elementBytes).filter(
-    ({ schedule }) => scratchBytes(make(schedule)) <= cap,
-  );
+  for (const schedule of options.schedules ?? []) {
+    checkSchedule(d.geometry, pass, gpu.facts, schedule, splitOnly);
+  }
+  const candidates = (
+    options.schedules?.map((schedule) => ({ name: nameOf(schedule), schedule })) ??
+    candidatesOf(d.geometry, pass, gpu.facts, splitOnly, elementBytes)
+  ).filter(({ schedule }) => scratchBytes(make(schedule)) <= cap);
   // A context of its own: what it makes goes when it goes.
   const own = new Gpu(gpu.device, gpu.adapterInfo, false, gpu.facts);
   try {
@@ -125,6 +131,11 @@ export async function autotune(
       if (storage) problem = store(gpu, storage, name, chosen) ?? problem;
     }
     return { chosen, candidates: tried, trustworthy, known: false, problem };
+  } catch (error) {
+    // What was waited for fails before the loss of the device is known.
+    await Promise.race([own.lost, new Promise((next) => setTimeout(next))]);
+    own.checkAlive();
+    throw error;
   } finally {
     own.destroy();
   }
@@ -173,6 +184,7 @@ async function race(
         if (problem) throw new NormError('value', problem, 'Use another schedule.');
         const once = await watch.time(record, 1);
         const repeats = Math.max(1, Math.min(200, Math.round(sampleMs / Math.max(once, 1e-3))));
+        if (contestants.length === 0) await watch.prove(record, repeats);
         contestants.push({ name, schedule, repeats, samples: [] });
       } catch (error) {
         own.checkAlive();

@@ -48,8 +48,9 @@ export function candidatesOf(
 }
 
 /** `split workgroup=64 slots=16`. */
-function nameOf({ strategy, ...rest }: ScheduleOptions): string {
-  return [strategy, ...Object.entries(rest).map(([key, value]) => `${key}=${value}`)].join(' ');
+export function nameOf({ strategy, ...rest }: ScheduleOptions): string {
+  const words = Object.entries(rest).map(([key, value]) => `${key}=${value}`);
+  return [...(strategy ? [strategy] : []), ...words].join(' ');
 }
 
 function isLegal(...given: Parameters<typeof checkSchedule>): boolean {
