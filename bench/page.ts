@@ -9,6 +9,7 @@ import { firstPeerStart, type Peer, type PeerSources, peerStarts, servedPeers } 
 import { benchRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
 import type { TimingOptions } from './timing.ts';
+import { type TunedPass, type TuneOptions, tune } from './tune.ts';
 
 export interface BenchFacts {
   /** As the adapter calls itself. */
@@ -27,6 +28,8 @@ export interface Bench {
   /** `peers` names those to run beside it. */
   run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<Outcome>;
   sweep(name: string, options: TimingOptions): Promise<SweepResult>;
+  /** What autotune chooses. */
+  tune(name: string, options: TuneOptions): Promise<TunedPass[]>;
 }
 
 let context: { gpu: Gpu; clock: Clock } | undefined;
@@ -80,6 +83,10 @@ export const bench: Bench = {
   },
   sweep(name, options) {
     const { gpu, clock, row } = started(name);
-    return sweep(gpu, clock, row, candidates(row, gpu.facts.software), options);
+    return sweep(gpu, clock, row, candidates(row, gpu.facts), options);
+  },
+  tune(name, options) {
+    const { gpu, row } = started(name);
+    return tune(gpu, row, options);
   },
 };

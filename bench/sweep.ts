@@ -1,6 +1,7 @@
 /** Schedules side by side: what src/plan should choose on a device. */
+import type { DeviceFacts } from '../src/gpu/facts.ts';
 import type { Gpu, ScheduleOptions } from '../src/index.ts';
-import { isContiguous } from '../src/plan/strategy.ts';
+import { candidatesOf } from '../src/plan/candidates.ts';
 import type { Clock, Sampler } from './clock.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';
@@ -13,31 +14,14 @@ export interface SweepResult {
   ms: [schedule: string, ms: number | string][];
 }
 
-const workgroups = [1, 4, 8, 16, 32, 64];
-const slotCounts = [2, 4, 8, 16, 32, 64, 256];
-
-/** `thread` and `split` for adapters that run on the CPU, `tile`, `workgroup` and `split` for others. */
-export function candidates(row: Row, software: boolean): ScheduleOptions[] {
+/** What autotune would try: of both passes together, what either has. */
+export function candidates(row: Row, facts: DeviceFacts): ScheduleOptions[] {
   const geometry = geometryOf(row);
-  const rowFamily = isContiguous(geometry);
-  if (software) {
-    return workgroups.flatMap((workgroup): ScheduleOptions[] => [
-      ...(rowFamily ? [{ strategy: 'thread' as const, workgroup }] : []),
-      ...slotCounts.map((slots) => ({ strategy: 'split' as const, workgroup, slots })),
-    ]);
-  }
-  const wide = [64, 128, 256];
-  return [
-    ...(rowFamily ? [{ strategy: 'thread' as const, workgroup: 64 }] : []),
-    ...wide.flatMap((workgroup): ScheduleOptions[] => [
-      ...(rowFamily ? [{ strategy: 'workgroup' as const, workgroup }] : []),
-      { strategy: 'split' as const, workgroup },
-      ...[8, 32, 128].map((slots) => ({ strategy: 'split' as const, workgroup, slots })),
-    ]),
-    ...(rowFamily
-      ? [1, 2, 4, 8, 16, 32, 64, 128, 256].map((lanes) => ({ strategy: 'tile' as const, lanes }))
-      : []),
-  ];
+  const splitOnly = row.op === 'batchNorm';
+  const all = (row.pass.split('+') as ('forward' | 'backward')[]).flatMap((pass) =>
+    candidatesOf(geometry, pass, facts, splitOnly, row.dtype === 'f16' ? 2 : 4),
+  );
+  return [...new Map(all.map(({ name, schedule }) => [name, schedule])).values()];
 }
 
 export async function sweep(

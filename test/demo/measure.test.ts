@@ -49,6 +49,45 @@ describe('Measure it', () => {
     await fitsAndIsAccessible(page);
   });
 
+  it('tunes a row, shows how far it is, stops, remembers, and forgets', async () => {
+    const page = await demo.open(encodeURI(one.replace('4×3×256×256', '32×256×14×14')));
+    await settled(page);
+    const kept = () =>
+      page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith('webgpu-norm ')).length);
+    await page.evaluate(() => localStorage.clear());
+    await page.click('#tune');
+    await page.waitForFunction(() =>
+      /step [1-9]\d* of \d+: /.test(document.getElementById('measured-rows')?.textContent ?? ''),
+    );
+    expect(await page.$eval('#progress', (bar) => (bar as HTMLProgressElement).value)).toBeGreaterThan(0);
+    await page.click('#stop');
+    await settled(page, long);
+    expect(await text(page, 'measured-rows')).toBe('0 of 1 rows tuned');
+    expect(await kept()).toBe(0);
+
+    const tuned = () =>
+      page.$$eval('#tuned tbody tr', (rows) =>
+        rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent ?? '')),
+      );
+    await page.click('#tune');
+    await settled(page, long);
+    expect(await text(page, 'measured-rows')).toBe('1 of 1 rows tuned');
+    const [row = []] = await tuned();
+    expect(row[0]).toBe('instanceNorm forward 32×256×14×14 f32');
+    expect(row[1]).toMatch(/^[\d.]+ (µs|ms)$/);
+    expect(row[3]).toMatch(/^[\d.]+ (µs|ms)$/);
+    expect(row[4]).toMatch(/^(×[\d.]+|none faster|noise: the default stays)$/);
+    const noise = row[4]?.startsWith('noise');
+    expect(await kept()).toBe(noise ? 0 : 1);
+    await fitsAndIsAccessible(page);
+    if (noise) return; // nothing to remember
+    await page.click('#tune');
+    await settled(page, long);
+    expect((await tuned())[0]?.slice(1)).toEqual(['–', row[2], '–', 'remembered']);
+    await page.click('#forget');
+    expect(await kept()).toBe(0);
+  });
+
   it('stops, keeps its settings in the URL, and recovers from a lost device', async () => {
     const page = await demo.open('#screen=measure');
     await settled(page);

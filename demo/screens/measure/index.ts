@@ -6,7 +6,7 @@ import type { Screen, Shell } from '../../shared/screen.ts';
 import { troubleOf } from '../../shared/screen.ts';
 import markup from './measure.html?raw';
 import './measure.css';
-import type { Answer, Question } from './messages.ts';
+import type { Answer, Entries, News, Question } from './messages.ts';
 import { parseSettings, rowsOf, type Settings } from './settings.ts';
 import { View } from './view.ts';
 
@@ -23,9 +23,9 @@ export function mount(host: HTMLElement, settings: URLSearchParams, shell: Shell
 class Measure implements Screen {
   readonly #shell: Shell;
   readonly #form = get<HTMLFormElement>('measure-controls');
-  readonly #view = new View((row) => void this.#work(() => this.#sweep(row)));
+  readonly #view = new View();
   #settings: Settings;
-  #asked: Asked<Question, Answer> | undefined;
+  #asked: Asked<Question, Answer, News> | undefined;
   #withPeers = false;
   #stopped = false;
   #working = false;
@@ -41,8 +41,14 @@ class Measure implements Screen {
       void this.#work(() => this.#run());
     });
     get('run').addEventListener('click', () => void this.#work(() => this.#run()));
+    get('tune').addEventListener('click', () => void this.#work(() => this.#tune()));
+    get('forget').addEventListener('click', () => {
+      for (const [key] of stored()) localStorage.removeItem(key);
+      get<HTMLButtonElement>('forget').disabled = true;
+    });
     get('stop').addEventListener('click', () => {
       this.#stopped = true;
+      this.#asked?.stop();
       get<HTMLButtonElement>('stop').disabled = true;
     });
     const copy = (id: string, text: () => string): void => {
@@ -75,7 +81,7 @@ class Measure implements Screen {
     this.#stopped = false;
     this.#shell.busy(true);
     this.#shell.clear();
-    get<HTMLButtonElement>('run').disabled = true;
+    for (const id of ['run', 'tune']) get<HTMLButtonElement>(id).disabled = true;
     try {
       await act();
       this.#shell.busy(false);
@@ -87,19 +93,20 @@ class Measure implements Screen {
     } finally {
       this.#working = false;
       if (!this.#left) {
-        get<HTMLButtonElement>('run').disabled = false;
+        for (const id of ['run', 'tune']) get<HTMLButtonElement>(id).disabled = false;
+        get<HTMLButtonElement>('forget').disabled = stored().length === 0;
         get<HTMLButtonElement>('stop').disabled = true;
       }
     }
   }
 
   /** A device of its own; with peers, the one that they bring. */
-  async #start(): Promise<Asked<Question, Answer>> {
+  async #start(): Promise<Asked<Question, Answer, News>> {
     const { peers } = this.#settings;
     if (this.#asked && this.#withPeers === peers) return this.#asked;
     this.#asked?.end();
     const worker = new Worker(new URL('./measure.worker.ts', import.meta.url), { type: 'module' });
-    const asked = new Asked<Question, Answer>(worker);
+    const asked = new Asked<Question, Answer, News>(worker);
     this.#asked = asked;
     this.#withPeers = peers;
     const answer = await asked.ask({ type: 'start', peers });
@@ -136,15 +143,35 @@ class Measure implements Screen {
     this.#shell.say(text);
   }
 
-  async #sweep(row: string): Promise<void> {
+  /** autotune over the chosen rows; what it finds is the page's to keep. */
+  async #tune(): Promise<void> {
     const asked = await this.#start();
+    const { rounds } = this.#settings;
+    const rows = rowsOf(this.#view.facts?.rows ?? [], this.#settings);
+    this.#view.clearTuned();
+    get<HTMLButtonElement>('stop').disabled = false;
     const progress = get<HTMLProgressElement>('progress');
-    progress.removeAttribute('value');
-    write('measured-rows', `Trying all schedules: ${row}`);
-    const answer = await asked.ask({ type: 'sweep', row, rounds: this.#settings.rounds });
-    progress.value = 1;
-    write('measured-rows', '');
-    if (answer.type === 'schedules') this.#view.showSchedules(row, answer.schedules);
+    progress.max = Math.max(1, rows.length);
+    progress.value = 0;
+    let tuned = 0;
+    for (const [i, row] of rows.entries()) {
+      if (this.#stopped) break;
+      const place = `${i + 1} of ${rows.length}: ${row}`;
+      write('measured-rows', place);
+      const question = { type: 'tune', row, rounds, entries: stored() } as const;
+      const answer = await asked.ask(question, [], ({ done, total, name }) => {
+        progress.value = i + done / total;
+        write('measured-rows', `${place}, step ${done} of ${total}: ${name}`);
+      });
+      if (answer.type !== 'tuned') continue;
+      const problem = keep(answer.entries);
+      if (answer.passes === null) break;
+      this.#view.addTuned(row, answer.passes, problem);
+      tuned += 1;
+    }
+    const text = `${tuned} of ${rows.length} rows tuned`;
+    write('measured-rows', text);
+    this.#shell.say(text);
   }
 
   #chosen(): Settings {
@@ -181,10 +208,32 @@ class Measure implements Screen {
   }
 }
 
+const prefix = 'webgpu-norm ';
+
+/** What autotune left in the page's storage. */
+function stored(): Entries {
+  try {
+    return Object.entries(localStorage).filter(([key]) => key.startsWith(prefix));
+  } catch {
+    return []; // the browser keeps it from the page
+  }
+}
+
+/** Says what keeps the page from keeping them, if anything. */
+function keep(entries: Entries): string | undefined {
+  try {
+    for (const [key, value] of entries) localStorage.setItem(key, value);
+    return undefined;
+  } catch (error) {
+    return `not kept: ${(error as Error).message}`;
+  }
+}
+
 /** A device that is lost while nothing runs is found to be so by the next question. */
 const told = (error: unknown) => {
   const trouble = troubleOf(error);
-  return trouble.code === 'device-lost'
+  // Where a buffer is waited for, WebGPU's own error is first.
+  return trouble.code === 'device-lost' || /device was lost/i.test(trouble.message)
     ? { message: `The GPU device was lost. The settings are kept. (${trouble.message})` }
     : trouble;
 };

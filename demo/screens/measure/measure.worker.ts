@@ -2,13 +2,13 @@
 import { bench } from '../../../bench/page.ts';
 import { NormError } from '../../../src/index.ts';
 import { answerWith } from '../../shared/asked.ts';
-import type { Answer, Question } from './messages.ts';
+import type { Answer, News, Question } from './messages.ts';
 
 /** As `npm run bench` has them. */
 const sampleMs = 60;
 const maxRepeats = 200;
 
-answerWith<Question, Answer>(async (question) => {
+answerWith<Question, Answer, News>(async (question, { signal, tell }) => {
   switch (question.type) {
     case 'start': {
       if (!navigator.gpu) throw new NormError('no-webgpu', 'Workers have no WebGPU in this browser.', '');
@@ -19,9 +19,20 @@ answerWith<Question, Answer>(async (question) => {
       const { row, rounds, peers } = question;
       return { type: 'result', result: await bench.run(row, { rounds, sampleMs, maxRepeats, peers }) };
     }
-    case 'sweep': {
-      const { row, rounds } = question;
-      return { type: 'schedules', schedules: await bench.sweep(row, { rounds, sampleMs, maxRepeats }) };
+    case 'tune': {
+      const { row, rounds, entries } = question;
+      const items = new Map(entries);
+      const storage = {
+        getItem: (key: string) => items.get(key) ?? null,
+        setItem: (key: string, value: string) => void items.set(key, value),
+      };
+      try {
+        const passes = await bench.tune(row, { rounds, signal, onProgress: tell, storage });
+        return { type: 'tuned', passes, entries: [...items] };
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        return { type: 'tuned', passes: null, entries: [...items] };
+      }
     }
   }
 });

@@ -2,10 +2,10 @@
 import type { RowResult } from '../../../bench/measure.ts';
 import type { BenchFacts } from '../../../bench/page.ts';
 import type { PeerResult } from '../../../bench/peer-team.ts';
-import type { SweepResult } from '../../../bench/sweep.ts';
+import type { TunedPass } from '../../../bench/tune.ts';
 import { Chart } from '../../shared/chart.ts';
 import { markdownTable } from '../../shared/copy.ts';
-import { get, write } from '../../shared/dom.ts';
+import { get } from '../../shared/dom.ts';
 import { duration, error as errorText, short } from '../../shared/format.ts';
 
 const header = ['#', 'Row', 'Time', 'GB/s', 'Of copy', 'Error', 'Schedule'];
@@ -34,6 +34,27 @@ function cellsOf(row: RowResult, index: number, peers: readonly string[]): strin
   ];
 }
 
+/** The row and pass, the default's time, the choice and its time, and what to make of them. */
+function tunedCells(row: string, tuned: TunedPass, problem: string | undefined): string[] {
+  const { pass, chosen, trustworthy, known, defaultMs, chosenMs } = tuned;
+  const name = chosen ? Object.values(chosen).join(' ') : 'default';
+  const gain = defaultMs && chosenMs ? defaultMs / chosenMs : 1;
+  const said = known
+    ? 'remembered'
+    : !trustworthy
+      ? 'noise: the default stays'
+      : chosen
+        ? `×${short(gain)}`
+        : 'none faster';
+  return [
+    row.includes('+') ? `${row} (${pass})` : row,
+    defaultMs === null ? '–' : duration(defaultMs),
+    name,
+    chosenMs === null ? '–' : duration(chosenMs),
+    [said, tuned.problem ?? problem].filter(Boolean).join('; '),
+  ];
+}
+
 export class View {
   facts: BenchFacts | undefined;
   readonly #results: RowResult[] = [];
@@ -45,11 +66,8 @@ export class View {
     range: (_, high) => [0, Math.max(100, high)],
     lines: [{ label: 'share', colour: '--accent' }],
   });
-  readonly #sweep: (row: string) => void;
 
-  /** @param sweep - asked for by a row's button. */
-  constructor(sweep: (row: string) => void) {
-    this.#sweep = sweep;
+  constructor() {
     this.#draw();
   }
 
@@ -59,7 +77,6 @@ export class View {
 
   clear(): void {
     this.#results.length = 0;
-    get('schedules').hidden = true;
     this.#draw();
   }
 
@@ -68,16 +85,17 @@ export class View {
     this.#draw();
   }
 
-  showSchedules(row: string, { chosen, ms }: SweepResult): void {
-    write('schedules-title', `${row}: the library chooses ${chosen}`);
-    get('schedules-list').replaceChildren(
-      ...ms.map(([schedule, time]) => {
-        const item = document.createElement('li');
-        item.textContent = `${schedule}: ${typeof time === 'number' ? duration(time) : time}`;
-        return item;
-      }),
-    );
-    get('schedules').hidden = false;
+  clearTuned(): void {
+    get<HTMLTableElement>('tuned').tBodies[0]?.replaceChildren();
+    get('tuned-panel').hidden = true;
+  }
+
+  addTuned(row: string, passes: readonly TunedPass[], problem: string | undefined): void {
+    for (const tuned of passes) {
+      const line = get<HTMLTableElement>('tuned').tBodies[0]?.insertRow();
+      for (const text of tunedCells(row, tuned, problem)) if (line) line.insertCell().textContent = text;
+    }
+    get('tuned-panel').hidden = false;
   }
 
   repaint(): void {
@@ -104,7 +122,7 @@ export class View {
   #draw(): void {
     const peers = this.facts?.peers ?? [];
     const table = get<HTMLTableElement>('results');
-    const headings = [...header, ...peers, 'Others'].map((text) => {
+    const headings = [...header, ...peers].map((text) => {
       const cell = document.createElement('th');
       cell.scope = 'col';
       cell.textContent = text;
@@ -117,12 +135,6 @@ export class View {
       ...this.#results.map((result, i) => {
         const row = document.createElement('tr');
         for (const text of cellsOf(result, i, peers)) row.insertCell().textContent = text;
-        const button = document.createElement('button');
-        button.type = 'button';
-        button.textContent = 'Try all';
-        button.ariaLabel = `Try all schedules for ${result.name}`;
-        button.addEventListener('click', () => this.#sweep(result.name));
-        row.insertCell().append(button);
         return row;
       }),
     );
