@@ -7,13 +7,14 @@ import { floatDType } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import type { BackwardResult, NormCall, RunningTensors } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
-import { type NormForwardOptions, type NormForwardResult, normForward } from '../ops/norm-forward.ts';
+import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
 import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
 import { Warm } from './warm.ts';
+import { WarmForward } from './warm-forward.ts';
 
 /** What may follow a norm in the same pass. */
 export interface EpilogueModuleOptions {
@@ -82,7 +83,7 @@ export abstract class NormModule extends Module {
   #saved: Saved | null = null;
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
-  readonly #warmForward = new Warm<{ result: NormForwardResult; saved: Saved }>();
+  #warmForward: WarmForward<Saved> | null = null;
   readonly #warmBackward = new Warm<BackwardResult>();
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
@@ -232,7 +233,7 @@ export abstract class NormModule extends Module {
 
   override destroy(): void {
     this.#saved = null;
-    this.#warmForward.forget();
+    this.#warmForward = null;
     this.#warmBackward.forget();
     this.#means.destroy();
     this.#rstds.destroy();
@@ -246,15 +247,17 @@ export abstract class NormModule extends Module {
   }
 
   #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
+    const warm = this.#warmForward;
     const { weight, bias } = this;
-    const { out, outSum, residual, schedule } = options;
-    const running = this.runningKey();
-    const key = [x, addend, out, outSum, residual, schedule, weight?.data, bias?.data, running];
-    const again = out && this.#warmForward.record(key, options);
-    if (again) {
-      this.#saved = again.saved;
-      return again.result;
+    if (
+      warm?.isAgain(x, addend, options, weight, bias) &&
+      (warm.running === undefined || warm.running === this.runningKey())
+    ) {
+      warm.repeat.record(options);
+      this.#saved = warm.saved;
+      return warm.result;
     }
+    const { out, outSum, residual, schedule } = options;
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     const call = this.describe(x.shape);
@@ -272,8 +275,11 @@ export abstract class NormModule extends Module {
     const saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
     this.#saved = saved;
     // Without an output of the caller's there is a new one each time, and nothing to repeat.
-    if (out && repeat) this.#warmForward.keep(key, repeat, { result, saved });
-    else this.#warmForward.forget();
+    const running = this.runningKey();
+    this.#warmForward =
+      out && repeat
+        ? new WarmForward(repeat, result, saved, running, x, addend, options, weight, bias)
+        : null;
     return result;
   }
 
