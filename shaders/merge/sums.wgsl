@@ -5,16 +5,21 @@
 // Mapping: LANES lanes per set; a set's parts are slots × (channels / groups).
 // Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
 // weight is one for `inner` neighbouring partials;
-// sums [samples·groups] (mean(g), mean(g·x̂), rstd, 0): rstd rides along for kernels that have no binding left for it.
+// mean [samples·groups] (hi, lo), with JOINT;
+// sums [samples·groups] (mean(g), mean(g·x̂), rstd, 0): rstd rides along for kernels that have no binding left for it. With
+// JOINT two vec4s, the second (hi, lo, 0, 0).
 // Numerics: blocks about the root of the number of parts. Determinism: parts are added in a fixed order.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
 @group(0) @binding(13) var<storage, read_write> sums: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight: array<W>;
+@group(0) @binding(7) var<storage, read> mean: array<vec2<f32>>;
 @group(0) @binding(8) var<storage, read> rstd: array<f32>;
 
 override PER_CHANNEL: bool = false;
 // Statistics that do not depend on x (BatchNorm in evaluation): dx = rstd·dy·weight, so both means count as zero.
 override FROZEN: bool = false;
+// Whether the mean rides along, too.
+override JOINT: bool = false;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -46,6 +51,12 @@ fn main(
   }
   part = reduce(part, lane, index) / params.count;
   if (lane == 0u && wanted < sets) {
-    sums[which] = vec4<f32>(select(part, Part(), FROZEN), rstd[params.first_set + which], 0.0);
+    let known = vec4<f32>(select(part, Part(), FROZEN), rstd[params.first_set + which], 0.0);
+    if (JOINT) {
+      sums[2u * which] = known;
+      sums[2u * which + 1u] = vec4<f32>(mean[params.first_set + which], 0.0, 0.0);
+    } else {
+      sums[which] = known;
+    }
   }
 }

@@ -6,13 +6,11 @@
 // stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
 // last one again. They also pay for starting a thread: `rounds` times it does the next columns, a dispatch of columns on.
-// Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo);
-// sums [rows] (mean(g), mean(g·x̂), rstd, 0); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
+// Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo) and sums [rows] (mean(g), mean(g·x̂),
+// rstd, 0), or both in sums (lib/sums_*.wgsl); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
-@group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
-
 // Whether anyone wants dweight or dbias.
 override HAS_GRADIENTS: bool = true;
 override TWO_QUADS: bool = false;
@@ -36,12 +34,11 @@ fn main(
     return;
   }
   if (ONE_ROW) {
-    let known = sums[slot];
-    let s = saved_mean(slot, known.z);
+    let known = known_of(slot);
     for (var q = thread % threads; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
-      let g = visit(Gradients(), slot, col, s, known, weight_at(0u, col, valid), shift_at(0u, col, valid));
+      let g = visit(Gradients(), slot, col, known, weight_at(0u, col, valid), shift_at(0u, col, valid));
       if (HAS_GRADIENTS) {
         store_gradients(slot, col, g.dbias, g.dweight);
       }
@@ -70,11 +67,10 @@ fn walk(slot: u32, col0: u32, quads: u32) {
     var g0 = Gradients();
     var g1 = Gradients();
     for (; row < stop; row++) {
-      let known = sums[row];
-      let s = saved_mean(row, known.z);
-      g0 = visit(g0, row, col0, s, known, w0, b0);
+      let known = known_of(row);
+      g0 = visit(g0, row, col0, known, w0, b0);
       if (TWO_QUADS) {
-        g1 = visit(g1, row, col1, s, known, w1, b1);
+        g1 = visit(g1, row, col1, known, w1, b1);
       }
     }
     total0 = Gradients(total0.dbias + g0.dbias, total0.dweight + g0.dweight);
@@ -98,18 +94,18 @@ fn visit(
   sum: Gradients,
   row: u32,
   col: u32,
-  s: Statistics,
-  known: vec4<f32>,
+  known: Known,
   w: vec4<f32>,
   b: vec4<f32>,
 ) -> Gradients {
   let valid = valid_of(params.cols - col);
   let at = place(row * params.cols + col);
+  let s = known.s;
   let centred = centre(load_x(at, valid), s);
   let dz = upstream(at, valid, affine(centred, s.rstd, w, b));
-  var out = dz * w - centred * (s.rstd * known.y);
+  var out = dz * w - centred * (s.rstd * known.mean_g_xhat);
   if (HAS_MEAN) {
-    out -= known.x;
+    out -= known.mean_g;
   }
   out *= s.rstd;
   store_dx(at, valid, add_dsum(at, valid, out));

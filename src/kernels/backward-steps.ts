@@ -151,19 +151,21 @@ export function channelSums(at: At): Step {
   });
 }
 
+/** @param joint - whether `sums` holds the means of x, too: two quads per set. */
 export function mergeSums(
   at: At,
   perChannel: boolean,
   { width, slots, inner } = partialsOf(at.g, at.schedule),
+  joint = false,
 ): Step {
   const { d, g } = at;
   const { merge } = at.schedule;
   return step(at, {
     main: shaders.mergeSums,
     fragments: [shaders.affine, shaders.gradientSums, reduceFragment(merge)],
-    reads: ['partials', 'weight', 'rstd'],
+    reads: ['partials', 'weight', 'mean', 'rstd'],
     writes: ['sums'],
-    constants: { ...affineConstants(d), PER_CHANNEL: perChannel, FROZEN: d.frozen === true },
+    constants: { ...affineConstants(d), PER_CHANNEL: perChannel, FROZEN: d.frozen === true, JOINT: joint },
     numbers: { channels: width, inner, slots, block: blockOf((slots * (width / g.groups)) / merge.lanes) },
     team: merge,
     workers: setCount(g),
@@ -176,22 +178,23 @@ export interface Columns {
   span: number;
 }
 
-const columnReads = ({ d, upstream }: Pick<At, 'd' | 'upstream'>): Role[] => [
+const columnReads = ({ d, upstream }: Pick<At, 'd' | 'upstream'>, joint: boolean): Role[] => [
   'x',
   upstream,
   ...dsums(d),
   'weight',
   ...biases(d),
-  ...means(d),
+  ...(joint ? [] : means(d)),
   'sums',
 ];
 
 /** Whether `columns` can make dweight and dbias itself: there is but one slot to sum, and a binding left for each. */
 export const makesGradients = (at: Pick<At, 'd' | 'upstream'>, slots: number): boolean =>
-  slots === 1 && columnReads(at).length <= 5;
+  slots === 1 && columnReads(at, true).length <= 5;
 
 /**
- * dx of some columns of rows whose sums are known, and dweight and dbias themselves (`whole`) or their partials.
+ * dx of some columns of rows whose sums are known, and dweight and dbias themselves (`whole`) or their partials. With
+ * them, no binding is left for the means of x: `sums` is joint.
  *
  * @param add - whether partials are added to those of the rows before.
  */
@@ -209,12 +212,14 @@ export function columns(at: At, slots: number, whole: boolean, add: boolean, { f
       shaders.affine,
       runs.affine,
       savedFragment(d),
-      ...(whole ? [shaders.wantedGradients, gradients] : [shaders.gradientsPartials]),
+      ...(whole
+        ? [shaders.sumsJoint, shaders.wantedGradients, gradients]
+        : [shaders.sumsApart, shaders.gradientsPartials]),
       ...activationFragments(d, 'backward'),
       shiftFragment(d),
       dsumFragment(d),
     ],
-    reads: columnReads(at),
+    reads: columnReads(at, whole),
     writes: ['dx', ...(whole ? (['dweight', 'dbias'] as const) : (['gradients'] as const))],
     constants: {
       ...mapConstants(d),

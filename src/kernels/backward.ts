@@ -43,7 +43,8 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const long = !tile && any && schedule.span < whole.span;
   const span = long && !makes ? schedule.span : whole.span;
   const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 8;
-  const rowBytes = tile ? [] : [8 * schedule.slots, 16, d.residual === 'after' ? 16 : 0];
+  const sumBytes = makes ? 32 : 16;
+  const rowBytes = tile ? [] : [8 * schedule.slots, sumBytes, d.residual === 'after' ? 16 : 0];
   const fixed = { 'The partials of dweight and dbias': gradients };
   return inParts(d, schedule, setRuns, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
@@ -59,8 +60,8 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     if (tile) return [onePassPerRow(at, slots, index > 0), ...merged()];
     const sets = setCount(at.g);
     at.need('partials', 8 * sets * schedule.slots);
-    at.need('sums', 16 * sets);
-    const sums = [...packed(at), runSums(at), mergeSums(at, false)];
+    at.need('sums', sumBytes * sets);
+    const sums = [...packed(at), runSums(at), mergeSums(at, false, undefined, direct)];
     const second = withStoredUpstream(at);
     if (span === whole.span) return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
     const ranges = Array.from({ length: Math.ceil(whole.span / span) }, (_, i) => ({

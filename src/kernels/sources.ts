@@ -55,6 +55,8 @@ export { default as shift } from '../../shaders/lib/shift.wgsl?raw';
 export { default as shiftNone } from '../../shaders/lib/shift_none.wgsl?raw';
 export { default as storageF16 } from '../../shaders/lib/storage_f16.wgsl?raw';
 export { default as storageF32 } from '../../shaders/lib/storage_f32.wgsl?raw';
+export { default as sumsApart } from '../../shaders/lib/sums_apart.wgsl?raw';
+export { default as sumsJoint } from '../../shaders/lib/sums_joint.wgsl?raw';
 export { default as tensorsScalar } from '../../shaders/lib/tensors_scalar.wgsl?raw';
 export { default as tensorsVec4 } from '../../shaders/lib/tensors_vec4.wgsl?raw';
 export { default as upstream } from '../../shaders/lib/upstream.wgsl?raw';
