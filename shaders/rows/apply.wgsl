@@ -29,9 +29,6 @@ fn main(
       w = weight_at(run, col, valid);
       b = bias_at(run, col, valid);
     }
-    let at = place(base + col);
-    let v = input(at, valid);
-    emit_sum(at, valid, v);
-    store_y(at, valid, epilogue(at, valid, affine(centre(v, s), s.rstd, w, b)));
+    emit(place(base + col), valid, s, w, b);
   }
 }

@@ -29,10 +29,6 @@ fn main(
   for (var q = lane; q < quads; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
-    let at = place(base + col);
-    let v = input(at, valid);
-    emit_sum(at, valid, v);
-    let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
-    store_y(at, valid, epilogue(at, valid, out));
+    emit(place(base + col), valid, s, weight_at(row, col, valid), bias_at(row, col, valid));
   }
 }

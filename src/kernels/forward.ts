@@ -112,6 +112,10 @@ const tensors = (d: ForwardDescriptor): Role[] => (d.residual === 'none' ? ['x']
 const outputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['y', 'sum'] : ['y']);
 const inputFragment = (d: ForwardDescriptor) =>
   d.residual === 'before' ? shaders.inputResidual : shaders.inputX;
+function emitFragment({ residual }: ForwardDescriptor, vec4: boolean) {
+  if (!vec4) return shaders.emit;
+  return residual === 'before' ? shaders.emitResidualVec4 : shaders.emitVec4;
+}
 const momentsFragment = (d: ForwardDescriptor) =>
   d.kind === 'moments' ? shaders.moments : shaders.meanSquare;
 
@@ -207,6 +211,7 @@ function onePass(at: At): Step {
       ...(thread ? [] : [reduceFragment(team)]),
       shaders.scan,
       ...activationFragments(d, 'forward'),
+      ...(strategy === 'tile' ? [] : [emitFragment(d, vec4)]),
     ],
     reads: [...tensors(d), 'weight', 'bias'],
     writes: [...outputs(d), ...statisticsOf(d)],
@@ -301,6 +306,7 @@ function runApply(at: At): Step {
       savedFragment(d),
       runs.fragment,
       ...activationFragments(d, 'forward'),
+      emitFragment(d, schedule.vec4),
     ],
     reads: [...tensors(d), 'weight', 'bias', ...statisticsOf(d)],
     writes: outputs(d),

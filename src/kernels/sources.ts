@@ -25,6 +25,9 @@ export { default as columnStatistics } from '../../shaders/lib/column_statistics
 export { default as columns } from '../../shaders/lib/columns.wgsl?raw';
 export { default as dsum } from '../../shaders/lib/dsum.wgsl?raw';
 export { default as dsumNone } from '../../shaders/lib/dsum_none.wgsl?raw';
+export { default as emit } from '../../shaders/lib/emit.wgsl?raw';
+export { default as emitResidualVec4 } from '../../shaders/lib/emit_residual_vec4.wgsl?raw';
+export { default as emitVec4 } from '../../shaders/lib/emit_vec4.wgsl?raw';
 export { default as epilogue } from '../../shaders/lib/epilogue.wgsl?raw';
 export { default as epilogueResidual } from '../../shaders/lib/epilogue_residual.wgsl?raw';
 export { default as gradientSums } from '../../shaders/lib/gradient_sums.wgsl?raw';
