@@ -1,3 +1,4 @@
+// emit_residual_vec4
 // Stores y and sum of a quad, where the sum is what is normalized. All pointers come first, as in lib/emit_vec4.wgsl.
 fn emit(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let in_x = &x[at];

@@ -1,3 +1,4 @@
+// sums_apart
 // What dx of a row is made with: its sums in one array, its mean in another.
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 

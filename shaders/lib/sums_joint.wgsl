@@ -1,3 +1,4 @@
+// sums_joint
 // What dx of a row is made with, all in one array (merge/sums.wgsl with JOINT): for a kernel that has no binding left for two.
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
