@@ -6,7 +6,7 @@ import { type Gpu, init } from '../src/index.ts';
 import { type Clock, makeClock } from './clock.ts';
 import { measure, type Outcome } from './measure.ts';
 import { firstPeerStart, type Peer, type PeerSources, peerStarts, servedPeers } from './peers/index.ts';
-import { benchRows, type Row, rowName } from './rows.ts';
+import { benchRows, linearRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
 import type { TimingOptions } from './timing.ts';
 import { type TunedPass, type TuneOptions, tune } from './tune.ts';
@@ -20,6 +20,8 @@ export interface BenchFacts {
   f16: boolean;
   peers: string[];
   rows: string[];
+  /** Rows of growing size, for `--linear`. */
+  linear: string[];
 }
 
 export interface Bench {
@@ -54,7 +56,8 @@ async function start({
   const clock = await makeClock(gpu.device, sampleMs);
   context = { gpu, clock };
   const { facts, adapterInfo } = gpu;
-  for (const row of benchRows(facts.f16)) rows.set(rowName(row), row);
+  const [usual, linear] = [benchRows(facts.f16), linearRows()];
+  for (const row of [...usual, ...linear]) rows.set(rowName(row), row);
   const words = [adapterInfo?.vendor, adapterInfo?.architecture, adapterInfo?.device]
     .filter(Boolean)
     .join(' ');
@@ -64,7 +67,8 @@ async function start({
     method: clock.method,
     f16: facts.f16,
     peers: peers.map(({ name }) => name),
-    rows: [...rows.keys()],
+    rows: usual.map(rowName),
+    linear: linear.map(rowName),
   };
 }
 

@@ -132,6 +132,32 @@ function batchRows(dtype: FloatDType): Row[] {
   );
 }
 
+/** Rows whose x takes 4, 64 and 512 MiB and which are alike otherwise: the time of a byte must not depend on how many there are. */
+export function linearRows(): Row[] {
+  const common = { layout: 'channels-first', dtype: 'f32' } as const;
+  return (['forward', 'backward'] as const).flatMap((pass) =>
+    [4, 64, 512].flatMap((mebibytes): Row[] => [
+      ...(['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm'] as const).map((op) => ({
+        ...common,
+        op,
+        pass,
+        shape: [256 * mebibytes, 1024],
+      })),
+      { ...common, op: 'groupNorm', pass, shape: [4 * mebibytes, 64, 32, 32], groups: 32 },
+      { ...common, op: 'instanceNorm', pass, shape: [4 * mebibytes, 64, 32, 32] },
+      { ...common, op: 'batchNorm', pass, shape: [4 * mebibytes, 64, 32, 32], training: true },
+      {
+        ...common,
+        op: 'batchNorm',
+        pass,
+        shape: [4 * mebibytes, 32, 32, 64],
+        layout: 'channels-last',
+        training: true,
+      },
+    ]),
+  );
+}
+
 /** The row's name, which --filter matches: `layerNorm forward 4096×1024 f32`. */
 export function rowName({ op, pass, shape, layout, dtype, groups, training, relu }: Row): string {
   const last = layout === 'channels-last' ? ' channels-last' : '';

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { verdicts } from './check.mjs';
+import { isLinear } from './linear.mjs';
 import { progress } from './progress.mjs';
 import { brief, header, line, summary } from './report.mjs';
 
@@ -14,12 +15,14 @@ import { brief, header, line, summary } from './report.mjs';
  * @property {string} [peers] `all`, or the first letters of their names with commas between
  * @property {boolean} check
  * @property {boolean} sweep
+ * @property {boolean} linear
  * @property {string} [json]
  * @property {boolean} help
  */
 
 export const commonUsage = `  --filter TEXT   only rows whose name contains all words of TEXT, e.g. "layerNorm forward 4096"
   --quick         fewer and shorter samples
+  --linear        x of 4, 64 and 512 MiB instead: the time of a byte must not depend on how many there are
   --sweep         schedules side by side instead: what src/plan should choose here
   --json FILE     write the results, row by row
   --help`;
@@ -38,6 +41,7 @@ export function parseOptions(args = process.argv.slice(2)) {
       peers: { type: 'string' },
       check: { type: 'boolean', default: false },
       sweep: { type: 'boolean', default: false },
+      linear: { type: 'boolean', default: false },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -69,14 +73,17 @@ const isGone = (error) =>
  * @returns {Promise<boolean>} whether all is as it must be
  */
 export async function runBench(open, options, { engine, commit, program }) {
-  const timing = options.quick
-    ? { rounds: 3, sampleMs: 30, maxRepeats: 1000 }
-    : { rounds: 7, sampleMs: 100, maxRepeats: 5000 };
+  const timing = options.linear
+    ? { rounds: 3, sampleMs: 300, maxRepeats: 1000 } // a run over 512 MiB takes seconds, and more than one is wanted
+    : options.quick
+      ? { rounds: 3, sampleMs: 30, maxRepeats: 1000 }
+      : { rounds: 7, sampleMs: 100, maxRepeats: 5000 };
   const withPeers = options.check || options.peers !== undefined;
   let host = await open();
   try {
     const start = () => host.start({ peers: withPeers, sampleMs: timing.sampleMs });
-    const { rows: all, peers: found, ...facts } = await start();
+    const { rows: usual, linear, peers: found, ...facts } = await start();
+    const all = options.linear ? linear : usual;
     const named = options.peers && options.peers !== 'all' ? options.peers.split(',') : [''];
     const peers = found.filter((peer) => named.some((name) => peer.startsWith(name)));
     const stamp = {
@@ -115,6 +122,7 @@ export async function runBench(open, options, { engine, commit, program }) {
       await start();
     };
     const result = await benchRows(() => host, reopen, chosen, peers, timing, write);
+    if (options.linear) return isLinear(result);
     return conclude(result, peers, all.length, options.check);
   } finally {
     await host.close().catch(() => {});
@@ -132,11 +140,12 @@ function resultText(stamp, result) {
 }
 
 /** What gives the same results again. @param {string} program @param {Options} options */
-function commandOf(program, { engine, filter, quick, peers, check }) {
+function commandOf(program, { engine, filter, quick, peers, check, linear }) {
   const words = [
     engine !== 'chromium' && program.startsWith('npm') && `--engine ${engine}`,
     filter && `--filter "${filter}"`,
     quick && '--quick',
+    linear && '--linear',
     check ? '--check' : peers && (peers === 'all' ? '--peers' : `--peers ${peers}`),
   ].filter(Boolean);
   return [program, ...words].join(' ').replace(/ --$/, '');
