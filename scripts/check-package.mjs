@@ -11,9 +11,9 @@ import { root } from './lib/paths.mjs';
 
 /** Bytes that a minified, gzipped bundle may have, by what it exports. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 22_000 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 27_500 },
-  everything: { code: "export * from 'webgpu-norm'", most: 48_000 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 23_000 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 28_500 },
+  everything: { code: "export * from 'webgpu-norm'", most: 49_000 },
 };
 
 /** @type {string[]} */

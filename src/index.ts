@@ -69,13 +69,6 @@ export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts
 export { saveStateDict } from './nn/save-state.ts';
 export { Sequential } from './nn/sequential.ts';
 export {
-  type Autotuned,
-  type AutotuneOptions,
-  type AutotuneProgress,
-  autotune,
-  type TriedSchedule,
-} from './ops/autotune.ts';
-export {
   type BatchNormBackwardOptions,
   type BatchNormOptions,
   batchNorm,
@@ -129,7 +122,6 @@ export {
   rmsNormBackward,
   rmsNormEps,
 } from './ops/rms-norm.ts';
-export { type LoadedTuning, loadTuned, type TuningStorage } from './ops/tuned.ts';
 export { type WorkspaceOptions, workspaceBytes } from './ops/workspace.ts';
 export { AdamW, type AdamWOptions, type AdamWSettings } from './optim/adamw.ts';
 export { AveragedModel, type AveragedModelOptions } from './optim/averaged-model.ts';

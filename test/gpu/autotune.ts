@@ -1,14 +1,6 @@
 /** Schedules that are measured and remembered. */
-import {
-  type AutotuneOptions,
-  autotune,
-  type Gpu,
-  init,
-  LayerNorm,
-  loadTuned,
-  type NormOp,
-  type TuningStorage,
-} from '../../src/index.ts';
+import { type AutotuneOptions, autotune, loadTuned, type TuningStorage } from '../../src/autotune.ts';
+import { type Gpu, init, LayerNorm, type NormOp } from '../../src/index.ts';
 import { callOf, prepareOptionsOf } from '../../src/ops/op-options.ts';
 import { descriptorsOf, programsOf } from '../../src/ops/prepare-norm.ts';
 import { classOf } from '../../src/ops/tuned.ts';

@@ -1,0 +1,13 @@
+/**
+ * Schedules that are measured on a device, and remembered.
+ *
+ * @packageDocumentation
+ */
+export {
+  type Autotuned,
+  type AutotuneOptions,
+  type AutotuneProgress,
+  autotune,
+  type TriedSchedule,
+} from './ops/autotune.ts';
+export { type LoadedTuning, loadTuned, type TuningStorage } from './ops/tuned.ts';
