@@ -1,5 +1,6 @@
 /** A row of the bench as autotune sees it. */
-import { type Autotuned, type AutotuneOptions, autotune, type Gpu, init } from '../src/index.ts';
+import { type Autotuned, type AutotuneOptions, autotune } from '../src/autotune.ts';
+import { type Gpu, init } from '../src/index.ts';
 import type { Row } from './rows.ts';
 
 /** What autotune made of one pass of a row. */
