@@ -215,6 +215,7 @@ export function columns(at: At, slots: number, whole: boolean, add: boolean, { f
       ...(whole
         ? [shaders.sumsJoint, shaders.wantedGradients, gradients]
         : [shaders.sumsApart, shaders.gradientsPartials]),
+      vec4 && !d.dsum && d.activation === 'none' ? shaders.visitVec4 : shaders.visit,
       ...activationFragments(d, 'backward'),
       shiftFragment(d),
       dsumFragment(d),
