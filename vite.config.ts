@@ -25,6 +25,7 @@ export default defineConfig(({ command, mode }) => {
         entry: [
           'src/index.ts',
           'src/node.ts',
+          'src/optim/index.ts',
           'src/autotune.ts',
           'src/distributed/index.ts',
           'src/distributed/nats.ts',

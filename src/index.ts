@@ -123,11 +123,5 @@ export {
   rmsNormEps,
 } from './ops/rms-norm.ts';
 export { type WorkspaceOptions, workspaceBytes } from './ops/workspace.ts';
-export { AdamW, type AdamWOptions, type AdamWSettings } from './optim/adamw.ts';
-export { AveragedModel, type AveragedModelOptions } from './optim/averaged-model.ts';
-export { Optimizer, type ParamGroup, type ParamGroupOptions } from './optim/optimizer.ts';
-export { SGD, type SGDOptions, type SGDSettings } from './optim/sgd.ts';
-export type { OptimizerStateDict, StateValue } from './optim/state-dict.ts';
-export { type Batch, type UpdateBatchNormOptions, updateBatchNorm } from './optim/update-batch-norm.ts';
 export type { Layout } from './plan/geometry.ts';
 export type { Reduction, ScheduleOptions, Strategy } from './plan/strategy.ts';

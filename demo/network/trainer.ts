@@ -1,5 +1,6 @@
-import type { Gpu, Optimizer, Sequential, Tensor } from '../../src/index.ts';
+import type { Gpu, Sequential, Tensor } from '../../src/index.ts';
 import { Reusable } from '../../src/nn/reusable.ts';
+import type { Optimizer } from '../../src/optim/index.ts';
 import { CrossEntropyLoss, type Score } from './cross-entropy.ts';
 import { type DigitSet, pixels } from './digits.ts';
 

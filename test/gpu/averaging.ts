@@ -1,7 +1,6 @@
 /** AveragedModel and updateBatchNorm: against PyTorch, recording, errors, how they end. */
 import { convertSyncBatchNorm, LocalProcessGroup } from '../../src/distributed/index.ts';
 import {
-  AveragedModel,
   BatchNorm1d,
   type Gpu,
   init,
@@ -9,8 +8,8 @@ import {
   type Module,
   Sequential,
   type Tensor,
-  updateBatchNorm,
 } from '../../src/index.ts';
+import { AveragedModel, updateBatchNorm } from '../../src/optim/index.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';

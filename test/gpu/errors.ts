@@ -3,7 +3,6 @@
 import { execute } from '../../src/gpu/execute.ts';
 import type { Kernel, Program } from '../../src/gpu/program.ts';
 import {
-  AdamW,
   addLayerNorm,
   BatchNorm2d,
   type Gpu,
@@ -23,6 +22,7 @@ import {
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
+import { AdamW } from '../../src/optim/index.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';

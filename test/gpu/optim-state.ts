@@ -1,13 +1,7 @@
 /** State dictionaries and errors of the optimizers. */
-import {
-  AdamW,
-  type AdamWSettings,
-  type HostTensor,
-  type Parameter,
-  SGD,
-  type SGDSettings,
-  type Tensor,
-} from '../../src/index.ts';
+
+import type { HostTensor, Parameter, Tensor } from '../../src/index.ts';
+import { AdamW, type AdamWSettings, SGD, type SGDSettings } from '../../src/optim/index.ts';
 import { assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';

@@ -1,14 +1,7 @@
 /** SGD and AdamW: against PyTorch and float64, recording, state dictionaries, errors, whole steps of training. */
-import {
-  AdamW,
-  BatchNorm1d,
-  type Gpu,
-  init,
-  LayerNorm,
-  type Parameter,
-  SGD,
-  type Tensor,
-} from '../../src/index.ts';
+
+import { BatchNorm1d, type Gpu, init, LayerNorm, type Parameter, type Tensor } from '../../src/index.ts';
+import { AdamW, SGD } from '../../src/optim/index.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';

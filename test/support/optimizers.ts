@@ -1,13 +1,7 @@
 /** What the cases of the optimizers share: parameters with gradients of one's choice. */
-import {
-  AdamW,
-  type AdamWSettings,
-  type Gpu,
-  type HostTensor,
-  Parameter,
-  SGD,
-  type SGDSettings,
-} from '../../src/index.ts';
+
+import { type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
+import { AdamW, type AdamWSettings, SGD, type SGDSettings } from '../../src/optim/index.ts';
 
 export type Kind = 'SGD' | 'AdamW';
 

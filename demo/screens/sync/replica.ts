@@ -1,6 +1,7 @@
 // Data-parallel training as DistributedDataParallel does it: equal weights, each rank its part of every batch.
 import { convertSyncBatchNorm, type ProcessGroup, syncGradients } from '../../../src/distributed/index.ts';
-import { type Gpu, NormError, type Sequential, SGD } from '../../../src/index.ts';
+import { type Gpu, NormError, type Sequential } from '../../../src/index.ts';
+import { SGD } from '../../../src/optim/index.ts';
 import { CrossEntropyLoss } from '../../network/cross-entropy.ts';
 import { drawDigits, pixels } from '../../network/digits.ts';
 import { batchesOf, type LabelledBatch } from '../../network/trainer.ts';

@@ -1,5 +1,7 @@
 // The race itself: every network gets the same batches, step by step.
-import { type Gpu, NormError, SGD, type SGDSettings, type Tensor } from '../../../src/index.ts';
+
+import { type Gpu, NormError, type Tensor } from '../../../src/index.ts';
+import { SGD, type SGDSettings } from '../../../src/optim/index.ts';
 import { type DigitSet, drawDigits, pixels } from '../../network/digits.ts';
 import { batchesOf, type LabelledBatch, Trainer } from '../../network/trainer.ts';
 import { edgesOf, shares } from '../../shared/bins.ts';
