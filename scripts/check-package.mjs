@@ -11,8 +11,8 @@ import { root } from './lib/paths.mjs';
 
 /** Bytes that a minified, gzipped bundle may have, by what it exports. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 23_000 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 28_500 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 23_500 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 29_000 },
   everything: { code: "export * from 'webgpu-norm'", most: 48_000 },
 };
 
