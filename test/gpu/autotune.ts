@@ -63,7 +63,7 @@ const runs: [NormOp, readonly number[], AutotuneOptions][] = [
 export const cases: Case[] = [
   {
     name: 'autotune: measures what there is and leaves nothing behind',
-    timeout: 60_000,
+    timeout: 120_000,
     async run({ device, note }) {
       const gpu = await init({ device });
       for (const [op, of, options] of runs) {
@@ -103,7 +103,7 @@ export const cases: Case[] = [
   },
   {
     name: 'autotune: as on a GPU',
-    timeout: 60_000,
+    timeout: 120_000,
     async run({ device }) {
       const gpu = await init({ device, facts: { software: false } });
       const { candidates } = await autotune(gpu, 'layerNorm', [16, 64], {
@@ -124,7 +124,7 @@ export const cases: Case[] = [
   },
   {
     name: 'autotune: a choice is used, gives the same results, and is of its class alone',
-    timeout: 60_000,
+    timeout: 120_000,
     async run({ device, note }) {
       const gpu = await init({ device });
       const [before] = programOf(gpu);
@@ -153,7 +153,7 @@ export const cases: Case[] = [
   },
   {
     name: 'autotune: a choice is stored, and known to the next context',
-    timeout: 60_000,
+    timeout: 120_000,
     async run({ device }) {
       const memory = new Memory();
       const gpu = await init({ device });

@@ -85,7 +85,9 @@ export const cases: Case[] = [
     timeout: 120_000,
     async run(t) {
       const gpu = await context(t.device, true);
-      const list = inParts.map((subject) => ({ ...subject, dtype: 'f16' as const, data: {} }));
+      // Those whose parts' gradients meet in f32, and one of each other kind.
+      const some = inParts.filter((_, i) => i % 2 === 0 || i === 3);
+      const list = some.map((subject) => ({ ...subject, dtype: 'f16' as const, data: {} }));
       t.note('in parts', summary(await verifyAll(gpu, list)));
       gpu.destroy();
     },
