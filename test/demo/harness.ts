@@ -202,7 +202,13 @@ export const settingsIn = async (page: Page): Promise<Record<string, string>> =>
   Object.fromEntries(new URLSearchParams((await urlHash(page)).slice(1)));
 
 /** A phone's width, without the reload that a phone's touch screen would take. */
-export const narrow = (page: Page): Promise<void> => page.setViewport({ width: 390, height: 844 });
+export async function narrow(page: Page): Promise<void> {
+  await page.setViewport({ width: 390, height: 844 });
+  // Charts follow a frame after the layout: what observes a size is told of it in one, and draws in it.
+  await page.evaluate(
+    () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))),
+  );
+}
 
 export const colours = (page: Page, value: 'light' | 'dark'): Promise<void> =>
   page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]);
