@@ -8,7 +8,7 @@ const factor = (values) => Math.max(...values) / Math.min(...values);
 
 /**
  * Prints, op by op, nanoseconds per KiB of x by its size, and the factor between the largest and the smallest, beside that of the
- * best copy of as many bytes, whose caches the op has too.
+ * best copy of as many bytes, whose caches the op has too: both of fastest samples.
  *
  * @param {{ rows: any[], notRun: any[], failures: any[] }} result
  * @returns {boolean} whether all ran, and each op's factor is at most 1.5, or the copy's own if that is more
@@ -26,7 +26,7 @@ export function isLinear({ rows, notRun, failures }) {
     // The fastest sample: what else the machine does only adds.
     const perKib = sizes.map(({ spread: [fastest] }, i) => (1e6 * fastest) / kibibytes[i]);
     const ours = factor(perKib);
-    const copy = factor(sizes.map(({ copy: { ms } }, i) => ms / kibibytes[i]));
+    const copy = factor(sizes.map(({ copy: { fastest } }, i) => fastest / kibibytes[i]));
     const text = perKib.map((ns, i) => `${kibibytes[i] / 1024}: ${ns.toPrecision(3)}`).join(', ');
     const fails = ours > Math.max(most, copy);
     console.log(`${name} | ${text} | ${ours.toFixed(2)}${fails ? ' FAILS' : ''} | ${copy.toFixed(2)}`);

@@ -131,7 +131,8 @@ export async function runBench(open, options, { engine, commit, program }) {
 
 /** JSON with a row per line, so that differences between two runs can be read, and without digits that are noise. */
 function resultText(stamp, result) {
-  const short = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(6)) : value);
+  const isMeasured = (value) => typeof value === 'number' && !Number.isInteger(value);
+  const short = (_, value) => (isMeasured(value) ? Number(value.toPrecision(6)) : value);
   const lines = Object.entries(result).map(([name, rows]) => {
     const texts = rows.map((row) => `\n  ${JSON.stringify(row, short)}`);
     return ` ${JSON.stringify(name)}: [${texts.join(',')}${texts.length > 0 ? '\n ' : ''}]`;

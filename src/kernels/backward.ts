@@ -166,10 +166,10 @@ function inParts(
 ): Program {
   const { geometry, dtype } = d;
   const elementBytes = byteSize(dtype);
-  const rest = Object.values(fixed).reduce(
-    (budget, size) => budget - size,
-    workspaceBudget(geometry, elementBytes, facts),
-  );
+  const budget = workspaceBudget(geometry, elementBytes, facts);
+  const taken = Object.values(fixed).reduce((sum, size) => sum + size, 0);
+  // Slots that are asked for may take more than there is: parts of single samples would not make up for it.
+  const rest = Math.max(budget / 2, budget - taken);
   const chunks = chunksOf(geometry, elementBytes, bytes, { ...parameterBytes(d), ...fixed }, facts, rest);
   const scratch: Record<string, number> = {};
   const need = (role: string, size: number) => {

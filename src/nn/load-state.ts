@@ -60,7 +60,8 @@ export function loadState(
 }
 
 /** By what only one of them has. */
-const isTensor = (source: Tensor | HostTensor): source is Tensor => 'gpu' in source;
+const isTensor = (source: Tensor | HostTensor): source is Tensor =>
+  typeof source === 'object' && source !== null && 'gpu' in source;
 
 const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
 

@@ -8,6 +8,7 @@ import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
 import { callOf, type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
 import { descriptorsOf } from './prepare-norm.ts';
+import { splitOnly } from './programs.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
 import { type Judged, judge, type Trial, trialOf } from './tuning-trial.ts';
 
@@ -78,7 +79,8 @@ const margin = 0.1;
  * more than a tenth, nothing is chosen. A winner is a tenth faster, and ahead in all rounds but one.
  *
  * Works on tensors of its own, which take several times the size of x and are freed at the end; nothing of the context is
- * touched but the choice. What runs on the device meanwhile disturbs the times.
+ * touched but the choice. Pipelines that were compiled for it stay with the device, as all do. What runs on the device
+ * meanwhile disturbs the times.
  *
  * @param op - the function's name, such as 'layerNorm'; its backward goes by the same.
  * @param shape - of x.
@@ -94,7 +96,8 @@ export async function autotune(
   gpu.checkAlive();
   signal?.throwIfAborted();
   const call = callOf(op, shape, options);
-  const d = descriptorsOf(call, prepareOptionsOf(op, options))[pass];
+  const described = descriptorsOf(call, prepareOptionsOf(op, options));
+  const d = described[pass];
   const name = classOf(pass, d, gpu.facts);
   const found = foundOf(gpu);
   const { stored, problems } = storage ? readStored(gpu, storage) : { stored: new Map(), problems: [] };
@@ -104,20 +107,20 @@ export async function autotune(
     useFound(gpu);
     return { chosen: remembered, candidates: [], trustworthy: true, known: true, problem: problems[0] };
   }
-  const splitOnly =
-    'running' in d ? d.running !== undefined : ('frozen' in d && d.frozen) || d.residual === 'after';
+  const forward = pass === 'forward';
+  const split = forward ? splitOnly.forward(described.forward) : splitOnly.backward(described.backward);
   const elementBytes = byteSize(d.dtype);
   const cap = workspaceCap(d.geometry, elementBytes, gpu.facts);
   const make = (schedule: ScheduleOptions) =>
-    pass === 'forward'
-      ? call.kernels.forward({ ...d, schedule }, gpu.facts)
-      : call.kernels.backward({ ...(d as Parameters<typeof call.kernels.backward>[0]), schedule }, gpu.facts);
+    forward
+      ? call.kernels.forward({ ...described.forward, schedule }, gpu.facts)
+      : call.kernels.backward({ ...described.backward, schedule }, gpu.facts);
   for (const schedule of options.schedules ?? []) {
-    checkSchedule(d.geometry, pass, gpu.facts, schedule, splitOnly);
+    checkSchedule(d.geometry, pass, gpu.facts, schedule, split);
   }
   const candidates = (
     options.schedules?.map((schedule) => ({ name: nameOf(schedule), schedule })) ??
-    candidatesOf(d.geometry, pass, gpu.facts, splitOnly, elementBytes)
+    candidatesOf(d.geometry, pass, gpu.facts, split, elementBytes)
   ).filter(({ schedule }) => scratchBytes(make(schedule)) <= cap);
   // A context of its own: what it makes goes when it goes.
   const own = new Gpu(gpu.device, gpu.adapterInfo, false, gpu.facts);
@@ -190,6 +193,7 @@ async function race(
         own.checkAlive();
         if (!expected) throw error; // the default itself
         refused.push({ name, schedule, ms: null, problem: (error as Error).message });
+        done += rounds; // it will not be timed
       }
       step(name);
     }

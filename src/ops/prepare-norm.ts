@@ -4,7 +4,7 @@ import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import { epilogueOf } from './epilogue.ts';
+import { epilogueOf, refuseEpilogue } from './epilogue.ts';
 import { type BackwardOptions, descriptor, type NormCall, runningOf } from './norm.ts';
 import { backwardOf, forwardOf } from './programs.ts';
 
@@ -44,6 +44,9 @@ export function descriptorsOf(
     activation: options.activation,
     negativeSlope: options.negativeSlope,
   });
+  if (call.kind === 'rms' || residual === 'before') {
+    refuseEpilogue(call.name, { residual: residual === 'after', activation });
+  }
   const epilogue = { activation, negativeSlope, residual };
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
   return {
@@ -62,11 +65,22 @@ export function descriptorsOf(
   };
 }
 
-/** @internal Forward's and backward's. */
-export function programsOf(gpu: Gpu, call: NormCall, options: PrepareOptions): [Program, Program] {
+/** @internal */
+export function programOf(
+  gpu: Gpu,
+  call: NormCall,
+  options: PrepareOptions,
+  pass: 'forward' | 'backward',
+): Program {
   const { forward, backward } = descriptorsOf(call, options);
-  return [forwardOf(gpu, call, forward), backwardOf(gpu, call, backward)];
+  return pass === 'forward' ? forwardOf(gpu, call, forward) : backwardOf(gpu, call, backward);
 }
+
+/** @internal Forward's and backward's. */
+export const programsOf = (gpu: Gpu, call: NormCall, options: PrepareOptions): [Program, Program] => [
+  programOf(gpu, call, options, 'forward'),
+  programOf(gpu, call, options, 'backward'),
+];
 
 /** Compiles the pipelines of forward and backward, whether it accumulates or not, without blocking. */
 export async function prepareNorm(gpu: Gpu, call: NormCall, options: PrepareOptions): Promise<void> {

@@ -37,15 +37,21 @@ export function chooseBy(gpu: Gpu, chosen: Choices): void {
   gpu.forgetRecorded();
 }
 
+/** @internal Passes whose merge, or whose two passes over x, only a split has. */
+export const splitOnly = {
+  forward: (d: ForwardDescriptor): boolean => d.running !== undefined,
+  backward: (d: BackwardDescriptor): boolean => d.frozen || d.residual === 'after',
+};
+
 /** @internal */
 export const forwardOf = (gpu: Gpu, call: NormCall, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => {
-    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, d.running !== undefined);
+    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, splitOnly.forward(d));
     return choices.get(gpu)?.forward(call, d) ?? call.kernels.forward(d, gpu.facts);
   });
 /** @internal */
 export const backwardOf = (gpu: Gpu, call: NormCall, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => {
-    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, d.frozen || d.residual === 'after');
+    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, splitOnly.backward(d));
     return choices.get(gpu)?.backward(call, d) ?? call.kernels.backward(d, gpu.facts);
   });

@@ -7,7 +7,7 @@ import type { NormCall } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 import { type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
-import { programsOf } from './prepare-norm.ts';
+import { programOf } from './prepare-norm.ts';
 
 /** Results by name: those of x's shape, and those of the parameters, whose terms may cancel. */
 export type Judged = Record<string, { values: Float32Array; half: boolean; sums: boolean }>;
@@ -24,11 +24,13 @@ export interface Trial {
 
 /** Reproducible numbers between `low` and `low` + 2. */
 function numbers(count: number, seed: number, low: number): Float32Array {
+  const values = new Float32Array(count);
   let state = seed;
-  return Float32Array.from({ length: count }, () => {
+  for (let i = 0; i < count; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return low + state / 2 ** 31;
-  });
+    values[i] = low + state / 2 ** 31;
+  }
+  return values;
 }
 
 /** Makes the tensors of a call. They are the context's, which the caller destroys. */
@@ -62,8 +64,7 @@ export function trialOf(
   const forward = (schedule: ScheduleOptions, target: object, out = {}) =>
     normForward(gpu, call, x, addend, bias, { weight, schedule, epilogue, running, out, ...target });
   const made = forward({}, {});
-  const program = (schedule: ScheduleOptions) =>
-    programsOf(gpu, call, { ...described, schedule })[pass === 'forward' ? 0 : 1];
+  const program = (schedule: ScheduleOptions) => programOf(gpu, call, { ...described, schedule }, pass);
   if (pass === 'forward') {
     const { y, sum, mean, rstd } = made;
     const out = given({ y, sum, mean, rstd });

@@ -13,7 +13,7 @@ export interface WorkspaceOptions extends NormOpOptions, Partial<LocalResponseNo
 /**
  * Bytes of scratch, beside inputs and outputs, that a call of a functional norm allocates on a context that has none yet:
  * at most 1 % of x, or 1 MiB where that is more, unless a schedule asks for more slots than are chosen, or a batch has more
- * than 40,000 channels and fewer than 600 values in each. Calls share their scratch, which grows to the largest.
+ * than 26,000 channels and fewer than 2000 values in each. Calls share their scratch, which grows to the largest.
  *
  * @param op - the function's name, such as 'layerNorm'; its backward goes by the same.
  * @param shape - of x.

@@ -40,7 +40,8 @@ export function chunksOf(
   for (const [what, bytes] of Object.entries({ 'The mean of all sets': 8 * setCount(geometry), ...whole })) {
     if (bytes > most) refuse(what, bytes);
   }
-  const affordable = Math.max(1, Math.floor(budget / scratchBytes.reduce((sum, bytes) => sum + bytes, 0)));
+  const each = scratchBytes.reduce((sum, bytes) => sum + bytes, 0);
+  const affordable = each > 0 ? Math.max(1, Math.floor(budget / each)) : Number.POSITIVE_INFINITY;
   if (samples * perSample <= most && samples <= affordable) return [{ firstSample: 0, samples }];
   // A part begins at an aligned offset before its first sample.
   const bindable = Math.floor((most - facts.offsetAlignment) / perSample);

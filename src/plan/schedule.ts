@@ -189,11 +189,13 @@ function channelSchedule(
   elementBytes: number,
 ): BackwardSchedule {
   const { samples, positions, channels, inner, groups } = geometry;
-  const fold = foldOf(geometry, facts, options);
+  // Of each slot and element of a position.
+  const partials = mostPartials(geometry, facts, elementBytes) / (samples * channels * inner);
+  const fold = foldOf(geometry, partials, facts, options);
   const cols = fold * channels * inner;
   const rows = positions / fold;
   const wanted = clamp(Math.ceil(wantedThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
-  const most = Math.max(1, Math.floor(mostPartials(geometry, facts, elementBytes) / (samples * cols)));
+  const most = Math.max(1, Math.floor(partials / fold));
   const slots =
     options.slots ?? Math.max(Math.min(wanted, most), Math.ceil((1.25 * rows) / facts.iterations));
   const gradientSlots = samples * slots * fold;
@@ -214,16 +216,20 @@ function channelSchedule(
 /**
  * How many positions stand side by side as one row of columns: a power of two that divides their number. So many that a
  * quad never straddles two rows, if that can be; on a GPU, so many that neighbouring threads load 512 neighbouring bytes,
- * where few channels would send each to another slot.
+ * where few channels would send each to another slot. No more than `most`.
  */
 function foldOf(
   { positions, channels, inner }: Geometry,
+  most: number,
   facts: DeviceFacts,
   options: ScheduleOptions,
 ): number {
   const aligned = options.vec4 === false ? 1 : 4 / divisorOf(channels * inner, 4);
   const wide = facts.software ? 1 : powerOfTwoUp(128 / (channels * inner));
-  return divisorOf(positions, Math.max(aligned, wide));
+  return divisorOf(
+    positions,
+    Math.min(Math.max(aligned, wide), 2 ** Math.floor(Math.log2(Math.max(1, most)))),
+  );
 }
 
 /** The largest power of two up to `most`, itself one, that divides `value`. */

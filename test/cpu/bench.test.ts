@@ -79,7 +79,7 @@ describe('a line of the bench', () => {
       ...{
         spread: [1, 1],
         gbps: 1,
-        copy: { name: 'grid', ms: 1 },
+        copy: { name: 'grid', ms: 1, fastest: 1 },
         relError: 0,
         judged: 'all',
         strategy: 'thread',

@@ -17,6 +17,7 @@ import {
   layerNormGeometry,
   setCount,
 } from '../../src/plan/geometry.ts';
+import type { ScheduleOptions } from '../../src/plan/strategy.ts';
 import { workspaceCap } from '../../src/plan/workspace.ts';
 import { random } from '../support/data.ts';
 import { facts as floor } from '../support/variants.ts';
@@ -144,7 +145,62 @@ function faultsOf(program: Program, drawn: Drawn): string[] {
   return [...faults];
 }
 
+function layerNormBackward({ facts, ...d }: Drawn, schedule: ScheduleOptions = {}): Program {
+  return backwardProgram(
+    {
+      ...{ ...d, eps: 1e-5, weight: true, weightOffset: 0, castFirst: false, negativeSlope: 0, schedule },
+      ...{ bias: false, residual: 'none', frozen: false, dsum: false, dweight: true, dbias: true },
+      accumulate: { dweight: false, dbias: false },
+    },
+    facts,
+  );
+}
+
 describe('programs', () => {
+  it('of tiles are whole where dweight and dbias take all the scratch there is', () => {
+    const facts = { ...floor, software: false, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 27 };
+    const found: string[] = [];
+    for (const [rows, cols, dtype] of [
+      [65_536, 512, 'f16'],
+      [50_176, 512, 'f32'],
+      [50_176, 256, 'f32'],
+      [1004, 512, 'f32'],
+    ] as const) {
+      const geometry = layerNormGeometry([rows, cols], [cols]);
+      const drawn: Drawn = {
+        ...{
+          geometry,
+          kind: 'moments',
+          dtype,
+          paramDtype: dtype,
+          activation: 'none',
+          residual: 'none',
+          facts,
+        },
+      };
+      found.push(...faultsOf(layerNormBackward(drawn), drawn));
+    }
+    expect(found).toEqual([]);
+  });
+
+  it('do not fall into parts of single rows where more slots are asked for than scratch has room', () => {
+    const drawn: Drawn = {
+      geometry: layerNormGeometry([51_200, 512], [512]),
+      ...{
+        kind: 'moments',
+        dtype: 'f32',
+        paramDtype: 'f32',
+        activation: 'none',
+        residual: 'none',
+        facts: floor,
+      },
+    };
+    for (const strategy of ['split', 'tile'] as const) {
+      const { steps } = layerNormBackward(drawn, { strategy, slots: 256 });
+      expect(steps.length, strategy).toBeLessThan(1000);
+    }
+  });
+
   it('ask nothing of a device that it has not, for any geometry', () => {
     const next = random(7);
     const found: string[] = [];

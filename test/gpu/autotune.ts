@@ -46,6 +46,8 @@ async function stored(gpu: Gpu, text: (name: string) => string): Promise<Memory>
 
 const runs: [NormOp, readonly number[], AutotuneOptions][] = [
   ['addLayerNorm', shape, {}],
+  // A residual leaves a forward pass all strategies.
+  ['layerNorm', shape, { activation: 'relu', residual: true }],
   [
     'groupNorm',
     [4, 8, 25],
