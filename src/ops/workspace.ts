@@ -2,7 +2,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import { type LocalResponseNormSettings, localResponseNormProgram } from './local-response-norm.ts';
 import { callOf, type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
-import { programsOf } from './prepare-norm.ts';
+import { programOf } from './prepare-norm.ts';
 
 /** Options of {@link workspaceBytes}. */
 export interface WorkspaceOptions extends NormOpOptions, Partial<LocalResponseNormSettings> {
@@ -25,14 +25,12 @@ export function workspaceBytes(
   shape: readonly number[],
   options: WorkspaceOptions = {},
 ): number {
-  const { pass, dtype = 'f32' } = options;
-  const programs =
-    op === 'localResponseNorm'
-      ? (['forward', 'backward'] as const).map((direction) =>
-          localResponseNormProgram(gpu, direction, shape, dtype, { ...options, size: options.size ?? 5 }),
-        )
-      : programsOf(gpu, callOf(op, shape, options), prepareOptionsOf(op, options));
-  const [forward = 0, backward = 0] = programs.map(scratchBytes);
-  if (pass) return pass === 'forward' ? forward : backward;
-  return Math.max(forward, backward);
+  const { pass, dtype = 'f32', size = 5 } = options;
+  const bytes = (direction: 'forward' | 'backward'): number =>
+    scratchBytes(
+      op === 'localResponseNorm'
+        ? localResponseNormProgram(gpu, direction, shape, dtype, { ...options, size })
+        : programOf(gpu, callOf(op, shape, options), prepareOptionsOf(op, options), direction),
+    );
+  return pass ? bytes(pass) : Math.max(bytes('forward'), bytes('backward'));
 }
