@@ -1,4 +1,5 @@
 /** One row of the bench made concrete: its inputs on the GPU, how it is recorded, and what it must give. */
+import { byteSize } from '../src/gpu/tensor.ts';
 import type { Gpu, RecordOptions, ScheduleOptions, Tensor } from '../src/index.ts';
 import { scheduleBackward, scheduleForward } from '../src/plan/schedule.ts';
 import type { BackwardSchedule, ForwardSchedule } from '../src/plan/strategy.ts';
@@ -102,7 +103,7 @@ function build(gpu: Gpu, row: Row): Subject {
     },
     strategy(schedule = {}) {
       const choose = pass === 'forward' ? scheduleForward : scheduleBackward;
-      return scheduleName(choose(geometry, gpu.facts, schedule), pass);
+      return scheduleName(choose(geometry, gpu.facts, schedule, byteSize(dtype)), pass);
     },
     destroy() {
       for (const tensor of tensors) tensor.destroy();
