@@ -32,26 +32,34 @@ export async function sweep(
   options: TimingOptions,
 ): Promise<SweepResult> {
   const subject = makeSubject(gpu, row);
-  const samplers: Record<string, Sampler> = { default: clock.sampler((pass) => subject.record({ pass })) };
-  await samplers.default?.(1);
-  const failed: [string, string][] = [];
-  for (const schedule of schedules) {
-    const name = Object.values(schedule).join(' ');
-    const sample = clock.sampler((pass) => subject.record({ pass }, schedule));
-    try {
-      await sample(1);
-      const { error, bound } = await subject.check();
-      if (error <= bound) samplers[name] = sample;
-      else failed.push([name, `relative error ${error.toExponential(1)}`]);
-    } catch (error) {
-      // The geometry or the device may not allow a schedule.
-      failed.push([name, error instanceof Error ? error.message : String(error)]);
+  try {
+    const samplers: Record<string, Sampler> = {};
+    const failed: [string, string][] = [];
+    const all: ScheduleOptions[] = [{}, ...schedules];
+    for (const schedule of all) {
+      const name = Object.values(schedule).join(' ') || 'default';
+      const sample = clock.sampler((pass) => subject.record({ pass }, schedule));
+      try {
+        subject.clear();
+        await sample(1);
+        await gpu.idle(); // what was wrong with the run is this schedule's doing
+        const { error, bound } = await subject.check();
+        if (error <= bound) samplers[name] = sample;
+        else failed.push([name, `relative error ${error.toExponential(1)}`]);
+      } catch (error) {
+        gpu.checkAlive();
+        // The geometry or the device may not allow a schedule.
+        failed.push([name, error instanceof Error ? error.message : String(error)]);
+      }
     }
+    const timings = await race(samplers, options);
+    const ms: [string, number][] = [];
+    for (const [name, timing] of Object.entries(timings)) {
+      if (timing instanceof Error) failed.push([name, timing.message]);
+      else ms.push([name, timing.ms]);
+    }
+    return { chosen: subject.strategy(), ms: [...ms.sort((a, b) => a[1] - b[1]), ...failed] };
+  } finally {
+    subject.destroy();
   }
-  const timings = await race(samplers, options);
-  subject.destroy();
-  const ms = Object.entries(timings).flatMap(([name, timing]): [string, number][] =>
-    timing instanceof Error ? [] : [[name, timing.ms]],
-  );
-  return { chosen: subject.strategy(), ms: [...ms.sort((a, b) => a[1] - b[1]), ...failed] };
 }
