@@ -44,7 +44,7 @@ class Measure implements Screen {
     get('tune').addEventListener('click', () => void this.#work(() => this.#tune()));
     get('forget').addEventListener('click', () => {
       for (const [key] of stored()) localStorage.removeItem(key);
-      get<HTMLButtonElement>('forget').disabled = true;
+      this.#offerForget();
     });
     get('stop').addEventListener('click', () => {
       this.#stopped = true;
@@ -82,6 +82,7 @@ class Measure implements Screen {
     this.#shell.busy(true);
     this.#shell.clear();
     for (const id of ['run', 'tune']) get<HTMLButtonElement>(id).disabled = true;
+    this.#offerForget();
     try {
       await act();
       this.#shell.busy(false);
@@ -94,7 +95,7 @@ class Measure implements Screen {
       this.#working = false;
       if (!this.#left) {
         for (const id of ['run', 'tune']) get<HTMLButtonElement>(id).disabled = false;
-        get<HTMLButtonElement>('forget').disabled = stored().length === 0;
+        this.#offerForget();
         get<HTMLButtonElement>('stop').disabled = true;
       }
     }
@@ -113,7 +114,8 @@ class Measure implements Screen {
     if (answer.type !== 'facts') throw new Error('The worker did not start.');
     this.#view.facts = answer.facts;
     this.#view.clear();
-    write('measure-adapter', answer.facts.adapter + (answer.facts.software ? ' (software)' : ''));
+    const { adapter, software, method } = answer.facts;
+    write('measure-adapter', `${adapter}${software ? ' (software)' : ''}; times by ${method}`);
     this.#showRows();
     return asked;
   }
@@ -149,6 +151,7 @@ class Measure implements Screen {
     const { rounds } = this.#settings;
     const rows = rowsOf(this.#view.facts?.rows ?? [], this.#settings);
     this.#view.clearTuned();
+    this.#offerForget();
     get<HTMLButtonElement>('stop').disabled = false;
     const progress = get<HTMLProgressElement>('progress');
     progress.max = Math.max(1, rows.length);
@@ -172,6 +175,13 @@ class Measure implements Screen {
     const text = `${tuned} of ${rows.length} rows tuned`;
     write('measured-rows', text);
     this.#shell.say(text);
+  }
+
+  /** Not while something runs: a tune under way would put back what it was given. */
+  #offerForget(): void {
+    const some = stored().length > 0;
+    get<HTMLButtonElement>('forget').disabled = this.#working || !some;
+    if (some) get('tuned-panel').hidden = false;
   }
 
   #chosen(): Settings {

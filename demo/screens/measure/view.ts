@@ -86,15 +86,19 @@ export class View {
   }
 
   clearTuned(): void {
-    get<HTMLTableElement>('tuned').tBodies[0]?.replaceChildren();
+    const table = get<HTMLTableElement>('tuned');
+    table.tBodies[0]?.replaceChildren();
+    table.hidden = true;
     get('tuned-panel').hidden = true;
   }
 
   addTuned(row: string, passes: readonly TunedPass[], problem: string | undefined): void {
+    const table = get<HTMLTableElement>('tuned');
     for (const tuned of passes) {
-      const line = get<HTMLTableElement>('tuned').tBodies[0]?.insertRow();
+      const line = table.tBodies[0]?.insertRow();
       for (const text of tunedCells(row, tuned, problem)) if (line) line.insertCell().textContent = text;
     }
+    table.hidden = false;
     get('tuned-panel').hidden = false;
   }
 
@@ -109,14 +113,15 @@ export class View {
   }
 
   json(): string {
-    const { adapter, software, f16 } = this.facts ?? {};
+    const { adapter, software, f16, method } = this.facts ?? {};
     const at = new Date().toISOString();
     const { userAgent } = navigator;
-    return JSON.stringify({ adapter, software, f16, userAgent, at, rows: this.#results }, null, 2);
+    return JSON.stringify({ adapter, software, f16, method, userAgent, at, rows: this.#results }, null, 2);
   }
 
   #stamp(): string {
-    return `webgpu-norm on ${this.facts?.adapter}, ${navigator.userAgent}, ${new Date().toISOString()}`;
+    const { adapter, method } = this.facts ?? {};
+    return `webgpu-norm on ${adapter}, ${navigator.userAgent}, ${new Date().toISOString()}. Times by ${method}.`;
   }
 
   #draw(): void {
