@@ -7,7 +7,8 @@ import { brief, comparison, speedUp } from './report.mjs';
 export const resultFolder = join(root, 'bench', 'results');
 
 /**
- * The committed runs by file name, each with PyTorch's figures of the same kind of machine among its peers.
+ * The committed runs by file name, each with PyTorch's figures of the same GPU among its peers: those of `pytorch-h200` beside
+ * `dawn-h200` and `chromium-h200`. What adapters call themselves is no help: browsers keep the model to themselves.
  *
  * @returns {{ name: string, result: any }[]}
  */
@@ -21,12 +22,17 @@ export function loadResults(folder = resultFolder) {
     }));
   const torch = all.filter(({ result }) => result.engine === 'pytorch');
   const ours = all.filter(({ result }) => result.engine !== 'pytorch');
-  for (const { result } of ours) {
-    for (const { result: beside } of torch)
-      if (!result.software && !beside.software) addTorch(result, beside);
+  for (const { name, result } of ours) {
+    for (const beside of torch) {
+      const both = !result.software && !beside.result.software;
+      if (both && gpuOf(name) === gpuOf(beside.name)) addTorch(result, beside.result);
+    }
   }
   return ours;
 }
+
+/** What follows the engine in a file's name. */
+const gpuOf = (name) => name.replace(/^[^-]*-/, '');
 
 /** Two clocks of the GPU are compared: ours by its timestamps, PyTorch's by its events. */
 function addTorch(result, torch) {

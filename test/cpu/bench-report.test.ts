@@ -68,17 +68,24 @@ describe('a report', () => {
     rows: [torchRow],
   };
 
-  it('has PyTorch of the same machine among the peers, by the clock of the GPU', () => {
-    writeFileSync(join(folder, 'dawn.json'), JSON.stringify(run));
-    writeFileSync(join(folder, 'pytorch.json'), JSON.stringify(torch));
-    const [one, ...others] = loadResults(folder);
+  it('has PyTorch of the same GPU among the peers, by the clock of the GPU', () => {
+    writeFileSync(join(folder, 'dawn-a-gpu.json'), JSON.stringify(run));
+    writeFileSync(join(folder, 'dawn-b-gpu.json'), JSON.stringify(run));
+    writeFileSync(join(folder, 'pytorch-a-gpu.json'), JSON.stringify(torch));
+    const [one, two, ...others] = loadResults(folder);
     expect(others).toEqual([]);
+    expect(two?.result.peers).toEqual([]);
     const cells = summaryTable(one?.result).split('\n').at(-1)?.split(' | ');
     expect(cells?.slice(-2)).toEqual(['×1.50', '×1.25 |']);
   });
 
-  it('changes with every figure', () => {
-    const other = { ...run, rows: [{ ...row, ms: 2.01 }] };
-    expect(readmeBlock([{ name: 'x', result: other }])).not.toBe(readmeBlock([{ name: 'x', result: run }]));
-  });
+  it.each([{ ms: 2.01 }, { gbps: 16.9 }, { copyFraction: 0.89 }, { peers: { tfjs: 8.1 } }])(
+    'changes with every figure: %o',
+    (change) => {
+      const block = (one: object) =>
+        readmeBlock([{ name: 'x', result: { ...run, peers: ['tfjs'], rows: [one] } }]);
+      const before = { ...row, peers: { tfjs: 8 } };
+      expect(block({ ...before, ...change })).not.toBe(block(before));
+    },
+  );
 });
