@@ -17,6 +17,7 @@ async function openBare() {
   return {
     version: `Node ${process.versions.node}`,
     driver: process.env.VK_DRIVER_FILES && basename(process.env.VK_DRIVER_FILES, '.json'),
+    inProcess: true,
     start: (options) => bench.start({ gpu: globalThis.dawn, ...options }),
     run: bench.run,
     sweep: bench.sweep,
@@ -24,10 +25,11 @@ async function openBare() {
   };
 }
 
-const options = parseOptions();
+const options = parseOptions(process.argv.slice(2), 'dawn');
 if (options.help) console.log(usage);
 else {
   if (options.check || options.peers !== undefined) throw new Error('The peers need a browser.');
+  if (options.engine !== 'dawn') throw new Error('This bundle has no engine but dawn.');
   // The bundle knows what it was made of.
   const commit = process.env.WEBGPU_NORM_COMMIT ?? 'unknown';
   const about = { engine: 'dawn', commit, program: 'node webgpu-norm-bench.mjs' };

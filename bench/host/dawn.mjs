@@ -20,6 +20,7 @@ export async function openDawn() {
   return {
     version: `Node ${process.versions.node}, webgpu ${require('webgpu/package.json').version}`,
     driver: driverName('dawn'),
+    inProcess: true,
     start: (options) => bench.start({ gpu: globalThis.dawn, ...options }),
     run: bench.run,
     sweep: bench.sweep,

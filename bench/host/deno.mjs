@@ -50,7 +50,10 @@ export async function openDeno() {
     sweep: (row, options) => ask('sweep', row, options),
     async close() {
       child.stdin.end();
+      // One that hangs in a row does not hear of the end of its stdin.
+      const late = setTimeout(() => child.kill('SIGKILL'), 5000);
       await ended;
+      clearTimeout(late);
     },
   };
 }

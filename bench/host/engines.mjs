@@ -8,6 +8,7 @@ import { openDeno } from './deno.mjs';
  * @typedef {object} Host
  * @property {string} version name and version
  * @property {string | undefined} driver the one that it was pointed at, if any
+ * @property {boolean} [inProcess] whether it runs in this very process, where nothing can end what hangs
  * @property {(options: { peers: boolean, sampleMs: number }) => Promise<any>} start resolves to BenchFacts of page.ts
  * @property {(name: string, options: Timing & { peers: string[] }) => Promise<any>} run resolves to Outcome of measure.ts
  * @property {(name: string, options: Timing) => Promise<any>} sweep resolves to SweepResult of sweep.ts

@@ -27,15 +27,18 @@ export const commonUsage = `  --filter TEXT   only rows whose name contains all 
   --json FILE     write the results, row by row
   --help`;
 
-/** @returns {Options} */
-export function parseOptions(args = process.argv.slice(2)) {
+/**
+ * @returns {Options}
+ * @throws Error on options that exclude each other.
+ */
+export function parseOptions(args = process.argv.slice(2), engine = 'chromium') {
   // With or without names.
   const bare = (one, next) => one === '--peers' && (next === undefined || next.startsWith('-'));
   const whole = args.map((one, i) => (bare(one, args[i + 1]) ? '--peers=all' : one));
   const { values } = parseArgs({
     args: whole,
     options: {
-      engine: { type: 'string', default: 'chromium' },
+      engine: { type: 'string', default: engine },
       filter: { type: 'string', default: '' },
       quick: { type: 'boolean', default: false },
       peers: { type: 'string' },
@@ -46,6 +49,12 @@ export function parseOptions(args = process.argv.slice(2)) {
       help: { type: 'boolean', default: false },
     },
   });
+  const { check, sweep, linear, peers, quick } = values;
+  const kinds = [check && '--check', sweep && '--sweep', linear && '--linear'].filter(Boolean);
+  if (kinds.length > 1) throw new Error(`Either ${kinds.join(' or ')}.`);
+  if (linear && quick) throw new Error('--linear has samples of its own: without --quick.');
+  if (sweep && peers !== undefined) throw new Error('--sweep has no peers.');
+  if (check && peers && peers !== 'all') throw new Error('--check is beside all peers.');
   return /** @type {Options} */ (values);
 }
 
@@ -66,6 +75,9 @@ function inTime(work) {
 const isGone = (error) =>
   /lost|destroyed|crash|closed|detached|given up|Deno ended|Target|Protocol/i.test(message(error));
 
+/** What hangs in this very process goes on: a second engine beside it would measure that, too. */
+const isStuck = (host, error) => Boolean(host.inProcess) && /given up/.test(message(error));
+
 /**
  * @param {() => Promise<import('./engines.mjs').Host>} open
  * @param {Options} options
@@ -84,8 +96,7 @@ export async function runBench(open, options, { engine, commit, program }) {
     const start = () => host.start({ peers: withPeers, sampleMs: timing.sampleMs });
     const { rows: usual, linear, peers: found, ...facts } = await start();
     const all = options.linear ? linear : usual;
-    const named = options.peers && options.peers !== 'all' ? options.peers.split(',') : [''];
-    const peers = found.filter((peer) => named.some((name) => peer.startsWith(name)));
+    const peers = peersOf(options, found);
     const stamp = {
       ...facts,
       driver: host.driver ?? 'its own',
@@ -112,21 +123,27 @@ export async function runBench(open, options, { engine, commit, program }) {
     const write = (result) => {
       if (options.json) writeFileSync(options.json, resultText(stamp, result));
     };
-    if (options.sweep) {
-      write({ sweep: await sweepRows(host, chosen, timing) });
-      return true;
-    }
     const reopen = async () => {
       await inTime(host.close()).catch(() => {});
       host = await open();
       await start();
     };
+    if (options.sweep) return await sweepRows(() => host, reopen, chosen, timing, write);
     const result = await benchRows(() => host, reopen, chosen, peers, timing, write);
     if (options.linear) return isLinear(result);
     return conclude(result, peers, all.length, options.check);
   } finally {
     await host.close().catch(() => {});
   }
+}
+
+/** Those of the engine's peers that are asked for. @param {Options} options @param {string[]} found */
+function peersOf({ peers }, found) {
+  if (!peers || peers === 'all') return found;
+  const names = peers.split(',');
+  const unknown = names.filter((name) => !found.some((peer) => peer.startsWith(name)));
+  if (unknown.length > 0) throw new Error(`There is no peer ${unknown.join(', ')}: ${found.join(', ')}.`);
+  return found.filter((peer) => names.some((name) => peer.startsWith(name)));
 }
 
 /** JSON with a row per line, so that differences between two runs can be read, and without digits that are noise. */
@@ -141,27 +158,39 @@ function resultText(stamp, result) {
 }
 
 /** What gives the same results again. @param {string} program @param {Options} options */
-function commandOf(program, { engine, filter, quick, peers, check, linear }) {
+function commandOf(program, { engine, filter, quick, peers, check, sweep, linear }) {
   const words = [
     engine !== 'chromium' && program.startsWith('npm') && `--engine ${engine}`,
     filter && `--filter "${filter}"`,
     quick && '--quick',
     linear && '--linear',
+    sweep && '--sweep',
     check ? '--check' : peers && (peers === 'all' ? '--peers' : `--peers ${peers}`),
   ].filter(Boolean);
   return [program, ...words].join(' ').replace(/ --$/, '');
 }
 
-async function sweepRows(host, names, timing) {
-  const results = [];
+/** Whether every row could be swept. */
+async function sweepRows(current, reopen, names, timing, write) {
+  const sweep = [];
+  const failures = [];
   for (const name of names) {
-    const { chosen, ms } = await host.sweep(name, timing);
-    results.push({ name, chosen, ms });
-    console.log(`\n${name} (default: ${chosen})`);
-    for (const [schedule, one] of ms)
-      console.log(`  ${schedule.padEnd(20)} ${typeof one === 'string' ? one : brief(one)}`);
+    try {
+      const { chosen, ms } = await inTime(current().sweep(name, timing));
+      sweep.push({ name, chosen, ms });
+      write({ sweep, failures });
+      console.log(`\n${name} (default: ${chosen})`);
+      for (const [schedule, one] of ms)
+        console.log(`  ${schedule.padEnd(20)} ${typeof one === 'string' ? one : brief(one)}`);
+    } catch (error) {
+      failures.push({ name, why: message(error) });
+      console.log(`\n${name} | FAILED: ${message(error)}`);
+      write({ sweep, failures });
+      if (isStuck(current(), error)) break;
+      if (isGone(error)) await reopen();
+    }
   }
-  return results;
+  return failures.length === 0;
 }
 
 /** A row that takes its engine down runs again without peers, in another one. */
@@ -173,6 +202,7 @@ async function benchRows(current, reopen, names, peers, timing, write) {
   console.log(`\n${header(peers)}`);
   const take = (row) => {
     ('notRun' in row ? notRun : rows).push(row);
+    write({ rows, notRun, failures });
     bar.clear();
     console.log(line(row, peers));
   };
@@ -183,12 +213,12 @@ async function benchRows(current, reopen, names, peers, timing, write) {
       try {
         take(await run(peers));
       } catch (error) {
-        if (!isGone(error)) throw error;
+        if (!isGone(error) || isStuck(current(), error)) throw error;
         bar.clear();
         console.log(`${name} | ${message(error)}: started again, without peers`);
         await reopen();
         const row = await run([]);
-        for (const peer of peers) {
+        for (const peer of 'notRun' in row ? [] : peers) {
           row.peers[peer] = null;
           row.peerDetails[peer] = { ms: null, why: 'the engine or its device did not survive this row' };
         }
@@ -198,9 +228,10 @@ async function benchRows(current, reopen, names, peers, timing, write) {
       failures.push({ name, why: message(error) });
       bar.clear();
       console.log(`${name} | FAILED: ${message(error)}`);
+      write({ rows, notRun, failures });
+      if (isStuck(current(), error)) break;
       if (isGone(error)) await reopen();
     }
-    write({ rows, notRun, failures });
   }
   bar.clear();
   return { rows, notRun, failures };
