@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The rows of bench/rows.ts in PyTorch: eager, and by torch.compile where it is there.
 
-    python3 bench/pytorch.py --json bench/results/pytorch.json   on a GPU with CUDA
+    python3 bench/pytorch.py --json bench/results/pytorch-<adapter>.json   on a GPU with CUDA, here called <adapter>
     python3 bench/pytorch.py --device cpu --quick --filter "layerNorm forward 4096"
-    python3 bench/pytorch.py --list                              needs no PyTorch
+    python3 bench/pytorch.py --list                                        needs no PyTorch
 
 Writes what `npm run bench -- --json` writes: ms is eager, peers has torch.compile. Forward rows run without gradients, backward
 rows differentiate the same forward again and again. Times are those of CUDA events around as many runs as fill a sample, or
@@ -264,6 +264,23 @@ def git(*arguments):
     return found.stdout.strip()
 
 
+def command_of(options, device):
+    """What gives the same results again."""
+    words = [
+        f"--device {device}" if device != "cuda" else "",
+        f'--filter "{options.filter}"' if options.filter else "",
+        "--quick" if options.quick else "",
+        "--eager" if options.eager else "",
+    ]
+    return " ".join(["python3 bench/pytorch.py", *filter(None, words)])
+
+
+def write(path, result):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
@@ -302,7 +319,7 @@ def main():
         cores=torch.get_num_threads(),
         commit=commit or "unknown",
         date=datetime.now(timezone.utc).isoformat(),
-        command="python3 bench/pytorch.py" + "".join(f" {word}" for word in ["--quick" if options.quick else "", "--eager" if options.eager else ""] if word),
+        command=command_of(options, device),
         timing=timing,
         peers=["torch.compile"] if compiles else [],
         rows=[],
@@ -317,15 +334,14 @@ def main():
             why = str(problem).splitlines()[0]
             result["notRun"].append(dict(name=name, notRun=why))
             print(f"{name} | not run: {why}", flush=True)
-            continue
-        result["rows"].append(measured)
-        shares = [f"{measured['ms']:.4g} ms", f"{measured['gbps']:.4g} GB/s", f"{100 * measured['copyFraction']:.0f} %"]
-        peers = [f"{peer} {ms:.4g} ms" for peer, ms in measured["peers"].items() if ms is not None]
-        print(" | ".join([name, *shares, f"{measured['relError']:.1e}", *peers]), flush=True)
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump(result, file, indent=1, ensure_ascii=False)
-                file.write("\n")
+        else:
+            result["rows"].append(measured)
+            shares = [f"{measured['ms']:.4g} ms", f"{measured['gbps']:.4g} GB/s", f"{100 * measured['copyFraction']:.0f} %"]
+            peers = [f"{peer} {ms:.4g} ms" for peer, ms in measured["peers"].items() if ms is not None]
+            print(" | ".join([name, *shares, f"{measured['relError']:.1e}", *peers]), flush=True)
+        finally:  # whatever ends the run, what it has measured so far is kept
+            if options.json:
+                write(options.json, result)
 
 
 if __name__ == "__main__":
