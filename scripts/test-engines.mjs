@@ -5,7 +5,7 @@ import { fingerprint } from './lib/fingerprint.mjs';
 import { ensureEngine } from './lib/install.mjs';
 import { resultFile } from './lib/paths.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
-import { closing, message, step, textOption } from './lib/steps.mjs';
+import { attempt, closing, message, step, textOption } from './lib/steps.mjs';
 import { testDemo, testGpu } from './lib/tests.mjs';
 
 /** @type {import('./lib/vulkan.mjs').Engine[]} */
@@ -24,7 +24,7 @@ await closing(async (tally) => {
     await ensureDependencies();
   });
 
-  /** @type {Map<string, string>} for the engines without a result: why */
+  /** @type {Map<string, string>} for the engines that could not be set up: why */
   const problems = new Map();
   for (const name of engines.filter((one) => picked.includes(one))) {
     rmSync(resultFile(name), { force: true });
@@ -36,14 +36,10 @@ await closing(async (tally) => {
       problems.set(name, message(error));
       continue;
     }
-    try {
-      await step(`GPU tests in ${name}`, () => testGpu(tally, name, filter));
-    } catch {
-      problems.set(name, `GPU tests in ${name}: it did not start, see above`);
-    }
+    await attempt(tally, `GPU tests in ${name}`, () => testGpu(tally, name, filter));
     if (name !== 'firefox' || filter) continue;
-    // It counts by itself; the table is about the GPU cases.
-    await step('Demo page in Firefox', () => testDemo(tally, 'firefox')).catch(() => {});
+    // The table is about the GPU cases.
+    await attempt(tally, 'Demo page in Firefox', () => testDemo(tally, 'firefox'));
   }
 
   console.log();
@@ -63,7 +59,7 @@ function printTable(engines, picked, problems) {
     if (!ran && (!result || result.sources !== now || result.filter !== '')) continue;
     if (!result) {
       rows.push([name, '-', '-', '-', '-', '-', '-', '-']);
-      remarks.push(problems.get(name));
+      remarks.push(problems.get(name) ?? `GPU tests in ${name}: it did not start, see above`);
       continue;
     }
     const { version, driver, facts, outcomes } = result;
