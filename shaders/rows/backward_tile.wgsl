@@ -8,7 +8,8 @@
 // l + LANES, …, ITEMS of them (a constant, so that the loops unroll and the arrays are registers).
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo); rstd [rows];
 // partials [slots, cols] (Σdz, Σdz·x̂), one slot per row-group.
-// Numerics: centred sums. Determinism: rows are dealt to row-groups by index, one writer per slot.
+// Numerics: centred sums; those of dweight and dbias over `block` rows at a time, which meet in the slot: there are no
+// registers for a second set of them. Determinism: rows are dealt to row-groups by index, one writer per slot.
 // The host guarantees cols ≤ 4·LANES·ITEMS and as many workgroups as write all slots; surplus ones do nothing.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
 
@@ -27,71 +28,74 @@ fn main(
   let group = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
   let quads = (params.cols + 3u) / 4u;
 
-  var dbias: array<vec4<f32>, ITEMS>;
-  var dweight: array<vec4<f32>, ITEMS>;
-  for (var round = 0u; round < params.rounds; round++) {
-    let wanted = round * params.slots + group;
-    let alive = group < params.slots && wanted < params.rows;
-    let row = min(wanted, params.rows - 1u);
-    let base = row * params.cols;
-    let s = saved(row);
+  for (var first = 0u; first < params.rounds; first += params.block) {
+    let stop = min(params.rounds, first + params.block);
+    var dbias = array<vec4<f32>, ITEMS>();
+    var dweight = array<vec4<f32>, ITEMS>();
+    for (var round = first; round < stop; round++) {
+      let wanted = round * params.slots + group;
+      let alive = group < params.slots && wanted < params.rows;
+      let row = min(wanted, params.rows - 1u);
+      let base = row * params.cols;
+      let s = saved(row);
 
-    var xhats: array<vec4<f32>, ITEMS>;
-    var gs: array<vec4<f32>, ITEMS>;
-    var sum_g = vec4<f32>();
-    var sum_g_xhat = vec4<f32>();
-    for (var j = 0u; j < ITEMS; j++) {
-      let q = lane + j * LANES;
-      if (q < quads) {
-        let col = 4u * q;
-        let valid = valid_of(params.cols - col);
-        let at = place(base + col);
-        let centred = within(valid, centre(load_x(at, valid), s));
-        let w = weight_at(row, col, valid);
-        let z = affine(centred, s.rstd, w, shift_at(row, col, valid));
-        let dz = within(valid, upstream(at, valid, z));
-        let xhat = centred * s.rstd;
-        let g = dz * w;
-        xhats[j] = xhat;
-        gs[j] = g;
-        sum_g += g;
-        sum_g_xhat += g * xhat;
-        if (HAS_PARTIALS && alive) {
-          dbias[j] += dz;
-          dweight[j] += dz * normalized(centred, s.rstd);
-        }
-      }
-    }
-    let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), lane, index) / params.count;
-    if (alive) {
+      var xhats: array<vec4<f32>, ITEMS>;
+      var gs: array<vec4<f32>, ITEMS>;
+      var sum_g = vec4<f32>();
+      var sum_g_xhat = vec4<f32>();
       for (var j = 0u; j < ITEMS; j++) {
         let q = lane + j * LANES;
         if (q < quads) {
           let col = 4u * q;
           let valid = valid_of(params.cols - col);
-          var out = gs[j] - xhats[j] * total.y;
-          if (HAS_MEAN) {
-            out -= total.x;
-          }
-          out *= s.rstd;
           let at = place(base + col);
-          store_dx(at, valid, add_dsum(at, valid, out));
+          let centred = within(valid, centre(load_x(at, valid), s));
+          let w = weight_at(row, col, valid);
+          let z = affine(centred, s.rstd, w, shift_at(row, col, valid));
+          let dz = within(valid, upstream(at, valid, z));
+          let xhat = centred * s.rstd;
+          let g = dz * w;
+          xhats[j] = xhat;
+          gs[j] = g;
+          sum_g += g;
+          sum_g_xhat += g * xhat;
+          if (HAS_PARTIALS && alive) {
+            dbias[j] += dz;
+            dweight[j] += dz * normalized(centred, s.rstd);
+          }
+        }
+      }
+      let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), lane, index) / params.count;
+      if (alive) {
+        for (var j = 0u; j < ITEMS; j++) {
+          let q = lane + j * LANES;
+          if (q < quads) {
+            let col = 4u * q;
+            let valid = valid_of(params.cols - col);
+            var out = gs[j] - xhats[j] * total.y;
+            if (HAS_MEAN) {
+              out -= total.x;
+            }
+            out *= s.rstd;
+            let at = place(base + col);
+            store_dx(at, valid, add_dsum(at, valid, out));
+          }
         }
       }
     }
-  }
-  if (HAS_PARTIALS && group < params.slots) {
-    for (var j = 0u; j < ITEMS; j++) {
-      let q = lane + j * LANES;
-      if (q < quads) {
-        let valid = valid_of(params.cols - 4u * q);
-        let at = group * params.cols + 4u * q;
-        for (var e = 0u; e < valid; e++) {
-          let more = vec2<f32>(dbias[j][e], dweight[j][e]);
-          if (ADD_PARTIALS) {
-            partials[at + e] += more;
-          } else {
-            partials[at + e] = more;
+    if (HAS_PARTIALS && group < params.slots) {
+      for (var j = 0u; j < ITEMS; j++) {
+        let q = lane + j * LANES;
+        if (q < quads) {
+          let valid = valid_of(params.cols - 4u * q);
+          let at = group * params.cols + 4u * q;
+          for (var e = 0u; e < valid; e++) {
+            let more = vec2<f32>(dbias[j][e], dweight[j][e]);
+            if (ADD_PARTIALS || first > 0u) {
+              partials[at + e] += more;
+            } else {
+              partials[at + e] = more;
+            }
           }
         }
       }

@@ -2,6 +2,7 @@
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
+import { longestTileSlot } from '../plan/schedule.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import {
@@ -71,6 +72,9 @@ export function slotsOfChunk({ samples }: Chunk, most: number): number {
 export function onePassPerRow(at: At, slots: number, add: boolean): Step {
   const { d, runs, schedule } = at;
   const { team, items, vec4 } = schedule;
+  const rounds = Math.ceil(runs.runs / slots);
+  // Equal blocks, none longer than a slot is where scratch has room, but for very many rows.
+  const blocks = Math.ceil(rounds / Math.max(longestTileSlot, blockOf(rounds)));
   return step(at, {
     main: shaders.rowsBackwardTile,
     fragments: [
@@ -88,7 +92,7 @@ export function onePassPerRow(at: At, slots: number, add: boolean): Step {
     writes: ['dx', 'gradients'],
     constants: { ...mapConstants(d), HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add },
     items,
-    numbers: { rows: runs.runs, cols: runs.cols, slots, rounds: Math.ceil(runs.runs / slots) },
+    numbers: { rows: runs.runs, cols: runs.cols, slots, rounds, block: Math.ceil(rounds / blocks) },
     team,
     workers: slots,
   });

@@ -325,9 +325,9 @@ function roundsOf(columns: number, rows: number, slots: number): number {
 }
 
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
-// in blocks, a tile does not.
+// in blocks. A tile does where scratch has no room for so many slots (8192×8192: 40 of 205 rows), in blocks of this length.
 const longestSlot = 256;
-const longestTileSlot = 64;
+export const longestTileSlot = 64;
 
 /** Slots of the rows, none empty: as many as wanted, at most as many as allowed. */
 function slotsOf(rows: number, wanted: number, most: number, options: ScheduleOptions): number {
