@@ -46,13 +46,23 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const sumBytes = makes ? 32 : 16;
   const rowBytes = tile ? [] : [8 * schedule.slots, sumBytes, d.residual === 'after' ? 16 : 0];
   const fixed = { 'The partials of dweight and dbias': gradients };
+  const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
+  const parts: [At, number][] = [];
   return inParts(d, schedule, setRuns, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
-    const most = slotsOfChunk(chunks[0] as Chunk, gradientSlots);
+    const head = chunks[0] as Chunk;
+    const most = slotsOfChunk(head, gradientSlots);
     const slots = slotsOfChunk(chunk, most);
-    // Parts add their partials up rather than round each.
-    const direct = makes && (long || chunks.length === 1);
-    if (!direct) at.need('gradients', gradients);
+    // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
+    // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
+    const kept = alignUp(16 * head.samples, scratchAlignment);
+    const beside = budget - head.samples * (8 * schedule.slots + 16);
+    const shared =
+      long && d.paramDtype === 'f16' && chunks.length > 1
+        ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
+        : 0;
+    const direct = makes && !shared && (long || chunks.length === 1);
+    if (!direct) at.need('gradients', shared ? 8 * most * shared : gradients);
     const merged = () =>
       index === chunks.length - 1 && !direct
         ? wanted({ ...at, accumulate: d.accumulate }, { role: 'gradients', slots: most })
@@ -60,22 +70,41 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     if (tile) return [onePassPerRow(at, slots, index > 0), ...merged()];
     const sets = setCount(at.g);
     at.need('partials', 8 * sets * schedule.slots);
-    at.need('sums', sumBytes * sets);
-    const sums = [...packed(at), runSums(at), mergeSums(at, false, undefined, direct)];
-    const second = withStoredUpstream(at);
-    if (span === whole.span) return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
-    const ranges = Array.from({ length: Math.ceil(whole.span / span) }, (_, i) => ({
-      first: i * span,
-      span: Math.min(span, whole.span - i * span),
-    }));
+    const size = shared ? kept : sumBytes * sets;
+    const offset = shared ? index * size : 0;
+    at.need('sums', offset + size);
+    const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
+    const sums = [...packed(own), runSums(own), mergeSums(own, false, undefined, direct)];
+    const second = withStoredUpstream(own);
+    if (!shared && span === whole.span) {
+      return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
+    }
+    parts.push([second, slots]);
+    if (shared && index < chunks.length - 1) return sums;
+    // Those of all parts, or this one's.
+    const ready = parts.splice(0);
+    const [[first, firstSlots]] = ready as [[At, number]];
+    const each = shared || span;
     return [
       ...sums,
-      ...ranges.flatMap((range) => [
-        columns(second, slots, false, false, range),
-        ...wanted(at, { role: 'gradients', slots, columns: range }),
-      ]),
+      ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
+        const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
+        return [
+          ...ready.map(([part, slots], j) => columns(part, slots, false, j > 0, range)),
+          ...wanted(first, { role: 'gradients', slots: firstSlots, columns: range }),
+        ];
+      }).flat(),
     ];
   });
+}
+
+/**
+ * The columns, in whole pairs of quads, whose partials scratch can hold beside the sums of all parts. 0 where there is no
+ * room, and each part rounds: never with WebGPU's floor of 128 MiB a binding, but with 64 KiB and hundreds of parts.
+ */
+function sharedSpan(sums: number, budget: number, slots: number, { maxBindingBytes }: DeviceFacts): number {
+  if (sums > maxBindingBytes) return 0;
+  return 8 * Math.max(0, Math.floor(Math.min(maxBindingBytes, budget - sums) / (64 * slots)));
 }
 
 /** The dispatches of any backward pass. Roles: those of {@link rowBackward}. */

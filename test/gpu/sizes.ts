@@ -250,6 +250,30 @@ const limits: Case[] = [
       t.note('chunked', summary(await verifyAll(tiny, chunked)));
     },
   },
+  {
+    // One rounding, however many parts: rounded once per part, dbias is off by more than the bound allows.
+    name: 'limits: f16 gradients of long rows, and bindings of 64 KiB',
+    requires: ['f16'],
+    timeout: 120_000,
+    async run(t) {
+      const long: (Subject & { data: DataOptions })[] = (
+        [
+          // A part per row, and three rows a part, which then end nowhere near an alignment.
+          { op: 'layerNorm', shape: [8, 20_000] },
+          { op: 'layerNorm', shape: [16, 9001] },
+          { op: 'rmsNorm', shape: [16, 9000] },
+          { op: 'addLayerNorm', shape: [16, 9000] },
+          { op: 'layerNorm', shape: [16, 9000], activation: 'relu', residual: true },
+        ] satisfies Subject[]
+      ).map((subject) => ({ ...subject, dtype: 'f16', data: { dyMean: 1 } }));
+      for (const software of [true, false]) {
+        const tiny = await init({ device: t.device, facts: { maxBindingBytes: 65_536, software } });
+        const what = software ? 'as on a software adapter' : 'as on a GPU';
+        t.note(what, summary(await verifyAll(tiny, software ? long : long.slice(0, 2))));
+        tiny.destroy();
+      }
+    },
+  },
 ];
 
 export const cases: Case[] = [...small, ...large, ...limits];
