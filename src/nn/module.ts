@@ -279,7 +279,7 @@ export abstract class Module {
    * Copies values into the parameters and buffers of the same names: load_state_dict(). Their dtypes stay: values are
    * converted. At once: commands that are recorded but not yet submitted come after it.
    *
-   * @param dict - what {@link stateDict} returned on this device, or {@link decodeSafetensors}.
+   * @param dict - what {@link stateDict} returned on this device, or `decodeSafetensors`.
    * @param options.strict - whether the names must be the same. Default true.
    * @returns the names that only one of the two has.
    * @throws NormError `state`, which lists every missing and unexpected key (if strict), every wrong shape, dtype and
