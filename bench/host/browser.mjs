@@ -1,29 +1,7 @@
 import puppeteer from 'puppeteer';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
-import { driverName, vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
-
-const flags = [
-  // Containers and hardened kernels forbid the sandbox its namespaces, and the one page opened is ours.
-  ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
-  // WebGPU on software adapters and on drivers that are on the blocklist.
-  '--enable-unsafe-webgpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
-];
-
-/** @returns {import('puppeteer').LaunchOptions} */
-function launchOptions(name) {
-  if (name === 'chromium') return { browser: 'chrome', args: flags };
-  return {
-    browser: 'firefox',
-    env: { ...process.env, ...vulkanEnvironment('firefox') },
-    extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
-  };
-}
+import { launchOptions } from '../../scripts/lib/launch-options.mjs';
+import { driverName } from '../../scripts/lib/vulkan.mjs';
 
 /**
  * Opens the bench in a headless browser.

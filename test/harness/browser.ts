@@ -1,38 +1,12 @@
-import puppeteer, { type Browser, type LaunchOptions } from 'puppeteer';
+import puppeteer, { type Browser } from 'puppeteer';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
-import { driverName, vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
+import { launchOptions } from '../../scripts/lib/launch-options.mjs';
+import { driverName } from '../../scripts/lib/vulkan.mjs';
 import type { AdapterFacts, Outcome } from './case.ts';
 import type { Host } from './engine.ts';
 
 interface Page {
   suite: { start(): Promise<AdapterFacts>; run(name: string): Promise<Outcome> };
-}
-
-export const chromiumArguments = [
-  // Containers and hardened kernels forbid the sandbox its namespaces, and the one page opened is ours.
-  ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
-  // WebGPU on software adapters and on drivers that are on the blocklist.
-  '--enable-unsafe-webgpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
-];
-
-function launchOptions(name: 'chromium' | 'firefox'): LaunchOptions {
-  if (name === 'firefox') {
-    return {
-      browser: 'firefox',
-      env: { ...process.env, ...vulkanEnvironment('firefox') },
-      extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
-    };
-  }
-  return {
-    browser: 'chrome',
-    args: chromiumArguments,
-  };
 }
 
 /** One browser, one page, one device for the whole run: many devices at once lose instances. */

@@ -6,8 +6,8 @@ import { basename, join } from 'node:path';
 import puppeteer from 'puppeteer';
 import { build } from 'vite';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
+import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { cache, root } from '../../scripts/lib/paths.mjs';
-import { chromiumArguments } from '../harness/browser.ts';
 
 const folder = join(cache, 'interop');
 const onnxRuntime = join(root, 'node_modules', 'onnxruntime-web', 'dist');

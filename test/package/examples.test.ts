@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import puppeteer, { type Browser } from 'puppeteer';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findBrowser, findDeno, installHint } from '../../scripts/lib/browsers.mjs';
+import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { bin } from '../../scripts/lib/paths.mjs';
 import {
   batchNormGeometry,
@@ -13,7 +14,6 @@ import {
   type ReferenceOptions,
   relativeError,
 } from '../../src/reference/index.ts';
-import { chromiumArguments } from '../harness/browser.ts';
 import { bounds } from '../support/tolerances.ts';
 import { type App, makeApp, serveFolder } from './app.ts';
 import { run } from './run.ts';
