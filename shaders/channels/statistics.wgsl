@@ -30,8 +30,8 @@ fn merge_columns(a: Columns, b: Columns) -> Columns {
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
 fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
   let last = stop - 1u;
-  let a = input(place_of(c, first), c.valid) + input(place_of(c, min(first + 1u, last)), c.valid);
-  let b = input(place_of(c, min(first + 2u, last)), c.valid) + input(place_of(c, min(first + 3u, last)), c.valid);
+  let a = load_x(place_of(c, first), c.valid) + load_x(place_of(c, min(first + 1u, last)), c.valid);
+  let b = load_x(place_of(c, min(first + 2u, last)), c.valid) + load_x(place_of(c, min(first + 3u, last)), c.valid);
   return 0.25 * (a + b);
 }
 
@@ -39,9 +39,9 @@ fn set_pivot(c: Column, j: u32) -> f32 {
   let width = params.channels / params.groups;
   let first = c.sample * params.rows * params.cols + channel_of(c, j) / width * width * params.inner;
   return common_pivot(
-    input_element(first),
-    input_element(first + params.rows / 2u * params.cols),
-    input_element(first + (params.rows - 1u) * params.cols),
+    load_x_element(first),
+    load_x_element(first + params.rows / 2u * params.cols),
+    load_x_element(first + (params.rows - 1u) * params.cols),
   );
 }
 
@@ -70,7 +70,7 @@ fn main(
     var s = vec4<f32>();
     var q = vec4<f32>();
     for (; p < stop; p++) {
-      let d = input(place_of(c, p), c.valid) - pivot;
+      let d = load_x(place_of(c, p), c.valid) - pivot;
       s += d;
       q += d * d;
     }

@@ -5,8 +5,15 @@ fn input(at: u32, valid: u32) -> vec4<f32> {
   return round_to_storage(load_x(at, valid) + load_residual(at, valid));
 }
 
-fn input_element(i: u32) -> f32 {
-  return round_to_storage(vec4<f32>(load_x_element(i) + load_residual_element(i))).x;
+// The same for the one invocation that owns the quad, which stores it as `sum`, and reads that from then on.
+fn take(at: u32, valid: u32) -> vec4<f32> {
+  let v = input(at, valid);
+  store_sum(at, valid, v);
+  return v;
+}
+
+fn taken(at: u32, valid: u32) -> vec4<f32> {
+  return load_sum(at, valid);
 }
 
 fn emit_sum(at: u32, valid: u32, v: vec4<f32>) {

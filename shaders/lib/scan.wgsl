@@ -14,12 +14,12 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   while (q < end) {
     let stop = min(end, q + CHUNK * LANES);
     var valid = valid_of(params.cols - 4u * q);
-    var v = input(quad_at(start, q), valid);
+    var v = take(quad_at(start, q), valid);
     var chunk = chunk_add(chunk_start(v), v, valid);
     var n = valid;
     for (q += LANES; q < stop; q += LANES) {
       valid = valid_of(params.cols - 4u * q);
-      v = input(quad_at(start, q), valid);
+      v = take(quad_at(start, q), valid);
       chunk = chunk_add(chunk, v, valid);
       n += valid;
     }

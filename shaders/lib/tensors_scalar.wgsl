@@ -49,8 +49,9 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(f32(residual[e.x]), f32(residual[e.y]), f32(residual[e.z]), f32(residual[e.w]));
 }
 
-fn load_residual_element(i: u32) -> f32 {
-  return f32(residual[place(i)]);
+fn load_sum(at: u32, valid: u32) -> vec4<f32> {
+  let e = indices(at, valid);
+  return vec4<f32>(f32(sum[e.x]), f32(sum[e.y]), f32(sum[e.z]), f32(sum[e.w]));
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {

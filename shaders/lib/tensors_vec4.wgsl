@@ -44,8 +44,8 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(residual[at]);
 }
 
-fn load_residual_element(i: u32) -> f32 {
-  return f32(residual[place(i)][i % 4u]);
+fn load_sum(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(sum[at]);
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {

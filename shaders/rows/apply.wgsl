@@ -3,7 +3,8 @@
 // a sample where weight belongs to those (lib/runs_*.wgsl).
 //
 // Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run.
-// Bindings: x, residual, y, sum [runs, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets].
+// Bindings: x, or the sum that statistics stored, residual, y [runs, cols]; weight, bias [cols] or [channels];
+// mean [sets] (hi, lo); rstd [sets].
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,

@@ -1,6 +1,7 @@
 // rows/forward_stream
 // y = epilogue((x − mean)·rstd·weight + bias) per row, the row read twice: once for its statistics, once (from a cache, if it
-// fits one) for y: for rows that do not fit the registers of a workgroup.
+// fits one) for y: for rows that do not fit the registers of a workgroup. Of a residual form the first time stores the sum, which the
+// second reads.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l takes quads l, l + LANES, …
 // Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].
@@ -19,7 +20,8 @@ fn main(
   let quads = (params.cols + 3u) / 4u;
 
   let k = run_pivot(base);
-  let s = finish(reduce(scan(base, lane, quads, k), lane, index), k);
+  // Nothing for a surplus worker: a sum that is stored on the way has one writer.
+  let s = finish(reduce(scan(base, lane, select(quads, 0u, row < wanted), k), lane, index), k);
   if (wanted >= params.rows) {
     return;
   }

@@ -4,7 +4,7 @@
 //
 // Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run, and of the same channel's runs at the
 // next positions where `rounds` of them share a partial.
-// Bindings: x, residual [rows, cols]; partials as lib/runs_*.wgsl lays them out (n, mean − k, M2, k), k common to a run.
+// Bindings: x, residual, sum [rows, cols]; partials as lib/runs_*.wgsl lays them out (n, mean − k, M2, k), k common to a run.
 // Numerics: lib/moments.wgsl. Determinism: one writer per slot.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -18,7 +18,8 @@ fn main(
   let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
   let worker = min(wanted, params.rows * params.slots - 1u);
   let base = base_of_run(worker / params.slots);
-  let quads = (params.cols + 3u) / 4u;
+  // Nothing for a surplus worker: a sum that is stored on the way has one writer.
+  let quads = select((params.cols + 3u) / 4u, 0u, worker < wanted);
   let first = (worker % params.slots) * params.slot_length;
 
   let k = run_pivot(base);

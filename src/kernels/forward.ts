@@ -109,13 +109,11 @@ function inParts(
 const inputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['x', 'residual'] : ['x']);
 /** What y is made from, beside parameters and statistics. */
 const tensors = (d: ForwardDescriptor): Role[] => (d.residual === 'none' ? ['x'] : ['x', 'residual']);
-const outputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['y', 'sum'] : ['y']);
+/** What is stored of what is normalized. */
+const sums = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['sum'] : []);
 const inputFragment = (d: ForwardDescriptor) =>
   d.residual === 'before' ? shaders.inputResidual : shaders.inputX;
-function emitFragment({ residual }: ForwardDescriptor, vec4: boolean) {
-  if (!vec4) return shaders.emit;
-  return residual === 'before' ? shaders.emitResidualVec4 : shaders.emitVec4;
-}
+const emitFragment = (vec4: boolean) => (vec4 ? shaders.emitVec4 : shaders.emit);
 const momentsFragment = (d: ForwardDescriptor) =>
   d.kind === 'moments' ? shaders.moments : shaders.meanSquare;
 
@@ -211,10 +209,10 @@ function onePass(at: At): Step {
       ...(thread ? [] : [reduceFragment(team)]),
       shaders.scan,
       ...activationFragments(d, 'forward'),
-      ...(strategy === 'tile' ? [] : [emitFragment(d, vec4)]),
+      ...(strategy === 'tile' ? [] : [emitFragment(vec4)]),
     ],
     reads: [...tensors(d), 'weight', 'bias'],
-    writes: [...outputs(d), ...statisticsOf(d)],
+    writes: ['y', ...sums(d), ...statisticsOf(d)],
     constants: { ...mapConstants(d), ...runs.constants, ...(thread ? { FOUR_ROWS: fourRows } : {}) },
     ...(strategy === 'tile' ? { items } : {}),
     numbers: { rows, cols, block: blockOf(Math.ceil(quadsOf(cols) / team.lanes) / 16) },
@@ -244,7 +242,7 @@ function runStatistics(at: At): Step {
       runs.fragment,
     ],
     reads: inputs(d),
-    writes: ['partials'],
+    writes: ['partials', ...sums(d)],
     numbers: { ...numbers, rows, rounds, block: blockOf(numbers.slot_length / team.lanes / 16) },
     team,
     workers: rows * slots,
@@ -252,17 +250,11 @@ function runStatistics(at: At): Step {
 }
 
 function channelStatistics(at: At): Step {
-  const { d, g, schedule } = at;
+  const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
   return step(at, {
     main: shaders.channelsStatistics,
-    fragments: [
-      tensorsFragment(schedule.vec4),
-      inputFragment(d),
-      shaders.affine,
-      shaders.moments,
-      shaders.columns,
-    ],
+    fragments: [tensorsFragment(schedule.vec4), shaders.affine, shaders.moments, shaders.columns],
     reads: ['x'],
     writes: ['partials'],
     numbers: { ...walk, block: blockOf(walk.slot_length / 64) },
@@ -300,16 +292,21 @@ function runApply(at: At): Step {
     main: shaders.rowsApply,
     fragments: [
       tensorsFragment(schedule.vec4),
-      inputFragment(d),
+      shaders.inputX,
       shaders.affine,
       runs.affine,
       savedFragment(d),
       runs.fragment,
       ...activationFragments(d, 'forward'),
-      emitFragment(d, schedule.vec4),
+      emitFragment(schedule.vec4),
     ],
-    reads: [...tensors(d), 'weight', 'bias', ...statisticsOf(d)],
-    writes: outputs(d),
+    reads: [
+      ...(d.residual === 'before' ? (['summed'] as const) : tensors(d)),
+      'weight',
+      'bias',
+      ...statisticsOf(d),
+    ],
+    writes: ['y'],
     constants: mapConstants(d),
     numbers: slotNumbers(at),
     team: { ...schedule.team, reduction: 'serial' },

@@ -64,7 +64,7 @@ export interface Part {
   ranges: Partial<Record<Role, Range>>;
 }
 
-const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dz'];
+const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dz', 'summed'];
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {

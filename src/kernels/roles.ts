@@ -25,6 +25,8 @@ export const bindingOf = {
   runningVar: 17,
   numBatchesTracked: 18,
   dresidual: 19,
+  // What a pass before stored in sum, read in place of x.
+  summed: 1,
   // What a pass before stored in dresidual, read in place of dy.
   dz: 9,
   statistics: 20,

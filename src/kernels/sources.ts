@@ -26,7 +26,6 @@ export { default as columns } from '../../shaders/lib/columns.wgsl?raw';
 export { default as dsum } from '../../shaders/lib/dsum.wgsl?raw';
 export { default as dsumNone } from '../../shaders/lib/dsum_none.wgsl?raw';
 export { default as emit } from '../../shaders/lib/emit.wgsl?raw';
-export { default as emitResidualVec4 } from '../../shaders/lib/emit_residual_vec4.wgsl?raw';
 export { default as emitVec4 } from '../../shaders/lib/emit_vec4.wgsl?raw';
 export { default as epilogue } from '../../shaders/lib/epilogue.wgsl?raw';
 export { default as epilogueResidual } from '../../shaders/lib/epilogue_residual.wgsl?raw';

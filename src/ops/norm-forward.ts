@@ -123,6 +123,6 @@ export function normForward(
   const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
   const program = forwardOf(gpu, call, d);
   const result = make();
-  record(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
+  record(gpu, program, { ...inputs, ...result, summed: result.sum }, options, `${call.name}.forward`);
   return result;
 }
