@@ -2,7 +2,7 @@
 // The sums over slots of what a part of the samples has for dweight and dbias, beside its partials: in f16 the gradients
 // themselves would round once per part. merge/gradients.wgsl then takes them for one slot.
 //
-// Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
+// Mapping: LANES lanes per channel (lib/sum_of_slots.wgsl).
 // Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂), and from element `first_col` on [channels], which are written.
 // Determinism: slots are added in a fixed order, parts likewise.
 @group(0) @binding(12) var<storage, read_write> partials: array<vec2<f32>>;
@@ -19,21 +19,7 @@ fn main(
   let lane = index % LANES;
   let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
   let channel = min(wanted, params.channels - 1u);
-
-  var total = Part();
-  var slot = lane;
-  while (slot < params.slots) {
-    let stop = min(params.slots, slot + params.block * LANES);
-    var block = Part();
-    for (; slot < stop; slot += LANES) {
-      let first = (slot * params.channels + channel) * params.inner;
-      for (var i = 0u; i < params.inner; i++) {
-        block += partials[first + i];
-      }
-    }
-    total += block;
-  }
-  total = reduce(total, lane, index);
+  var total = sum_of_slots(channel, lane, index);
   if (lane > 0u || wanted >= params.channels) {
     return;
   }

@@ -1,7 +1,7 @@
 // merge/gradients
 // dweight and dbias from the partials of a backward pass: the sum over slots, in order.
 //
-// Mapping: LANES lanes per channel; lane l adds slots l, l + LANES, …
+// Mapping: LANES lanes per channel (lib/sum_of_slots.wgsl).
 // Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂); dweight, dbias, of which `channels` from first_col are written.
 // Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
 // Determinism: slots are added in a fixed order, whatever order they were written in.
@@ -18,21 +18,7 @@ fn main(
   let lane = index % LANES;
   let wanted = (wid.x + wid.y * grid.x) * (WORKGROUP / LANES) + index / LANES;
   let channel = min(wanted, params.channels - 1u);
-
-  var total = Part();
-  var slot = lane;
-  while (slot < params.slots) {
-    let stop = min(params.slots, slot + params.block * LANES);
-    var block = Part();
-    for (; slot < stop; slot += LANES) {
-      let first = (slot * params.channels + channel) * params.inner;
-      for (var i = 0u; i < params.inner; i++) {
-        block += partials[first + i];
-      }
-    }
-    total += block;
-  }
-  total = reduce(total, lane, index);
+  var total = sum_of_slots(channel, lane, index);
   if (lane > 0u || wanted >= params.channels) {
     return;
   }

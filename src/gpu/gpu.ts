@@ -1,6 +1,7 @@
-import { BufferUsage, MapMode, ShaderStage } from './constants.ts';
+import { BufferUsage, MapMode } from './constants.ts';
 import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
+import { Faults, validationError } from './faults.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
 import { scoped } from './scoped.ts';
@@ -35,23 +36,13 @@ export class Gpu {
   readonly #ownsDevice: boolean;
   readonly #pipelines: PipelineCache;
   readonly #watch: Watch;
+  readonly #faults: Faults;
   /** @internal Numbers, scratch and placeholders of dispatches. */
   readonly shared: SharedBuffers;
   readonly #scopes: Set<Tensor>[] = [];
-  /** Tensors that a refused submit was to write, and why it was refused. */
-  readonly #failed = new WeakMap<Tensor, NormError>();
-  /** Those of them that it was to update, not to make. */
-  readonly #updated = new WeakSet<Tensor>();
-  /** Checks of what the submit under way compiled and allocated: the causes of a refusal. */
-  #causes: Promise<NormError | undefined>[] = [];
-  /** Buffers that cannot be used, and why. */
-  readonly #unusable = new WeakMap<GPUBuffer, NormError>();
-  readonly #probed = new WeakSet<GPUBuffer>();
-  #probeLayout: GPUBindGroupLayout | undefined;
   readonly #tensors = new Set<Tensor>();
   #tensorBytes = 0;
   #destroyed = false;
-  #faults = 0;
 
   /** @internal Use {@link init}. */
   constructor(
@@ -66,11 +57,14 @@ export class Gpu {
     this.#ownsDevice = ownsDevice;
     this.#pipelines = PipelineCache.of(device);
     this.#watch = new Watch(device);
+    this.#faults = new Faults(device, this.#watch);
     this.lost = this.#watch.lost;
     void this.lost.then(() => {
-      this.#faults += 1;
+      this.#faults.count += 1;
     });
-    this.shared = new SharedBuffers(device, (descriptor, forget) => this.#createBuffer(descriptor, forget));
+    this.shared = new SharedBuffers(device, (descriptor, forget) =>
+      this.#faults.createBuffer(descriptor, forget),
+    );
   }
 
   /** Features of the device, such as `shader-f16`. */
@@ -125,7 +119,7 @@ export class Gpu {
         'Split the tensor, or request a larger maxBufferSize if you made the device.',
       );
     }
-    const buffer = this.#createBuffer({
+    const buffer = this.#faults.createBuffer({
       label: `tensor ${dtype} [${shape}]`,
       size: bytes,
       usage: tensorUsage,
@@ -173,7 +167,7 @@ export class Gpu {
         'Make the buffer larger or the shape smaller.',
       );
     }
-    this.#checkDevice(buffer);
+    this.#faults.checkDevice(buffer);
     return new Tensor(this, buffer, shape, dtype, offset, false);
   }
 
@@ -245,7 +239,7 @@ export class Gpu {
     for (const tensor of [...this.#tensors]) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
-    this.#faults += 1;
+    this.#faults.count += 1;
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
   }
@@ -256,12 +250,12 @@ export class Gpu {
 
   /** @internal Counts what makes earlier checks worthless: refusals, missing memory, loss, destroy(). */
   get faults(): number {
-    return this.#faults;
+    return this.#faults.count;
   }
 
   /** @internal What was recorded before is not to be repeated as it was. */
   forgetRecorded(): void {
-    this.#faults += 1;
+    this.#faults.count += 1;
   }
 
   /** @internal Throws if the context cannot be used any more. */
@@ -286,13 +280,13 @@ export class Gpu {
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
     }
-    const reason = this.#problemOf(tensor);
+    const reason = this.#faults.problemOf(tensor);
     if (reason) throw this.#watch.tell(reason);
   }
 
   /** @internal Whether nothing was found wrong with the tensor so far. */
   intact(tensor: Tensor): boolean {
-    return this.#problemOf(tensor) === undefined;
+    return this.#faults.problemOf(tensor) === undefined;
   }
 
   /** @internal Throws `dtype` if the device cannot hold it. */
@@ -311,10 +305,7 @@ export class Gpu {
 
   /** @internal */
   pipeline(kernel: Kernel): Pipeline {
-    return this.#pipelines.get(kernel, (check) => {
-      this.#causes.push(check);
-      this.#watch.add(check);
-    });
+    return this.#pipelines.get(kernel, (check) => this.#faults.checking(check));
   }
 
   /** @internal The bytes of all tensors, in one read-back. */
@@ -353,7 +344,7 @@ export class Gpu {
       this.checkAlive();
       for (const tensor of tensors) {
         // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-        const reason = this.#problemOf(tensor);
+        const reason = this.#faults.problemOf(tensor);
         if (reason) throw this.#watch.tell(reason);
       }
       const cause = await refused.catch(() => null);
@@ -388,98 +379,8 @@ export class Gpu {
     body: () => void,
     updates: readonly Tensor[] = [],
   ): void {
-    for (const output of outputs) {
-      if (!output) continue;
-      this.#failed.delete(output);
-      this.#updated.delete(output);
-    }
-    for (const tensor of updates) this.#updated.add(tensor);
-    this.#causes = [];
-    const [, refused] = scoped(this.device, 'validation', body);
-    const causes = this.#causes;
-    const check = refused.then(async (cause) => {
-      if (!cause) return undefined;
-      // A shader that did not compile, or an output or scratch without memory, if there is one.
-      const known = outputs.map((output) => output && this.#unusable.get(output.buffer));
-      const deeper = [...(await Promise.all(causes)), ...known].find((error) => error !== undefined);
-      const failure = deeper ?? validationError(label, cause);
-      this.#faults += 1;
-      for (const output of outputs) if (output) this.#failed.set(output, failure);
-      return failure;
-    });
-    this.#watch.add(check);
+    this.#faults.submitting(label, outputs, body, updates);
   }
-
-  /** Why a tensor cannot be used. One that was to be updated can, as it was, once somebody knows that it was not. */
-  #problemOf(tensor: Tensor): NormError | undefined {
-    const failure = this.#failed.get(tensor);
-    if (failure && this.#updated.has(tensor) && this.#watch.wasTold(failure)) this.#failed.delete(tensor);
-    return this.#unusable.get(tensor.buffer) ?? this.#failed.get(tensor);
-  }
-
-  #createBuffer(descriptor: GPUBufferDescriptor, forget: () => void = () => {}): GPUBuffer {
-    const [buffer, error] = scoped(this.device, 'out-of-memory', () => this.device.createBuffer(descriptor));
-    const check = error.then((cause) => {
-      if (!cause) return undefined;
-      const failure = new NormError(
-        'out-of-memory',
-        `No memory for ${descriptor.size} bytes (${descriptor.label}).`,
-        'Free tensors and make it again.',
-        cause,
-      );
-      this.#faults += 1;
-      this.#unusable.set(buffer, failure);
-      forget();
-      return failure;
-    });
-    this.#causes.push(check);
-    this.#watch.add(check);
-    return buffer;
-  }
-
-  /** Binds the buffer in a group of its own: the only question that WebGPU answers about a buffer's device. */
-  #checkDevice(buffer: GPUBuffer): void {
-    if (this.#probed.has(buffer)) return;
-    this.#probed.add(buffer);
-    this.#probeLayout ??= this.device.createBindGroupLayout({
-      label: 'probe',
-      entries: [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'read-only-storage' } }],
-    });
-    const layout = this.#probeLayout;
-    const foreign = (cause: unknown) => {
-      const failure = new NormError(
-        'wrong-device',
-        'A wrapped buffer belongs to another device.',
-        'Wrap it in a context of its own device: init({ device }).',
-        cause,
-      );
-      this.#faults += 1;
-      this.#unusable.set(buffer, failure);
-    };
-    const [, error] = scoped(this.device, 'validation', () => {
-      try {
-        const entries = [{ binding: 0, resource: { buffer, size: 4 } }];
-        this.device.createBindGroup({ label: 'probe', layout, entries });
-      } catch (cause) {
-        foreign(cause); // some implementations throw
-      }
-    });
-    this.#watch.add(
-      error.then((cause) => {
-        if (cause) foreign(cause);
-        return undefined;
-      }),
-    );
-  }
-}
-
-function validationError(label: string, cause: GPUError): NormError {
-  return new NormError(
-    'validation',
-    `WebGPU refused the commands of ${label}: ${cause.message}`,
-    'Check that no buffer or encoder given to it was destroyed, mapped or finished.',
-    cause,
-  );
 }
 
 function destroyedError(): NormError {

@@ -351,7 +351,7 @@ export function mergeGradients(at: Merged, { role, offset = 0, slots, inner = 1,
     { ...at, ranges },
     {
       main: shaders.mergeGradients,
-      fragments: [shaders.wantedGradients, shaders.gradientSums, reduceFragment(team)],
+      fragments: [shaders.wantedGradients, shaders.gradientSums, shaders.sumOfSlots, reduceFragment(team)],
       reads: [role],
       writes: ['dweight', 'dbias'],
       constants: gradientConstants(at),
@@ -372,7 +372,7 @@ export function collectGradients(
   const { gradients: team } = at.schedule;
   return step(at, {
     main: shaders.mergeCollect,
-    fragments: [shaders.gradientSums, reduceFragment(team)],
+    fragments: [shaders.gradientSums, shaders.sumOfSlots, reduceFragment(team)],
     reads: [],
     writes: ['partials'],
     constants: { ADD_PARTIALS: add },

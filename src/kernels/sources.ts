@@ -57,6 +57,7 @@ export { default as shift } from '../../shaders/lib/shift.wgsl?raw';
 export { default as shiftNone } from '../../shaders/lib/shift_none.wgsl?raw';
 export { default as storageF16 } from '../../shaders/lib/storage_f16.wgsl?raw';
 export { default as storageF32 } from '../../shaders/lib/storage_f32.wgsl?raw';
+export { default as sumOfSlots } from '../../shaders/lib/sum_of_slots.wgsl?raw';
 export { default as sumsApart } from '../../shaders/lib/sums_apart.wgsl?raw';
 export { default as sumsJoint } from '../../shaders/lib/sums_joint.wgsl?raw';
 export { default as tensorsScalar } from '../../shaders/lib/tensors_scalar.wgsl?raw';

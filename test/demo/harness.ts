@@ -5,8 +5,8 @@ import puppeteer, { type Browser, type LaunchOptions, type Page } from 'puppetee
 import { createServer } from 'vite';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
+import { launchOptions } from '../../scripts/lib/launch-options.mjs';
 import { root } from '../../scripts/lib/paths.mjs';
-import { vulkanEnvironment } from '../../scripts/lib/vulkan.mjs';
 import { violations } from './axe.ts';
 
 export type BrowserName = 'chromium' | 'firefox';
@@ -21,31 +21,18 @@ export interface Spied {
   liveTensors: number;
 }
 
-function launchOptions(name: BrowserName): LaunchOptions {
-  if (name === 'firefox') {
-    return {
-      browser: 'firefox',
-      env: { ...process.env, ...vulkanEnvironment('firefox') },
-      extraPrefsFirefox: {
-        'dom.webgpu.enabled': true,
-        'dom.webgpu.workers.enabled': true,
-        'gfx.webgpu.ignore-blocklist': true,
-        // Dark: no protocol that puppeteer speaks with Firefox can change it later.
-        'layout.css.prefers-color-scheme.content-override': 0,
-      },
-    };
-  }
-  return {
-    args: [
-      ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
-      '--enable-unsafe-webgpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--use-fake-device-for-media-stream',
-      '--use-fake-ui-for-media-stream',
-      ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
-    ],
+/** Those of all tests, a camera in Chromium, and workers that have WebGPU and a dark page in Firefox. */
+function launch(name: BrowserName): LaunchOptions {
+  const options = launchOptions(name);
+  const camera = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
+  if (name === 'chromium') return { ...options, args: [...(options.args ?? []), ...camera] };
+  const preferences = {
+    ...options.extraPrefsFirefox,
+    'dom.webgpu.workers.enabled': true,
+    // Dark: no protocol that puppeteer speaks with Firefox can change it later.
+    'layout.css.prefers-color-scheme.content-override': 0,
   };
+  return { ...options, extraPrefsFirefox: preferences };
 }
 
 /** Keeps the devices that the page makes, and counts the tensors that live on them. Runs in the page. */
@@ -115,7 +102,7 @@ export class Demo {
     await server.listen();
     this.url = `http://127.0.0.1:${portOf(server.httpServer)}/`;
     this.#close = () => server.close();
-    this.browser = await puppeteer.launch({ ...launchOptions(name), executablePath, headless: true });
+    this.browser = await puppeteer.launch({ ...launch(name), executablePath, headless: true });
   }
 
   async open(hash = '', prepare: (page: Page) => Promise<unknown> = async () => {}): Promise<Page> {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import puppeteer, { type Page } from 'puppeteer';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
+import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { bundleProgram } from './programs/bundle.ts';
 import type { program } from './programs/page.ts';
 
@@ -37,10 +38,7 @@ export async function openPages(): Promise<Pages> {
     headless: true,
     protocolTimeout: 0,
     args: [
-      ...(process.platform === 'linux' ? ['--no-sandbox'] : []),
-      '--enable-unsafe-webgpu',
-      '--no-first-run',
-      '--disable-background-networking',
+      ...chromiumArguments,
       // Pages that are not in front must not be slowed down.
       '--disable-background-timer-throttling',
       '--disable-backgrounding-occluded-windows',
