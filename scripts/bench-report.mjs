@@ -2,15 +2,24 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chart } from '../bench/host/chart.mjs';
-import { loadResults, readmeBlock, resultFolder, rowsPage, withBlock } from '../bench/host/results.mjs';
+import {
+  linearPage,
+  loadResults,
+  readmeBlock,
+  resultFolder,
+  rowsPage,
+  withBlock,
+} from '../bench/host/results.mjs';
 import { root } from './lib/paths.mjs';
 
 const results = loadResults();
 if (results.length === 0) throw new Error('There is no result in bench/results.');
 const readme = join(root, 'README.md');
 writeFileSync(readme, withBlock(readFileSync(readme, 'utf8'), readmeBlock(results)));
-for (const { name, result } of results)
+for (const { name, result, linear } of results) {
   writeFileSync(join(resultFolder, `${name}.md`), rowsPage(name, result));
+  if (linear) writeFileSync(join(resultFolder, `${name}-linear.md`), linearPage(name, linear));
+}
 writeFileSync(join(root, 'docs', 'bench.svg'), chart(results));
 console.log(
   `README.md, docs/bench.svg and bench/results/*.md, from ${results.map(({ name }) => name).join(', ')}`,

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../scripts/lib/paths.mjs';
+import { linearity } from './linear.mjs';
 import { brief, comparison, speedUp } from './report.mjs';
 
 export const resultFolder = join(root, 'bench', 'results');
@@ -10,7 +11,7 @@ export const resultFolder = join(root, 'bench', 'results');
  * The committed runs by file name, each with PyTorch's figures of the same GPU among its peers: those of `pytorch-h200` beside
  * `dawn-h200` and `chromium-h200`. What adapters call themselves is no help: browsers keep the model to themselves.
  *
- * @returns {{ name: string, result: any }[]}
+ * @returns {{ name: string, result: any, linear?: any }[]} `linear`: the run of `<name>-linear.json`
  */
 export function loadResults(folder = resultFolder) {
   const all = readdirSync(folder)
@@ -21,7 +22,10 @@ export function loadResults(folder = resultFolder) {
       result: JSON.parse(readFileSync(join(folder, file), 'utf8')),
     }));
   const torch = all.filter(({ result }) => result.engine === 'pytorch');
-  const ours = all.filter(({ result }) => result.engine !== 'pytorch');
+  const linear = new Map(all.filter(({ result }) => result.linear).map(({ name, result }) => [name, result]));
+  const ours = all
+    .filter(({ result }) => result.engine !== 'pytorch' && !result.linear)
+    .map((one) => ({ ...one, linear: linear.get(`${one.name}-linear`) }));
   for (const { name, result } of ours) {
     for (const beside of torch) {
       const both = !result.software && !beside.result.software;
@@ -143,15 +147,40 @@ export function stampText({
   );
 }
 
+/** MiB of x, the same for all ops. @param {ReturnType<typeof linearity>} ops */
+const sizesOf = (ops) => (ops[0]?.sizes ?? []).map(({ mebibytes }) => mebibytes);
+
+function linearText(name, { rows }) {
+  const ops = linearity(rows);
+  const most = Math.max(...ops.map(({ factor }) => factor));
+  return (
+    `A byte takes as long in a large tensor as in a small one: over ${sizesOf(ops).join(', ')} MiB the times of a byte are within ` +
+    `×${most.toFixed(2)} ([op by op](bench/results/${name}-linear.md)).`
+  );
+}
+
+/** The time of a byte by the size of x. */
+export function linearPage(name, result) {
+  const ops = linearity(result.rows);
+  const lines = ops.map(({ name: op, sizes, factor, copy }) => [
+    op,
+    ...sizes.map(({ ns }) => brief(ns)),
+    `×${factor.toFixed(2)}`,
+    `×${copy.toFixed(2)}`,
+  ]);
+  const sizes = sizesOf(ops).map((size) => `${size} MiB: ns per KiB of x`);
+  return page(`${name}-linear`, result, table(['op', ...sizes, 'factor', "a copy's"], lines));
+}
+
 /** The part of README that is made, without its markers. */
 export function readmeBlock(results) {
-  const parts = results.map(({ name, result }) =>
+  const parts = results.map(({ name, result, linear }) =>
     [
       stampText(result),
       '',
       summaryTable(result),
       '',
-      `[All ${result.rows.length} rows](bench/results/${name}.md).`,
+      `[All ${result.rows.length} rows](bench/results/${name}.md).${linear ? ` ${linearText(name, linear)}` : ''}`,
     ].join('\n'),
   );
   return [
@@ -205,14 +234,9 @@ export function rowsPage(name, result) {
     ...notRun.map((row) => `Not run: ${row.name}: ${row.notRun}`),
     ...failures.map((row) => `Failed: ${row.name}: ${row.why}`),
   ];
-  return `${[
-    `# ${name}`,
-    '',
-    'Made by `npm run bench:report`; not to be edited.',
-    '',
-    stampText(result),
-    '',
-    table(header, lines),
-    ...(without.length > 0 ? ['', ...without.map((text) => `- ${text}`)] : []),
-  ].join('\n')}\n`;
+  const rest = without.length > 0 ? `\n\n${without.map((text) => `- ${text}`).join('\n')}` : '';
+  return page(name, result, `${table(header, lines)}${rest}`);
 }
+
+const page = (name, result, text) =>
+  `# ${name}\n\nMade by \`npm run bench:report\`; not to be edited.\n\n${stampText(result)}\n\n${text}\n`;

@@ -106,6 +106,7 @@ export async function runBench(open, options, { engine, commit, program }) {
       commit,
       date: new Date().toISOString(),
       command: commandOf(program, options),
+      ...(options.linear ? { linear: true } : {}),
       timing,
       peers,
     };

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { chart } from '../../bench/host/chart.mjs';
+import { linearity } from '../../bench/host/linear.mjs';
 import {
+  linearPage,
   loadResults,
   readmeBlock,
   resultFolder,
@@ -23,8 +25,10 @@ describe('figures are those of the committed results (npm run bench:report)', ()
     expect(readme).toBe(withBlock(readme, readmeBlock(results)));
   });
 
-  it.each(results)('in the table of $name', ({ name, result }) => {
-    expect(readFileSync(join(resultFolder, `${name}.md`), 'utf8')).toBe(rowsPage(name, result));
+  it.each(results)('in the tables of $name', ({ name, result, linear }) => {
+    const page = (file: string) => readFileSync(join(resultFolder, `${file}.md`), 'utf8');
+    expect(page(name)).toBe(rowsPage(name, result));
+    if (linear) expect(page(`${name}-linear`)).toBe(linearPage(name, linear));
   });
 
   it('in the chart', () => {
@@ -88,4 +92,19 @@ describe('a report', () => {
       expect(block({ ...before, ...change })).not.toBe(block(before));
     },
   );
+
+  it('compares the time of a byte by fastest samples, with what a copy does where that is less even', () => {
+    const sized = (mebibytes: number, fastest: number, copy: number, op = 'layerNorm') => ({
+      ...row,
+      ...{ op, shape: [mebibytes * 256, 1024], spread: [fastest, 100], copy: { fastest: copy } },
+    });
+    const ops = linearity([
+      ...[sized(4, 4, 2), sized(64, 96, 32)],
+      ...[sized(4, 4, 2, 'rmsNorm'), sized(64, 100, 32, 'rmsNorm')],
+      ...[sized(4, 4, 2, 'groupNorm'), sized(64, 100, 50, 'groupNorm')],
+    ]);
+    expect(ops.map(({ holds }) => holds)).toEqual([true, false, true]);
+    expect(ops[0]?.factor).toBeCloseTo(1.5);
+    expect(ops[0]?.sizes.map(({ mebibytes }) => mebibytes)).toEqual([4, 64]);
+  });
 });
