@@ -26,6 +26,10 @@ export function loadResults(folder = resultFolder) {
   const ours = all
     .filter(({ result }) => result.engine !== 'pytorch' && !result.linear)
     .map((one) => ({ ...one, linear: linear.get(`${one.name}-linear`) }));
+  for (const name of linear.keys()) {
+    const beside = ours.some((one) => name === `${one.name}-linear`);
+    if (!beside) throw new Error(`${name}.json has no run beside it whose name is the same but for -linear.`);
+  }
   for (const { name, result } of ours) {
     for (const beside of torch) {
       const both = !result.software && !beside.result.software;
@@ -147,29 +151,36 @@ export function stampText({
   );
 }
 
-/** MiB of x, the same for all ops. @param {ReturnType<typeof linearity>} ops */
-const sizesOf = (ops) => (ops[0]?.sizes ?? []).map(({ mebibytes }) => mebibytes);
+/** All sizes of x that some op has, in MiB. @param {ReturnType<typeof linearity>} ops */
+const sizesOf = (ops) =>
+  [...new Set(ops.flatMap(({ sizes }) => sizes.map(({ mebibytes }) => mebibytes)))].sort((a, b) => a - b);
 
-function linearText(name, { rows }) {
+function linearText(name, { rows, notRun = [], failures = [] }) {
   const ops = linearity(rows);
   const most = Math.max(...ops.map(({ factor }) => factor));
+  const missing = notRun.length + failures.length;
   return (
-    `A byte takes as long in a large tensor as in a small one: over ${sizesOf(ops).join(', ')} MiB the times of a byte are within ` +
-    `×${most.toFixed(2)} ([op by op](bench/results/${name}-linear.md)).`
+    `The time of a byte at ${sizesOf(ops).join(', ')} MiB of x is within a factor of ${most.toFixed(2)}, whatever the op` +
+    `${missing > 0 ? `, without ${missing} rows that did not run` : ''} ([op by op](bench/results/${name}-linear.md)).`
   );
 }
 
 /** The time of a byte by the size of x. */
 export function linearPage(name, result) {
   const ops = linearity(result.rows);
-  const lines = ops.map(({ name: op, sizes, factor, copy }) => [
-    op,
-    ...sizes.map(({ ns }) => brief(ns)),
-    `×${factor.toFixed(2)}`,
-    `×${copy.toFixed(2)}`,
+  const sizes = sizesOf(ops);
+  const lines = ops.map((op) => [
+    op.name,
+    ...sizes.map((size) => {
+      const one = op.sizes.find(({ mebibytes }) => mebibytes === size);
+      return one ? brief(one.ns) : '–';
+    }),
+    `×${op.factor.toFixed(2)}`,
+    `×${op.copy.toFixed(2)}`,
   ]);
-  const sizes = sizesOf(ops).map((size) => `${size} MiB: ns per KiB of x`);
-  return page(`${name}-linear`, result, table(['op', ...sizes, 'factor', "a copy's"], lines));
+  const columns = sizes.map((size) => `${size} MiB: ns per KiB of x`);
+  const text = table(['op', ...columns, 'factor', "a copy's"], lines);
+  return page(`${name}-linear`, result, `${text}${missingOf(result)}`);
 }
 
 /** The part of README that is made, without its markers. */
@@ -206,7 +217,7 @@ export function withBlock(readme, block) {
 
 /** Every row of a run. */
 export function rowsPage(name, result) {
-  const { rows, notRun = [], failures = [], peers } = result;
+  const { rows, peers } = result;
   const lines = rows.map((row) => [
     row.name,
     `${brief(row.ms)} (${brief(row.spread[0])}–${brief(row.spread[1])})`,
@@ -230,12 +241,15 @@ export function rowsPage(name, result) {
     'schedule',
     ...peers.map((peer) => `${peer}: ms, speed-up`),
   ];
-  const without = [
-    ...notRun.map((row) => `Not run: ${row.name}: ${row.notRun}`),
-    ...failures.map((row) => `Failed: ${row.name}: ${row.why}`),
+  return page(name, result, `${table(header, lines)}${missingOf(result)}`);
+}
+
+function missingOf({ notRun = [], failures = [] }) {
+  const lines = [
+    ...notRun.map((row) => `- Not run: ${row.name}: ${row.notRun}`),
+    ...failures.map((row) => `- Failed: ${row.name}: ${row.why}`),
   ];
-  const rest = without.length > 0 ? `\n\n${without.map((text) => `- ${text}`).join('\n')}` : '';
-  return page(name, result, `${table(header, lines)}${rest}`);
+  return lines.length > 0 ? `\n\n${lines.join('\n')}` : '';
 }
 
 const page = (name, result, text) =>

@@ -33,7 +33,7 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 
 /**
  * The dispatches of a forward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, residual,
- * weight, bias in; y, sum, mean, rstd out.
+ * weight, bias in; y, sum, mean, rstd out; `summed` is sum again, for what reads it.
  */
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };

@@ -107,4 +107,23 @@ describe('a report', () => {
     expect(ops[0]?.factor).toBeCloseTo(1.5);
     expect(ops[0]?.sizes.map(({ mebibytes }) => mebibytes)).toEqual([4, 64]);
   });
+
+  it('of the time of a byte has what ran under its size, and says what did not', () => {
+    const sized = (mebibytes: number, op: string) => ({
+      ...row,
+      ...{ op, shape: [mebibytes * 256, 1024], spread: [mebibytes, 9], copy: { fastest: mebibytes } },
+    });
+    const linear = {
+      ...run,
+      rows: [sized(64, 'rmsNorm'), sized(4, 'layerNorm'), sized(64, 'layerNorm')],
+      notRun: [{ name: 'rmsNorm forward 1024×1024 f32', notRun: 'no memory' }],
+    };
+    const page = linearPage('x', linear);
+    expect(page).toContain('| rmsNorm forward | – | 977 | ×1.00 | ×1.00 |');
+    expect(page).toContain('| layerNorm forward | 977 | 977 | ×1.00 | ×1.00 |');
+    expect(page).toContain('- Not run: rmsNorm forward 1024×1024 f32: no memory');
+    expect(readmeBlock([{ name: 'x', result: run, linear }])).toContain('without 1 rows that did not run');
+    writeFileSync(join(folder, 'dawn-c-gpu-linear.json'), JSON.stringify({ ...linear, linear: true }));
+    expect(() => loadResults(folder)).toThrow('dawn-c-gpu-linear.json has no run beside it');
+  });
 });
