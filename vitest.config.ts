@@ -20,7 +20,7 @@ export default defineConfig({
         test: { name: 'cpu', include: ['test/cpu/**/*.test.ts'], environment: 'node' },
       },
       {
-        // One worker, one file, one case at a time: every case shares a single page and a single device.
+        // One worker, one file, and one case at a time on each page or process, whose device all its cases share.
         extends: true,
         test: {
           name: 'gpu',
@@ -29,6 +29,7 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           sequence: { concurrent: false, shuffle: false },
+          maxConcurrency: 2,
           retry: 0,
           hookTimeout: 240_000,
         },

@@ -5,13 +5,15 @@
  * whose name contains it. Results also go to a file, for the table of scripts/test-engines.mjs.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { fingerprint } from '../scripts/lib/fingerprint.mjs';
 import { resultFile } from '../scripts/lib/paths.mjs';
+import { needsSoftwareDriver } from '../scripts/lib/vulkan.mjs';
 import { allCases } from './gpu/index.ts';
 import { defaultTimeout, type Outcome } from './harness/case.ts';
-import { type Engine, type EngineName, engineNames, openEngine } from './harness/engine.ts';
+import { type Engine, type EngineName, engineNames, openEngines } from './harness/engine.ts';
 import { selfChecks } from './harness/self-check.ts';
 
 const name = (process.env.WEBGPU_NORM_ENGINE || 'chromium') as EngineName;
@@ -21,30 +23,41 @@ if (!engineNames.includes(name)) {
 const filter = process.env.WEBGPU_NORM_FILTER ?? '';
 const sources = fingerprint();
 
-let engine: Engine | undefined;
-const outcomes: Outcome[] = [];
+/**
+ * How many of the engine run cases beside each other. Software drivers compile in one thread, and that is most of the time: two take
+ * half of it. A GPU is not shared, nor is the browser whose driver uses all cores by itself.
+ */
+const hosts = needsSoftwareDriver(name) && availableParallelism() > 1 ? 2 : 1;
+const test = hosts > 1 ? it.concurrent : it;
+
+let engines: Engine[] = [];
+/** Those without a case; vitest starts no more cases at a time than there are (maxConcurrency). */
+const idle: Engine[] = [];
+const outcomes = new Map<string, Outcome>();
 
 describe(name, () => {
   beforeAll(async () => {
-    engine = await openEngine(name);
-    const { version, facts } = engine;
+    engines = await openEngines(name, hosts);
+    idle.push(...engines);
+    const { version, facts } = engines[0] as Engine;
     console.log(
       `${version} on ${facts.description || facts.device || facts.architecture || 'unnamed adapter'}`,
     );
   });
 
   afterAll(async () => {
-    if (!engine) return;
-    report(engine);
-    await engine.close();
+    const [first] = engines;
+    if (!first) return;
+    report(first);
+    await Promise.all(engines.map((engine) => engine.close()));
   });
 
   for (const { name: caseName, timeout = defaultTimeout } of allCases) {
     if (!caseName.includes(filter)) continue;
     // The engine's own clock runs out first and says what happened; vitest's is only the safety net.
-    it(caseName, { timeout: timeout + 10_000 }, async (context) => {
+    test(caseName, { timeout: timeout + 10_000 }, async (context) => {
       const outcome = await run(caseName, timeout);
-      outcomes.push(outcome);
+      outcomes.set(caseName, outcome);
       if (outcome.status === 'not-applicable') context.skip(outcome.reason);
       if (outcome.status === 'failed') throw asError(outcome);
     });
@@ -52,7 +65,7 @@ describe(name, () => {
 
   for (const { name: checkName, failure } of selfChecks) {
     if (!checkName.includes(filter)) continue;
-    it(checkName, { timeout: defaultTimeout + 10_000 }, async () => {
+    test(checkName, { timeout: defaultTimeout + 10_000 }, async ({ expect }) => {
       const outcome = await run(checkName, defaultTimeout);
       expect(outcome.status).toBe('failed');
       expect(outcome.error?.message).toMatch(failure);
@@ -61,8 +74,13 @@ describe(name, () => {
 });
 
 async function run(caseName: string, timeout: number): Promise<Outcome> {
-  if (!engine) throw new Error(`${name} did not start`);
-  return engine.run(caseName, timeout);
+  const engine = idle.shift();
+  if (!engine) throw new Error(`${name} did not start, or has a case already`);
+  try {
+    return await engine.run(caseName, timeout);
+  } finally {
+    idle.push(engine);
+  }
 }
 
 function asError({ error }: Outcome): Error {
@@ -72,16 +90,17 @@ function asError({ error }: Outcome): Error {
 }
 
 function report({ version, driver, facts }: Engine): void {
+  const inOrder = allCases.map((one) => outcomes.get(one.name)).filter((one) => one !== undefined);
   const reasons = new Map<string, number>();
-  for (const { reason } of outcomes) if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  for (const { reason } of inOrder) if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   for (const [reason, count] of reasons) console.log(`${count} not applicable: ${reason}`);
-  for (const { name: from, notes } of outcomes) {
+  for (const { name: from, notes } of inOrder) {
     for (const [key, value] of notes) console.log(`note: ${from}: ${key}: ${value}`);
   }
   const file = resultFile(name);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(
     file,
-    JSON.stringify({ engine: name, version, driver, facts, filter, sources, outcomes }, null, 1),
+    JSON.stringify({ engine: name, version, driver, facts, filter, sources, outcomes: inOrder }, null, 1),
   );
 }

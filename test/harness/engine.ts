@@ -30,9 +30,18 @@ export interface Engine {
 
 const startTimeout = 90_000;
 
-/** Bundles the suite and starts an engine on it. Rejects when the engine or its adapter is missing. */
-export async function openEngine(name: EngineName): Promise<Engine> {
+/** Bundles the suite and starts some of an engine on it. Rejects when the engine or its adapter is missing. */
+export async function openEngines(name: EngineName, count: number): Promise<Engine[]> {
   await bundleSuite();
+  const opened = await Promise.allSettled(Array.from({ length: count }, () => openEngine(name)));
+  const engines = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failure = opened.find((one) => one.status === 'rejected');
+  if (!failure) return engines;
+  await Promise.all(engines.map((engine) => engine.close()));
+  throw failure.reason;
+}
+
+async function openEngine(name: EngineName): Promise<Engine> {
   const server = await serve();
   let host: Host;
   try {
