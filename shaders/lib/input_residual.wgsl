@@ -5,17 +5,12 @@ fn input(at: u32, valid: u32) -> vec4<f32> {
   return round_to_storage(load_x(at, valid) + load_residual(at, valid));
 }
 
-// The same for the one invocation that owns the quad, which stores it as `sum`, and reads that from then on.
-fn take(at: u32, valid: u32) -> vec4<f32> {
-  let v = input(at, valid);
+// For the one invocation that owns a quad: it stores it as `sum`, and reads that from then on.
+fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   store_sum(at, valid, v);
   return v;
 }
 
-fn taken(at: u32, valid: u32) -> vec4<f32> {
+fn kept(at: u32, valid: u32) -> vec4<f32> {
   return load_sum(at, valid);
-}
-
-fn emit_sum(at: u32, valid: u32, v: vec4<f32>) {
-  store_sum(at, valid, v);
 }

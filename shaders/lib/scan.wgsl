@@ -14,12 +14,14 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   while (q < end) {
     let stop = min(end, q + CHUNK * LANES);
     var valid = valid_of(params.cols - 4u * q);
-    var v = take(quad_at(start, q), valid);
+    var at = quad_at(start, q);
+    var v = keep(at, valid, input(at, valid));
     var chunk = chunk_add(chunk_start(v), v, valid);
     var n = valid;
     for (q += LANES; q < stop; q += LANES) {
       valid = valid_of(params.cols - 4u * q);
-      v = take(quad_at(start, q), valid);
+      at = quad_at(start, q);
+      v = keep(at, valid, input(at, valid));
       chunk = chunk_add(chunk, v, valid);
       n += valid;
     }

@@ -59,10 +59,6 @@ fn load_dy(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(f32(dy[e.x]), f32(dy[e.y]), f32(dy[e.z]), f32(dy[e.w]));
 }
 
-fn load_dy_element(i: u32) -> f32 {
-  return f32(dy[place(i)]);
-}
-
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
   return vec4<f32>(f32(dsum[e.x]), f32(dsum[e.y]), f32(dsum[e.z]), f32(dsum[e.w]));

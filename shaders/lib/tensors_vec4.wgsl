@@ -52,10 +52,6 @@ fn load_dy(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(dy[at]);
 }
 
-fn load_dy_element(i: u32) -> f32 {
-  return f32(dy[place(i)][i % 4u]);
-}
-
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(dsum[at]);
 }

@@ -1,16 +1,16 @@
 // response/elements
-// A thread has one element: of any tensor.
+// A thread has one element, of any tensor (lib/tensors_scalar.wgsl).
 alias V = f32;  // what a thread has
 alias U = u32;
 alias I = i32;
 const WIDTH = 1u;
 
 fn read_x(i: u32) -> V {
-  return load_x_element(i);
+  return f32(x[place(i)]);
 }
 
 fn read_dy(i: u32) -> V {
-  return load_dy_element(i);
+  return f32(dy[place(i)]);
 }
 
 fn write_y(i: u32, v: V) {

@@ -51,8 +51,8 @@ fn main(
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
       let at = place(base + col);
-      emit_sum(at, valid, tile[j]);
-      let out = affine(centre(tile[j], s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
+      let v = keep(at, valid, tile[j]);
+      let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
       store_y(at, valid, epilogue(at, valid, out));
     }
   }

@@ -2,7 +2,7 @@ import { NormError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
 import type { Pipeline } from './pipelines.ts';
 import { alignUp, type Program, type Step } from './program.ts';
-import type { Tensor } from './tensor.ts';
+import { type Tensor, tensorsDestroyed } from './tensor.ts';
 
 /**
  * Where an operation is recorded. With neither, it gets an encoder of its own and is submitted at once. With either,
@@ -52,25 +52,26 @@ const bound = new WeakMap<Tensor, Bound>();
 export class Repeat {
   readonly #gpu: Gpu;
   readonly #label: string;
-  readonly #tensors: readonly Tensor[];
   readonly #faults: number;
   readonly #call: Call;
   readonly #dispatches: readonly Dispatch[];
+  /** How many tensors had been destroyed when those of the call were last seen alive. */
+  #destroyed = tensorsDestroyed;
 
   constructor(gpu: Gpu, call: Call, label: string) {
     this.#gpu = gpu;
     this.#call = call;
     this.#label = label;
-    this.#tensors = Object.values(call.operands).filter((tensor) => tensor !== undefined);
-    this.#faults = gpu.faults;
+    this.#faults = gpu.faults.count;
     this.#dispatches = bind(gpu, call);
   }
 
   /** Whether all is as it was: no tensor destroyed, nothing refused by WebGPU, the device alive. */
   get possible(): boolean {
-    if (this.#gpu.faults !== this.#faults) return false;
-    const tensors = this.#tensors;
-    for (let i = 0; i < tensors.length; i++) if (tensors[i]?.destroyed) return false;
+    if (this.#gpu.faults.count !== this.#faults) return false;
+    if (this.#destroyed === tensorsDestroyed) return true;
+    if (Object.values(this.#call.operands).some((tensor) => tensor?.destroyed)) return false;
+    this.#destroyed = tensorsDestroyed;
     return true;
   }
 
@@ -125,7 +126,7 @@ export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptio
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   };
-  gpu.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf));
+  gpu.faults.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf));
 }
 
 /** The tensors that a call writes. */
@@ -152,7 +153,7 @@ function bind(gpu: Gpu, call: Call): readonly Dispatch[] {
   const known = anchor && bound.get(anchor);
   const pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
   // What turned out not to compile, or to have no memory, is another one the next time.
-  const { faults } = gpu;
+  const faults = gpu.faults.count;
   const same =
     known?.faults === faults &&
     sameCall(known.call, call) &&

@@ -9,7 +9,7 @@ import type { Watch } from './watch.ts';
  * outputs of submits that it refused. It says so asynchronously, to the {@link Watch} and here.
  */
 export class Faults {
-  /** Counts what makes earlier checks worthless: refusals, missing memory, and what the context adds. */
+  /** Counts what makes earlier checks worthless: refusals, missing memory, loss, destroy(), what must not be repeated. */
   count = 0;
   readonly #device: GPUDevice;
   readonly #watch: Watch;
@@ -39,7 +39,7 @@ export class Faults {
     label: string,
     outputs: readonly (Tensor | undefined)[],
     body: () => void,
-    updates: readonly Tensor[],
+    updates: readonly Tensor[] = [],
   ): void {
     for (const output of outputs) {
       if (!output) continue;

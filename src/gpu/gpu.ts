@@ -36,7 +36,8 @@ export class Gpu {
   readonly #ownsDevice: boolean;
   readonly #pipelines: PipelineCache;
   readonly #watch: Watch;
-  readonly #faults: Faults;
+  /** @internal What is wrong with buffers and tensors, as far as WebGPU has said. */
+  readonly faults: Faults;
   /** @internal Numbers, scratch and placeholders of dispatches. */
   readonly shared: SharedBuffers;
   readonly #scopes: Set<Tensor>[] = [];
@@ -57,14 +58,12 @@ export class Gpu {
     this.#ownsDevice = ownsDevice;
     this.#pipelines = PipelineCache.of(device);
     this.#watch = new Watch(device);
-    this.#faults = new Faults(device, this.#watch);
+    this.faults = new Faults(device, this.#watch);
     this.lost = this.#watch.lost;
     void this.lost.then(() => {
-      this.#faults.count += 1;
+      this.faults.count += 1;
     });
-    this.shared = new SharedBuffers(device, (descriptor, forget) =>
-      this.#faults.createBuffer(descriptor, forget),
-    );
+    this.shared = new SharedBuffers(device, this.faults);
   }
 
   /** Features of the device, such as `shader-f16`. */
@@ -119,7 +118,7 @@ export class Gpu {
         'Split the tensor, or request a larger maxBufferSize if you made the device.',
       );
     }
-    const buffer = this.#faults.createBuffer({
+    const buffer = this.faults.createBuffer({
       label: `tensor ${dtype} [${shape}]`,
       size: bytes,
       usage: tensorUsage,
@@ -167,7 +166,7 @@ export class Gpu {
         'Make the buffer larger or the shape smaller.',
       );
     }
-    this.#faults.checkDevice(buffer);
+    this.faults.checkDevice(buffer);
     return new Tensor(this, buffer, shape, dtype, offset, false);
   }
 
@@ -239,23 +238,13 @@ export class Gpu {
     for (const tensor of [...this.#tensors]) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
-    this.#faults.count += 1;
+    this.faults.count += 1;
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
   }
 
   [Symbol.dispose](): void {
     this.destroy();
-  }
-
-  /** @internal Counts what makes earlier checks worthless: refusals, missing memory, loss, destroy(). */
-  get faults(): number {
-    return this.#faults.count;
-  }
-
-  /** @internal What was recorded before is not to be repeated as it was. */
-  forgetRecorded(): void {
-    this.#faults.count += 1;
   }
 
   /** @internal Throws if the context cannot be used any more. */
@@ -280,13 +269,13 @@ export class Gpu {
     if (tensor.destroyed) {
       throw new NormError('destroyed', `${name} was destroyed.`, 'Use it before destroying it.');
     }
-    const reason = this.#faults.problemOf(tensor);
+    const reason = this.faults.problemOf(tensor);
     if (reason) throw this.#watch.tell(reason);
   }
 
   /** @internal Whether nothing was found wrong with the tensor so far. */
   intact(tensor: Tensor): boolean {
-    return this.#faults.problemOf(tensor) === undefined;
+    return this.faults.problemOf(tensor) === undefined;
   }
 
   /** @internal Throws `dtype` if the device cannot hold it. */
@@ -305,7 +294,7 @@ export class Gpu {
 
   /** @internal */
   pipeline(kernel: Kernel): Pipeline {
-    return this.#pipelines.get(kernel, (check) => this.#faults.checking(check));
+    return this.#pipelines.get(kernel, (check) => this.faults.checking(check));
   }
 
   /** @internal The bytes of all tensors, in one read-back. */
@@ -344,7 +333,7 @@ export class Gpu {
       this.checkAlive();
       for (const tensor of tensors) {
         // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-        const reason = this.#faults.problemOf(tensor);
+        const reason = this.faults.problemOf(tensor);
         if (reason) throw this.#watch.tell(reason);
       }
       const cause = await refused.catch(() => null);
@@ -365,21 +354,6 @@ export class Gpu {
     if (!this.#tensors.delete(tensor)) return;
     this.#tensorBytes -= tensor.buffer.size;
     tensor.buffer.destroy();
-  }
-
-  /**
-   * @internal Runs `body`, which submits. What WebGPU finds wrong with that later is thrown by every use of the
-   * outputs, and once by idle().
-   *
-   * @param updates - those of the outputs that are as they were if it is refused.
-   */
-  submitting(
-    label: string,
-    outputs: readonly (Tensor | undefined)[],
-    body: () => void,
-    updates: readonly Tensor[] = [],
-  ): void {
-    this.#faults.submitting(label, outputs, body, updates);
   }
 }
 

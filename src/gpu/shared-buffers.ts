@@ -5,8 +5,10 @@ const uniformCapacity = 1024;
 const placeholderWindow = 256;
 const placeholderWindows = 32;
 
-/** Makes a buffer; `forget` is called if there turns out to be no memory for it. */
-type MakeBuffer = (descriptor: GPUBufferDescriptor, forget?: () => void) => GPUBuffer;
+/** Makes buffers; `forget` is called if there turns out to be no memory for one. */
+interface BufferMaker {
+  createBuffer(descriptor: GPUBufferDescriptor, forget?: () => void): GPUBuffer;
+}
 
 /**
  * The small buffers that all dispatches of a context share: numbers, scratch, placeholders.
@@ -17,15 +19,15 @@ type MakeBuffer = (descriptor: GPUBufferDescriptor, forget?: () => void) => GPUB
  */
 export class SharedBuffers {
   readonly #device: GPUDevice;
-  readonly #make: MakeBuffer;
+  readonly #maker: BufferMaker;
   readonly #uniforms = new Map<string, GPUBuffer>();
   readonly #scratch = new Map<string, GPUBuffer>();
   readonly #placeholders = new Map<'read' | 'write', GPUBuffer>();
   readonly #retired: GPUBuffer[] = [];
 
-  constructor(device: GPUDevice, make: MakeBuffer) {
+  constructor(device: GPUDevice, maker: BufferMaker) {
     this.#device = device;
-    this.#make = make;
+    this.#maker = maker;
   }
 
   /** Bytes of scratch, that which was outgrown included. */
@@ -70,9 +72,12 @@ export class SharedBuffers {
     if (known) this.#retired.push(known);
     const doubled = Math.min(2 * (known?.size ?? 0), this.#device.limits.maxBufferSize);
     const size = scratchSize(Math.max(bytes, doubled));
-    const buffer = this.#make({ label: `scratch ${role}`, size, usage: BufferUsage.STORAGE }, () => {
-      if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
-    });
+    const buffer = this.#maker.createBuffer(
+      { label: `scratch ${role}`, size, usage: BufferUsage.STORAGE },
+      () => {
+        if (this.#scratch.get(role) === buffer) this.#scratch.delete(role); // the next call tries again
+      },
+    );
     this.#scratch.set(role, buffer);
     return buffer;
   }
@@ -87,7 +92,7 @@ export class SharedBuffers {
     if (!buffer) {
       const size = placeholderWindows * placeholderWindow;
       const descriptor = { label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE };
-      buffer = this.#make(descriptor, () => {
+      buffer = this.#maker.createBuffer(descriptor, () => {
         this.#placeholders.delete(kind);
       });
       this.#placeholders.set(kind, buffer);

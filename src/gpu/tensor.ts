@@ -28,6 +28,9 @@ export function checkShape(shape: readonly number[]): void {
   }
 }
 
+/** @internal How many tensors were destroyed so far: who saw some alive need not look again until it has changed. */
+export let tensorsDestroyed = 0;
+
 /**
  * A dense row-major array in a GPUBuffer.
  *
@@ -143,6 +146,7 @@ export class Tensor {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    tensorsDestroyed += 1;
     this.gpu.release(this);
   }
 

@@ -21,7 +21,7 @@ export function copyInto(gpu: Gpu, x: Tensor, y: Tensor): void {
     castInto(gpu, x, y);
     return;
   }
-  gpu.submitting('copy', [y], () => {
+  gpu.faults.submitting('copy', [y], () => {
     const encoder = gpu.device.createCommandEncoder({ label: 'copy' });
     encoder.copyBufferToBuffer(x.buffer, x.offset, y.buffer, y.offset, alignUp(x.byteLength, 4));
     gpu.device.queue.submit([encoder.finish({ label: 'copy' })]);

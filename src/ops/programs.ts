@@ -34,7 +34,7 @@ const choices = new WeakMap<Gpu, Choices>();
 export function chooseBy(gpu: Gpu, chosen: Choices): void {
   choices.set(gpu, chosen);
   programs.delete(gpu);
-  gpu.forgetRecorded();
+  gpu.faults.count += 1;
 }
 
 /** @internal Passes whose merge, or whose two passes over x, only a split has. */

@@ -77,7 +77,7 @@ describe('numbers of dispatches', () => {
         };
       },
     } as unknown as GPUDevice;
-    const shared = new SharedBuffers(device, (descriptor) => device.createBuffer(descriptor));
+    const shared = new SharedBuffers(device, device);
     const first = shared.uniform(Float32Array.of(-1).buffer);
     for (let i = 0; i < 5000; i++) {
       shared.uniform(Float32Array.of(i).buffer);
