@@ -47,7 +47,7 @@ const bound = new WeakMap<Tensor, Bound>();
 
 /**
  * A call that was recorded, for callers who record the very same again: there is nothing left to look up, to check or to
- * make. Recording a warm norm of a few thousand elements costs the CPU what its three WebGPU calls do.
+ * make. Recording a warm norm of a few thousand elements costs the CPU little more than its three WebGPU calls.
  */
 export class Repeat {
   readonly #gpu: Gpu;
