@@ -1,7 +1,9 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   batchNormGeometry,
   elementCount,
+  forEachElement,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
@@ -351,5 +353,48 @@ describe('roundToHalf', () => {
     const value = 1 + 2 ** -11 + 2 ** -30;
     expect(roundToHalf(value)).toBe(1 + 2 ** -10);
     expect(roundToHalf(Math.fround(value))).toBe(1);
+  });
+});
+
+describe('the index arithmetic of the reference', () => {
+  /** Every index of the shape, in row-major order. */
+  function* indices(shape: readonly number[]): Generator<number[]> {
+    const [size, ...rest] = shape;
+    if (size === undefined) return yield [];
+    for (let i = 0; i < size; i++) for (const others of indices(rest)) yield [i, ...others];
+  }
+
+  /** What forEachElement visits, and what the multi-dimensional index says. */
+  function agrees(
+    geometry: Geometry,
+    shape: readonly number[],
+    setAndChannel: (index: number[]) => [number, number],
+  ): void {
+    const visited: [number, number, number][] = [];
+    forEachElement(geometry, (...visit) => visited.push(visit));
+    expect(visited).toEqual([...indices(shape)].map((index, element) => [element, ...setAndChannel(index)]));
+  }
+
+  it('finds the set and the channel of every element by the definition of each norm', () => {
+    const shape = [2, 6, 3, 4]; // [N, C, H, W], or [N, H, W, C] with 4 channels
+    agrees(layerNormGeometry(shape, [3, 4]), shape, ([n = 0, c = 0, h = 0, w = 0]) => [6 * n + c, 4 * h + w]);
+    agrees(groupNormGeometry(shape, 3, 'channels-first'), shape, ([n = 0, c = 0]) => [
+      3 * n + Math.floor(c / 2),
+      c,
+    ]);
+    agrees(groupNormGeometry(shape, 2, 'channels-last'), shape, ([n = 0, , , c = 0]) => [
+      2 * n + Math.floor(c / 2),
+      c,
+    ]);
+    agrees(instanceNormGeometry(shape, 'channels-first'), shape, ([n = 0, c = 0]) => [6 * n + c, c]);
+    agrees(instanceNormGeometry(shape, 'channels-last'), shape, ([n = 0, , , c = 0]) => [4 * n + c, c]);
+    agrees(batchNormGeometry(shape, 'channels-first'), shape, ([, c = 0]) => [c, c]);
+    agrees(batchNormGeometry(shape, 'channels-last'), shape, ([, , , c = 0]) => [c, c]);
+  });
+
+  it('is its own: the reference imports nothing of what lays the work of kernels out', () => {
+    const folder = new URL('../../src/reference/', import.meta.url);
+    const sources = readdirSync(folder).map((file) => readFileSync(new URL(file, folder), 'utf8'));
+    expect(sources.filter((source) => /from '\.\.\/(plan|ops|gpu)\//.test(source))).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** The published cases of BatchNorm and LocalResponseNorm, where the folder with them is present. */
+/** The published cases of BatchNorm and LocalResponseNorm. */
 import {
   batchNorm,
   batchNormBackward,
@@ -59,9 +59,9 @@ async function checkBatch({ gpu }: Context, one: BatchCase): Promise<string | nu
 }
 
 async function checkResponse({ gpu }: Context, one: ResponseCase): Promise<string | null> {
-  const { shape, dtype, size, alpha, beta, k } = one;
+  const { shape, layout, dtype, size, alpha, beta, k } = one;
   const [x, dy] = [gpu.tensor(one.x, shape, { dtype }), gpu.tensor(one.dy, shape, { dtype })];
-  const options = { size, alpha, beta, k };
+  const options = { size, alpha, beta, k, layout };
   return firstWrong(one.expected, (name) => {
     const op = {
       y: () => localResponseNorm(gpu, x, options),

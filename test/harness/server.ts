@@ -5,8 +5,8 @@ import { join, normalize, sep } from 'node:path';
 import { root } from '../../scripts/lib/paths.mjs';
 import { suiteFile } from './bundle.ts';
 
-/** Data files lie under test/; the published conformance cases may instead lie beside the checkout. */
-const dataFolders = [join(root, 'test'), join(root, '..', 'shared')];
+/** Where the data files lie. */
+const dataFolder = join(root, 'test');
 
 const page = `<!doctype html><meta charset="utf-8"><title>webgpu-norm tests</title><link rel="icon" href="data:,">
 <script type="module">
@@ -44,11 +44,8 @@ export async function serve(): Promise<{ url: string; close(): void }> {
 
 function dataFile(path: string): string | undefined {
   if (!/\.(json|safetensors)$/.test(path)) return undefined;
-  for (const folder of dataFolders) {
-    const file = normalize(join(folder, path));
-    if (file.startsWith(folder + sep) && existsSync(file)) return file;
-  }
-  return undefined;
+  const file = normalize(join(dataFolder, path));
+  return file.startsWith(dataFolder + sep) && existsSync(file) ? file : undefined;
 }
 
 const contentType = (file: string): string =>

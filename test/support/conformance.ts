@@ -1,9 +1,9 @@
 /**
  * Published conformance cases (ONNX, ONNX Runtime, PyTorch, Keras, WebNN, ...) as calls of this library.
  *
- * The cases are read at run time from a folder that is not part of this project; here is only their format, the
- * mapping of their attributes onto ours, and the comparison with each suite's own tolerance. A case the library has
- * no word for comes back with a reason, so that a run can count and name what it left out.
+ * The cases lie in test/conformance/. Here are their format, the mapping of their attributes onto ours, and the comparison with
+ * each suite's own tolerance. A case that the library cannot express comes back with a reason: test/conformance/unsupported.json
+ * lists all of those, and a test holds the list.
  */
 import {
   type Geometry,
@@ -282,12 +282,11 @@ function describeRows(testCase: ConformanceCase, x: ConformanceTensor): Supporte
   const parameter = (name: 'scale' | 'bias'): Float32Array | undefined => {
     const tensor = testCase.inputs[name];
     if (!tensor) return undefined;
-    const leading = tensor.shape.slice(0, tensor.shape.length - normalizedShape.length);
+    const leading = tensor.shape.slice(0, Math.max(tensor.shape.length - normalizedShape.length, 0));
     const trailing = tensor.shape.slice(leading.length);
-    if (leading.some((size) => size !== 1) || !sameShape(trailing, normalizedShape)) {
-      throw new Unsupported('scale or bias that differs between rows, or broadcasts within one');
-    }
-    return toFloat32(valuesOf(tensor), paramDtype);
+    if (leading.some((size) => size !== 1)) throw new Unsupported('scale or bias that differs between rows');
+    if (!sameShape(trailing, normalizedShape)) notes.push(`${name} broadcast to the normalised axes`);
+    return toFloat32(broadcast(valuesOf(tensor), trailing, normalizedShape), paramDtype);
   };
   const weight = parameter('scale');
   const bias = parameter('bias');
@@ -386,7 +385,7 @@ export function describeAs<T>(
   const name = `${testCase.source}: ${testCase.name}`;
   try {
     const { x } = testCase.inputs;
-    if (!ops.includes(testCase.op)) throw new Unsupported(`op ${testCase.op}`);
+    if (!ops.includes(testCase.op)) throw new Unsupported(`there is no ${testCase.op}`);
     if (!x) throw new Unsupported('no x');
     return describe(x);
   } catch (error) {
