@@ -26,36 +26,69 @@ export function leafBytes({ op, root, elements }: Terms, rank: number): number {
   return 4 * elements;
 }
 
-/** A payload that may come in several frames, in any order, more than once. */
+/**
+ * The most bytes that a payload can have under these terms where it stands for the parts of several of `size` ranks. What
+ * a merge makes of values only its caller knows.
+ */
+function mostJoinedBytes({ op, elements }: Terms, size: number): number {
+  if (op === Op.merge) return Number.POSITIVE_INFINITY;
+  return op === Op.allGather ? 4 * elements * size : 4 * elements;
+}
+
+/**
+ * A payload that may come in several frames, in any order, more than once. It takes the memory of what has come, whatever
+ * the frames claim of the rest.
+ */
 class Part {
   readonly terms: Terms;
-  readonly #bytes: Bytes;
-  readonly #offsets = new Set<number>();
-  #missing: number;
+  /** Bytes of the whole payload, as its sender claims. */
+  readonly size: number;
+  /** Bytes that are kept. */
+  held = 0;
+  /** By offset. */
+  readonly #pieces = new Map<number, Bytes>();
+  #whole: Bytes | undefined;
 
-  constructor(first: Frame) {
-    const { op, root, elements, label, bytes, payload } = first;
+  constructor({ op, root, elements, label, bytes }: Frame) {
     this.terms = { op, root, elements, label };
-    this.#missing = bytes;
-    // One frame may be all of it; then it stays where it is.
-    this.#bytes = payload.length === bytes ? payload : new Uint8Array(bytes);
-    this.add(first);
-  }
-
-  get size(): number {
-    return this.#bytes.length;
+    this.size = bytes;
   }
 
   /** The whole payload; undefined while frames are missing. */
   get bytes(): Bytes | undefined {
-    return this.#missing === 0 ? this.#bytes : undefined;
+    return this.#whole;
   }
 
   add({ offset, payload, bytes }: Frame): void {
-    if (this.#offsets.has(offset) || bytes !== this.#bytes.length) return;
-    this.#offsets.add(offset);
-    if (payload.length < bytes) this.#bytes.set(payload, offset);
-    this.#missing -= payload.length;
+    if (this.#whole || bytes !== this.size) return;
+    const known = this.#pieces.get(offset);
+    if (known && known.length >= payload.length) return;
+    // A sender whose server changed may cut a payload in another way the second time, so pieces may overlap.
+    const held = this.held + payload.length - (known?.length ?? 0);
+    if (held > 2 * bytes) return;
+    this.#pieces.set(offset, payload);
+    this.held = held;
+    if (this.held >= bytes) this.#complete();
+  }
+
+  /** Joins the pieces if there is no gap between them. */
+  #complete(): void {
+    const pieces = [...this.#pieces].sort(([a], [b]) => a - b);
+    let end = 0;
+    for (const [offset, payload] of pieces) {
+      if (offset > end) return;
+      end = Math.max(end, offset + payload.length);
+    }
+    if (end < this.size) return;
+    // One frame may be all of it; then it stays where it is.
+    let whole = pieces.find(([, { length }]) => length === this.size)?.[1];
+    if (!whole) {
+      whole = new Uint8Array(this.size);
+      for (const [offset, payload] of pieces) whole.set(payload, offset);
+    }
+    this.#whole = whole;
+    this.#pieces.clear();
+    this.held = this.size;
   }
 }
 
@@ -65,22 +98,32 @@ export class Parts {
 
   add(frame: Frame): void {
     const key = frame.level * 65_536 + frame.from;
-    const part = this.#parts.get(key);
-    if (part) part.add(frame);
-    else this.#parts.set(key, new Part(frame));
+    let part = this.#parts.get(key);
+    if (!part) {
+      part = new Part(frame);
+      this.#parts.set(key, part);
+    }
+    part.add(frame);
+  }
+
+  /** Bytes that are kept of what one rank has sent. */
+  heldOf(from: number): number {
+    let held = 0;
+    for (const [key, part] of this.#parts) if (key % 65_536 === from) held += part.held;
+    return held;
   }
 
   get(level: number, rank: number): Bytes | undefined {
     return this.#parts.get(level * 65_536 + rank)?.bytes;
   }
 
-  /** The first rank whose part does not fit these terms, and its own terms. */
-  misfit(terms: Terms): { rank: number; terms: Terms; size: number } | undefined {
+  /** The first rank whose part does not fit these terms in a group of `size`, and its own terms. */
+  misfit(terms: Terms, size: number): { rank: number; terms: Terms; size: number } | undefined {
     for (const [key, part] of this.#parts) {
       const rank = key % 65_536;
       const isLeaf = key < 65_536;
-      const fits = sameTerms(part.terms, terms) && (!isLeaf || part.size === leafBytes(terms, rank));
-      if (!fits) return { rank, terms: part.terms, size: part.size };
+      const fits = isLeaf ? part.size === leafBytes(terms, rank) : part.size <= mostJoinedBytes(terms, size);
+      if (!fits || !sameTerms(part.terms, terms)) return { rank, terms: part.terms, size: part.size };
     }
     return undefined;
   }

@@ -105,11 +105,19 @@ export function encode(group: number, frame: Partial<Frame> & Pick<Frame, 'kind'
   });
   for (let i = 0; i < label.length; i++) all[48 + i] = label.charCodeAt(i);
   all.set(payload, headerBytes);
-  view.setUint32(12, checksum(new Uint32Array(all.buffer)), true);
-  return all;
+  return seal(all);
 }
 
-/** Null if this is no frame of that group; 'version' if it is one of another version of this protocol. */
+/** Writes the checksum of a frame that is otherwise complete. */
+export function seal(frame: Bytes): Bytes {
+  new DataView(frame.buffer).setUint32(12, checksum(new Uint32Array(frame.buffer)), true);
+  return frame;
+}
+
+/**
+ * Null if this is no frame of that group, or one that was damaged on its way; 'version' if it is one of another version of
+ * this protocol.
+ */
 export function decode(group: number, given: Uint8Array): Frame | 'version' | null {
   if (given.length < headerBytes || given.length % 4 !== 0) return null;
   if (magic.some((byte, i) => given[i] !== byte)) return null;
@@ -118,9 +126,10 @@ export function decode(group: number, given: Uint8Array): Frame | 'version' | nu
   const all = aligned ? (given as Bytes) : Uint8Array.from(given);
   const view = new DataView(all.buffer, all.byteOffset, all.byteLength);
   if (view.getUint32(8, true) !== group) return null;
-  if (all[3] !== version) return 'version';
+  // All versions have the magic, the group and the checksum in the same places. A flipped bit is no other version.
   const words = new Uint32Array(all.buffer, all.byteOffset, all.byteLength / 4);
   if (view.getUint32(12, true) !== checksum(words)) return null;
+  if (all[3] !== version) return 'version';
   const word = (at: number) => view.getUint32(at, true);
   const payload = all.subarray(headerBytes);
   const frame: Frame = {

@@ -1,8 +1,9 @@
 // The one implementation of collectives, over any transport: sequence numbers, timeouts, faults.
 import { NormError } from '../gpu/errors.ts';
-import { type Call, leafBytes, Parts, type Terms, termsInWords } from './call.ts';
+import { type Call, leafBytes, type Terms, termsInWords } from './call.ts';
 import { GroupError, ranksInWords, titled } from './errors.ts';
 import { decode, encode, type Frame, headerBytes, Kind, Op, resultLevel, sameEpoch } from './frame.ts';
+import { Inbox, window } from './inbox.ts';
 import type { TakeOver } from './join.ts';
 import { checkTimeout, faultPayload, type Member, objection, readFault, settingsOf } from './member.ts';
 import {
@@ -14,14 +15,13 @@ import {
   merging,
   picking,
   sum,
+  type TreeStep,
   treeSteps,
 } from './merge.ts';
 import { Outbox, type Sent } from './outbox.ts';
 import type { CollectiveOptions, ProcessGroup, Traffic } from './process-group.ts';
 import type { Transport } from './transport.ts';
 
-/** Calls that other ranks may be ahead: what is further away is dropped, and asked for again when it is needed. */
-const window = 1024;
 const firstReminder = 250;
 const slowestReminder = 2000;
 
@@ -33,10 +33,16 @@ export abstract class FramedGroup implements ProcessGroup {
   readonly #transport: Transport;
   readonly #member: Member;
   readonly #outbox: Outbox;
+  /** What this rank does in a tree. */
+  readonly #steps: readonly TreeStep[];
   readonly #calls = new Map<number, Call>();
-  /** By sequence number, of calls that have not ended. */
-  readonly #parts = new Map<number, Parts>();
+  readonly #inbox = new Inbox();
   readonly #left = new Set<number>();
+  /**
+   * Bytes that are kept of one rank for calls after the next one. What is more is dropped and asked for again when it is
+   * needed; over a reliable transport, where nobody asks again, the group ends with `limit`.
+   */
+  protected readonly mostAhead: number = 2 ** 30;
   #made = 0;
   #failure: GroupError | undefined;
   #closing: Promise<void> | undefined;
@@ -47,8 +53,9 @@ export abstract class FramedGroup implements ProcessGroup {
     this.size = member.size;
     this.#transport = transport;
     this.#member = member;
+    this.#steps = treeSteps(this.rank, this.size, member.fanOut);
     const reporting = this.#isTree
-      ? treeSteps(this.rank, this.size, member.fanOut).flatMap((step) => ('from' in step ? step.from : []))
+      ? this.#steps.flatMap((step) => ('from' in step ? step.from : []))
       : this.#others();
     this.#outbox = new Outbox(reporting);
     takeOver(
@@ -156,7 +163,7 @@ export abstract class FramedGroup implements ProcessGroup {
     const began = performance.now();
     const levels = Math.ceil(Math.log(this.size) / Math.log(this.#member.fanOut));
     let mine = combine.lift(leaf);
-    for (const [level, step] of treeSteps(this.rank, this.size, this.#member.fanOut).entries()) {
+    for (const [level, step] of this.#steps.entries()) {
       if ('to' in step) {
         this.#give(call, level, level === 0 ? leaf : mine, step.to);
         const left = timeout - (performance.now() - began);
@@ -203,7 +210,7 @@ export abstract class FramedGroup implements ProcessGroup {
     clearTimeout(call.reminder);
     call.unlisten();
     this.#calls.delete(call.seq);
-    this.#parts.delete(call.seq);
+    this.#inbox.forget(call.seq);
     this.#outbox.forget(this.#done);
   }
 
@@ -252,14 +259,14 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   #missing({ seq, ranks, level }: Call): number[] {
-    const parts = this.#parts.get(seq);
+    const parts = this.#inbox.get(seq);
     return ranks.filter((rank) => !parts?.get(level, rank));
   }
 
   /** Ends a wait if all has come, or if it never will. */
   #look(call: Call): void {
-    const parts = this.#parts.get(call.seq);
-    const misfit = parts?.misfit(call.terms);
+    const parts = this.#inbox.get(call.seq);
+    const misfit = parts?.misfit(call.terms, this.size);
     if (misfit) {
       const { rank, terms, size } = misfit;
       const what = `In call ${call.seq}, rank ${rank} made a ${termsInWords(terms)} with ${size} bytes, rank ${this.rank} a ${termsInWords(call.terms)}.`;
@@ -305,7 +312,7 @@ export abstract class FramedGroup implements ProcessGroup {
 
   #end(error: GroupError): void {
     this.#failure ??= error;
-    this.#parts.clear();
+    this.#inbox.clear();
     this.#outbox.clear();
     for (const call of [...this.#calls.values()]) {
       this.#finish(call);
@@ -363,16 +370,29 @@ export abstract class FramedGroup implements ProcessGroup {
     const { seq, from, done } = frame;
     this.#outbox.hear(from, done);
     const call = this.#calls.get(seq);
-    const ahead = seq > this.#made && seq <= this.#made + window;
-    if (!call && !ahead) return;
-    this.#traffic.bytesReceived += length;
-    let parts = this.#parts.get(seq);
-    if (!parts) {
-      parts = new Parts();
-      this.#parts.set(seq, parts);
+    if (!this.#expects(frame) || (!call && seq <= this.#made)) return;
+    if (!this.#inbox.hasRoom(frame, this.#made, this.mostAhead)) {
+      if (this.#transport.reliable) this.#overrun(frame);
+      return;
     }
-    parts.add(frame);
+    this.#traffic.bytesReceived += length;
+    this.#inbox.add(frame);
     if (call) this.#look(call);
+  }
+
+  /** Whether this rank ever waits for what that one sends at that level. */
+  #expects({ from, level }: Frame): boolean {
+    if (!this.#isTree) return level === 0;
+    if (level === resultLevel) return from === 0;
+    const step = this.#steps[level];
+    return step !== undefined && 'from' in step && step.from.includes(from);
+  }
+
+  /** A part is for a call so far ahead that it cannot be kept, and nobody would send it again. */
+  #overrun({ seq, from }: Frame): void {
+    const what = `Rank ${from} is ${seq - this.#made} calls ahead of rank ${this.rank}, which keeps at most ${window} calls and ${this.mostAhead} bytes for later.`;
+    const fix = 'Await some of the calls before the next ones, or make smaller ones.';
+    this.#fail(new GroupError('limit', what, fix, [from, this.rank]));
   }
 }
 

@@ -92,7 +92,7 @@ export function faultPayload({ code, message, fix, ranks }: GroupError): Bytes {
   return textPayload(JSON.stringify({ code, message: message.slice(0, -fix.length - 1), fix, ranks }));
 }
 
-const faultCodes = ['timeout', 'mismatch', 'aborted', 'rank-lost', 'connection'] as const;
+const faultCodes = ['timeout', 'mismatch', 'aborted', 'rank-lost', 'connection', 'limit'] as const;
 
 /** The error that another rank told of; undefined if the payload is none. */
 export function readFault({ payload }: Frame): GroupError | undefined {

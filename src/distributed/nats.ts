@@ -5,7 +5,7 @@
  *
  * @packageDocumentation
  */
-import type { ConnectionOptions, NatsConnection } from '@nats-io/nats-core';
+import type { ConnectionOptions, NatsConnection, Status } from '@nats-io/nats-core';
 import { NormError } from '../gpu/errors.ts';
 import { GroupError } from './errors.ts';
 import { FramedGroup } from './framed-group.ts';
@@ -153,6 +153,50 @@ function connectionError(error: unknown, servers: string, ranks: readonly number
 /** How long closing waits for the server to take what is left, in ms. */
 const longestFlush = 500;
 
+/** Listens to one connection on behalf of all groups on it, as long as there are any. */
+class ConnectionWatch {
+  static readonly #ofConnection = new WeakMap<NatsConnection, ConnectionWatch>();
+  readonly #connection: NatsConnection;
+  readonly #listeners = new Set<(error: unknown) => void>();
+  #status: (AsyncIterable<Status> & { stop?(): void }) | undefined;
+
+  static of(connection: NatsConnection): ConnectionWatch {
+    const known = ConnectionWatch.#ofConnection.get(connection);
+    if (known) return known;
+    const made = new ConnectionWatch(connection);
+    ConnectionWatch.#ofConnection.set(connection, made);
+    return made;
+  }
+
+  private constructor(connection: NatsConnection) {
+    this.#connection = connection;
+    void connection.closed().then((error) => this.#tell(error ?? new Error('the connection was closed')));
+  }
+
+  add(listener: (error: unknown) => void): void {
+    this.#listeners.add(listener);
+    if (!this.#status) void this.#watch();
+  }
+
+  remove(listener: (error: unknown) => void): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    // The client's iterator has it, though its type does not say so: an iterator's return() would wait for the next status.
+    this.#status?.stop?.();
+    this.#status = undefined;
+  }
+
+  /** Errors that belong to no subscription, such as a subject that may not be published to. */
+  async #watch(): Promise<void> {
+    this.#status = this.#connection.status();
+    for await (const status of this.#status) if (status.type === 'error') this.#tell(status.error);
+  }
+
+  #tell(error: unknown): void {
+    for (const listener of [...this.#listeners]) listener(error);
+  }
+}
+
 /** Frames as messages: `<subjects>.all.<seq>` for all ranks, `<subjects>.<rank>.<seq>` for one. */
 class NatsTransport implements Transport {
   /** The client connects again by itself, but what was under way meanwhile may be lost. */
@@ -161,7 +205,7 @@ class NatsTransport implements Transport {
   readonly #subjects: string;
   readonly #rank: number;
   readonly #owns: boolean;
-  #subscriptions: { unsubscribe(): void }[] = [];
+  readonly #subscriptions: { unsubscribe(): void }[] = [];
   #broken: (error: NormError) => void = () => {};
   #closed = false;
 
@@ -187,20 +231,23 @@ class NatsTransport implements Transport {
 
   listen(receive: (frame: Uint8Array) => void, broken: (error: NormError) => void): void {
     this.#broken = broken;
-    this.#subscriptions = ['all', this.#rank].map((to) =>
-      this.#connection.subscribe(`${this.#subjects}.${to}.*`, {
-        callback: (error, message) => (error ? this.#fail(error) : receive(message.data)),
-      }),
-    );
-    void this.#connection
-      .closed()
-      .then((error) => this.#fail(error ?? new Error('the connection was closed')));
-    void this.#watch();
+    try {
+      for (const to of ['all', this.#rank]) {
+        const subscription = this.#connection.subscribe(`${this.#subjects}.${to}.*`, {
+          callback: (error, message) => (error ? this.#fail(error) : receive(message.data)),
+        });
+        this.#subscriptions.push(subscription);
+      }
+      ConnectionWatch.of(this.#connection).add(this.#fail);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    ConnectionWatch.of(this.#connection).remove(this.#fail);
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
     // Without a server, flushing would wait for one for ever.
     const flushed = this.#connection.isClosed() ? undefined : this.#connection.flush().catch(() => {});
@@ -213,14 +260,7 @@ class NatsTransport implements Transport {
     if (this.#owns) await this.#connection.close();
   }
 
-  /** Errors that belong to no subscription, such as a subject that may not be published to. */
-  async #watch(): Promise<void> {
-    for await (const status of this.#connection.status()) {
-      if (status.type === 'error') this.#fail(status.error);
-    }
-  }
-
-  #fail(error: unknown): void {
+  readonly #fail = (error: unknown): void => {
     if (!this.#closed) this.#broken(connectionError(error, this.#connection.getServer(), [this.#rank]));
-  }
+  };
 }

@@ -34,6 +34,7 @@ export interface Traffic {
  * - `aborted`: the AbortSignal, here or on another rank.
  * - `rank-lost`: another rank closed its group.
  * - `connection`: the transport failed.
+ * - `limit`: over ports or in one realm, a rank is 1024 calls ahead of another, or 1 GiB beyond the other's next call.
  * - `value`, `destroyed`: the arguments; this group was closed. Then nothing was sent.
  *
  * After any of these but the last two the group has failed, on all ranks: the calls under way reject, and so do later

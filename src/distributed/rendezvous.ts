@@ -10,6 +10,9 @@ import type { Transport } from './transport.ts';
 
 const firstWait = 25;
 
+/** Bytes that are kept of ranks that are in already and make calls; they cannot get far without this rank. */
+const defaultMostBacklog = 2 ** 30;
+
 /** Level of the faults of ranks that are joining. */
 const joining = 1;
 
@@ -25,13 +28,21 @@ export class Rendezvous {
   readonly #ready: (Epoch | undefined)[] = [];
   #epoch: Epoch | undefined;
   #backlog: Uint8Array[] = [];
+  #backlogBytes = 0;
+  readonly #mostBacklog: number;
   #wait = firstWait;
   #hello: ReturnType<typeof setTimeout> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #resolve!: (member: Member) => void;
   #reject!: (error: Error) => void;
 
-  constructor(transport: Transport, own: Identity, signal: AbortSignal | undefined) {
+  constructor(
+    transport: Transport,
+    own: Identity,
+    signal: AbortSignal | undefined,
+    mostBacklog = defaultMostBacklog,
+  ) {
+    this.#mostBacklog = mostBacklog;
     this.#transport = transport;
     this.#own = own;
     this.#signal = signal;
@@ -59,7 +70,7 @@ export class Rendezvous {
   /** Frames of the epoch that came while joining, in order; call it when the group takes over. */
   takeBacklog(): Uint8Array[] {
     const backlog = this.#backlog;
-    this.#backlog = [];
+    this.#forget();
     return backlog;
   }
 
@@ -86,9 +97,24 @@ export class Rendezvous {
     // It may know all ranks before this one does, but it sends parts of collectives only after this one is ready.
     this.#ready[frame.from] = frame.epoch;
     if (frame.kind !== Kind.ready && this.#epoch && sameEpoch(frame.epoch, this.#epoch)) {
-      this.#backlog.push(given);
+      this.#keep(given, frame.from);
     }
     this.#check();
+  }
+
+  #keep(given: Uint8Array, from: number): void {
+    if (this.#backlogBytes + given.length <= this.#mostBacklog) {
+      this.#backlog.push(given);
+      this.#backlogBytes += given.length;
+    } else if (this.#transport.reliable) {
+      const what = `Rank ${from} has sent more than ${this.#mostBacklog} bytes while rank ${this.#own.rank} was joining.`;
+      this.fail(new GroupError('limit', what, 'Call barrier() after joining.', [from, this.#own.rank]));
+    } // else it is asked for again
+  }
+
+  #forget(): void {
+    this.#backlog = [];
+    this.#backlogBytes = 0;
   }
 
   fail(error: NormError): void {
@@ -109,11 +135,12 @@ export class Rendezvous {
       this.fail(error);
       return;
     }
+    if (from >= this.#own.size) return;
     const known = this.#nonces[from];
     if (known && sameEpoch(known, frame.epoch)) return;
     // New, or started again: what it knew of us is gone.
     this.#nonces[from] = frame.epoch;
-    this.#backlog = [];
+    this.#forget();
     this.#say(Kind.hello, this.#own.nonce, settingsOf(this.#own), from);
     const nonces = this.#nonces.filter((nonce) => nonce !== undefined);
     if (nonces.length < this.#own.size) return;

@@ -93,6 +93,36 @@ describe('NATS', () => {
     await connection.close();
   });
 
+  test('groups on a connection of yours leave no listeners on it, nor do joins that fail', async () => {
+    server = await natsServer();
+    const connection = await connect({ servers: server.url });
+    const { listeners } = (connection as unknown as { protocol: { listeners: unknown[] } }).protocol;
+    const before = listeners.length;
+    const pair = async () => {
+      const group = groupName();
+      const join = (rank: number) =>
+        NatsProcessGroup.join({ rank, size: 2, group, connection, timeout: 5000 });
+      return Promise.all([join(0), join(1)]);
+    };
+    const stays = await pair();
+    for (let i = 0; i < 5; i++) for (const group of await pair()) await group.close();
+    for (let i = 0; i < 5; i++) {
+      const late = NatsProcessGroup.join({ rank: 0, size: 2, group: groupName(), connection, timeout: 20 });
+      expect((await refusal(late)).error.code).toBe('timeout');
+    }
+    expect(listeners.length).toBe(before + 1);
+    await Promise.all(stays.map((group) => group.close()));
+    expect(listeners.length).toBe(before);
+    // Those that come later still hear that the connection has ended.
+    const [one, other] = await pair();
+    expect(listeners.length).toBe(before + 1);
+    await connection.close();
+    expect((await refusal((one as ProcessGroup).barrier())).error.code).toBe('connection');
+    expect((await refusal((other as ProcessGroup).barrier())).error.code).toBe('connection');
+    const { error } = await refusal(NatsProcessGroup.join({ rank: 0, size: 2, connection }));
+    expect(error).toMatchObject({ code: 'connection', ranks: [0] });
+  });
+
   test('10,000 messages of an outsider change no result', async () => {
     server = await natsServer();
     const group = groupName();
