@@ -6,18 +6,26 @@ const demo = {
   fileParallelism: false,
   sequence: { concurrent: false, shuffle: false },
   retry: 0,
-  testTimeout: 120_000,
-  hookTimeout: 60_000,
 } as const;
+
+/** No test is to fail because the machine is busy: a test that hangs is given up after these, in milliseconds. */
+const patience = { testTimeout: 300_000, hookTimeout: 300_000 };
 
 export default defineConfig({
   test: {
     // What the GPU run says about its adapter should read as plain lines.
     disableConsoleIntercept: true,
     teardownTimeout: 20_000,
+    ...patience,
     projects: [
       {
+        extends: true,
         test: { name: 'cpu', include: ['test/cpu/**/*.test.ts'], environment: 'node' },
+      },
+      {
+        // Against Python and PyTorch, which a newcomer need not have: `npm run test:python`.
+        extends: true,
+        test: { name: 'python', include: ['test/python/**/*.test.ts'], environment: 'node' },
       },
       {
         // One worker, one file, and one case at a time on each page or process, whose device all its cases share.
@@ -31,7 +39,6 @@ export default defineConfig({
           sequence: { concurrent: false, shuffle: false },
           maxConcurrency: 2,
           retry: 0,
-          hookTimeout: 240_000,
         },
       },
       {
@@ -43,8 +50,6 @@ export default defineConfig({
           environment: 'node',
           pool: 'forks',
           retry: 0,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
       {
@@ -71,8 +76,6 @@ export default defineConfig({
           fileParallelism: false,
           sequence: { concurrent: false, shuffle: false },
           retry: 0,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
         },
       },
       {
@@ -85,8 +88,6 @@ export default defineConfig({
           fileParallelism: false,
           sequence: { concurrent: false, shuffle: false },
           retry: 0,
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
         },
       },
       {

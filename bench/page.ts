@@ -5,6 +5,7 @@
 import { type Gpu, init } from '../src/index.ts';
 import { type Clock, makeClock } from './clock.ts';
 import { measure, type Outcome } from './measure.ts';
+import { measureOverhead, type Overhead } from './overhead.ts';
 import { firstPeerStart, type Peer, type PeerSources, peerStarts, servedPeers } from './peers/index.ts';
 import { benchRows, linearRows, type Row, rowName } from './rows.ts';
 import { candidates, type SweepResult, sweep } from './sweep.ts';
@@ -30,6 +31,8 @@ export interface Bench {
   /** `peers` names those to run beside it. */
   run(name: string, options: TimingOptions & { peers: readonly string[] }): Promise<Outcome>;
   sweep(name: string, options: TimingOptions): Promise<SweepResult>;
+  /** What recording costs the CPU. */
+  overhead(): Promise<Overhead>;
   /** What autotune chooses. */
   tune(name: string, options: TuneOptions): Promise<TunedPass[]>;
 }
@@ -84,6 +87,10 @@ export const bench: Bench = {
     const { gpu, clock, row } = started(name);
     const beside = peers.filter((peer) => options.peers.includes(peer.name));
     return measure(gpu, clock, row, beside, options);
+  },
+  overhead() {
+    if (!context) throw new Error('not started');
+    return measureOverhead(context.gpu);
   },
   sweep(name, options) {
     const { gpu, clock, row } = started(name);

@@ -13,7 +13,8 @@ await closing(async (tally) => {
   await step('set-up', async () => {
     checkNode();
     await ensureDependencies();
-    await ensureEngine('chromium');
+    // Chromium for GPU tests and pages; Dawn and Deno for process groups, examples and documentation; NATS for process groups.
+    for (const engine of /** @type {const} */ (['chromium', 'dawn', 'deno'])) await ensureEngine(engine);
     await ensureNats();
   });
   await step('typecheck', async () => {
@@ -32,9 +33,8 @@ await closing(async (tally) => {
   await attempt(tally, 'onnxruntime-web and tfjs in Chromium', () => testInterop(tally));
   await step('API reference', () => node(bin.typedoc));
   await step('Package', () => node(join(root, 'scripts', 'check-package.mjs')));
-  await step('set-up for Dawn and Deno', async () => {
-    await ensureEngine('dawn');
-    await ensureEngine('deno');
-  });
   await attempt(tally, 'Examples and documentation from the package', () => testPackage(tally));
+  console.log(
+    '\nNot run: the tests against Python and PyTorch (npm run test:python), other engines (npm run test:engines).',
+  );
 });

@@ -21,6 +21,7 @@ async function openBare() {
     start: (options) => bench.start({ gpu: globalThis.dawn, ...options }),
     run: bench.run,
     sweep: bench.sweep,
+    overhead: bench.overhead,
     close: async () => {},
   };
 }

@@ -31,6 +31,7 @@ export async function openBrowser(name, url) {
       run: (row, options) => page.evaluate(`bench.run(${JSON.stringify(row)}, ${JSON.stringify(options)})`),
       sweep: (row, options) =>
         page.evaluate(`bench.sweep(${JSON.stringify(row)}, ${JSON.stringify(options)})`),
+      overhead: () => page.evaluate('bench.overhead()').then((value) => /** @type {any} */ (value)),
       close: () => browser.close(),
     };
   } catch (error) {

@@ -40,6 +40,16 @@ function leastOf(name, rows, quantity, least, say) {
   return { name, held, text: `${name}: ${text}` };
 }
 
+/**
+ * Half as much again as the WebGPU calls alone. Those take less than 0.1 µs in a browser, where a tenth of a microsecond may
+ * come on top.
+ */
+const mostOverhead = (byHandUs) => Math.max(1.5 * byHandUs, byHandUs + 0.1);
+
+/** @param {{ moduleUs: number, byHandUs: number }} overhead of overhead.ts */
+export const overheadText = ({ moduleUs, byHandUs }) =>
+  `Recording a warm LayerNorm.forward: ${moduleUs.toFixed(3)} µs, its WebGPU calls by hand ${byHandUs.toFixed(3)}`;
+
 const percent = (value) => `${Math.round(100 * value)} %`;
 const times = (value) => `×${brief(value)}`;
 
@@ -49,8 +59,9 @@ const times = (value) => `×${brief(value)}`;
  * @param {any[]} rows RowResults of measure.ts
  * @param {string[]} peers
  * @param {number} count how many rows there must be
+ * @param {{ moduleUs: number, byHandUs: number }} overhead of overhead.ts
  */
-export function verdicts(rows, peers, count) {
+export function verdicts(rows, peers, count, overhead) {
   const fastest = (row) => {
     const all = peers.map((peer) => speedUp(row, peer)).filter((one) => one !== undefined);
     return all.length > 0 ? Math.min(...all) : undefined;
@@ -73,6 +84,11 @@ export function verdicts(rows, peers, count) {
       const theirs = rows.filter((row) => which.test(row.name));
       return leastOf(name, theirs, (row) => row.copyFraction, least, percent);
     }),
+    {
+      name: 'Recording',
+      held: overhead.moduleUs <= mostOverhead(overhead.byHandUs),
+      text: `${overheadText(overhead)}, at most ${brief(mostOverhead(overhead.byHandUs))}`,
+    },
     leastOf(
       'Every row of 64 KiB or more',
       rows.filter((row) => bytesOf(row) >= smallest),

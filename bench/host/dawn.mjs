@@ -24,6 +24,7 @@ export async function openDawn() {
     start: (options) => bench.start({ gpu: globalThis.dawn, ...options }),
     run: bench.run,
     sweep: bench.sweep,
+    overhead: bench.overhead,
     close: async () => {},
   };
 }

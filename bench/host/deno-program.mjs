@@ -9,6 +9,7 @@ const methods = {
   start: (options) => bench.start({ gpu: navigator.gpu, ...options }),
   run: bench.run,
   sweep: bench.sweep,
+  overhead: bench.overhead,
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

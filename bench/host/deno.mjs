@@ -48,6 +48,7 @@ export async function openDeno() {
     start: (options) => ask('start', options),
     run: (row, options) => ask('run', row, options),
     sweep: (row, options) => ask('sweep', row, options),
+    overhead: () => ask('overhead'),
     async close() {
       child.stdin.end();
       // One that hangs in a row does not hear of the end of its stdin.

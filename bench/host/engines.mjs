@@ -12,6 +12,7 @@ import { openDeno } from './deno.mjs';
  * @property {(options: { peers: boolean, sampleMs: number }) => Promise<any>} start resolves to BenchFacts of page.ts
  * @property {(name: string, options: Timing & { peers: string[] }) => Promise<any>} run resolves to Outcome of measure.ts
  * @property {(name: string, options: Timing) => Promise<any>} sweep resolves to SweepResult of sweep.ts
+ * @property {() => Promise<{ moduleUs: number, byHandUs: number }>} overhead resolves to Overhead of overhead.ts
  * @property {() => Promise<void>} close
  *
  * @typedef {{ rounds: number, sampleMs: number, maxRepeats: number }} Timing

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { verdicts } from './check.mjs';
+import { overheadText, verdicts } from './check.mjs';
 import { isLinear } from './linear.mjs';
 import { progress } from './progress.mjs';
 import { brief, header, line, summary } from './report.mjs';
@@ -130,9 +130,18 @@ export async function runBench(open, options, { engine, commit, program }) {
       await start();
     };
     if (options.sweep) return await sweepRows(() => host, reopen, chosen, timing, write);
-    const result = await benchRows(() => host, reopen, chosen, peers, timing, write);
+    const overhead = await host.overhead();
+    console.log(overheadText(overhead));
+    const result = await benchRows(
+      () => host,
+      reopen,
+      chosen,
+      peers,
+      timing,
+      (rows) => write({ overhead: [overhead], ...rows }),
+    );
     if (options.linear) return isLinear(result);
-    return conclude(result, peers, all.length, options.check);
+    return conclude({ ...result, overhead }, peers, all.length, options.check);
   } finally {
     await host.close().catch(() => {});
   }
@@ -238,7 +247,7 @@ async function benchRows(current, reopen, names, peers, timing, write) {
   return { rows, notRun, failures };
 }
 
-function conclude({ rows, notRun, failures }, peers, count, check) {
+function conclude({ rows, notRun, failures, overhead }, peers, count, check) {
   console.log();
   for (const peer of peers) console.log(summary(rows, peer));
   if (notRun.length > 0) console.log(`${notRun.length} rows not run`);
@@ -247,7 +256,7 @@ function conclude({ rows, notRun, failures }, peers, count, check) {
   }
   let passed = failures.length === 0;
   if (!check) return passed;
-  for (const { held, text } of verdicts(rows, peers, count)) {
+  for (const { held, text } of verdicts(rows, peers, count, overhead)) {
     console.log(`${held ? 'held  ' : 'BROKEN'} ${text}`);
     passed &&= held;
   }

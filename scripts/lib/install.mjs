@@ -1,5 +1,6 @@
 // Makes sure that what an engine needs is on the machine: looks first, installs what is missing, and where it
 // cannot, throws an error with the command to run.
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +30,19 @@ export async function ensureNats() {
   console.log('No nats-server found: installing one.');
   await aptInstall(['nats-server']);
   if (!findNats()) throw new Error(`There is no nats-server, and installing one failed. ${natsHint}`);
+}
+
+/** Python 3 with PyTorch, for `npm run test:python`: Debian's packages, or what the machine has. */
+export async function ensurePython() {
+  const runs = (code) =>
+    ['python3', '/usr/bin/python3'].some((name) => spawnSync(name, ['-c', code]).status === 0);
+  if (runs('import torch')) return;
+  console.log('No Python with PyTorch found: installing one.');
+  await aptInstall(['python3-torch']);
+  if (!runs('')) throw new Error('There is no python3, and installing one failed. Install Python 3.');
+  if (!runs('import torch')) {
+    console.log('There is no PyTorch: the tests that need it are skipped. `pip install torch` brings it.');
+  }
 }
 
 /** @param {import('./browsers.mjs').Browser} name */

@@ -17,6 +17,15 @@ export function testCpu(tally) {
 }
 
 /**
+ * Files and scripts that Python and PyTorch share with this library.
+ *
+ * @param {Tally} tally
+ */
+export function testPython(tally) {
+  return vitest(tally, 'python');
+}
+
+/**
  * Process groups over every transport, with a real nats-server.
  *
  * @param {Tally} tally
@@ -70,7 +79,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'gpu' | 'demo' | 'demo-firefox' | 'distributed' | 'interop' | 'package'} project
+ * @param {'cpu' | 'python' | 'gpu' | 'demo' | 'demo-firefox' | 'distributed' | 'interop' | 'package'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = narrowVectors) {

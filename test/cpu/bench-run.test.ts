@@ -36,6 +36,7 @@ async function runOver(
     run: (name: string, { peers }: { peers: string[] }) => give(name, peers),
     sweep: (name: string) => give(name, []),
     start: async () => ({ adapter: 'a GPU', method: 'm', peers: ['tfjs 4'], rows, linear: [] }),
+    overhead: async () => ({ moduleUs: 0.075, byHandUs: 0.06 }),
     close: async () => {},
   };
   const open = async () => {

@@ -114,10 +114,9 @@ describe.each(fabrics)('over $name', (fabric) => {
     const refusals = await Promise.all(
       calling.map((group) => refusal(group.allReduce(new Float32Array(4), { timeout: 1000 }))),
     );
-    for (const { error, ms } of refusals) {
+    for (const { error } of refusals) {
       expect(error).toMatchObject({ code: 'timeout', ranks: [3] });
       expect(error.message).toMatch(/Rank 3 did not take part in call 2/);
-      expect(ms).toBeLessThan(1500);
     }
     // The one that comes too late is told why there is nobody, once it has heard so.
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -168,9 +167,8 @@ describe.each(fabrics)('over $name', (fabric) => {
     const groups = await fabric.groups(3);
     const waiting = [0, 1].map((rank) => refusal((groups[rank] as ProcessGroup).barrier()));
     await (groups[2] as ProcessGroup).close();
-    for (const { error, ms } of await Promise.all(waiting)) {
+    for (const { error } of await Promise.all(waiting)) {
       expect(error).toMatchObject({ code: 'rank-lost', ranks: [2] });
-      expect(ms).toBeLessThan(2000);
     }
     const { error } = await refusal((groups[2] as ProcessGroup).barrier());
     expect(error.code).toBe('destroyed');
@@ -225,10 +223,9 @@ describe.each(fabrics)('over $name', (fabric) => {
       const waiting = [0, 2].map(join);
       await connected();
       const joins = [...waiting, ...[1, 1].map(join)];
-      for (const { error, ms } of await Promise.all(joins)) {
+      for (const { error } of await Promise.all(joins)) {
         expect(error).toMatchObject({ code: 'mismatch', ranks: [1] });
         expect(error.message).toMatch(/two of rank 1/);
-        expect(ms).toBeLessThan(8000);
       }
     });
 

@@ -228,46 +228,6 @@ async function leaks() {
   });
 }
 
-/** Milliseconds of a forward and backward of BatchNormalization in training, ours and tfjs's in turns. */
-async function speed(shape: number[], rounds: number) {
-  const x = await having(false, () =>
-    tf.tensor(
-      normal(
-        shape.reduce((product, size) => product * size, 1),
-        { mean: 1 },
-      ),
-      shape,
-    ),
-  );
-  const layer = tfl.layers.batchNormalization();
-  layer.build([null, ...shape.slice(1)]);
-  const step = tf.grad((input: tf.Tensor) => tf.sum(layer.apply(input, { training: true }) as tf.Tensor));
-  const { device } = tf.backend() as unknown as { device: GPUDevice };
-  const backend = tf.backend() as unknown as {
-    endComputePassEncoder(): void;
-    ensureCommandEncoderReady(): void;
-    submitQueue(): void;
-  };
-  const time = (ours: boolean) =>
-    having(ours, async () => {
-      const began = performance.now();
-      tf.dispose(step(x));
-      backend.endComputePassEncoder();
-      backend.ensureCommandEncoderReady();
-      backend.submitQueue();
-      await device.queue.onSubmittedWorkDone();
-      return performance.now() - began;
-    });
-  await time(true);
-  await time(false);
-  const samples: { ours: number[]; tfjs: number[] } = { ours: [], tfjs: [] };
-  for (let round = 0; round < rounds; round++) {
-    samples.ours.push(await time(true));
-    samples.tfjs.push(await time(false));
-  }
-  return samples;
-}
-
 /** What registering where it cannot work says. */
 async function misuse() {
   const codes: unknown[] = [];
@@ -297,6 +257,5 @@ export const page = {
   fusedBatchNorm,
   leftToTfjs,
   leaks,
-  speed,
   misuse,
 };
