@@ -15,10 +15,10 @@ fn main(
     return;
   }
   let s = column_statistics(c);
-  let scale = s.rstd * column_weight(c);
+  let scale = s.scale * column_weight(c);
   let shift = column_bias(c);
   for (var p = c.first; p < c.end; p++) {
     let at = place_of(c, p);
-    store_y(at, c.valid, epilogue(at, c.valid, ((load_x(at, c.valid) - s.hi) - s.lo) * scale + shift));
+    store_y(at, c.valid, epilogue(at, c.valid, centre_columns(load_x(at, c.valid), s) * scale + shift));
   }
 }

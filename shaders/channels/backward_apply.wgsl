@@ -36,12 +36,12 @@ fn main(
     let at = place_of(c, p);
     var xhat = vec4<f32>();
     if (!FROZEN || HAS_ACTIVATION) {
-      xhat = ((load_x(at, c.valid) - s.hi) - s.lo) * s.rstd;
+      xhat = centre_columns(load_x(at, c.valid), s) * s.scale;
     }
     var g = upstream(at, c.valid, xhat * w + b) * w;
     if (!FROZEN) {
       g = g - mean_g - xhat * mean_g_xhat;
     }
-    store_dx(at, c.valid, s.rstd * g);
+    store_dx(at, c.valid, s.scale * g * s.unit);
   }
 }

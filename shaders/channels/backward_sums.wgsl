@@ -40,7 +40,7 @@ fn main(
     var block_dz_xhat = vec4<f32>();
     for (; p < stop; p++) {
       let at = place_of(c, p);
-      let xhat = ((load_x(at, c.valid) - s.hi) - s.lo) * s.rstd;
+      let xhat = centre_columns(load_x(at, c.valid), s) * s.scale;
       let dz = upstream(at, c.valid, xhat * w + b);
       block_dz += dz;
       block_dz_xhat += dz * xhat;

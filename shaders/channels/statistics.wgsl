@@ -12,27 +12,29 @@
 
 const CHUNK = 64u;  // rows in a chunk
 
-// Column-wise parts: mean − k and M2 of four columns that have seen the same number of rows.
+// Column-wise sums: mean − k and M2 of four columns that have seen the same number of rows.
 struct Columns {
   n: f32,
   mean: vec4<f32>,
   m2: vec4<f32>,
 }
 
-fn merge_columns(a: Columns, b: Columns) -> Columns {
+fn join_columns(a: Columns, b: Columns) -> Columns {
   let n = a.n + b.n;
-  let share = select(b.n / n, 1.0, a.n == 0.0);  // as merge() in lib/moments.wgsl
+  let share = select(b.n / n, 1.0, a.n == 0.0);  // as join() in lib/moments.wgsl
   let delta = b.mean - a.mean;
   return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
 }
 
 // The mean of the first four rows, as in lib/moments.wgsl: one row alone may be far from the others, and
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
-fn chunk_pivot(c: Column, first: u32, stop: u32) -> vec4<f32> {
+fn chunk_pivot(c: Column, first: u32, stop: u32, scale: vec4<f32>) -> vec4<f32> {
   let last = stop - 1u;
-  let a = load_x(place_of(c, first), c.valid) + load_x(place_of(c, min(first + 1u, last)), c.valid);
-  let b = load_x(place_of(c, min(first + 2u, last)), c.valid) + load_x(place_of(c, min(first + 3u, last)), c.valid);
-  return 0.25 * (a + b);
+  let a = load_x(place_of(c, first), c.valid) * scale;
+  let b = load_x(place_of(c, min(first + 1u, last)), c.valid) * scale - a;
+  let d = load_x(place_of(c, min(first + 2u, last)), c.valid) * scale - a;
+  let e = load_x(place_of(c, min(first + 3u, last)), c.valid) * scale - a;
+  return a + 0.25 * ((b + d) + e);
 }
 
 fn set_pivot(c: Column, j: u32) -> f32 {
@@ -59,6 +61,29 @@ fn main(
   for (var j = 0u; j < 4u; j++) {
     k[j] = set_pivot(c, j);
   }
+  var scale = vec4<f32>(1.0);
+  var total = Columns();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    total = scan_columns(c, k, scale);
+    var again = false;
+    for (var j = 0u; j < 4u; j++) {
+      let sums = Sums(total.n, total.mean[j], total.m2[j]);
+      let next = next_scale(outside(sums), squares_of(sums), scale[j], attempt);
+      again = again || next != scale[j];
+      scale[j] = next;
+    }
+    if (!again) {
+      break;
+    }
+  }
+  let at = partial_of(c);
+  for (var j = 0u; j < c.valid; j++) {
+    partials[at + j] = pack(Part(total.n, total.mean[j], total.m2[j], scale[j]), k[j]);
+  }
+}
+
+// The sums of the rows of a thread, each column times its scale.
+fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
   var total = Columns();
   var block = Columns();
   var merged = 0u;
@@ -66,27 +91,26 @@ fn main(
   while (p < c.end) {
     let start = p;
     let stop = min(c.end, p + CHUNK);
-    let pivot = chunk_pivot(c, p, stop);
+    let pivot = chunk_pivot(c, p, stop, scale);
     var s = vec4<f32>();
     var q = vec4<f32>();
     for (; p < stop; p++) {
-      let d = load_x(place_of(c, p), c.valid) - pivot;
+      let d = load_x(place_of(c, p), c.valid) * scale - pivot;
       s += d;
       q += d * d;
     }
     let n = f32(stop - start);
     let m = s / n;
-    block = merge_columns(block, Columns(n, (pivot - k) + m, max(q - s * m, vec4<f32>())));
+    // As in lib/moments.wgsl: what has left the range must not look like a constant chunk.
+    let left = (bitcast<vec4<u32>>(q) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
+    let m2 = select(max(q - s * m, vec4<f32>()), q, left);
+    block = join_columns(block, Columns(n, (pivot - k * scale) + m, m2));
     merged += 1u;
     if (merged == params.block) {
-      total = merge_columns(total, block);
+      total = join_columns(total, block);
       block = Columns();
       merged = 0u;
     }
   }
-  total = merge_columns(total, block);
-  let at = partial_of(c);
-  for (var j = 0u; j < c.valid; j++) {
-    partials[at + j] = vec4<f32>(total.n, total.mean[j], total.m2[j], k[j]);
-  }
+  return join_columns(total, block);
 }

@@ -3,7 +3,8 @@
 struct ColumnStatistics {
   hi: vec4<f32>,
   lo: vec4<f32>,
-  rstd: vec4<f32>,
+  scale: vec4<f32>,
+  unit: vec4<f32>,
 }
 
 fn column_statistics(c: Column) -> ColumnStatistics {
@@ -12,7 +13,12 @@ fn column_statistics(c: Column) -> ColumnStatistics {
     let one = saved(set_of(c, j));
     s.hi[j] = one.hi;
     s.lo[j] = one.lo;
-    s.rstd[j] = one.rstd;
+    s.scale[j] = one.scale;
+    s.unit[j] = one.unit;
   }
   return s;
+}
+
+fn centre_columns(v: vec4<f32>, s: ColumnStatistics) -> vec4<f32> {
+  return (v * s.unit - s.hi) - s.lo;
 }

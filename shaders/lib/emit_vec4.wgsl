@@ -4,5 +4,5 @@
 // was moved as well; 3 % with this one alone.
 fn emit(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
-  *out_y = X4(epilogue(at, valid, affine(centre(kept(at, valid), s), s.rstd, w, b)));
+  *out_y = X4(epilogue(at, valid, affine(centre(kept(at, valid), s), s.scale, w, b)));
 }

@@ -2,10 +2,36 @@
 // The mean of the squares: the same interface as moments.wgsl with a mean of zero.
 @group(0) @binding(8) var<storage, read_write> rstd: array<f32>;
 
-alias Part = f32;  // Σx²
+alias Sums = f32;        // Σx² of elements at one scale
+alias Part = vec2<f32>;  // Sums, and their scale; both 0 where there are no elements
+
+fn join(a: Sums, b: Sums) -> Sums {
+  return a + b;
+}
+
+fn outside(s: Sums) -> bool {
+  return out_of_range(s);
+}
+
+fn at_scale(p: Part, scale: f32) -> Sums {
+  let f = scale / p.y;
+  return p.x * f * f;
+}
 
 fn merge(a: Part, b: Part) -> Part {
-  return a + b;
+  if (a.y == 0.0) {
+    return b;
+  }
+  if (b.y == 0.0) {
+    return a;
+  }
+  var scale = min(a.y, b.y);
+  var sums = at_scale(a, scale) + at_scale(b, scale);
+  while (scale > DOWN && outside(sums)) {
+    scale *= DOWN;
+    sums = at_scale(a, scale) + at_scale(b, scale);
+  }
+  return Part(sums, scale);
 }
 
 struct Chunk {
@@ -21,8 +47,12 @@ fn chunk_add(c: Chunk, v: vec4<f32>, valid: u32) -> Chunk {
   return Chunk(c.q + d * d);
 }
 
-fn chunk_part(c: Chunk, n: u32, k: f32) -> Part {
+fn chunk_sums(c: Chunk, n: u32, k: f32) -> Sums {
   return add_up(c.q);
+}
+
+fn squares_of(s: Sums) -> f32 {
+  return s;
 }
 
 fn common_pivot(a: f32, b: f32, c: f32) -> f32 {
@@ -30,23 +60,27 @@ fn common_pivot(a: f32, b: f32, c: f32) -> f32 {
 }
 
 fn pack(p: Part, k: f32) -> vec4<f32> {
-  return vec4<f32>(p, 0.0, 0.0, 0.0);
+  return vec4<f32>(p, 0.0, 0.0);
 }
 
-fn unpack(v: vec4<f32>) -> Part {
-  return v.x;
+fn relative(v: vec4<f32>, k: f32) -> f32 {
+  return 0.0;
 }
 
-fn shifted(p: Part, by: f32) -> Part {
-  return p;
+fn unpack_to(v: vec4<f32>, k: f32) -> Part {
+  return v.xy;
 }
 
 fn finish(p: Part, k: f32) -> Statistics {
-  return Statistics(0.0, 0.0, inverseSqrt(p / params.count + params.eps));
+  return statistics_from(0.0, 0.0, rstd_of(p.x, p.y));
 }
 
 fn spread(p: Part) -> f32 {
-  return p;
+  return p.x / p.y / p.y;
+}
+
+fn deviation(p: Part) -> f32 {
+  return sqrt(p.x / params.count) / p.y;
 }
 
 fn save(which: u32, s: Statistics) {
@@ -54,5 +88,5 @@ fn save(which: u32, s: Statistics) {
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
-  return v;
+  return v * s.unit;
 }

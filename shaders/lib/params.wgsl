@@ -27,13 +27,6 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// What a set is normalized with. The mean is hi + lo, unevaluated.
-struct Statistics {
-  hi: f32,
-  lo: f32,
-  rstd: f32,
-}
-
 fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }

@@ -1,3 +1,3 @@
 // running_none
 // Statistics that leave no trace.
-fn track(which: u32, s: Statistics, m2: f32) {}
+fn track(which: u32, s: Statistics, p: Part) {}

@@ -7,11 +7,11 @@
 
 override CUMULATIVE: bool = false;
 
-fn track(which: u32, s: Statistics, m2: f32) {
+fn track(which: u32, s: Statistics, p: Part) {
   var f = params.momentum;
   if (CUMULATIVE) {
     f = 1.0 / f32(num_batches_tracked[0]);
   }
-  running_mean[which] = (1.0 - f) * running_mean[which] + f * s.hi;
-  running_var[which] = (1.0 - f) * running_var[which] + f * (m2 / (params.count - 1.0));
+  running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
+  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p) / (params.count - 1.0));
 }

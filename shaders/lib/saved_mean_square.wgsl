@@ -5,13 +5,13 @@
 const HAS_MEAN = false;
 
 fn saved(which: u32) -> Statistics {
-  return Statistics(0.0, 0.0, rstd[params.first_set + which]);
+  return statistics_from(0.0, 0.0, bitcast<u32>(rstd[params.first_set + which]));
 }
 
 fn saved_mean(which: u32, r: f32) -> Statistics {
-  return Statistics(0.0, 0.0, r);
+  return statistics_from(0.0, 0.0, bitcast<u32>(r));
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
-  return v;
+  return v * s.unit;
 }

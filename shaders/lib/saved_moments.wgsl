@@ -7,15 +7,15 @@ const HAS_MEAN = true;
 
 fn saved(which: u32) -> Statistics {
   let m = mean[params.first_set + which];
-  return Statistics(m.x, m.y, rstd[params.first_set + which]);
+  return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
 }
 
 // The same for kernels that get rstd from elsewhere and have no binding left for it.
 fn saved_mean(which: u32, r: f32) -> Statistics {
   let m = mean[params.first_set + which];
-  return Statistics(m.x, m.y, r);
+  return statistics_from(m.x, m.y, bitcast<u32>(r));
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
-  return (v - s.hi) - s.lo;
+  return (v * s.unit - s.hi) - s.lo;
 }

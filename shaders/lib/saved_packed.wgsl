@@ -6,9 +6,9 @@ const HAS_MEAN = true;
 
 fn saved(which: u32) -> Statistics {
   let s = statistics[which];
-  return Statistics(s.x, s.y, s.z);
+  return statistics_from(s.x, s.y, bitcast<u32>(s.z));
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
-  return (v - s.hi) - s.lo;
+  return (v * s.unit - s.hi) - s.lo;
 }

@@ -7,37 +7,50 @@ const CHUNK = 16u;  // quads in a chunk
 
 fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   let start = place(base);
-  var total = Part();
-  var block = Part();
-  var merged = 0u;
-  var q = first;
-  while (q < end) {
-    let stop = min(end, q + CHUNK * LANES);
-    var valid = valid_of(params.cols - 4u * q);
-    var at = quad_at(start, q);
-    var v = keep(at, valid, input(at, valid));
-    var chunk = chunk_add(chunk_start(v), v, valid);
-    var n = valid;
-    for (q += LANES; q < stop; q += LANES) {
-      valid = valid_of(params.cols - 4u * q);
-      at = quad_at(start, q);
-      v = keep(at, valid, input(at, valid));
-      chunk = chunk_add(chunk, v, valid);
-      n += valid;
+  var scale = 1.0;
+  var total = Sums();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    total = Sums();
+    var block = Sums();
+    var merged = 0u;
+    var q = first;
+    while (q < end) {
+      let stop = min(end, q + CHUNK * LANES);
+      var valid = valid_of(params.cols - 4u * q);
+      var at = quad_at(start, q);
+      var v = keep(at, valid, input(at, valid)) * scale;
+      var chunk = chunk_add(chunk_start(v), v, valid);
+      var n = valid;
+      for (q += LANES; q < stop; q += LANES) {
+        valid = valid_of(params.cols - 4u * q);
+        at = quad_at(start, q);
+        v = keep(at, valid, input(at, valid)) * scale;
+        chunk = chunk_add(chunk, v, valid);
+        n += valid;
+      }
+      block = join(block, chunk_sums(chunk, n, k * scale));
+      merged += 1u;
+      if (merged == params.block) {
+        total = join(total, block);
+        block = Sums();
+        merged = 0u;
+      }
     }
-    block = merge(block, chunk_part(chunk, n, k));
-    merged += 1u;
-    if (merged == params.block) {
-      total = merge(total, block);
-      block = Part();
-      merged = 0u;
+    total = join(total, block);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) {
+      break;
     }
+    scale = next;
   }
-  return merge(total, block);
+  return Part(total, scale);
 }
 
+// A typical value of a quad: its mean, if f32 has room for that.
 fn quad_mean(base: u32, q: u32) -> f32 {
-  return 0.25 * add_up(input(place(base + 4u * q), valid_of(params.cols - 4u * q)));
+  let v = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+  let mean = quad_average(v);
+  return select(mean, v.x, out_of_range(mean));
 }
 
 // The common pivot of the run at `base`, from its first, middle and last quad.

@@ -12,12 +12,13 @@ fn visit(
   let at = place(row * params.cols + col);
   let s = known.s;
   let centred = centre(load_x(at, valid), s);
-  let dz = upstream(at, valid, affine(centred, s.rstd, w, b));
-  var out = dz * w - centred * (s.rstd * known.mean_g_xhat);
+  let dz = upstream(at, valid, affine(centred, s.scale, w, b));
+  var out = dz * w - centred * (s.scale * known.mean_g_xhat);
   if (HAS_MEAN) {
     out -= known.mean_g;
   }
-  out *= s.rstd;
+  out *= s.scale;
+  out *= s.unit;
   store_dx(at, valid, add_dsum(at, valid, out));
-  return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.rstd));
+  return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.scale));
 }

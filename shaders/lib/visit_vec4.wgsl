@@ -16,11 +16,12 @@ fn visit(
   let out_dx = &dx[at];
   let centred = centre(vec4<f32>(*in_x), s);
   let dz = vec4<f32>(*in_dy);
-  var out = dz * w - centred * (s.rstd * known.mean_g_xhat);
+  var out = dz * w - centred * (s.scale * known.mean_g_xhat);
   if (HAS_MEAN) {
     out -= known.mean_g;
   }
-  out *= s.rstd;
+  out *= s.scale;
+  out *= s.unit;
   *out_dx = X4(out);
-  return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.rstd));
+  return Gradients(sum.dbias + dz, sum.dweight + dz * normalized(centred, s.scale));
 }

@@ -6,8 +6,6 @@
 // Numerics: the host joins in float64; here nothing is computed but the running statistics.
 // The host sets count to the elements of a channel in all replicas.
 @group(0) @binding(22) var<storage, read> joined: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> mean: array<vec2<f32>>;
-@group(0) @binding(8) var<storage, read_write> rstd: array<f32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -20,7 +18,7 @@ fn main(
     return;
   }
   let j = joined[channel];
-  mean[channel] = j.xy;
-  rstd[channel] = j.z;
-  track(channel, Statistics(j.x, j.y, j.z), j.w);
+  let s = statistics_from(j.x, j.y, bitcast<u32>(j.z));
+  save(channel, s);
+  track(channel, s, Part(params.count, 0.0, j.w, 1.0));
 }

@@ -21,18 +21,19 @@ fn main(
   let width = params.channels / params.groups;
   let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
 
-  let k = partials[first].w;
-
   // Thousands of parts may meet here, and each merge rounds mean − k: so merge about an estimate of the mean, and in
   // blocks about the root of their number long.
+  var k = partials[first].w;
   let parts = params.slots * width;
   let samples = min(parts, 16u);
   var estimate = 0.0;
   for (var j = 0u; j < samples; j++) {
-    let part = partials[part_at(first, width, j * (parts / samples))];
-    estimate += part.y + (part.w - k);
+    estimate += relative(partials[part_at(first, width, j * (parts / samples))], k);
   }
-  estimate /= f32(samples);
+  if (!out_of_range(estimate)) {
+    // Rounded here and now: a compiler must not add the estimate to differences instead (`mask` in lib/moments.wgsl).
+    k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.mask);
+  }
 
   var total = Part();
   var j = lane;
@@ -40,16 +41,15 @@ fn main(
     let stop = min(parts, j + params.block * LANES);
     var block = Part();
     for (; j < stop; j += LANES) {
-      let part = partials[part_at(first, width, j)];
-      block = merge(block, shifted(unpack(part), estimate - (part.w - k)));
+      block = merge(block, unpack_to(partials[part_at(first, width, j)], k));
     }
     total = merge(total, block);
   }
-  total = shifted(reduce(total, lane, index), -estimate);
+  total = reduce(total, lane, index);
   if (lane == 0u && wanted < sets) {
     let s = finish(total, k);
     save(which, s);
-    track(which, s, spread(total));
+    track(which, s, total);
   }
 }
 

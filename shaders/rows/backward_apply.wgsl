@@ -35,10 +35,10 @@ fn main(
     if (!FROZEN || HAS_ACTIVATION) {
       centred = centre(load_x(at, valid), s);
     }
-    var g = upstream(at, valid, affine(centred, s.rstd, w, b)) * w;
+    var g = upstream(at, valid, affine(centred, s.scale, w, b)) * w;
     if (!FROZEN) {
-      g = g - known.x - centred * s.rstd * known.y;
+      g = g - known.x - centred * s.scale * known.y;
     }
-    store_dx(at, valid, s.rstd * g);
+    store_dx(at, valid, s.scale * g * s.unit);
   }
 }

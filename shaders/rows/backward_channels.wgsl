@@ -46,9 +46,9 @@ fn main(
         let valid = valid_of(params.inner - 4u * q);
         let at = place(run + 4u * q);
         let centred = centre(load_x(at, valid), s);
-        let dz = within(valid, upstream(at, valid, affine(centred, s.rstd, w, b)));
+        let dz = within(valid, upstream(at, valid, affine(centred, s.scale, w, b)));
         sum_dz += dz;
-        sum_dz_xhat += dz * within(valid, centred * s.rstd);
+        sum_dz_xhat += dz * within(valid, centred * s.scale);
       }
       block += Part(add_up(sum_dz), add_up(sum_dz_xhat));
       merged += 1u;
@@ -80,8 +80,8 @@ fn main(
       let valid = valid_of(params.inner - 4u * q);
       let at = place(run + 4u * q);
       let centred = centre(load_x(at, valid), s);
-      let dz = upstream(at, valid, affine(centred, s.rstd, w, b));
-      store_dx(at, valid, s.rstd * (dz * w - total.x - centred * s.rstd * total.y));
+      let dz = upstream(at, valid, affine(centred, s.scale, w, b));
+      store_dx(at, valid, s.scale * (dz * w - total.x - centred * s.scale * total.y) * s.unit);
     }
   }
 }

@@ -129,9 +129,9 @@ struct Terms {
 
 fn add_terms(t: Terms, at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) -> Terms {
   let centred = centre(load_x(at, valid), s);
-  var g = within(valid, upstream(at, valid, affine(centred, s.rstd, w, b)));
+  var g = within(valid, upstream(at, valid, affine(centred, s.scale, w, b)));
   if (!PER_CHANNEL) {
     g *= w;
   }
-  return Terms(t.g + g, t.g_xhat + g * within(valid, centred * s.rstd));
+  return Terms(t.g + g, t.g_xhat + g * within(valid, centred * s.scale));
 }

@@ -51,9 +51,9 @@ fn main(
           let at = place(base + col);
           let centred = within(valid, centre(load_x(at, valid), s));
           let w = weight_at(row, col, valid);
-          let z = affine(centred, s.rstd, w, shift_at(row, col, valid));
+          let z = affine(centred, s.scale, w, shift_at(row, col, valid));
           let dz = within(valid, upstream(at, valid, z));
-          let xhat = centred * s.rstd;
+          let xhat = centred * s.scale;
           let g = dz * w;
           xhats[j] = xhat;
           gs[j] = g;
@@ -61,7 +61,7 @@ fn main(
           sum_g_xhat += g * xhat;
           if (HAS_PARTIALS && alive) {
             dbias[j] += dz;
-            dweight[j] += dz * normalized(centred, s.rstd);
+            dweight[j] += dz * normalized(centred, s.scale);
           }
         }
       }
@@ -76,7 +76,8 @@ fn main(
             if (HAS_MEAN) {
               out -= total.x;
             }
-            out *= s.rstd;
+            out *= s.scale;
+            out *= s.unit;
             let at = place(base + col);
             store_dx(at, valid, add_dsum(at, valid, out));
           }

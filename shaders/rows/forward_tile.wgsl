@@ -24,19 +24,9 @@ fn main(
     tile[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   }
   let k = run_pivot(base);
-  var chunk = chunk_start(tile[0]);
-  var n = 0u;
-  for (var j = 0u; j < ITEMS; j++) {
-    let q = lane + j * LANES;
-    if (q < quads) {
-      let valid = valid_of(params.cols - 4u * q);
-      chunk = chunk_add(chunk, tile[j], valid);
-      n += valid;
-    }
-  }
   var part = Part();
-  if (n > 0u) {
-    part = chunk_part(chunk, n, k);
+  if (lane < quads) {
+    part = tile_part(&tile, lane, quads, k);
   }
   let s = finish(reduce(part, lane, index), k);
   if (wanted >= params.rows) {
@@ -52,8 +42,33 @@ fn main(
       let valid = valid_of(params.cols - col);
       let at = place(base + col);
       let v = keep(at, valid, tile[j]);
-      let out = affine(centre(v, s), s.rstd, weight_at(row, col, valid), bias_at(row, col, valid));
+      let out = affine(centre(v, s), s.scale, weight_at(row, col, valid), bias_at(row, col, valid));
       store_y(at, valid, epilogue(at, valid, out));
     }
   }
+}
+
+// The statistics of a lane's quads, of which there is one at least.
+fn tile_part(tile: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+  var scale = 1.0;
+  var sums = Sums();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    var chunk = chunk_start(tile[0] * scale);
+    var n = 0u;
+    for (var j = 0u; j < ITEMS; j++) {
+      let q = lane + j * LANES;
+      if (q < quads) {
+        let valid = valid_of(params.cols - 4u * q);
+        chunk = chunk_add(chunk, tile[j] * scale, valid);
+        n += valid;
+      }
+    }
+    sums = chunk_sums(chunk, n, k * scale);
+    let next = next_scale(outside(sums), squares_of(sums), scale, attempt);
+    if (next == scale) {
+      break;
+    }
+    scale = next;
+  }
+  return Part(sums, scale);
 }

@@ -1,5 +1,6 @@
 // What replicas of BatchNorm say to each other. Forward, per layer of C channels, 3C + 1 floats: how many elements a
-// channel has (the bits of a u32, so that no count is rounded), the means as hi and lo, the sums of squared deviations.
+// channel has (the bits of a u32, so that no count is rounded), the means as hi and lo, the biased standard deviations: unlike
+// their squares, f32 has room for these whatever x is.
 import type { Merge } from './merge.ts';
 
 /** Statistics of a layer's channels: mean and Σ(x − mean)², in float64. */
@@ -14,12 +15,12 @@ export function packMoments(
   target: Float32Array,
   count: number,
   means: Float32Array | undefined,
-  spread: Float32Array | undefined,
+  deviations: Float32Array | undefined,
 ): void {
   new Uint32Array(target.buffer, target.byteOffset, 1)[0] = count;
-  if (!means || !spread) return;
+  if (!means || !deviations) return;
   target.set(means, 1);
-  target.set(spread, 1 + means.length);
+  target.set(deviations, 1 + means.length);
 }
 
 /** Where each layer begins among numbers of which `per(channels)` belong to one. */
@@ -57,7 +58,8 @@ export function mergeMoments(layers: readonly number[]): Merge {
         for (let c = 0; c < channels; c++) {
           const [hi, lo] = [values[source + 1 + 2 * c] as number, values[source + 2 + 2 * c] as number];
           lifted[target + 1 + c] = hi + lo;
-          lifted[target + 1 + channels + c] = values[source + 1 + 2 * channels + c] as number;
+          const deviation = values[source + 1 + 2 * channels + c] as number;
+          lifted[target + 1 + channels + c] = (lifted[target] as number) * deviation * deviation;
         }
       });
       return lifted;

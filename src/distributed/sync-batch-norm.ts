@@ -41,7 +41,7 @@ export interface SyncForwardResult extends ForwardResult {
 /**
  * {@link batchNorm} of the inputs of all ranks as if they were one batch (torch.nn.SyncBatchNorm): the statistics of every
  * replica are measured on its GPU, read back, gathered, merged in rank order in float64 and uploaded, the same on every
- * rank. 3C + 1 floats per rank: the number of elements, the means as pairs, the sums of squared deviations.
+ * rank. 3C + 1 floats per rank: the number of elements, the means as pairs, the biased standard deviations.
  *
  * Replicas may differ in size and be empty; one value per channel and replica is enough, where there are several.
  * Without any element nothing changes. Evaluation, and a group of one rank, are batchNorm itself and say nothing.

@@ -6,7 +6,7 @@ import * as shaders from './sources.ts';
 
 /** What a kernel is assembled from. */
 export interface Assembly {
-  /** The kernel's own file, and the fragments it stands on beside params, lanes and storage, which all norms have. */
+  /** The kernel's own file, and the fragments it stands on beside params, statistics, lanes and storage, which all norms have. */
   main: ShaderSource;
   /**
    * The struct of its numbers. Default lib/params.wgsl. Null: the kernel is no norm, declares its uniform itself, and of
@@ -39,7 +39,8 @@ export function assemble(a: Assembly): Kernel {
   }
   const storage = a.dtype === 'f16' ? shaders.storageF16 : shaders.storageF32;
   const { params = shaders.params } = a;
-  const common = params ? [params, shaders.lanes, storage] : [shaders.lanes];
+  const norm = params === shaders.params ? [shaders.statistics] : [];
+  const common = params ? [params, ...norm, shaders.lanes, storage] : [shaders.lanes];
   const fragments = [...common, ...a.fragments];
   const items = a.items === undefined ? [] : [`items=${a.items}`];
   const names = a.fragments.map(nameOf);

@@ -161,7 +161,8 @@ function joinedStatistics(at: Whole): Step {
   const { fragment, reads = [], writes = [], constants = {} } = trackingOf(at.d);
   return step(at, {
     main: shaders.mergeJoined,
-    fragments: [fragment],
+    // As in the merge of one replica's own.
+    fragments: [tensorsFragment(true), momentsFragment(at.d), fragment],
     reads: ['joined', ...reads],
     writes: ['mean', 'rstd', ...writes],
     constants,

@@ -31,7 +31,7 @@ export const bindingOf = {
   dz: 9,
   statistics: 20,
   instances: 21,
-  // Statistics over replicas: those of all, and the squared deviations of this one.
+  // Statistics over replicas: those of all, and the standard deviations of this one.
   joined: 22,
   deviations: 23,
   // Of optimizers and averages; no kernel has two of 27.

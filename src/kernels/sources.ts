@@ -55,6 +55,7 @@ export { default as savedPacked } from '../../shaders/lib/saved_packed.wgsl?raw'
 export { default as scan } from '../../shaders/lib/scan.wgsl?raw';
 export { default as shift } from '../../shaders/lib/shift.wgsl?raw';
 export { default as shiftNone } from '../../shaders/lib/shift_none.wgsl?raw';
+export { default as statistics } from '../../shaders/lib/statistics.wgsl?raw';
 export { default as storageF16 } from '../../shaders/lib/storage_f16.wgsl?raw';
 export { default as storageF32 } from '../../shaders/lib/storage_f32.wgsl?raw';
 export { default as sumOfSlots } from '../../shaders/lib/sum_of_slots.wgsl?raw';

@@ -81,7 +81,11 @@ const named: Record<string, DataOptions[]> = {
     { offset: 1e5, dyMean: 1 },
   ],
   'outlier of 1e5 std': [{ outlier: true, dyMean: 1 }],
+  'up to 3e38': [{ magnitude: 1e19, dyMean: 1 }, { magnitude: 1e30 }, { magnitude: 3e38, dyMean: 1 }],
+  // Where eps is no part of the answer.
+  'down to 1e-30': [{ magnitude: 1e-20 }, { magnitude: 1e-30, dyMean: 1 }],
 };
+const withoutEps = 'down to 1e-30';
 
 /** Notes where a backward pass has not the strategy that the case names. Throws where a forward pass has not. */
 function noteStrategies(t: Context, gpu: Gpu, subjects: readonly Subject[]): void {
@@ -121,7 +125,10 @@ const f32: Case[] = ops.flatMap((op) =>
           async run(t) {
             noteStrategies(t, t.gpu, subjects);
             for (const [what, data] of Object.entries(named)) {
-              const list = subjects.flatMap((subject) => data.map((one) => ({ ...subject, data: one })));
+              const eps = what === withoutEps ? { eps: 0 } : {};
+              const list = subjects.flatMap((subject) =>
+                data.map((one) => ({ ...subject, ...eps, data: one })),
+              );
               t.note(`${name}, ${what}`, summary(await verifyAll(t.gpu, list)));
             }
           },

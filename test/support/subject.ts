@@ -158,6 +158,8 @@ export interface DataOptions {
   /** |mean| / std of what is normalized. Default 0. */
   offset?: number;
   seed?: number;
+  /** The largest |x|, of what is normalized; dy is larger where rstd is small, for dx to be no subnormal. Default: as it comes. */
+  magnitude?: number;
   /** The first element of every row lies 1e5 standard deviations away. */
   outlier?: boolean;
   /** Mean of dy. Default 0, where sums of dy stay small and what naive summation loses stays small with them. */
@@ -170,7 +172,9 @@ export interface DataOptions {
 
 /** Random arrays of the subject's shapes. */
 export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
-  const { offset = 0, seed = 1, outlier = false, dyMean = 0, dyStd = 1, distinct } = data;
+  const { offset = 0, seed = 1, outlier = false, magnitude, distinct } = data;
+  const dyScale = Math.min(Math.max(magnitude ?? 1, 1), 1e19);
+  const { dyMean = 0, dyStd = 1 } = data;
   const { dtype = 'f32', paramDtype = dtype, affine = true, shape } = subject;
   const [samples = 1, ...rest] = shape;
   if (distinct !== undefined && distinct < samples) {
@@ -195,11 +199,19 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     const length = count / geometryOf(subject).samples;
     for (let row = 0; row < count / length; row++) x = withOutlier(x, length, row, 1e5);
   }
-  const residual = hasResidual(subject) || subject.residual;
+  const beside = hasResidual(subject) || subject.residual;
+  let residual = beside ? normal(count, { seed: seed + 2, std: 0.5 }) : undefined;
+  if (magnitude) {
+    // A residual that is added to x reaches half as far.
+    const share = hasResidual(subject) ? 0.5 : 1;
+    x = reaching(x, magnitude * share);
+    if (residual && hasResidual(subject)) residual = reaching(residual, magnitude * share);
+  }
+  const dy = normal(count, { seed: seed + 1, mean: dyMean * dyScale, std: dyStd * dyScale });
   return withoutKinks(subject, {
     x: store(x),
-    dy: store(normal(count, { seed: seed + 1, mean: dyMean, std: dyStd })),
-    residual: residual ? store(normal(count, { seed: seed + 2, std: 0.5 })) : undefined,
+    dy: store(dy),
+    residual: residual && store(residual),
     dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
     weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
     bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
@@ -210,6 +222,12 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
         }
       : undefined,
   });
+}
+
+/** The values times a number that makes the largest `magnitude`. */
+function reaching(values: Float32Array, magnitude: number): Float32Array {
+  const most = values.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  return values.map((value) => (value / most) * magnitude);
 }
 
 /** dy is 0 where a derivative jumps: on which side of that a value falls is a matter of its last bit. */
