@@ -105,8 +105,10 @@ function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Disp
 
 /** Records several programs, in order, into one pass. */
 export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptions, label: string): void {
+  // Whatever can be wrong is found before anything is recorded: the pass may be the caller's.
+  const bindings = calls.map((call) => bind(gpu, call));
   const recordInto = (pass: GPUComputePassEncoder) => {
-    for (const call of calls) recordDispatches(pass, bind(gpu, call));
+    for (const dispatches of bindings) recordDispatches(pass, dispatches);
   };
   const recordPass = (encoder: GPUCommandEncoder) => {
     const pass = encoder.beginComputePass({ label });

@@ -1,5 +1,5 @@
 import { BufferUsage } from './constants.ts';
-import { scratchSize } from './program.ts';
+import { alignUp, scratchSize } from './program.ts';
 
 const uniformCapacity = 1024;
 const placeholderWindow = 256;
@@ -70,8 +70,9 @@ export class SharedBuffers {
     const known = this.#scratch.get(role);
     if (known && known.size >= bytes) return known;
     if (known) this.#retired.push(known);
-    const doubled = Math.min(2 * (known?.size ?? 0), this.#device.limits.maxBufferSize);
-    const size = scratchSize(Math.max(bytes, doubled));
+    const wanted = scratchSize(Math.max(bytes, 2 * (known?.size ?? 0)));
+    // Neither doubling nor rounding up goes beyond what a buffer may have, which need be no round number.
+    const size = Math.max(alignUp(bytes, 4), Math.min(wanted, this.#device.limits.maxBufferSize));
     const buffer = this.#maker.createBuffer(
       { label: `scratch ${role}`, size, usage: BufferUsage.STORAGE },
       () => {

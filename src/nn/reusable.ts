@@ -1,5 +1,5 @@
 import type { Gpu } from '../gpu/gpu.ts';
-import { type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
+import { byteSize, type DType, elementCount, type Tensor } from '../gpu/tensor.ts';
 
 /** Shapes that are remembered; more means that they change all the time. */
 const mostViews = 64;
@@ -32,8 +32,10 @@ export class Reusable {
     const size = elementCount(shape);
     let backing = made.at(-1);
     if (!backing || backing.size < size) {
-      const doubled = Math.max(size, 2 * (backing?.size ?? 0));
-      backing = this.#gpu.keep(this.#gpu.empty([doubled], { dtype }));
+      // No more than a buffer may have; tensors take multiples of 16 bytes.
+      const most = (Math.floor(this.#gpu.device.limits.maxBufferSize / 16) * 16) / byteSize(dtype);
+      const doubled = Math.min(2 * (backing?.size ?? 0), most);
+      backing = this.#gpu.keep(this.#gpu.empty([Math.max(size, doubled)], { dtype }));
       made.push(backing);
     }
     const view = backing.view(shape);

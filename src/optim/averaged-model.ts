@@ -61,15 +61,10 @@ export class AveragedModel<M extends Module = Module> extends Module {
     }
     this.#decay = decay;
     this.#useBuffers = useBuffers;
-    const pairs = this.#pairs(model, copy);
+    const copying = this.#pairs(model, copy).map((pair) => this.#copying(pair));
+    executeAll(this.gpu, copying, {}, 'averaged_model.copy');
     this.nAveraged = this.registerBuffer('n_averaged', this.gpu.zeros([], { dtype: 'u32' }));
     this.module = this.registerModule('module', copy);
-    executeAll(
-      this.gpu,
-      pairs.map((pair) => this.#copying(pair)),
-      {},
-      'averaged_model.copy',
-    );
   }
 
   /**

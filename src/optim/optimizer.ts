@@ -107,10 +107,12 @@ export abstract class Optimizer<Settings extends object> {
       this.gpu.checkUsable(parameter.data, 'a parameter');
       this.gpu.checkUsable(parameter.grad as Tensor, 'a gradient');
     }
-    this.#allocate(active);
-    const calls = this.calls(active);
-    for (const { started, group } of active) for (const name of this.needs(group)) started.add(name);
-    if (calls.length > 0) executeAll(this.gpu, calls, { encoder, pass }, `${this.name}.step`);
+    const needed = active.flatMap((slot) => this.needs(slot.group).map((name) => [slot, name] as const));
+    this.#withState(needed, () => {
+      const calls = this.calls(active);
+      if (calls.length > 0) executeAll(this.gpu, calls, { encoder, pass }, `${this.name}.step`);
+    });
+    for (const [{ started }, name] of needed) started.add(name);
   }
 
   /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */
@@ -169,17 +171,22 @@ export abstract class Optimizer<Settings extends object> {
       return stateValues(this.gpu, dict.state[index] ?? {}, index, allowed, shapeOf, state, problems);
     });
     if (problems.length > 0) throw misfit(problems);
+    const needed = this.#slots.flatMap((slot, i) =>
+      [...(states[i]?.keys() ?? [])].map((name) => [slot, name] as const),
+    );
+    this.#withState(needed, () => {
+      this.#slots.forEach(({ state }, i) => {
+        for (const [name, tensor] of state) {
+          const value = states[i]?.get(name);
+          if (value) overwrite(tensor, value);
+          else tensor.write(new Float32Array(tensor.size));
+        }
+      });
+    });
     for (const [i, group] of paramGroups.entries()) Object.assign(group, settings[i]);
-    this.#slots.forEach((slot, i) => {
-      const loaded = states[i] as (typeof states)[number];
-      for (const name of new Set([...slot.state.keys(), ...loaded.keys()])) {
-        const value = loaded.get(name);
-        const tensor = this.#tensor(slot, name);
-        if (value) overwrite(tensor, value);
-        else tensor.write(new Float32Array(tensor.size));
-      }
-      slot.started.clear();
-      for (const name of loaded.keys()) slot.started.add(name);
+    this.#slots.forEach(({ started }, i) => {
+      started.clear();
+      for (const name of states[i]?.keys() ?? []) started.add(name);
     });
   }
 
@@ -254,17 +261,16 @@ export abstract class Optimizer<Settings extends object> {
     });
   }
 
-  /** The tensors that a step needs and that are not there yet. If one cannot be made, those before it go. */
-  #allocate(slots: readonly Slot<Settings>[]): void {
+  /** Makes the state that is needed and not there yet, for what `use` does with it. If either fails, what was made goes. */
+  #withState(needed: readonly (readonly [Slot<Settings>, string])[], use: () => void): void {
     const made: [Slot<Settings>, string][] = [];
     try {
-      for (const slot of slots) {
-        for (const name of this.needs(slot.group)) {
-          if (slot.state.has(name)) continue;
-          this.#tensor(slot, name);
-          made.push([slot, name]);
-        }
+      for (const [slot, name] of needed) {
+        if (slot.state.has(name)) continue;
+        slot.state.set(name, this.makeState(slot, name));
+        made.push([slot, name]);
       }
+      use();
     } catch (error) {
       for (const [{ state }, name] of made) {
         state.get(name)?.destroy();
@@ -272,12 +278,6 @@ export abstract class Optimizer<Settings extends object> {
       }
       throw error;
     }
-  }
-
-  #tensor(slot: Slot<Settings>, name: string): Tensor {
-    const tensor = slot.state.get(name) ?? this.makeState(slot, name);
-    slot.state.set(name, tensor);
-    return tensor;
   }
 }
 

@@ -1,9 +1,9 @@
 /** State dictionaries and errors of the optimizers. */
 
-import type { HostTensor, Parameter, Tensor } from '../../src/index.ts';
+import { type HostTensor, init, NormError, type Parameter, type Tensor } from '../../src/index.ts';
 import { AdamW, type AdamWSettings, SGD, type SGDSettings } from '../../src/optim/index.ts';
 import { assertEqual, assertThrows } from '../harness/assert.ts';
-import type { Case } from '../harness/case.ts';
+import type { Case, Context } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
 import { host, optimizerOf, parameterOf, setGradient } from '../support/optimizers.ts';
 
@@ -177,4 +177,86 @@ export const cases: Case[] = [
       a.destroy();
     },
   },
+  {
+    name: 'optim: a step that fails has changed nothing, and the next one is the first',
+    run: failingSteps,
+  },
+  {
+    name: 'optim: a dictionary that there is no memory for has changed nothing',
+    run: failingLoad,
+  },
 ];
+
+/** The device would dispatch it, but the context is told that it cannot: for a while, so that the same step then succeeds. */
+async function failingSteps({ device }: Context): Promise<void> {
+  const gpu = await init({ device });
+  const facts = gpu.facts as { maxWorkgroupsPerDimension: number };
+  const most = facts.maxWorkgroupsPerDimension;
+  const long = 10_000;
+  for (const kind of ['SGD', 'AdamW'] as const) {
+    const start = () => {
+      const params = [parameterOf(gpu, [1, 2], [2]), parameterOf(gpu, normal(long), [long])];
+      const settings = kind === 'SGD' ? { lr: 0.1, momentum: 0.9, dampening: 0.5 } : { lr: 0.1 };
+      for (const [i, parameter] of params.entries()) {
+        setGradient(parameter, normal(parameter.data.size, { seed: 5 + i }));
+      }
+      return { params, optimizer: optimizerOf(kind, params, settings) };
+    };
+    const failing = start();
+    const before = await Promise.all(failing.params.map(({ data }) => data.data()));
+    const { tensors } = gpu.memory();
+    facts.maxWorkgroupsPerDimension = 1;
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const target of [{}, { pass }]) {
+      await assertThrows(() => failing.optimizer.step(target), { code: 'limit' });
+    }
+    facts.maxWorkgroupsPerDimension = most;
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    assertEqual(await Promise.all(failing.params.map(({ data }) => data.data())), before, 'parameters');
+    assertEqual(Object.keys(failing.optimizer.stateDict().state), [], 'state');
+    // AdamW keeps its counts of steps, which are still zeros.
+    assertEqual(gpu.memory().tensors, tensors + (kind === 'AdamW' ? 1 : 0), 'tensors');
+    const fresh = start();
+    for (const { optimizer } of [failing, fresh]) {
+      optimizer.step();
+      optimizer.step();
+    }
+    for (const [i, { data }] of fresh.params.entries()) {
+      assertEqual(await failing.params[i]?.data.data(), await data.data(), `${kind}, parameter ${i}`);
+    }
+    for (const { optimizer, params } of [failing, fresh]) {
+      optimizer.destroy();
+      for (const parameter of params) parameter.destroy();
+    }
+  }
+  gpu.destroy();
+}
+
+async function failingLoad({ device }: Context): Promise<void> {
+  const gpu = await init({ device });
+  const params = [1, 2].map((seed) => parameterOf(gpu, normal(5, { seed }), [5]));
+  const trained = new SGD(params, { lr: 0.5, momentum: 0.9 });
+  for (const parameter of params) setGradient(parameter, normal(5));
+  trained.step();
+  const dict = trained.stateDict();
+  const empty = new SGD(params, { lr: 0.1, momentum: 0.8 });
+  const { tensors } = gpu.memory();
+  let left = 1;
+  const { zeros } = gpu;
+  gpu.zeros = (...given) => {
+    left -= 1;
+    if (left < 0) throw new NormError('limit', 'There is room for one tensor.', 'This is a test.');
+    return zeros.apply(gpu, given);
+  };
+  await assertThrows(() => empty.loadStateDict(dict), { code: 'limit' });
+  gpu.zeros = zeros;
+  assertEqual(empty.paramGroups[0]?.lr, 0.1, 'settings');
+  assertEqual(Object.keys(empty.stateDict().state), [], 'state');
+  assertEqual(gpu.memory().tensors, tensors, 'tensors');
+  empty.loadStateDict(dict);
+  assertEqual(empty.paramGroups[0]?.lr, 0.5);
+  assertEqual(await empty.stateDict().state[1]?.momentum_buffer?.data(), normal(5), 'momentum');
+  gpu.destroy();
+}
