@@ -17,8 +17,8 @@ export class Faults {
   readonly #failed = new WeakMap<Tensor, NormError>();
   /** Those of them that it was to update, not to make. */
   readonly #updated = new WeakSet<Tensor>();
-  /** Checks of what the submit under way compiled and allocated: the causes of a refusal. */
-  #causes: Promise<NormError | undefined>[] = [];
+  /** Checks of what the submit under way compiles and allocates: the causes of a refusal. */
+  #causes: Promise<NormError | undefined>[] | undefined;
   /** Buffers that cannot be used, and why. */
   readonly #unusable = new WeakMap<GPUBuffer, NormError>();
   readonly #probed = new WeakSet<GPUBuffer>();
@@ -47,9 +47,14 @@ export class Faults {
       this.#updated.delete(output);
     }
     for (const tensor of updates) this.#updated.add(tensor);
-    this.#causes = [];
-    const [, refused] = scoped(this.#device, 'validation', body);
-    const causes = this.#causes;
+    const causes: Promise<NormError | undefined>[] = [];
+    this.#causes = causes;
+    let refused: Promise<GPUError | null>;
+    try {
+      [, refused] = scoped(this.#device, 'validation', body);
+    } finally {
+      this.#causes = undefined;
+    }
     const check = refused.then(async (cause) => {
       if (!cause) return undefined;
       // A shader that did not compile, or an output or scratch without memory, if there is one.
@@ -65,7 +70,7 @@ export class Faults {
 
   /** Keeps what a check of something compiled or allocated finds. */
   checking(check: Promise<NormError | undefined>): void {
-    this.#causes.push(check);
+    this.#causes?.push(check);
     this.#watch.add(check);
   }
 

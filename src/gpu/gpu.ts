@@ -2,16 +2,17 @@ import { BufferUsage, MapMode } from './constants.ts';
 import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
 import { Faults, validationError } from './faults.ts';
+import { LiveTensors } from './live-tensors.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
 import { scoped } from './scoped.ts';
 import { SharedBuffers } from './shared-buffers.ts';
-import { byteSize, checkShape, type DType, elementCount, Tensor } from './tensor.ts';
+import { byteSize, checkShape, type DType, elementCount, encode, Tensor } from './tensor.ts';
 import { Watch } from './watch.ts';
 
 /** Counted memory of a context, in {@link Gpu.memory}. */
 export interface MemoryUse {
-  /** Tensors that own their buffer and are not destroyed. */
+  /** Tensors that own their buffer and are neither destroyed nor collected. */
   tensors: number;
   /** Their bytes, padding included. */
   tensorBytes: number;
@@ -41,9 +42,9 @@ export class Gpu {
   /** @internal Numbers, scratch and placeholders of dispatches. */
   readonly shared: SharedBuffers;
   readonly #scopes: Set<Tensor>[] = [];
-  readonly #tensors = new Set<Tensor>();
-  #tensorBytes = 0;
+  readonly #tensors = new LiveTensors();
   #destroyed = false;
+  #end: (reason: string) => void = () => {};
 
   /** @internal Use {@link init}. */
   constructor(
@@ -59,7 +60,10 @@ export class Gpu {
     this.#pipelines = PipelineCache.of(device);
     this.#watch = new Watch(device);
     this.faults = new Faults(device, this.#watch);
-    this.lost = this.#watch.lost;
+    const end = new Promise<string>((resolve) => {
+      this.#end = resolve;
+    });
+    this.lost = Promise.race([this.#watch.lost, end]);
     void this.lost.then(() => {
       this.faults.count += 1;
     });
@@ -95,8 +99,10 @@ export class Gpu {
         'Pass as many values as the shape has elements.',
       );
     }
+    // Before there is a tensor: u32 cannot hold all values.
+    const bytes = values && encode(values, options.dtype ?? 'f32');
     const tensor = this.empty(shape, options);
-    if (values && tensor.size > 0) tensor.write(values);
+    if (bytes && tensor.size > 0) tensor.upload(bytes);
     return tensor;
   }
 
@@ -124,8 +130,7 @@ export class Gpu {
       usage: tensorUsage,
     });
     const tensor = new Tensor(this, buffer, shape, dtype, 0, true);
-    this.#tensors.add(tensor);
-    this.#tensorBytes += bytes;
+    this.#tensors.add(tensor, bytes);
     this.#scopes.at(-1)?.add(tensor);
     return tensor;
   }
@@ -198,6 +203,24 @@ export class Gpu {
     }
   }
 
+  /** @internal Runs `body`, and frees the tensors that it made if it throws: a call that fails leaves none behind. */
+  orNothing<T>(body: () => T): T {
+    const made = new Set<Tensor>();
+    this.#scopes.push(made);
+    let result: T;
+    try {
+      result = body();
+    } catch (error) {
+      this.#scopes.pop();
+      for (const tensor of made) tensor.destroy();
+      throw error;
+    }
+    this.#scopes.pop();
+    const outer = this.#scopes.at(-1);
+    if (outer) for (const tensor of made) outer.add(tensor);
+    return result;
+  }
+
   /** Takes a tensor out of the scopes it was made in: it lives until it is destroyed. */
   keep<T extends Tensor>(tensor: T): T {
     for (const scope of this.#scopes) scope.delete(tensor);
@@ -207,7 +230,7 @@ export class Gpu {
   /** What is allocated now. */
   memory(): MemoryUse {
     const { scratchBytes } = this.shared;
-    return { tensors: this.#tensors.size, tensorBytes: this.#tensorBytes, scratchBytes };
+    return { tensors: this.#tensors.size, tensorBytes: this.#tensors.bytes, scratchBytes };
   }
 
   /** @internal Compiles a program's pipelines ahead, without blocking. */
@@ -235,12 +258,13 @@ export class Gpu {
    */
   destroy(): void {
     if (this.#destroyed) return;
-    for (const tensor of [...this.#tensors]) tensor.destroy();
+    for (const tensor of this.#tensors.all()) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
     this.faults.count += 1;
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
+    else this.#end('destroyed: this context was destroyed; its device is yours.');
   }
 
   [Symbol.dispose](): void {
@@ -352,7 +376,6 @@ export class Gpu {
   release(tensor: Tensor): void {
     for (const scope of this.#scopes) scope.delete(tensor);
     if (!this.#tensors.delete(tensor)) return;
-    this.#tensorBytes -= tensor.buffer.size;
     tensor.buffer.destroy();
   }
 }

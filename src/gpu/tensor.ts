@@ -46,6 +46,8 @@ export class Tensor {
   readonly offset: number;
   /** Whether {@link destroy} destroys `buffer`. */
   readonly owned: boolean;
+  /** The tensor whose buffer this one shares, which lives as long as this. */
+  readonly #source: Tensor | undefined;
   #destroyed = false;
 
   /** @internal Use {@link Gpu.tensor} or {@link Gpu.wrap}. */
@@ -56,6 +58,7 @@ export class Tensor {
     dtype: DType,
     offset: number,
     owned: boolean,
+    source?: Tensor,
   ) {
     this.gpu = gpu;
     this.buffer = buffer;
@@ -63,6 +66,7 @@ export class Tensor {
     this.dtype = dtype;
     this.offset = offset;
     this.owned = owned;
+    this.#source = source;
   }
 
   /** Number of elements. */
@@ -107,25 +111,12 @@ export class Tensor {
     }
     const problem = this.writeProblem();
     if (problem) throw new NormError('buffer', `The tensor cannot be written: ${problem}.`, writeFix);
-    let bytes: ArrayBuffer;
-    if (this.dtype === 'f16') bytes = encodeHalf(values);
-    else if (this.dtype === 'u32') bytes = encodeCounts(values);
-    else if (values instanceof Float32Array && values.buffer instanceof ArrayBuffer) {
-      this.gpu.device.queue.writeBuffer(
-        this.buffer,
-        this.offset,
-        values.buffer,
-        values.byteOffset,
-        values.byteLength,
-      );
-      return;
-    } else bytes = Float32Array.from(values).buffer;
-    if (bytes.byteLength % 4 !== 0) {
-      const padded = new Uint8Array(bytes.byteLength + 2);
-      padded.set(new Uint8Array(bytes));
-      bytes = padded.buffer;
-    }
-    this.gpu.device.queue.writeBuffer(this.buffer, this.offset, bytes);
+    this.upload(encode(values, this.dtype));
+  }
+
+  /** @internal Writes the bytes of all elements. */
+  upload({ buffer, byteOffset, byteLength }: Encoded): void {
+    this.gpu.device.queue.writeBuffer(this.buffer, this.offset, buffer, byteOffset, byteLength);
   }
 
   /** @internal Why {@link write} cannot, if it cannot. */
@@ -139,7 +130,7 @@ export class Tensor {
   /** @internal Elements from `first` on in another shape; does not own the buffer. */
   view(shape: readonly number[], first = 0): Tensor {
     const offset = this.offset + first * byteSize(this.dtype);
-    return new Tensor(this.gpu, this.buffer, shape, this.dtype, offset, false);
+    return new Tensor(this.gpu, this.buffer, shape, this.dtype, offset, false, this.#source ?? this);
   }
 
   /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
@@ -161,6 +152,22 @@ const writeFix = 'Make the buffer with COPY_DST, and write odd f16 tensors yours
 export function decode(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuffer> {
   if (dtype === 'u32') return Float32Array.from(new Uint32Array(bytes));
   return dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
+}
+
+/** Bytes of elements, a multiple of four of them. */
+type Encoded = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** @internal The bytes of the elements, padded. Throws `value` where the dtype cannot hold one. */
+export function encode(values: ArrayLike<number>, dtype: DType): Encoded {
+  if (dtype === 'f32') {
+    const ready = values instanceof Float32Array && values.buffer instanceof ArrayBuffer;
+    return ready ? (values as Float32Array<ArrayBuffer>) : Float32Array.from(values);
+  }
+  const bytes = dtype === 'f16' ? encodeHalf(values) : encodeCounts(values);
+  if (bytes.byteLength % 4 === 0) return new Uint8Array(bytes);
+  const padded = new Uint8Array(bytes.byteLength + 2);
+  padded.set(new Uint8Array(bytes));
+  return padded;
 }
 
 function encodeCounts(values: ArrayLike<number>): ArrayBuffer {

@@ -54,12 +54,16 @@ export class Watch {
     return !this.#untold.has(error);
   }
 
-  /** Waits for the checks begun so far and throws what they found, once. */
+  /** Waits for the checks begun so far and throws what they found, once: several as one, with all as its cause. */
   async settle(): Promise<void> {
     await this.heard();
-    const [first] = this.#untold;
+    const errors = [...this.#untold];
     this.#untold.clear();
-    if (first) throw first;
+    const [first, ...others] = errors;
+    if (!first) return;
+    if (others.length === 0) throw first;
+    const messages = others.map(({ message }) => `\nAlso: ${message}`).join('');
+    throw new NormError(first.code, first.message + messages, '', new AggregateError(errors));
   }
 
   /** The promise, or a typed error once the device is lost, whichever comes first: nothing hangs. */

@@ -9,9 +9,11 @@ import { checkOperands, checkTarget, floatDType } from './check.ts';
 /** A new tensor with the values of x in another dtype; f16 rounds to nearest. Submits at once. */
 export function cast(gpu: Gpu, x: Tensor, dtype: FloatDType): Tensor {
   gpu.checkUsable(x, 'x');
-  const y = gpu.empty(x.shape, { dtype });
-  castInto(gpu, x, y);
-  return y;
+  return gpu.orNothing(() => {
+    const y = gpu.empty(x.shape, { dtype });
+    castInto(gpu, x, y);
+    return y;
+  });
 }
 
 /** y = x, which has as many elements, in the dtype of y; see {@link copyProblem}. Submits at once. */

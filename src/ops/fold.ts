@@ -44,27 +44,23 @@ export function fold(
 ): Folded {
   const { encoder, pass } = options;
   const program = checkFold(gpu, weight, bias, statistics, options);
-  const foldedWeight = gpu.empty(weight.shape, { dtype: weight.dtype });
-  let foldedBias: Tensor;
-  try {
-    foldedBias = gpu.empty(statistics.runningMean.shape, { dtype: weight.dtype });
-  } catch (error) {
-    foldedWeight.destroy();
-    throw error;
-  }
   const { weight: gamma, bias: beta, runningMean, runningVar } = statistics;
-  const operands = {
-    linearWeight: weight,
-    linearBias: bias ?? undefined,
-    weight: gamma ?? undefined,
-    bias: beta ?? undefined,
-    runningMean,
-    runningVar,
-    foldedWeight,
-    foldedBias,
-  };
-  execute(gpu, program, operands, { encoder, pass }, 'fold_batch_norm');
-  return { weight: foldedWeight, bias: foldedBias };
+  return gpu.orNothing(() => {
+    const foldedWeight = gpu.empty(weight.shape, { dtype: weight.dtype });
+    const foldedBias = gpu.empty(runningMean.shape, { dtype: weight.dtype });
+    const operands = {
+      linearWeight: weight,
+      linearBias: bias ?? undefined,
+      weight: gamma ?? undefined,
+      bias: beta ?? undefined,
+      runningMean,
+      runningVar,
+      foldedWeight,
+      foldedBias,
+    };
+    execute(gpu, program, operands, { encoder, pass }, 'fold_batch_norm');
+    return { weight: foldedWeight, bias: foldedBias };
+  });
 }
 
 /** The dispatches of a fold. Throws unless it can be done. */

@@ -54,9 +54,11 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
   checkOperands(gpu, { x }, { 'out.y': out.y });
   const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options);
   checkLike({ 'out.y': out.y }, x);
-  const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
-  execute(gpu, program, { x, y }, { encoder, pass }, 'local_response_norm.forward');
-  return y;
+  return gpu.orNothing(() => {
+    const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
+    execute(gpu, program, { x, y }, { encoder, pass }, 'local_response_norm.forward');
+    return y;
+  });
 }
 
 /**
@@ -82,9 +84,11 @@ export function localResponseNormBackward(
   checkOperands(gpu, { dy, x }, { 'out.dx': out.dx });
   const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options);
   checkLike({ dy, 'out.dx': out.dx }, x);
-  const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
-  execute(gpu, program, { x, dy, dx }, { encoder, pass }, 'local_response_norm.backward');
-  return dx;
+  return gpu.orNothing(() => {
+    const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
+    execute(gpu, program, { x, dy, dx }, { encoder, pass }, 'local_response_norm.backward');
+    return dx;
+  });
 }
 
 /** @internal The dispatches for an x of that shape. Throws `shape` or `value` if there are none. */

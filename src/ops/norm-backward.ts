@@ -4,8 +4,7 @@ import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import { Allocations } from './allocations.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, type Like, parameterDType } from './check.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -103,11 +102,11 @@ export function planBackward(
       dweight: out.dweight ?? (wantsWeight ? options.newDweight?.() : undefined),
       dbias: out.dbias ?? (wantsBias ? options.newDbias?.() : undefined),
     };
-    const made = new Allocations(gpu);
-    const dx = made.unless(out.dx, x);
-    const dresidual = stored ? made.unless(out.dresidual, x) : undefined;
-    const dweight = wantsWeight ? made.unless(theirs.dweight, parameter) : undefined;
-    const dbias = wantsBias ? made.unless(theirs.dbias, parameter) : undefined;
+    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
+    const dx = out.dx ?? like(x);
+    const dresidual = stored ? (out.dresidual ?? like(x)) : undefined;
+    const dweight = wantsWeight ? (theirs.dweight ?? like(parameter)) : undefined;
+    const dbias = wantsBias ? (theirs.dbias ?? like(parameter)) : undefined;
     return {
       operands: { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual },
       dx,
@@ -132,9 +131,11 @@ export function normBackward(
 ): BackwardResult {
   const { d, make } = planBackward(gpu, call, dy, x, mean, dsum, hasBias, options);
   const program = backwardOf(gpu, call, d);
-  const { operands, ...result } = make();
-  record(gpu, program, operands, options, `${call.name}.backward`);
-  return result;
+  return gpu.orNothing(() => {
+    const { operands, ...result } = make();
+    record(gpu, program, operands, options, `${call.name}.backward`);
+    return result;
+  });
 }
 
 /** The bias that forward had, where an activation makes it matter. Throws `value` if it was left out. */

@@ -2,13 +2,13 @@ import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { Allocations, type MakeTensor } from './allocations.ts';
-import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, type Like } from './check.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
   checkParameters,
   descriptor,
   type ForwardOutputs,
+  type MakeTensor,
   type NormCall,
   type NormOptions,
   type Repeatable,
@@ -97,11 +97,11 @@ export function planForward(
       mean: out.mean ?? (centred ? newMean?.(perSet.mean.shape) : undefined),
       rstd: out.rstd ?? newRstd?.(call.setShape),
     };
-    const made = new Allocations(gpu);
-    const y = made.unless(out.y, x);
-    const sum = addend ? made.unless(out.sum, x) : undefined;
-    const mean = centred ? made.unless(theirs.mean, perSet.mean) : undefined;
-    const rstd = made.unless(theirs.rstd, perSet.rstd);
+    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
+    const y = out.y ?? like(x);
+    const sum = addend ? (out.sum ?? like(x)) : undefined;
+    const mean = centred ? (theirs.mean ?? like(perSet.mean)) : undefined;
+    const rstd = theirs.rstd ?? like(perSet.rstd);
     return { y, sum, mean, rstd };
   };
   return { d, inputs: { ...inputs, ...running }, make };
@@ -122,7 +122,9 @@ export function normForward(
 ): NormForwardResult {
   const { d, inputs, make } = planForward(gpu, call, x, addend, bias, options);
   const program = forwardOf(gpu, call, d);
-  const result = make();
-  record(gpu, program, { ...inputs, ...result, summed: result.sum }, options, `${call.name}.forward`);
-  return result;
+  return gpu.orNothing(() => {
+    const result = make();
+    record(gpu, program, { ...inputs, ...result, summed: result.sum }, options, `${call.name}.forward`);
+    return result;
+  });
 }

@@ -183,6 +183,9 @@ export interface Repeatable {
   repeatable?: ((repeat: Repeat) => void) | undefined;
 }
 
+/** Makes an f32 tensor of a shape. */
+export type MakeTensor = (shape: readonly number[]) => Tensor;
+
 /** Records a program, and says how to do so again. */
 export function record(
   gpu: Gpu,

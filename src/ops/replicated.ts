@@ -12,7 +12,7 @@ import { backwardOf, forwardOf } from './programs.ts';
 
 /** The first step of a forward or backward pass, recorded and submitted. */
 export interface Measured {
-  /** f32; none where x is empty. Forward: mean [C, 2] and Σ(x − mean)² [C]; backward: Σdy and Σdy·x̂ [C]. */
+  /** f32; none where x is empty. Forward: mean [C, 2] and the biased standard deviation [C]; backward: Σdy and Σdy·x̂ [C]. */
   tensors: Tensor[];
   /** Frees them, and whatever else the first step made: the pass is given up, or done. */
   free(done: boolean): void;
@@ -25,8 +25,6 @@ export interface JoinedStatistics {
   /** Elements of a channel in all replicas. 0: there is nothing to normalize or to update. */
   total: number;
 }
-
-const temporary = (gpu: Gpu, shape: readonly number[]): Tensor => gpu.keep(gpu.empty(shape));
 
 /** A forward pass of one replica. Throws as batchNorm if it is invalid; then nothing has happened. */
 export class ReplicaForward {
@@ -64,10 +62,14 @@ export class ReplicaForward {
   measure(): Measured {
     const program = this.#local();
     if (this.count === 0) return { tensors: [], free: () => {} };
-    const mean = temporary(this.#gpu, [this.channels, 2]);
-    const deviations = temporary(this.#gpu, [this.channels]);
-    execute(this.#gpu, program, { x: this.x, mean, deviations }, {}, `${this.call.name}.forward.local`);
-    const tensors = [mean, deviations];
+    const gpu = this.#gpu;
+    const tensors = gpu.orNothing(() => {
+      const mean = gpu.empty([this.channels, 2]);
+      const deviations = gpu.empty([this.channels]);
+      execute(gpu, program, { x: this.x, mean, deviations }, {}, `${this.call.name}.forward.local`);
+      return [mean, deviations];
+    });
+    for (const tensor of tensors) gpu.keep(tensor); // it lives longer than a scope of the caller's
     return {
       tensors,
       free: () => {
@@ -80,13 +82,15 @@ export class ReplicaForward {
     const gpu = this.#gpu;
     const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
     const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
-    const { y, mean, rstd } = make();
-    const result = { y, mean: mean as Tensor, rstd };
-    if (total === 0) return result;
-    const joined = gpu.keep(gpu.tensor(values, [this.channels, 4]));
-    execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);
-    joined.destroy();
-    return result;
+    return gpu.orNothing(() => {
+      const { y, mean, rstd } = make();
+      const result = { y, mean: mean as Tensor, rstd };
+      if (total === 0) return result;
+      const joined = gpu.tensor(values, [this.channels, 4]);
+      execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);
+      joined.destroy();
+      return result;
+    });
   }
 
   #plan() {
@@ -136,13 +140,16 @@ export class ReplicaBackward {
     if (setSize(this.call.geometry) === 0) return { tensors: [], free: () => {} };
     // The first step stores the gradient behind an activation and a residual.
     const given = this.#options.out?.dresidual;
-    const made = d.residual === 'after' && !given ? gpu.keep(gpu.empty(this.x.shape, this.x)) : undefined;
-    if (made) this.#options = { ...this.#options, out: { ...this.#options.out, dresidual: made } };
-    const dbias = temporary(gpu, [this.channels]);
-    const dweight = temporary(gpu, [this.channels]);
-    const operands = { ...inputs, dbias, dweight, dresidual: made ?? given };
-    execute(gpu, program, operands, {}, `${this.call.name}.backward.local`);
-    const tensors = [dbias, dweight];
+    const { made, tensors } = gpu.orNothing(() => {
+      const made = d.residual === 'after' && !given ? gpu.empty(this.x.shape, this.x) : undefined;
+      const dbias = gpu.empty([this.channels]);
+      const dweight = gpu.empty([this.channels]);
+      const operands = { ...inputs, dbias, dweight, dresidual: made ?? given };
+      execute(gpu, program, operands, {}, `${this.call.name}.backward.local`);
+      return { made, tensors: [dbias, dweight] };
+    });
+    for (const tensor of tensors) gpu.keep(tensor);
+    if (made) this.#options = { ...this.#options, out: { ...this.#options.out, dresidual: gpu.keep(made) } };
     return {
       tensors,
       free: (done) => {
@@ -160,18 +167,20 @@ export class ReplicaBackward {
     const gpu = this.#gpu;
     const { d, make } = this.#plan();
     const program = backwardOf(gpu, this.call, { ...d, stage: 'joined', total });
-    const { operands, ...result } = make();
     // One upload for both.
     const second = alignUp(4 * joined.length, gpu.facts.offsetAlignment) / 4;
     const values = new Float32Array(second + own.length);
     values.set(joined);
     values.set(own, second);
-    const sums = gpu.keep(gpu.tensor(values, [values.length]));
-    const shape = [this.channels, 2];
-    const both = { partials: sums.view(shape), gradients: sums.view(shape, second) };
-    execute(gpu, program, { ...operands, ...both }, {}, `${this.call.name}.backward.joined`);
-    sums.destroy();
-    return result;
+    return gpu.orNothing(() => {
+      const { operands, ...result } = make();
+      const sums = gpu.tensor(values, [values.length]);
+      const shape = [this.channels, 2];
+      const both = { partials: sums.view(shape), gradients: sums.view(shape, second) };
+      execute(gpu, program, { ...operands, ...both }, {}, `${this.call.name}.backward.joined`);
+      sums.destroy();
+      return result;
+    });
   }
 
   #plan() {

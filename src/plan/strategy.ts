@@ -34,6 +34,16 @@ export interface ScheduleOptions {
   vec4?: boolean | undefined;
 }
 
+const scheduleKeys: readonly string[] = [
+  'strategy',
+  'reduction',
+  'workgroup',
+  'lanes',
+  'fourRows',
+  'slots',
+  'vec4',
+] satisfies (keyof ScheduleOptions)[];
+
 /** Threads and lanes of one dispatch. */
 export interface Team {
   workgroup: number;
@@ -142,6 +152,15 @@ export function checkSchedule(
   const refuse = (what: string, fix: string) => {
     throw new NormError('value', `schedule: ${what}.`, fix);
   };
+  for (const name in options) {
+    if (!scheduleKeys.includes(name))
+      refuse(`there is no option '${name}'`, `Use ${scheduleKeys.join(', ')}.`);
+  }
+  for (const name of ['fourRows', 'vec4'] as const) {
+    const value = options[name];
+    if (value !== undefined && typeof value !== 'boolean')
+      refuse(`${name} is ${value}`, 'Use true or false.');
+  }
   const legal = splitOnly ? ['split'] : strategiesOf(geometry, direction);
   if (strategy !== undefined && !legal.includes(strategy)) {
     refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);

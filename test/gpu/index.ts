@@ -11,6 +11,7 @@ import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
+import { cases as leaks } from './leaks.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
@@ -43,6 +44,7 @@ export const allCases: Case[] = [
   ...conformanceChannels,
   ...isolation,
   ...errors,
+  ...leaks,
   ...modules,
   ...state,
   ...recording,

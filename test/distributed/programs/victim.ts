@@ -72,7 +72,8 @@ export async function trainUntilFailure(
         const { code, ranks } = error as GroupError;
         const ms = performance.now() - began;
         const unchanged = (await everything(norm)) === before;
-        const leaked = gpu.memory().tensors - tensors;
+        // Fewer where the garbage collector has been here.
+        const leaked = Math.max(0, gpu.memory().tensors - tensors);
         const failure = { code, ranks, ms, unchanged, leaked, state: await stateOf(norm), steps };
         x.destroy();
         norm.destroy();
