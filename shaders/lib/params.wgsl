@@ -1,5 +1,5 @@
 // params
-// The numbers of one dispatch. The host lays out the same 19 words (src/kernels/params.ts).
+// The numbers of one dispatch. The host lays out the same 20 words (src/kernels/params.ts).
 //
 // x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one
 // (sample, group) and is what one mean and one rstd belong to.
@@ -23,6 +23,7 @@ struct Params {
   first_set: u32,      // the set that is number 0 here, in mean and rstd, which are bound whole
   first_col: u32,      // columns first_col … first_col + span − 1 of a row have partials of dweight and dbias here
   span: u32,
+  first_run: u32,      // the run that is number 0 here, where x is cut between runs
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -15,8 +15,8 @@ fn main(
   if (worker >= params.rows * params.slots) {
     return;
   }
-  let run = worker / params.slots;
-  let base = run * params.cols;
+  let base = worker / params.slots * params.cols;
+  let run = params.first_run + worker / params.slots;
   let first = (worker % params.slots) * params.slot_length;
   let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
   let s = saved(set_of_run(run));

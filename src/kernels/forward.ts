@@ -1,7 +1,7 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
-import { chunksOf } from '../plan/chunks.ts';
+import { bindableBytes, checkWhole, chunksOf, stretchesOf } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
@@ -15,6 +15,7 @@ import {
   mapConstants,
   type Pass,
   parameterBytes,
+  partFrom,
   partialsOf,
   partOf,
   reduceFragment,
@@ -57,23 +58,22 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   // Running statistics, and those of replicas, are a matter of the merge, which only a split has.
   const options = running || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
-  const measured = schedule.strategy === 'split' && running !== 'frozen' && stage !== 'joined';
-  const partials = partialsOf(geometry, schedule);
-  const bytes = {
-    ...(measured ? { partials: 16 * partials.slots * partials.width } : {}),
-    ...(tracksInstances(d) ? { instances: 8 * geometry.groups } : {}),
-  };
   if (running === 'frozen') before.push(frozenStatistics(whole));
   const runs = geometry.inner > 1 ? channelRuns : setRuns;
+  if (running === 'frozen' || stage === 'joined') {
+    return { steps: [...before, ...knownApply(d, schedule, runs, facts)], scratch: {} };
+  }
+  const partials = partialsOf(geometry, schedule);
+  const bytes = {
+    ...(schedule.strategy === 'split' ? { partials: 16 * partials.slots * partials.width } : {}),
+    ...(tracksInstances(d) ? { instances: 8 * geometry.groups } : {}),
+  };
   const { steps, scratch } = inParts(d, schedule, runs, facts, bytes, (at) => {
     if (schedule.strategy !== 'split') return [onePass(at)];
     const { columns } = schedule;
-    const statistics = () => [
+    return [
       (columns ? channelStatistics : runStatistics)(at),
       mergeStatistics(at, trackingOf(d)),
-    ];
-    return [
-      ...(measured ? statistics() : []),
       ...(tracksInstances(d) ? [mergeInstances(at)] : []),
       ...(stage === 'local' ? [] : [(columns ? channelApply : runApply)(at)]),
     ];
@@ -103,6 +103,42 @@ function inParts(
     steps,
     scratch: Object.fromEntries(Object.entries(bytes).map(([role, each]) => [role, most * each])),
   };
+}
+
+/** y where the statistics are known, element by element: x is cut wherever a binding ends. */
+function knownApply(
+  d: ForwardDescriptor,
+  schedule: ForwardSchedule,
+  runsOf: typeof setRuns,
+  facts: DeviceFacts,
+): Step[] {
+  const { geometry } = d;
+  checkWhole(geometry, parameterBytes(d), facts);
+  const bytes = byteSize(d.dtype);
+  if (!schedule.columns) {
+    const runs = runsOf(geometry, schedule.vec4);
+    return stretchesOf(runs.runs, runs.cols, bytes, facts).map(({ run, runs: count, cols, first }) => {
+      const part = partFrom(d, geometry, first, count * cols, facts);
+      const params = { ...part.params, first_run: run };
+      return runApply({ d, schedule, facts, ...part, params, runs: { ...runs, runs: count, cols } });
+    });
+  }
+  // Threads own columns of whole positions, of one sample after the other where one does not fit a binding.
+  const { samples, positions, groups } = geometry;
+  const all = elementCount(geometry);
+  const apart = all * bytes > bindableBytes(bytes, facts);
+  const each = apart ? { ...geometry, samples: 1 } : geometry;
+  const length = (schedule.fold * all) / (samples * positions);
+  return Array.from({ length: samples / each.samples }, (_, sample) =>
+    stretchesOf((each.samples * positions) / schedule.fold, length, bytes, facts, true).map(
+      ({ runs: rows, first }) => {
+        const g = apart ? { ...each, positions: rows * schedule.fold } : each;
+        const part = partFrom(d, g, (sample * all) / samples + first, rows * length, facts);
+        const params = { ...part.params, first_set: sample * groups };
+        return channelApply({ d, schedule, facts, runs: runsOf(g, schedule.vec4), ...part, params });
+      },
+    ),
+  ).flat();
 }
 
 /** What is normalized. */

@@ -2,6 +2,7 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
+import { bindableBytes } from '../plan/chunks.ts';
 import { assemble } from './assemble.ts';
 import { packFields } from './params.ts';
 import type { Role } from './roles.ts';
@@ -141,11 +142,11 @@ function elementwise(
   size: number,
   kernel: Kernel,
   dtypes: Partial<Record<Role, FloatDType>>,
-  { maxBindingBytes, offsetAlignment }: DeviceFacts,
+  facts: DeviceFacts,
   numbers: (count: number) => ArrayBuffer,
 ): Program {
   // Parts begin at aligned offsets in all tensors: an element takes two bytes or four.
-  const most = Math.floor(maxBindingBytes / (4 * offsetAlignment)) * offsetAlignment;
+  const most = Math.floor(bindableBytes(4, facts) / (4 * facts.offsetAlignment)) * facts.offsetAlignment;
   const steps: Step[] = [];
   for (let first = 0; first < size; first += most) {
     const count = Math.min(most, size - first);

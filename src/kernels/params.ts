@@ -1,4 +1,4 @@
-/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Nineteen words. */
+/** The fields of `struct Params` in shaders/lib/params.wgsl, in order. Twenty words. */
 export const paramFields = [
   'samples',
   'positions',
@@ -19,6 +19,7 @@ export const paramFields = [
   'first_set',
   'first_col',
   'span',
+  'first_run',
 ] as const;
 
 export type ParamField = (typeof paramFields)[number];

@@ -68,19 +68,10 @@ const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidu
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {
+  const each = elementCount({ ...d.geometry, samples: 1 });
   const g = { ...d.geometry, samples: chunk.samples };
-  const { first, like } = rangeOf(d.geometry, d.dtype, chunk, facts);
-  return {
-    g,
-    params: {
-      ...g,
-      count: setSize(g),
-      eps: d.eps,
-      first_element: first,
-      first_set: chunk.firstSample * g.groups,
-    },
-    ranges: Object.fromEntries(likeX.map((role) => [role, like])),
-  };
+  const part = partFrom(d, g, chunk.firstSample * each, chunk.samples * each, facts);
+  return { ...part, params: { ...part.params, first_set: chunk.firstSample * g.groups } };
 }
 
 /** What to bind of a tensor like x for a chunk, and the place of the chunk's first element in that. */
@@ -91,10 +82,36 @@ export function rangeOf(
   facts: DeviceFacts,
 ): { first: number; like: Range } {
   const sampleBytes = elementCount({ ...geometry, samples: 1 }) * byteSize(dtype);
-  const start = firstSample * sampleBytes;
+  return boundFrom(firstSample * sampleBytes, samples * sampleBytes, dtype, facts);
+}
+
+/** The same for some bytes from `start` on. */
+export function boundFrom(
+  start: number,
+  bytes: number,
+  dtype: FloatDType,
+  facts: DeviceFacts,
+): { first: number; like: Range } {
   const offset = start - (start % facts.offsetAlignment);
-  const like = { offset, size: start - offset + samples * sampleBytes };
+  const like = { offset, size: start - offset + bytes };
   return { first: (start - offset) / byteSize(dtype), like };
+}
+
+/** Some elements of a tensor: {@link partOf}, with the geometry of those, from `start` on. */
+export function partFrom(
+  d: NormDescriptor,
+  g: Geometry,
+  start: number,
+  elements: number,
+  facts: DeviceFacts,
+): Part {
+  const bytes = byteSize(d.dtype);
+  const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
+  return {
+    g,
+    params: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
+    ranges: Object.fromEntries(likeX.map((role) => [role, like])),
+  };
 }
 
 /** A geometry as contiguous runs of elements, and what stands for that in shaders. */

@@ -8,6 +8,28 @@ export interface Chunk {
   samples: number;
 }
 
+/** Elements that one binding may have: their indices, and those of threads beyond the last one, are below 2^32. */
+export const mostElements = 2 ** 32 - 2 ** 27;
+
+/** Bytes that one binding of such elements may have. */
+export const bindableBytes = (elementBytes: number, { maxBindingBytes }: DeviceFacts): number =>
+  Math.min(maxBindingBytes, elementBytes * mostElements);
+
+/**
+ * How many consecutive units of so many bytes a binding can hold, whichever of them comes first. A binding begins at an
+ * aligned offset, at or before its first unit; where units are as long as some alignments, that is at it.
+ */
+export function unitsPerBinding(unitBytes: number, most: number, alignment: number): number {
+  return Math.floor((most - paddingOf(unitBytes, alignment)) / unitBytes);
+}
+
+/** The most bytes between an aligned offset and the beginning of a unit. */
+function paddingOf(unitBytes: number, alignment: number): number {
+  let [common, rest] = [alignment, unitBytes % alignment];
+  while (rest > 0) [common, rest] = [rest, common % rest];
+  return alignment - common;
+}
+
 /**
  * Cuts the samples so that each part of x, and of the scratch that goes with it, fits a binding, and the scratch of a part
  * its budget. Parts share their scratch.
@@ -27,30 +49,125 @@ export function chunksOf(
   budget = Number.POSITIVE_INFINITY,
 ): Chunk[] {
   const { samples } = geometry;
-  const most = Math.min(facts.maxBindingBytes, 4 * (2 ** 32 - 1));
-  const perSample = Math.max(elementCount({ ...geometry, samples: 1 }) * elementBytes, ...scratchBytes);
-  const refuse = (what: string, bytes: number) => {
-    throw new NormError(
-      'limit',
-      `${what} takes ${bytes} bytes; the device binds at most ${facts.maxBindingBytes} at once ` +
-        '(maxStorageBufferBindingSize).',
-      'Request a larger limit when making the device, or split the tensor along its batch.',
-    );
-  };
-  for (const [what, bytes] of Object.entries({ 'The mean of all sets': 8 * setCount(geometry), ...whole })) {
-    if (bytes > most) refuse(what, bytes);
-  }
+  checkWhole(geometry, whole, facts);
+  const most = bindableBytes(elementBytes, facts);
+  const sampleBytes = elementCount({ ...geometry, samples: 1 }) * elementBytes;
+  const largestScratch = Math.max(0, ...scratchBytes);
+  const scratches = Math.floor(bindableBytes(4, facts) / largestScratch);
   const each = scratchBytes.reduce((sum, bytes) => sum + bytes, 0);
   const affordable = each > 0 ? Math.max(1, Math.floor(budget / each)) : Number.POSITIVE_INFINITY;
-  if (samples * perSample <= most && samples <= affordable) return [{ firstSample: 0, samples }];
-  // A part begins at an aligned offset before its first sample.
-  const bindable = Math.floor((most - facts.offsetAlignment) / perSample);
-  if (bindable < 1) refuse('A single sample', perSample);
+  if (samples * sampleBytes <= most && samples <= scratches && samples <= affordable) {
+    return [{ firstSample: 0, samples }];
+  }
+  const units = unitsPerBinding(sampleBytes, most, facts.offsetAlignment);
+  if (units < 1) refuseSample(geometry, elementBytes, sampleBytes, facts);
+  if (scratches < 1) refuse('The scratch of one sample', largestScratch, facts, 'or use smaller samples');
   // Of equal size: a last part of a few samples would leave a device idle.
-  const size = Math.ceil(samples / Math.ceil(samples / Math.min(bindable, affordable)));
+  const size = Math.ceil(samples / Math.ceil(samples / Math.min(units, scratches, affordable)));
   const chunks: Chunk[] = [];
   for (let first = 0; first < samples; first += size) {
     chunks.push({ firstSample: first, samples: Math.min(size, samples - first) });
   }
   return chunks;
+}
+
+/**
+ * Throws `limit` unless what is bound whole fits a binding.
+ *
+ * @param whole - bytes by name.
+ */
+export function checkWhole(
+  geometry: Geometry,
+  whole: Readonly<Record<string, number>>,
+  facts: DeviceFacts,
+): void {
+  const most = bindableBytes(4, facts);
+  const statistics = 8 * setCount(geometry);
+  if (statistics > most) {
+    const batch = geometry.samples > 1 ? 'split the tensor along its batch' : 'use fewer channels';
+    refuse('The mean of all sets', statistics, facts, `or ${batch}`);
+  }
+  for (const [what, bytes] of Object.entries(whole)) {
+    if (bytes > most)
+      refuse(what, bytes, facts, 'or normalize fewer channels: a smaller batch does not help');
+  }
+}
+
+function refuse(what: string, bytes: number, { maxBindingBytes }: DeviceFacts, alternative: string): never {
+  throw new NormError(
+    'limit',
+    `${what} takes ${bytes} bytes; the device binds at most ${maxBindingBytes} at once ` +
+      '(maxStorageBufferBindingSize).',
+    `Request a larger limit when making the device, ${alternative}.`,
+  );
+}
+
+/** What would help where not even one sample fits a binding, of which there may be others before its first element. */
+function refuseSample(
+  { samples, positions, inner, groups }: Geometry,
+  elementBytes: number,
+  sampleBytes: number,
+  facts: DeviceFacts,
+): never {
+  const isRow = positions === 1 && inner === 1 && groups <= 1;
+  const what = samples === 1 ? 'x' : `One ${isRow ? 'row' : 'sample'} of x`;
+  const padding = sampleBytes <= facts.maxBindingBytes ? paddingOf(sampleBytes, facts.offsetAlignment) : 0;
+  const half = elementBytes > 2 && facts.f16 ? 'use f16, ' : '';
+  // Where there is one sample only, its batch is among its positions (BatchNorm), or there is none.
+  const batch =
+    samples === 1 ? 'pass a smaller tensor' : 'use smaller samples: a smaller batch does not help';
+  refuse(
+    padding > 0 ? `${what}, bound from an aligned offset before it,` : what,
+    sampleBytes + padding,
+    facts,
+    `${half}or ${isRow ? 'normalize shorter rows' : batch}`,
+  );
+}
+
+/** Runs of x, or a piece of one. */
+export interface Stretch {
+  /** The first of them. */
+  run: number;
+  runs: number;
+  /** Elements of a run, or of the piece. */
+  cols: number;
+  /** The first element of x. */
+  first: number;
+}
+
+/**
+ * Cuts x, which is made of `runs` runs of `length` elements, wherever a binding ends: for what is done element by element.
+ *
+ * @param whole - whether runs must stay whole; longer ones than a binding are else cut, too, at aligned offsets.
+ * @throws NormError `limit` if a whole run is larger than a binding may be.
+ */
+export function stretchesOf(
+  runs: number,
+  length: number,
+  elementBytes: number,
+  facts: DeviceFacts,
+  whole = false,
+): Stretch[] {
+  const most = bindableBytes(elementBytes, facts);
+  const alignment = facts.offsetAlignment;
+  const fits = runs * length * elementBytes <= most;
+  const units = fits ? runs : unitsPerBinding(length * elementBytes, most, alignment);
+  const stretches: Stretch[] = [];
+  if (units >= 1) {
+    const size = Math.ceil(runs / Math.ceil(runs / units));
+    for (let run = 0; run < runs; run += size) {
+      stretches.push({ run, runs: Math.min(size, runs - run), cols: length, first: run * length });
+    }
+    return stretches;
+  }
+  // A piece begins at an aligned offset from its run, which itself may begin after one.
+  const longest = (Math.floor(most / alignment - 1) * alignment) / elementBytes;
+  if (whole || longest < 1) refuse('One run of x', length * elementBytes, facts, 'or pass a smaller tensor');
+  for (let run = 0; run < runs; run++) {
+    for (let col = 0; col < length; col += longest) {
+      const cols = Math.min(longest, length - col);
+      stretches.push({ run, runs: 1, cols, first: run * length + col });
+    }
+  }
+  return stretches;
 }

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { NormError } from '../../src/gpu/errors.ts';
 import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
-import { chunksOf } from '../../src/plan/chunks.ts';
+import { castProgram } from '../../src/kernels/cast.ts';
+import { paramFields } from '../../src/kernels/params.ts';
+import { chunksOf, stretchesOf } from '../../src/plan/chunks.ts';
 import {
   batchNormGeometry,
   elementCount,
@@ -194,10 +196,97 @@ describe('chunks', () => {
     expect(chunksOf(flat, 4, [16 * 512], {}, { ...gpu, maxBindingBytes: 2 ** 27 })).toHaveLength(2);
   });
 
+  it('holds samples that fill a binding exactly where they are aligned by themselves', () => {
+    const floorBinding = { ...gpu, maxBindingBytes: 2 ** 27 };
+    const halves = (samples: number, each: number) =>
+      Array.from({ length: samples / each }, (_, i) => ({ firstSample: each * i, samples: each }));
+    const image = groupNormGeometry([2, 128, 512, 512], 32, 'channels-first');
+    expect(chunksOf(image, 4, [16 * 128], {}, floorBinding)).toEqual(halves(2, 1));
+    const last = instanceNormGeometry([4, 512, 512, 128], 'channels-last');
+    expect(chunksOf(last, 2, [16 * 128], {}, floorBinding)).toEqual(halves(4, 2));
+    expect(chunksOf(row(64, 2 ** 22), 4, [], {}, floorBinding)).toEqual(halves(64, 8));
+    // Half of an alignment is the most that lies before any of these.
+    expect(chunksOf(row(8, 2 ** 24 - 32), 4, [], {}, floorBinding)).toEqual(halves(8, 2));
+    // Every second one would begin 128 bytes after an aligned offset.
+    expect(() => chunksOf(row(2, 2 ** 25 - 32 + 16), 4, [], {}, floorBinding)).toThrow(/aligned offset/);
+  });
+
   it('refuses a row that no binding holds', () => {
     expect(() => chunksOf(row(2, 2 ** 20), 4, [8, 4], {}, { ...gpu, maxBindingBytes: 65_536 })).toThrow(
       NormError,
     );
+  });
+
+  it('says which size is too large, and advises what would help', () => {
+    const limited = { ...gpu, maxBindingBytes: 65_536 };
+    const errorOf = (body: () => unknown): NormError => {
+      try {
+        body();
+      } catch (error) {
+        return error as NormError;
+      }
+      throw new Error('nothing was refused');
+    };
+    const refusal = (geometry: Geometry, elementBytes = 4, whole = {}) =>
+      errorOf(() => chunksOf(geometry, elementBytes, [], whole, limited));
+    const long = refusal(row(2, 20_000));
+    expect(long.message).toMatch(/^One row of x takes 80000 bytes; the device binds at most 65536/);
+    expect(long.fix).toMatch(/larger limit.*f16.*shorter rows/);
+    expect(long.fix).not.toMatch(/batch/);
+    const image = refusal(groupNormGeometry([2, 8, 64, 64], 2, 'channels-first'));
+    expect(image.message).toMatch(/^One sample of x takes 131072 bytes/);
+    expect(image.fix).toMatch(/smaller samples: a smaller batch does not help/);
+    const alone = refusal(groupNormGeometry([1, 8, 64, 128], 2, 'channels-first'), 2);
+    expect(alone.message).toMatch(/^x takes 131072 bytes/);
+    expect(alone.fix).not.toMatch(/batch|f16/);
+    const norm = refusal(batchNormGeometry([4, 8, 64, 64], 'channels-first'));
+    expect(norm.message).toMatch(/^x takes 524288 bytes/);
+    expect(norm.fix).toMatch(/smaller tensor/);
+    const sets = refusal(groupNormGeometry([10_000, 8], 8, 'channels-first'));
+    expect(sets.message).toMatch(/^The mean of all sets takes 640000 bytes/);
+    expect(sets.fix).toMatch(/along its batch/);
+    const parameter = refusal(row(4, 16), 4, { 'A parameter': 100_000 });
+    expect(parameter.message).toMatch(/^A parameter takes 100000 bytes/);
+    expect(parameter.fix).toMatch(/a smaller batch does not help/);
+  });
+
+  it('keeps element indices below 2^32, in f16 too', () => {
+    const vast = { ...gpu, maxBindingBytes: 2 ** 36 };
+    for (const bytes of [2, 4]) {
+      const chunks = chunksOf(row(2 ** 23, 1024), bytes, [16], {}, vast);
+      expect(chunks.reduce((sum, { samples }) => sum + samples, 0)).toBe(2 ** 23);
+      expect(chunks).toHaveLength(3);
+      for (const { samples } of chunks) expect(samples * 1024).toBeLessThan(2 ** 32);
+      expect(() => chunksOf(row(2, 2 ** 32), bytes, [], {}, vast)).toThrow(NormError);
+    }
+    const casts = castProgram(2 ** 33, 'f16', 'f16', vast).steps.map(
+      ({ params }) => new Uint32Array(params)[paramFields.indexOf('cols')] as number,
+    );
+    expect(casts).toHaveLength(3);
+    expect(casts.reduce((sum, count) => sum + count)).toBe(2 ** 33);
+  });
+
+  it('cuts what is done element by element anywhere', () => {
+    const limited = { ...gpu, maxBindingBytes: 4096 };
+    for (const [runs, length, bytes] of [
+      [7, 255, 4],
+      [7, 255, 2],
+      [3, 5000, 4],
+      [3, 5001, 2],
+      [5, 1024, 4],
+      [9, 64, 4],
+    ] as const) {
+      let next = 0;
+      for (const { run, runs: count, cols, first } of stretchesOf(runs, length, bytes, limited)) {
+        expect(first).toBe(next);
+        expect(run).toBe(Math.floor(first / length));
+        expect(count === 1 || cols === length).toBe(true);
+        expect(count * cols * bytes + ((first * bytes) % 256)).toBeLessThanOrEqual(4096);
+        next += count * cols;
+      }
+      expect(next).toBe(runs * length);
+    }
+    expect(() => stretchesOf(2, 1025, 4, limited, true)).toThrow(/One run of x takes 4100 bytes/);
   });
 });
 

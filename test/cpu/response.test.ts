@@ -96,7 +96,7 @@ describe('programs of local response normalization', () => {
       expect(ranges.x?.size).toBeLessThanOrEqual(4096);
     }
     expect(() => responseForward({ ...d, geometry: { ...geometry, inner: 1600 } }, tiny)).toThrow(
-      /single sample/,
+      /One sample of x/,
     );
     expect(responseForward({ ...d, geometry: { ...geometry, samples: 0 } }, facts).steps).toEqual([]);
   });

@@ -12,6 +12,7 @@ import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as leaks } from './leaks.ts';
+import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
@@ -53,6 +54,7 @@ export const allCases: Case[] = [
   ...averaging,
   ...training,
   ...sizes,
+  ...limits,
   ...workspace,
   ...autotune,
 ];

@@ -177,6 +177,7 @@ const accuracy: Case[] = [
         { shape: [300, 8, 4, 4], size, ...strong },
         { shape: [300, 7, 11, 3], layout: 'channels-last', size, ...strong },
         { shape: [3, 4, 3_333], size, ...strong },
+        { shape: [2, 4, 4096], size, ...strong },
       ]);
       t.note('chunked', show(await verify(tiny, list)));
       const x = tiny.zeros([2, 20, 1000]);
