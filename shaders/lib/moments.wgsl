@@ -103,10 +103,15 @@ fn relative(v: vec4<f32>, k: f32) -> f32 {
 // A part relative to another number than its own k.
 fn unpack_to(v: vec4<f32>, k: f32) -> Part {
   var p = unpack(v);
-  var sums = Sums(p.x, p.y + (v.w * p.w - k * p.w), p.z);
-  while (p.w > DOWN && outside(sums)) {
-    p = Part(at_scale(p, p.w * DOWN), p.w * DOWN);
-    sums = Sums(p.x, p.y + (v.w * p.w - k * p.w), p.z);
+  // Not w·scale − k·scale, in which a compiler that rearranges sums loses what two close numbers differ by.
+  var sums = Sums(p.x, p.y + (v.w - k) * p.w, p.z);
+  if (outside(sums)) {
+    // Rounded before they are subtracted, by a mask as in finish().
+    let own = bitcast<f32>(bitcast<u32>(v.w * DOWN) & params.mask);
+    let other = bitcast<f32>(bitcast<u32>(k * DOWN) & params.mask);
+    sums = at_scale(p, DOWN);
+    sums.y += own - other;
+    p.w = DOWN;
   }
   return Part(sums, p.w);
 }
@@ -120,9 +125,10 @@ fn finish(p: Part, k: f32) -> Statistics {
   return statistics_from(hi / p.w, lo / p.w, rstd_of(p.z, p.w));
 }
 
-// The sum of squared deviations from the mean: Infinity where f32 has no room for it.
-fn spread(p: Part) -> f32 {
-  return p.z / p.w / p.w;
+// The sum of squared deviations from the mean by a count: Infinity where f32 has no room for that, as PyTorch's is. The sum
+// alone may have none where the quotient has.
+fn spread(p: Part, count: f32) -> f32 {
+  return p.z / count / p.w / p.w;
 }
 
 // The biased standard deviation, which f32 always has room for.

@@ -4,5 +4,5 @@
 @group(0) @binding(21) var<storage, read_write> instances: array<vec2<f32>>;
 
 fn track(which: u32, s: Statistics, p: Part) {
-  instances[which] = vec2<f32>(s.hi / s.unit, spread(p) / (params.count - 1.0));
+  instances[which] = vec2<f32>(s.hi / s.unit, spread(p, params.count - 1.0));
 }

@@ -13,5 +13,5 @@ fn track(which: u32, s: Statistics, p: Part) {
     f = 1.0 / f32(num_batches_tracked[0]);
   }
   running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
-  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p) / (params.count - 1.0));
+  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - 1.0));
 }

@@ -17,6 +17,7 @@ struct Statistics {
 const DOWN = 0x1p-84f;
 const UP = 0x1p84f;
 const SMALL = 0x1p-60f;
+const NOT_A_NUMBER = 0x7fc00000u;
 
 // Whether a number is 2^127 or more, Inf or NaN.
 fn out_of_range(v: f32) -> bool {
@@ -41,12 +42,23 @@ fn next_scale(outside: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
   return scale;
 }
 
-// The bits of 1/sqrt(mean of the squares + eps) where the squares are those of x·scale: NaN where x has an Inf or NaN.
-fn rstd_of(squares: f32, scale: f32) -> u32 {
-  if (out_of_range(squares) && scale == DOWN) {
-    return 0x7fc00000u & params.mask;
+// eps for squares of x·scale. A subnormal one is read from its bits, since adapters may take it for zero.
+fn eps_at(scale: f32) -> f32 {
+  let bits = bitcast<u32>(params.eps);
+  if (scale > 1.0 && bits < 0x00800000u) {
+    return f32(bits) * 0x1p19f;
   }
-  let r = inverseSqrt(squares / params.count + params.eps * scale * scale);
+  return params.eps * scale * scale;
+}
+
+// The bits of 1/sqrt(mean of the squares + eps) where the squares are those of x·scale: NaN where x has an Inf or NaN, and
+// beyond 2^104, where what adapters take for zero of x and of its mean is no longer small beside the deviations.
+fn rstd_of(squares: f32, scale: f32) -> u32 {
+  let r = inverseSqrt(squares / params.count + eps_at(scale));
+  let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
+  if ((out_of_range(squares) && scale == DOWN) || beyond) {
+    return NOT_A_NUMBER;
+  }
   let bits = bitcast<u32>(r);
   let exponent = bits >> 23u;
   if (scale >= 1.0 || exponent == 255u) {
@@ -62,6 +74,10 @@ fn rstd_of(squares: f32, scale: f32) -> u32 {
 
 fn statistics_from(hi: f32, lo: f32, rstd: u32) -> Statistics {
   let r = bitcast<f32>(rstd);
+  if (rstd == NOT_A_NUMBER) {
+    let nan = bitcast<f32>(rstd & params.mask);
+    return Statistics(nan, nan, nan, 1.0, nan);
+  }
   if (rstd >= 0x0d800000u || rstd == 0u) {  // 2^-100; 0 where the variance is infinite
     return Statistics(hi, lo, r, 1.0, r);
   }

@@ -4,7 +4,7 @@
 //
 // Mapping: a thread per channel.
 // Bindings: instances [samples, channels] (mean, unbiased variance); running_mean, running_var [channels].
-// Numerics: sums about the first instance, in blocks about the root of their number long. Determinism: instances are added
+// Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the root of their number long. Determinism: instances are added
 // in order.
 @group(0) @binding(16) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(17) var<storage, read_write> running_var: array<f32>;
@@ -23,7 +23,13 @@ fn main(
   if (channel >= params.channels) {
     return;
   }
-  let pivot = instances[channel];
+  let last = params.samples - 1u;
+  let a = instances[channel];
+  let b = instances[last / 2u * params.channels + channel];
+  let c = instances[last * params.channels + channel];
+  let median = max(min(a, b), min(max(a, b), c));
+  // An infinite variance is no pivot.
+  let pivot = vec2<f32>(pivot_of(median.x), pivot_of(median.y));
   var total = vec2<f32>();
   var sample = 0u;
   while (sample < params.samples) {
@@ -40,4 +46,8 @@ fn main(
   let keep = select(1.0, 1.0 - params.momentum, FIRST);
   running_mean[channel] = keep * running_mean[channel] + take * batch.x;
   running_var[channel] = keep * running_var[channel] + take * batch.y;
+}
+
+fn pivot_of(value: f32) -> f32 {
+  return select(value, 0.0, out_of_range(value));
 }

@@ -99,13 +99,18 @@ export function unpackMoments(joined: Float64Array<ArrayBuffer>, layers: readonl
   });
 }
 
-/** What the GPU gets of a layer: [C, 4], the mean as hi + lo, 1 / sqrt(variance + eps), Σ(x − mean)². */
+/**
+ * What the GPU gets of a layer: [C, 4], the mean as hi + lo, 1 / sqrt(variance + eps), Σ(x − mean)² or, where f32 has no room
+ * for it, its negative times 2^-168. As on the GPU, all is NaN beyond a reciprocal of 2^104 (shaders/lib/statistics.wgsl).
+ */
 export function statisticsOf({ count, mean, spread }: Moments, eps: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(4 * mean.length);
   mean.forEach((value, c) => {
     const hi = Math.fround(value);
     const squares = spread[c] as number;
-    values.set([hi, value - hi, 1 / Math.sqrt(squares / count + eps), squares], 4 * c);
+    const rstd = 1 / Math.sqrt(squares / count + eps);
+    if (!(rstd <= 2 ** 104) || !Number.isFinite(value)) values.fill(Number.NaN, 4 * c, 4 * c + 4);
+    else values.set([hi, value - hi, rstd, squares < 2 ** 127 ? squares : -squares / 2 ** 168], 4 * c);
   });
   return values;
 }

@@ -17,7 +17,7 @@ import {
 } from '../support/subject.ts';
 
 /** Small shapes with and without tails, past the thresholds at which a strategy starts to differ from the naive one. */
-function shapesOf(op: Subject['op']): Omit<Subject, 'op'>[] {
+export function shapesOf(op: Subject['op']): Omit<Subject, 'op'>[] {
   if (op === 'groupNorm') {
     return [
       { shape: [2, 6, 5, 7], groups: 3 },

@@ -13,7 +13,15 @@ import { assert } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
 import { decode, GOLDEN_FILES, type GoldenCase, type GoldenFile, runningAfter } from '../support/golden.ts';
 import { RunningReference } from '../support/running.ts';
-import { type Arrays, type Results, referenceOf, run, type Subject, verifyAll } from '../support/subject.ts';
+import {
+  type Arrays,
+  type Results,
+  referenceOf,
+  run,
+  type Subject,
+  summary,
+  verifyAll,
+} from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const f32Of = (golden: GoldenCase, name: keyof GoldenCase['inputs']): Float32Array | undefined => {
@@ -201,6 +209,9 @@ interface TorchErrors {
   }[];
 }
 
+/** Largest |x|, where what PyTorch's f32 does is no yardstick: its squares are infinite or zero. */
+const magnitudes = [1e19, 1e30, 3e38, 1e-30];
+
 /** The same shapes and offsets that scripts/golden.py measured PyTorch's f32 error at: the table of the README. */
 const besidePyTorch: Case = {
   name: "golden: beside PyTorch's f32 error",
@@ -225,6 +236,14 @@ const besidePyTorch: Case = {
       // Where there is no offset, both are a few roundings; where there is one, PyTorch's error grows with it.
       const ours = op === 'rmsNorm' || op === 'addRmsNorm' || offset < 100 ? 3 : 1 / 5;
       assert(y <= ours * torch.y.median, `${op} at offset ${offset}: y ${y}, PyTorch ${torch.y.median}`);
+      if (offset !== 0) continue;
+      for (const magnitude of magnitudes) {
+        // An eps that is no part of the answer: 0, or for BatchNorm, which takes none, the least number of f32.
+        const eps = magnitude < 1 ? { eps: op === 'batchNorm' ? 2 ** -149 : 0 } : {};
+        const list = subjects.map((subject) => ({ ...subject, ...eps, data: { magnitude } }));
+        const worst = await verifyAll(t.gpu, list);
+        t.note(`${op}${layout ? ` ${layout}` : ''}, |x| up to ${magnitude}`, summary(worst));
+      }
     }
   },
 };

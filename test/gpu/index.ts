@@ -18,6 +18,7 @@ import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
 import { cases as optimState } from './optim-state.ts';
 import { cases as overhead } from './overhead.ts';
+import { cases as range } from './range.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -34,6 +35,7 @@ export const allCases: Case[] = [
   ...overhead,
   ...variants,
   ...accuracy,
+  ...range,
   ...batchNorm,
   ...syncBatchNorm,
   ...frozenBatchNorm,

@@ -23,6 +23,8 @@ export interface Replicated {
   /** |mean| / std. */
   offset?: number;
   momentum?: number | null;
+  /** What x is multiplied by. Default 1. */
+  magnitude?: number;
   affine?: boolean;
   activation?: Activation;
   residual?: boolean;
@@ -54,14 +56,14 @@ export function shapeOf(
 
 /** Inputs of all ranks, one after the other. f16 inputs have to be exact in f16. */
 export function inputsOf(subject: Replicated, round = (value: number): number => value) {
-  const { sizes, channels, spatial, offset = 0, seed = 1, affine = true, residual } = subject;
+  const { sizes, channels, spatial, offset = 0, seed = 1, affine = true, residual, magnitude = 1 } = subject;
   const next = random(seed);
   const normal = () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
   const values = (length: number, mean = 0, std = 1) =>
     Float32Array.from({ length }, () => round(Math.fround(mean + std * normal())));
   const elements = sizes.reduce((all, size) => all + size, 0) * channels * product(spatial);
   return {
-    x: values(elements, offset),
+    x: values(elements, magnitude * offset, magnitude),
     dy: values(elements),
     residual: residual ? values(elements) : undefined,
     weight: affine ? values(channels, 1, 0.3) : undefined,

@@ -212,7 +212,10 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     x: store(x),
     dy: store(dy),
     residual: residual && store(residual),
-    dsum: hasResidual(subject) ? store(normal(count, { seed: seed + 3, std: 0.5 })) : undefined,
+    // About as large as the rest of dx, so that it hides nothing.
+    dsum: hasResidual(subject)
+      ? store(normal(count, { seed: seed + 3, std: (0.5 * dyScale) / (magnitude ?? 1) }))
+      : undefined,
     weight: affine ? parameter(normal(channels, { seed: seed + 4, mean: 1, std: 0.5 })) : undefined,
     bias: affine && !isRms(subject) ? parameter(normal(channels, { seed: seed + 5 })) : undefined,
     running: subject.evaluation
