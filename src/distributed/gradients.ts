@@ -23,14 +23,18 @@ const defaultBucketBytes = 25 * 2 ** 20;
 
 /**
  * Sums the gradients of parameters over the ranks of a group, or averages them, in place: what DistributedDataParallel does
- * after backward. Those without a gradient take no part; they must be the same on all ranks. Gradients are f32 on the way,
- * summed in float64 in rank order, the same on every rank.
+ * after backward. Those without a gradient take no part. Gradients are f32 on the way, summed in float64 in rank order, the
+ * same on every rank.
  *
+ * @param parameters - a module, or its parameters, in the same order on all ranks.
+ * @throws GroupError `mismatch` unless all ranks have the same parameters in the same order (names, if modules are given,
+ * shapes, dtypes, marks) and the same of them have gradients: run backward alike on all, or pass those alone
+ * that have gradients everywhere.
  * @throws NormError `value` for a marked parameter without a group for it; {@link GroupError} as allReduce. No gradient is
  * then changed.
  */
 export async function syncGradients(
-  parameters: Iterable<Parameter>,
+  parameters: Module | Iterable<Parameter>,
   group: ProcessGroup,
   options: SyncGradientsOptions = {},
 ): Promise<void> {
@@ -38,7 +42,8 @@ export async function syncGradients(
   if (!(bucketBytes >= 4)) {
     throw new NormError('value', `bucketBytes is ${bucketBytes}.`, 'Use at least 4.');
   }
-  const all = [...new Set(parameters)];
+  const named = namesOf(parameters);
+  const all = [...named.keys()];
   const marked = all.map(({ sequenceParallel }) => sequenceParallel);
   if (!sequence && marked.includes(true)) {
     throw new NormError(
@@ -54,11 +59,10 @@ export async function syncGradients(
   let values = gpu ? await read(gpu, gradients) : [];
   if (sequence) {
     const own = values.filter((_, i) => chosen[i]?.sequenceParallel);
-    const named = gradients.filter((_, i) => chosen[i]?.sequenceParallel);
-    const summed = await reduce(own, named, sequence, bucketBytes, options);
+    const summed = await reduce(own, labelOf([...named].filter(isMarked)), sequence, bucketBytes, options);
     values = values.map((one, i) => (chosen[i]?.sequenceParallel ? (summed.shift() as Float32Array) : one));
   }
-  const sums = await reduce(values, gradients, group, bucketBytes, options);
+  const sums = await reduce(values, labelOf([...named]), group, bucketBytes, options);
   const scale = average ? 1 / group.size : 1;
   // All or nothing: nothing is written before everything has come.
   for (const gradient of gradients) gpu?.checkUsable(gradient, 'a gradient');
@@ -94,7 +98,7 @@ export async function broadcastParameters(
       bytes.set(new Uint8Array(one), starts[i]);
     });
   }
-  const label = `state.${fingerprint(tensors)}`;
+  const label = `state.${fingerprint(tensors.map(kind))}`;
   const sent = await group.broadcast(values, root, { ...options, label });
   if (group.rank === root) return;
   for (const tensor of tensors) gpu?.checkUsable(tensor);
@@ -111,15 +115,31 @@ async function read(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[
 }
 
 /** What must be the same on all ranks, in eight characters. */
-const fingerprint = (tensors: readonly Tensor[]): string =>
-  hashText(tensors.map(({ shape, dtype }) => `${dtype}[${shape}]`).join())
-    .toString(16)
-    .padStart(8, '0');
+const fingerprint = (parts: readonly string[]): string =>
+  hashText(parts.join()).toString(16).padStart(8, '0');
+
+/** What ranks must have in common before gradients are added up: whose they are. */
+const labelOf = (named: readonly (readonly [Parameter, string])[]): string =>
+  `grads.${fingerprint(
+    named.map(([{ data, grad, sequenceParallel }, name]) => {
+      return `${name} ${kind(data)} ${grad !== null} ${sequenceParallel}`;
+    }),
+  )}`;
+
+const isMarked = ([{ sequenceParallel }]: readonly [Parameter, string]): boolean => sequenceParallel;
+
+const kind = ({ shape, dtype }: Tensor): string => `${dtype}[${shape}]`;
+
+/** Every parameter once, with the name that it has in a module, or else its position. */
+const namesOf = (parameters: Module | Iterable<Parameter>): Map<Parameter, string> =>
+  parameters instanceof Module
+    ? new Map(parameters.namedParameters().map(([name, parameter]) => [parameter, name]))
+    : new Map([...new Set(parameters)].map((parameter, i) => [parameter, String(i)]));
 
 /** Sums over the ranks, bucket by bucket, all buckets under way at once. */
 async function reduce(
   values: readonly Float32Array[],
-  tensors: readonly Tensor[],
+  label: string,
   group: ProcessGroup,
   bucketBytes: number,
   { signal, timeout }: SyncGradientsOptions,
@@ -131,7 +151,6 @@ async function reduce(
     at += one.length;
     return at - one.length;
   });
-  const label = `grads.${fingerprint(tensors)}`;
   const step = Math.floor(bucketBytes / 4);
   const buckets: Promise<Float32Array>[] = [];
   // One at least: ranks that have no gradients must meet those that have some.

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { convertSyncBatchNorm } from './convert.ts';
+export { convertSyncBatchNorm, revertSyncBatchNorm } from './convert.ts';
 export { GroupError } from './errors.ts';
 export { broadcastParameters, type SyncGradientsOptions, syncGradients } from './gradients.ts';
 export { type LocalGroupOptions, LocalProcessGroup } from './local.ts';

@@ -9,7 +9,7 @@ import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
-import { backwardTogether, forwardTogether } from './sync-batch-norm.ts';
+import { backwardTogether, forwardTogether, refuseRecording } from './sync-batch-norm.ts';
 
 /** Options of {@link SyncBatchNorm}. */
 export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
@@ -19,11 +19,11 @@ export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
 
 type Waiting = Pick<CollectiveOptions, 'signal' | 'timeout'>;
 
-/** Options of SyncBatchNorm's forward: it cannot be recorded. */
-export interface SyncForwardOptions extends Omit<ForwardOptions, 'encoder' | 'pass'>, Waiting {}
+/** Options of SyncBatchNorm's forward. `encoder` and `pass` are for evaluation: training cannot be recorded. */
+export interface SyncForwardOptions extends ForwardOptions, Waiting {}
 
 /** Options of SyncBatchNorm's backward, likewise. */
-export interface SyncBackwardOptions extends Omit<ResidualBackwardOptions, 'encoder' | 'pass'>, Waiting {}
+export interface SyncBackwardOptions extends ResidualBackwardOptions, Waiting {}
 
 /** Takes inputs of any number of spatial dimensions. */
 class AnyBatchNorm extends BatchNorm {
@@ -32,14 +32,15 @@ class AnyBatchNorm extends BatchNorm {
 
 /**
  * torch.nn.SyncBatchNorm: BatchNorm over the inputs of all ranks of a group. See {@link syncBatchNorm} for what the
- * ranks say to each other. forward and backward promise their result: every rank has to call them, in the same order.
- * Until the promise is settled, leave x alone.
+ * ranks say to each other. In training forward and backward promise their result: every rank has to call them, in the same
+ * order. Until the promise is settled, leave x alone.
  *
- * Without training, and in a group of one rank, it is BatchNorm, and says nothing. dweight and dbias are those of this
+ * Without training, and in a group of one rank, it is BatchNorm: forward returns a tensor at once, can be recorded, and
+ * says nothing to other ranks. dweight and dbias are those of this
  * rank: add them up with {@link syncGradients}.
  */
 export class SyncBatchNorm extends Module {
-  readonly group: ProcessGroup;
+  #group: ProcessGroup;
   readonly #norm: BatchNorm;
   /** Elements of a channel in all replicas of the last forward; undefined if it was BatchNorm's own. */
   #total: number | undefined;
@@ -52,14 +53,39 @@ export class SyncBatchNorm extends Module {
    */
   constructor(gpu: Gpu, numFeatures: number, options: SyncBatchNormModuleOptions, norm?: BatchNorm) {
     super(gpu);
-    this.group = options.group;
-    if (!(this.group?.size >= 1)) {
-      throw new NormError('value', 'The option group is missing.', 'Pass a ProcessGroup.');
-    }
+    this.#group = checkGroup(options.group);
     this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, options);
     this.training = this.#norm.training;
     for (const [name, parameter] of this.#norm.namedParameters()) this.registerParameter(name, parameter);
     for (const [name, tensor] of this.#norm.namedBuffers()) this.registerBuffer(name, tensor);
+  }
+
+  /** The ranks whose inputs are normalized together. */
+  get group(): ProcessGroup {
+    return this.#group;
+  }
+
+  /**
+   * @internal From now on these ranks. The last forward is forgotten, since backward would go with other ranks.
+   */
+  regroup(group: ProcessGroup): void {
+    if (group === this.#group) return;
+    this.#group = checkGroup(group);
+    this.#total = undefined;
+    this.#norm.keepForward(null);
+  }
+
+  /** @internal The BatchNorm that does its work, to take its place. */
+  revert(): BatchNorm {
+    const norm = this.#norm;
+    norm.training = this.training;
+    norm.keepForward(null);
+    return norm;
+  }
+
+  /** @internal Throws `order` while a call is under way. */
+  checkIdle(): void {
+    this.#check();
   }
 
   get numFeatures(): number {
@@ -116,8 +142,9 @@ export class SyncBatchNorm extends Module {
     return this.#norm;
   }
 
+  /** Whether forward promises its result: in training, in a group of several ranks. */
   override get asynchronous(): boolean {
-    return true;
+    return this.#communicates;
   }
 
   /** As BatchNorm's. */
@@ -126,48 +153,63 @@ export class SyncBatchNorm extends Module {
   }
 
   /**
-   * y = activation(norm(x) + residual), shape and dtype of x, when all ranks have called.
+   * y = activation(norm(x) + residual), shape and dtype of x; in training promised, for when all ranks have called.
    *
-   * @throws NormError as {@link syncBatchNorm}; `order` while another call of this module is under way. The running
+   * @throws NormError as {@link syncBatchNorm}, `unsupported` for an encoder or pass in training; GroupError. The running
    * statistics are then as they were.
    */
-  override async forward(x: Tensor, options: SyncForwardOptions = {}): Promise<Tensor> {
-    const [y] = await SyncBatchNorm.forwardAll([[this, x, options]], options);
-    return y as Tensor;
+  override forward(x: Tensor, options: SyncForwardOptions = {}): Tensor | Promise<Tensor> {
+    this.#check();
+    if (this.#communicates) {
+      return SyncBatchNorm.forwardAll([[this, x, options]], options).then(([y]) => y as Tensor);
+    }
+    return this.#alone(x, options);
   }
 
   /**
-   * Backward of the last forward: dx, shape and dtype of x, when all ranks have called. Adds to the gradients of weight
+   * Backward of the last forward: dx, shape and dtype of x; promised where forward was. Adds to the gradients of weight
    * and bias.
    *
    * @throws NormError `order` before forward, or after one with a residual; as {@link syncBatchNormBackward}. No gradient
    * is then changed.
    */
-  override async backward(
+  override backward(
     dy: Tensor,
     options: Omit<SyncBackwardOptions, 'outResidual'> = {},
-  ): Promise<Tensor> {
-    const [dx] = await SyncBatchNorm.backwardAll([[this, dy, options]], options);
-    return dx as Tensor;
+  ): Tensor | Promise<Tensor> {
+    this.#check();
+    if (this.#total === undefined) return this.#norm.backward(dy, options);
+    return SyncBatchNorm.backwardAll([[this, dy, options]], options).then(([dx]) => dx as Tensor);
   }
 
   /** Backward of a forward with a residual: dx and dresidual. Otherwise as {@link backward}. */
-  async backwardResidual(
+  backwardResidual(
     dy: Tensor,
     options: SyncBackwardOptions = {},
-  ): Promise<{ dx: Tensor; dresidual: Tensor }> {
+  ): { dx: Tensor; dresidual: Tensor } | Promise<{ dx: Tensor; dresidual: Tensor }> {
     this.#check();
     if (this.#total === undefined) return this.#norm.backwardResidual(dy, options);
+    return this.#backwardResidual(dy, options, this.#total);
+  }
+
+  async #backwardResidual(dy: Tensor, options: SyncBackwardOptions, total: number) {
+    refuseRecording(options);
     const step = backwardInSteps(this.#norm, dy, options);
     if (!step.residual) {
       throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
     }
-    const [result] = await SyncBatchNorm.#together([this], async () => {
-      const layers = [{ backward: step.backward, total: this.#total as number }];
-      return backwardTogether(this.gpu, layers, { ...options, group: this.group });
-    });
+    const [result] = await SyncBatchNorm.#together([this], () =>
+      backwardTogether(this.gpu, [{ backward: step.backward, total }], { ...options, group: this.group }),
+    );
     step.keep();
     return { dx: result?.dx as Tensor, dresidual: result?.dresidual as Tensor };
+  }
+
+  /** forward of BatchNorm's own. */
+  #alone(x: Tensor, options: SyncForwardOptions | undefined): Tensor {
+    const y = this.#norm.forward(x, options);
+    this.#total = undefined;
+    return y;
   }
 
   /**
@@ -187,15 +229,12 @@ export class SyncBatchNorm extends Module {
     const first = SyncBatchNorm.#first(modules);
     if (!first) return [];
     if (!first.#communicates) {
-      return calls.map(([module, x, options]) => {
-        const y = module.#norm.forward(x, options);
-        module.#total = undefined;
-        return y;
-      });
+      return calls.map(([module, x, options]) => module.#alone(x, options));
     }
     if (new Set(calls.map(([, x]) => x.dtype)).size > 1) {
       throw new NormError('value', 'The inputs differ in dtype.', 'Call forward() of each.');
     }
+    for (const [, , options = {}] of calls) refuseRecording(options);
     const { size } = first.group;
     const steps = calls.map(([module, x, options = {}]) => {
       return forwardInSteps(module.#norm, x, options, size);
@@ -225,6 +264,7 @@ export class SyncBatchNorm extends Module {
     if (modules.every((module) => module.#total === undefined)) {
       return calls.map(([module, dy, options]) => module.#norm.backward(dy, options));
     }
+    for (const [, , options = {}] of calls) refuseRecording(options);
     const steps = calls.map(([module, dy, options = {}]) => {
       const step = backwardInSteps(module.#norm, dy, options);
       if (module.#total === undefined || step.residual) {
@@ -309,4 +349,9 @@ export class SyncBatchNorm extends Module {
       for (const module of modules) module.#busy = false;
     }
   }
+}
+
+function checkGroup(group: ProcessGroup): ProcessGroup {
+  if (group?.size >= 1) return group;
+  throw new NormError('value', 'The option group is missing.', 'Pass a ProcessGroup.');
 }

@@ -93,7 +93,8 @@ export async function syncBatchNormBackward(
   return result as BackwardResult;
 }
 
-function refuseRecording(options: object): void {
+/** @internal Throws if a call that communicates is to be recorded. */
+export function refuseRecording(options: object): void {
   if (!('encoder' in options && options.encoder) && !('pass' in options && options.pass)) return;
   throw new NormError(
     'unsupported',

@@ -62,9 +62,6 @@ export const holders: Readonly<Record<HostDType, Holder>> = {
   bool: Uint8Array,
 };
 
-/** Whether the elements are whole numbers. */
-export const isInteger = (dtype: HostDType): boolean => !['f64', 'f32', 'f16', 'bf16'].includes(dtype);
-
 /** The elements as numbers; 64-bit integers beyond 2^53 are rounded. */
 export function numbersOf({ dtype, data }: HostTensor): ArrayLike<number> {
   if (dtype === 'f16') return decodeHalf(Uint16Array.from(data as Uint16Array).buffer);

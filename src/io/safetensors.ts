@@ -12,9 +12,24 @@ const mostHeaderBytes = 100_000_000;
 const metadataKey = '__metadata__';
 const versionsKey = 'state_dict_versions';
 
+/** Bits of an element of the format's other dtypes, which no typed array holds: they are skipped. */
+const skippedBits: Readonly<Record<string, number>> = {
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F8_E4M3: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E8M0: 8,
+  C64: 64,
+};
+
 interface Entry {
   name: string;
-  dtype: HostDType;
+  /** Undefined for what is skipped. */
+  dtype: HostDType | undefined;
+  stated: string;
   shape: number[];
   begin: number;
   end: number;
@@ -80,7 +95,8 @@ export function encodeSafetensors(
 
 /**
  * Reads a safetensors file, as {@link encodeSafetensors} or Python's safetensors writes it. The tensors are views of
- * `bytes` where those are aligned to their elements, else copies.
+ * `bytes` where those are aligned to their elements, else copies. Those of the dtypes F4, F6, F8 and C64 are left out and
+ * named in `unsupported`.
  *
  * @returns the tensors in the header's order, with `versions` where the file has them, and its `metadata`.
  * @throws NormError `format` unless header and data agree in every point, before anything of a size that the header
@@ -105,7 +121,11 @@ export function decodeSafetensors(bytes: ArrayBuffer | Uint8Array): StateDict<Ho
   checkOffsets(entries, file.length - 8 - headerBytes);
   for (const [module, version] of versionsOf(dict.metadata)) dict.versions.set(module, version);
   const start = file.byteOffset + 8 + headerBytes;
-  for (const { name, dtype, shape, begin, end } of entries) {
+  for (const { name, dtype, stated, shape, begin, end } of entries) {
+    if (!dtype) {
+      dict.unsupported.set(name, stated);
+      continue;
+    }
     const Holder = holders[dtype];
     const aligned = (start + begin) % Holder.BYTES_PER_ELEMENT === 0;
     const buffer = aligned ? file.buffer : file.buffer.slice(start + begin, start + end);
@@ -143,19 +163,21 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
 function entryOf(name: string, value: unknown): Entry {
   if (!isObject(value)) refuse(`"${name}" is no tensor`);
   const { dtype: stated, shape, data_offsets: offsets } = value;
-  const dtype = typeof stated === 'string' ? (stated.toLowerCase() as HostDType) : undefined;
-  if (!dtype || stated === dtype || !Object.hasOwn(holders, dtype)) {
+  const known = typeof stated === 'string' ? (stated.toLowerCase() as HostDType) : undefined;
+  const dtype = known && stated !== known && Object.hasOwn(holders, known) ? known : undefined;
+  if (typeof stated !== 'string' || !(dtype || Object.hasOwn(skippedBits, stated))) {
     refuse(`"${name}" is of the unknown dtype ${JSON.stringify(stated)}`);
   }
+  const bits = dtype ? 8 * holders[dtype].BYTES_PER_ELEMENT : (skippedBits[stated] as number);
   if (!Array.isArray(shape) || !shape.every(isSize)) refuse(`the shape of "${name}" is no list of sizes`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
     refuse(`the data_offsets of "${name}" are no two sizes`);
   }
   const [begin, end] = offsets as [number, number];
-  const needed = elementCount(shape) * holders[dtype].BYTES_PER_ELEMENT;
+  const needed = (elementCount(shape) * bits) / 8;
   // Beyond 2^53 products are inexact, but so large that no file agrees.
   if (end - begin !== needed) refuse(`"${name}" of shape [${shape}] is not ${end - begin} bytes long`);
-  return { name, dtype, shape, begin, end };
+  return { name, dtype, stated, shape, begin, end };
 }
 
 /** The tensors fill the data: no gap, no overlap, nothing left. */

@@ -12,4 +12,9 @@ export class StateDict<Entry = Tensor> extends Map<string, Entry> {
   readonly versions = new Map<string, number>();
   /** What else a file says, text by text. */
   metadata: Readonly<Record<string, string>> = {};
+  /**
+   * Tensors of a file that are not in here, since no array of JavaScript holds their elements: the dtype, such as
+   * 'F8_E4M3', by name. Loading one of them into a module is refused, and says so.
+   */
+  readonly unsupported = new Map<string, string>();
 }

@@ -1,7 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { checkFold, type Folded, type FoldOptions, type FrozenStatistics, fold } from '../ops/fold.ts';
-import { BatchNorm } from './batch-norm.ts';
+import { type BatchNorm, batchNormOf } from './batch-norm.ts';
 import { FrozenBatchNorm2d } from './frozen-batch-norm.ts';
 import { Identity } from './identity.ts';
 import type { Module } from './module.ts';
@@ -25,6 +25,11 @@ export interface FoldableModule extends Module {
   readonly foldTarget: FoldTarget;
 }
 
+/** A norm that can be folded: BatchNorm, FrozenBatchNorm2d, or `webgpu-norm/distributed`'s SyncBatchNorm. */
+export type FoldableNorm =
+  | FrozenBatchNorm2d
+  | (Module & Pick<BatchNorm, 'numFeatures' | 'eps' | 'runningMean' | 'runningVar' | 'weight' | 'bias'>);
+
 /**
  * The weights of a convolution or linear map that does what it and a BatchNorm in evaluation behind it did:
  * W′ = W·weight·rstd per output channel and b′ = (b − runningMean)·weight·rstd + bias, with
@@ -32,17 +37,17 @@ export interface FoldableModule extends Module {
  *
  * @param weight - f32 or f16, [out, ...]; see {@link FoldOptions} for transposed convolutions.
  * @param bias - [out], dtype of weight; null for none.
- * @param bn - a BatchNorm in evaluation, with running statistics and without an activation, or a FrozenBatchNorm2d.
+ * @param bn - a BatchNorm (or SyncBatchNorm) in evaluation, with running statistics and without an activation, or a FrozenBatchNorm2d.
  * @returns new tensors like weight and [out].
  * @throws NormError `order` while bn is training, `value`, `shape`, `dtype`, `limit`, `destroyed`, `wrong-device`.
  */
 export function foldBatchNorm(
   weight: Tensor,
   bias: Tensor | null,
-  bn: BatchNorm | FrozenBatchNorm2d,
+  bn: FoldableNorm,
   options: FoldOptions = {},
 ): Folded {
-  if (bn instanceof BatchNorm && bn.training) {
+  if (batchNormOf(bn) && bn.training) {
     throw new NormError(
       'order',
       'This BatchNorm is training: it does not use the statistics that would be folded.',
@@ -62,8 +67,9 @@ export function foldBatchNorm(
 
 /** What a module in evaluation multiplies and adds; null if it is no BatchNorm, or does more than that. */
 function statisticsOf(module: Module | undefined): FrozenStatistics | null {
-  if (!(module instanceof BatchNorm) && !(module instanceof FrozenBatchNorm2d)) return null;
-  const { runningMean, runningVar, eps, weight, bias, activation } = module;
+  const norm = module && (module instanceof FrozenBatchNorm2d ? module : batchNormOf(module));
+  if (!norm) return null;
+  const { runningMean, runningVar, eps, weight, bias, activation } = norm;
   if (!runningMean || !runningVar || activation !== 'none') return null;
   return { weight: weight?.data ?? null, bias: bias?.data ?? null, runningMean, runningVar, eps };
 }
@@ -87,8 +93,8 @@ interface Pair {
  * Frees what is replaced, so submit first what was recorded with it.
  *
  * @returns the model.
- * @throws NormError `order` unless the model is in evaluation; `shape`, `dtype`, `value` (a foldTarget without weight).
- * Nothing is changed then.
+ * @throws NormError `order` unless the model is in evaluation; `shape`, `dtype`, `value` (a foldTarget without weight);
+ * `unsupported` where a hook sees what is between a module and its BatchNorm, or runs with the BatchNorm. Nothing is changed then.
  */
 export function fuseBatchNorm<T extends Module>(model: T): T {
   if (model.modules().some(({ training }) => training)) {
@@ -136,6 +142,8 @@ function pairsOf(model: Module): Pair[] {
     for (const parameter of registry.parameters.values()) if (parameter) use(parameter);
   }
   const once = (what: Module | Parameter | null) => !what || uses.get(what) === 1;
+  const path = (module: Module) =>
+    `"${model.namedModules().find(([, one]) => one === module)?.[0]}"`;
   const pairs: Pair[] = [];
   for (const parent of model.modules()) {
     if (!(parent instanceof Sequential)) continue;
@@ -155,6 +163,14 @@ function pairsOf(model: Module): Pair[] {
           );
         }
         if ([before, weight, bias, bn, ...bn.registry.parameters.values()].every(once)) {
+          if (before.hooks?.seesOutput || bn.hooks?.any) {
+            const hooked = bn.hooks?.any ? bn : before;
+            throw new NormError(
+              'unsupported',
+              `The ${hooked.constructor.name} ${path(hooked)} has hooks, which folding would lose.`,
+              'Remove them with their handles, fold, and register them where they are needed.',
+            );
+          }
           pairs.push({ parent, name, bn, statistics, module: before, weight, bias });
         }
       }

@@ -12,7 +12,7 @@ import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
 import type { Module } from './module.ts';
 import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
 import { Parameter } from './parameter.ts';
-import { replaceModule } from './replace-module.ts';
+import { replaceModules } from './replace-module.ts';
 
 /** Options of {@link FrozenBatchNorm2d}. */
 export interface FrozenBatchNormModuleOptions extends EpilogueModuleOptions {
@@ -114,42 +114,34 @@ export class FrozenBatchNorm2d extends NormModule {
 
 /**
  * Freezes every BatchNorm2d and SyncBatchNorm of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its
- * name and its values to a {@link FrozenBatchNorm2d}; its hooks do not come along. Frees those that are replaced, so submit
+ * name, its values and its hooks to a {@link FrozenBatchNorm2d}. Frees those that are replaced, so submit
  * first what was recorded with them.
  *
  * @param model - a tree of modules, or such a norm itself.
  * @returns the model, or what replaces it.
- * @throws NormError `value` if one has no running statistics; nothing is changed then.
+ * @throws NormError `value` if one has no running statistics, or lies in a field and is not registered; nothing is changed then.
  */
 export function convertFrozenBatchNorm(model: Module): Module {
-  const replacements = new Map<Module, FrozenBatchNorm2d>();
-  const found = model.modules().flatMap((module): [Module, BatchNorm][] => {
+  const applies = (module: Module): module is Module => {
     const norm = batchNormOf(module);
-    return norm && (norm !== module || norm instanceof BatchNorm2d) ? [[module, norm]] : [];
-  });
-  if (found.some(([, { runningMean }]) => !runningMean)) {
+    return norm !== undefined && (norm !== module || norm instanceof BatchNorm2d);
+  };
+  const found = model.modules().filter(applies);
+  if (found.some((module) => !batchNormOf(module)?.runningMean)) {
     throw new NormError(
       'value',
       'A BatchNorm2d of this model has no running statistics to freeze.',
       'Make it with trackRunningStats.',
     );
   }
-  try {
-    for (const [module, norm] of found) {
-      replacements.set(module, frozenCopy(norm).train(module.training));
-    }
-  } catch (error) {
-    for (const frozen of replacements.values()) frozen.destroy();
-    throw error;
-  }
-  for (const parent of model.modules()) {
-    for (const [name, child] of [...parent.registry.modules]) {
-      const replacement = child && replacements.get(child);
-      if (replacement) replaceModule(parent, name, replacement);
-    }
-  }
-  for (const replaced of replacements.keys()) replaced.destroy();
-  return replacements.get(model) ?? model;
+  const converted = replaceModules(
+    model,
+    applies,
+    (module) => frozenCopy(batchNormOf(module) as BatchNorm).train(module.training),
+    (made) => made.destroy(),
+  );
+  for (const replaced of found) replaced.destroy();
+  return converted;
 }
 
 function frozenCopy(module: BatchNorm): FrozenBatchNorm2d {

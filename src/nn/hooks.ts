@@ -30,6 +30,10 @@ class Hooks<Hook> {
     return { remove: () => void this.#entries.delete(entry) };
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** What becomes of a tensor when every hook in turn may replace it. */
   run(module: Module, tensor: Tensor, call: (hook: Hook, tensor: Tensor) => Tensor | undefined): Tensor {
     let current = tensor;
@@ -48,26 +52,50 @@ class Hooks<Hook> {
  * hooks, and a module that never had one has none of this.
  */
 export class ModuleHooks {
-  readonly forwardPre = new Hooks<ForwardPreHook>();
-  readonly forward = new Hooks<ForwardHook>();
-  readonly backwardPre = new Hooks<BackwardPreHook>();
-  readonly backward = new Hooks<BackwardHook>();
+  forwardPre = new Hooks<ForwardPreHook>();
+  forward = new Hooks<ForwardHook>();
+  backwardPre = new Hooks<BackwardPreHook>();
+  backward = new Hooks<BackwardHook>();
 
   constructor(module: Module) {
     const methods = module as Module & Partial<Pick<AwaitedModule, 'forwardAsync' | 'backwardAsync'>>;
     const { forward, forwardAsync, backward, backwardAsync } = methods;
     const aroundForward = (pass: Pass) =>
-      around(module, pass, this.forwardPre, (x, y) =>
+      around(module, pass, () => this.forwardPre, (x, y) =>
         this.forward.run(module, y, (hook, tensor) => hook(module, x, tensor)),
       );
     const aroundBackward = (pass: Pass) =>
-      around(module, pass, this.backwardPre, (dy, dx) =>
+      around(module, pass, () => this.backwardPre, (dy, dx) =>
         this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, dy)),
       );
     methods.forward = aroundForward(forward);
     methods.backward = aroundBackward(backward);
     if (forwardAsync) methods.forwardAsync = aroundForward(forwardAsync) as typeof forwardAsync;
     if (backwardAsync) methods.backwardAsync = aroundBackward(backwardAsync) as typeof backwardAsync;
+  }
+
+  /** Whether one is registered that sees or changes what is between this module and the one after it. */
+  get seesOutput(): boolean {
+    return this.forward.size + this.backwardPre.size + this.backward.size > 0;
+  }
+
+  /** Whether any is registered. */
+  get any(): boolean {
+    return this.seesOutput || this.forwardPre.size > 0;
+  }
+
+  /** Takes those of another module, which has none then. Their handles stay valid. */
+  take(from: ModuleHooks): void {
+    Object.assign(this, {
+      forwardPre: from.forwardPre,
+      forward: from.forward,
+      backwardPre: from.backwardPre,
+      backward: from.backward,
+    });
+    from.forwardPre = new Hooks();
+    from.forward = new Hooks();
+    from.backwardPre = new Hooks();
+    from.backward = new Hooks();
   }
 }
 
@@ -77,11 +105,11 @@ type Pass = (tensor: Tensor, options?: PassOptions) => Tensor | Promise<Tensor>;
 function around(
   module: Module,
   pass: Pass,
-  before: Hooks<ForwardPreHook | BackwardPreHook>,
+  before: () => Hooks<ForwardPreHook | BackwardPreHook>,
   after: (given: Tensor, made: Tensor) => Tensor,
 ): Pass {
   return (tensor, options) => {
-    const given = before.run(module, tensor, (hook, one) => hook(module, one));
+    const given = before().run(module, tensor, (hook, one) => hook(module, one));
     const made = pass.call(module, given, options);
     return made instanceof Promise ? made.then((one) => after(given, one)) : after(given, made);
   };

@@ -1,12 +1,13 @@
 import { NormError } from '../gpu/errors.ts';
 import { elementCount, type Tensor } from '../gpu/tensor.ts';
-import { type HostTensor, holders, isInteger, numbersOf } from '../io/host-tensor.ts';
+import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
 import { copyInto, copyProblem } from '../ops/cast.ts';
 import { sameShape } from '../ops/check.ts';
 
 /** What a module loads: what stateDict() or {@link decodeSafetensors} returns, or any Map of tensors by name. */
 export type LoadableState = ReadonlyMap<string, Tensor | HostTensor> & {
   readonly versions?: ReadonlyMap<string, number>;
+  readonly unsupported?: ReadonlyMap<string, string>;
 };
 
 /** Names that a module and what it loaded do not share; both empty if it was loaded strictly. */
@@ -21,6 +22,7 @@ export interface LoadResult {
  * Copies entries into the tensors of the same name. Everything that does not fit is found before anything is changed.
  *
  * @param problems - those already known.
+ * @param unsupported - dtypes by name of what a file has and nothing can read.
  */
 export function loadState(
   module: string,
@@ -28,9 +30,13 @@ export function loadState(
   entries: ReadonlyMap<string, Tensor | HostTensor>,
   problems: string[],
   strict: boolean,
+  unsupported: ReadonlyMap<string, string> = new Map(),
 ): LoadResult {
-  const missingKeys = [...targets.keys()].filter((name) => !entries.has(name));
-  const unexpectedKeys = [...entries.keys()].filter((name) => !targets.has(name));
+  const missingKeys = [...targets.keys()].filter((name) => !entries.has(name) && !unsupported.has(name));
+  const unexpectedKeys = [...entries.keys(), ...unsupported.keys()].filter((name) => !targets.has(name));
+  for (const [name, dtype] of unsupported) {
+    if (targets.has(name)) problems.push(`${name}: it is ${dtype}, which cannot be read; convert it first`);
+  }
   if (strict) {
     if (missingKeys.length > 0) problems.push(`missing keys: ${quoted(missingKeys)}`);
     if (unexpectedKeys.length > 0) problems.push(`unexpected keys: ${quoted(unexpectedKeys)}`);
@@ -54,10 +60,13 @@ export function loadState(
   }
   for (const [target, source] of pairs) {
     if (isTensor(source)) copyInto(target.gpu, source, target);
-    else target.write(numbersOf(source));
+    else target.write(target.dtype === 'u32' ? wholeNumbers(source) : numbersOf(source));
   }
   return { missingKeys, unexpectedKeys };
 }
+
+/** As torch's copy_ makes integers of floats, such as an average of counts: cut off towards zero. */
+const wholeNumbers = (source: HostTensor): number[] => Array.from(numbersOf(source), Math.trunc);
 
 /** By what only one of them has. */
 const isTensor = (source: Tensor | HostTensor): source is Tensor =>
@@ -83,9 +92,7 @@ function hostProblem(name: string, target: Tensor, source: HostTensor): string |
   if (!Array.isArray(shape)) return 'it has no shape';
   if (data.length !== elementCount(shape)) return `of shape [${shape}], it has ${data.length} elements`;
   if (target.dtype === 'u32') {
-    if (!isInteger(dtype)) return `it is ${dtype}; an integer is needed`;
-    const values = Array.from(numbersOf(source));
-    const wrong = values.find((value) => value < 0 || value >= 2 ** 32);
+    const wrong = wholeNumbers(source).find((value) => !(value >= 0 && value < 2 ** 32));
     if (wrong !== undefined) return `${wrong} is beyond 0 to 2^32 - 1`;
   }
   return shapeProblem(target, shape) ?? target.writeProblem();

@@ -292,7 +292,7 @@ export abstract class Module {
     for (const [name, module] of modulePaths(this)) {
       module.adaptState(entries, name && `${name}.`, dict.versions?.get(name), problems);
     }
-    return loadState(this.constructor.name, this.stateDict(), entries, problems, strict);
+    return loadState(this.constructor.name, this.stateDict(), entries, problems, strict, dict.unsupported);
   }
 
   /** Frees parameters and their gradients, buffers, and what forward kept, here and in all modules inside. Idempotent. */
@@ -306,6 +306,16 @@ export abstract class Module {
 
   [Symbol.dispose](): void {
     this.destroy();
+  }
+
+  /** @internal The hooks of a module that this one replaces are from now on this one's. */
+  takeHooks(from: Module): void {
+    if (from.#hooks?.any) this.#hooked().take(from.#hooks);
+  }
+
+  /** @internal The hooks; undefined where there never was one. */
+  get hooks(): ModuleHooks | undefined {
+    return this.#hooks;
   }
 
   /** PyTorch's `_version` of what this module alone has in a state dict. */

@@ -154,8 +154,8 @@ export abstract class NormModule extends Module {
     throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
   }
 
-  /** @internal backward is to go with this. */
-  keepForward(saved: Saved): void {
+  /** @internal backward is to go with this; with nothing, if null. */
+  keepForward(saved: Saved | null): void {
     this.#saved = saved;
   }
 

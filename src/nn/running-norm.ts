@@ -82,10 +82,11 @@ export abstract class RunningNorm extends NormModule {
 
   /**
    * Forgets the running statistics: zeros, ones, no batches. At once: commands that are recorded but not yet submitted
-   * come after it.
+   * come after it. Nothing while {@link trackRunningStats} is false, as PyTorch.
    */
   resetRunningStats(): void {
     this.checkUsable();
+    if (!this.trackRunningStats) return;
     this.runningMean?.write(new Float32Array(this.numFeatures));
     this.runningVar?.write(new Float32Array(this.numFeatures).fill(1));
     this.numBatchesTracked?.write([0]);

@@ -134,12 +134,7 @@ export class Sequential extends Module {
   }
 
   #refuseAsynchronous(method: string): void {
-    if (!this.asynchronous) return;
-    throw new NormError(
-      'unsupported',
-      `A module in this Sequential is asynchronous, so ${method}() cannot return at once.`,
-      `Await ${method}Async().`,
-    );
+    if (this.asynchronous) throw asynchronous(method);
   }
 
   override outputShape(shape: readonly number[]): readonly number[] {
@@ -183,7 +178,13 @@ type Passing = Generator<Tensor | Promise<Tensor>, Tensor, Tensor>;
 /** Runs a pass whose modules all return at once. */
 function atOnce(passing: Passing): Tensor {
   let step = passing.next();
-  while (!step.done) step = passing.next(step.value as Tensor);
+  while (!step.done) {
+    if (step.value instanceof Promise) {
+      step.value.catch(() => {}); // what it says comes too late
+      throw asynchronous('backward');
+    }
+    step = passing.next(step.value);
+  }
   return step.value;
 }
 
@@ -193,6 +194,13 @@ async function inTurn(passing: Passing): Promise<Tensor> {
   while (!step.done) step = passing.next(await step.value);
   return step.value;
 }
+
+const asynchronous = (method: string): NormError =>
+  new NormError(
+    'unsupported',
+    `A module in this Sequential is asynchronous, so ${method}() cannot return at once.`,
+    `Await ${method}Async().`,
+  );
 
 const numbered = (modules: readonly Module[]): [string, Module][] =>
   modules.map((module, i) => [String(i), module]);
