@@ -142,8 +142,7 @@ function pairsOf(model: Module): Pair[] {
     for (const parameter of registry.parameters.values()) if (parameter) use(parameter);
   }
   const once = (what: Module | Parameter | null) => !what || uses.get(what) === 1;
-  const path = (module: Module) =>
-    `"${model.namedModules().find(([, one]) => one === module)?.[0]}"`;
+  const path = (module: Module) => `"${model.namedModules().find(([, one]) => one === module)?.[0]}"`;
   const pairs: Pair[] = [];
   for (const parent of model.modules()) {
     if (!(parent instanceof Sequential)) continue;

@@ -61,12 +61,18 @@ export class ModuleHooks {
     const methods = module as Module & Partial<Pick<AwaitedModule, 'forwardAsync' | 'backwardAsync'>>;
     const { forward, forwardAsync, backward, backwardAsync } = methods;
     const aroundForward = (pass: Pass) =>
-      around(module, pass, () => this.forwardPre, (x, y) =>
-        this.forward.run(module, y, (hook, tensor) => hook(module, x, tensor)),
+      around(
+        module,
+        pass,
+        () => this.forwardPre,
+        (x, y) => this.forward.run(module, y, (hook, tensor) => hook(module, x, tensor)),
       );
     const aroundBackward = (pass: Pass) =>
-      around(module, pass, () => this.backwardPre, (dy, dx) =>
-        this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, dy)),
+      around(
+        module,
+        pass,
+        () => this.backwardPre,
+        (dy, dx) => this.backward.run(module, dx, (hook, tensor) => hook(module, tensor, dy)),
       );
     methods.forward = aroundForward(forward);
     methods.backward = aroundBackward(backward);

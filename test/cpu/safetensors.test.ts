@@ -117,7 +117,7 @@ describe('safetensors', () => {
     ['a field twice', fileOf('{"x":{"dtype":"F32","shape":[],"shape":[0],"data_offsets":[0,0]}}'), /"shape"/],
     ['a number for a tensor', fileOf({ x: 3 }), /no tensor/],
     ['null for a tensor', fileOf({ x: null }), /no tensor/],
-    ['an unknown dtype', fileOf({ x: entry([1], 0, 4, 'F8_E4M3') }, four), /unknown dtype/],
+    ['an unknown dtype', fileOf({ x: entry([1], 0, 4, 'F7') }, four), /unknown dtype/],
     ['a dtype of Object', fileOf({ x: entry([1], 0, 4, 'toString') }, four), /unknown dtype/],
     ['a lower-case dtype', fileOf({ x: entry([1], 0, 4, 'f32') }, four), /unknown dtype/],
     ['a number for a dtype', fileOf({ x: entry([1], 0, 4, 3) }, four), /unknown dtype/],
@@ -208,5 +208,32 @@ describe('safetensors', () => {
     }
     expect(read).toBeGreaterThan(100);
     expect(read).toBeLessThan(19_000);
+  });
+});
+
+describe('dtypes that no typed array holds', () => {
+  it('are left out and named; the rest is read', () => {
+    const file = fileOf(
+      {
+        scale: entry([1], 0, 4),
+        eight: entry([3], 4, 7, 'F8_E4M3'),
+        four: entry([2], 7, 8, 'F4'),
+        complex: entry([1], 8, 16, 'C64'),
+      },
+      [...new Uint8Array(Float32Array.of(1.5).buffer), ...new Uint8Array(12)],
+    );
+    const dict = decodeSafetensors(file);
+    expect([...dict.keys()]).toEqual(['scale']);
+    expect(dict.get('scale')?.data).toEqual(Float32Array.of(1.5));
+    expect([...dict.unsupported]).toEqual([
+      ['eight', 'F8_E4M3'],
+      ['four', 'F4'],
+      ['complex', 'C64'],
+    ]);
+  });
+
+  it('must be as long as they say all the same', () => {
+    expect(refused(fileOf({ x: entry([3], 0, 4, 'F8_E5M2') }, [0, 0, 0, 0])).message).toMatch(/not 4 bytes/);
+    expect(refused(fileOf({ x: entry([3], 0, 2, 'F4') }, [0, 0])).message).toMatch(/not 2 bytes/);
   });
 });

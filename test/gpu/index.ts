@@ -14,6 +14,7 @@ import { cases as isolation } from './isolation.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
+import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
 import { cases as optimState } from './optim-state.ts';
@@ -48,6 +49,7 @@ export const allCases: Case[] = [
   ...isolation,
   ...errors,
   ...leaks,
+  ...moduleTree,
   ...modules,
   ...state,
   ...recording,

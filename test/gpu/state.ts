@@ -205,7 +205,8 @@ export const cases: Case[] = [
           code: 'state',
         });
       await one('batch.num_batches_tracked', i64(-1n));
-      await one('batch.num_batches_tracked', f32([1], []));
+      await one('batch.num_batches_tracked', f32([-1], []));
+      await one('batch.num_batches_tracked', f32([Number.NaN], []));
       await one('batch.num_batches_tracked', gpu.zeros([]));
       await one('norm.weight', gpu.zeros([3], { dtype: 'u32' }));
       await one('norm.weight', gpu.zeros([4]));

@@ -1,0 +1,268 @@
+/** Trees of modules: conversions and the way back, hooks, what ranks compare, what is left alone. */
+import {
+  convertSyncBatchNorm,
+  LocalProcessGroup,
+  revertSyncBatchNorm,
+  SyncBatchNorm,
+  syncGradients,
+} from '../../src/distributed/index.ts';
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  convertFrozenBatchNorm,
+  decodeSafetensors,
+  FrozenBatchNorm2d,
+  foldBatchNorm,
+  fuseBatchNorm,
+  type Gpu,
+  type HostTensor,
+  Identity,
+  InstanceNorm1d,
+  LayerNorm,
+  Module,
+  Parameter,
+  Sequential,
+  type Tensor,
+} from '../../src/index.ts';
+import { updateBatchNorm } from '../../src/optim/index.ts';
+import { assert, assertClose, assertEqual, assertThrows } from '../harness/assert.ts';
+import type { Case } from '../harness/case.ts';
+import { normal } from '../support/data.ts';
+import { refuses } from '../support/refuses.ts';
+
+/** Two ranks, of which this process plays the first in what needs no answer. */
+const twoRanks = () => LocalProcessGroup.create(2) as [LocalProcessGroup, LocalProcessGroup];
+
+/** Scales by 2 with weights that a norm can be folded into. */
+class Scale extends Module {
+  readonly foldTarget = { weight: 'weight', bias: 'bias' };
+  constructor(gpu: Gpu, channels: number) {
+    super(gpu);
+    this.registerParameter(
+      'weight',
+      new Parameter(gpu.tensor(new Float32Array(channels).fill(2), [channels])),
+    );
+    this.registerParameter('bias', null);
+  }
+}
+
+const statistics = (norm: BatchNorm1d | BatchNorm2d | SyncBatchNorm, mean: number[], variance: number[]) => {
+  norm.runningMean?.write(mean);
+  norm.runningVar?.write(variance);
+};
+
+export const cases: Case[] = [
+  {
+    name: 'module tree: convertSyncBatchNorm again takes the new group',
+    async run({ gpu }) {
+      const [old] = twoRanks();
+      const model = new Sequential(gpu, new BatchNorm1d(gpu, 2));
+      convertSyncBatchNorm(model, old);
+      const sync = model.at(0) as SyncBatchNorm;
+      const [alone] = LocalProcessGroup.create(1);
+      assert(convertSyncBatchNorm(model, alone as LocalProcessGroup) === model && model.at(0) === sync);
+      assert(sync.group === alone && !model.asynchronous, 'the new group');
+      const y = model.forward(gpu.tensor([1, 2, 3, 6], [2, 2]));
+      assertClose(await y.data(), [-1, -1, 1, 1], 1e-4);
+      refuses(gpu, 'value', () => convertSyncBatchNorm(model, undefined as never));
+      model.destroy();
+    },
+  },
+  {
+    name: 'module tree: revertSyncBatchNorm gives the BatchNorm back, with its state and hooks',
+    async run({ gpu }) {
+      const [group] = twoRanks();
+      const norm = new BatchNorm1d(gpu, 2);
+      const model = new Sequential(gpu, norm, new SyncBatchNorm(gpu, 2, { group }));
+      let calls = 0;
+      const handle = norm.registerForwardHook((_module, _x, y) => {
+        calls += 1;
+        return y;
+      });
+      statistics(norm, [1, 2], [4, 9]);
+      const { weight } = norm;
+      convertSyncBatchNorm(model, group);
+      model.eval();
+      const x = gpu.tensor([3, 5, 1, -1], [2, 2]);
+      const synced = await (model.at(0) as SyncBatchNorm).forward(x);
+      assertEqual(calls, 1, 'the hook came along, once');
+      assertClose(await synced.data(), [1, 1, 0, -1], 1e-4);
+      assert(revertSyncBatchNorm(model) === model && model.at(0) === norm && norm.weight === weight);
+      assert(model.at(1) !== norm && !(model.at(1) instanceof SyncBatchNorm));
+      assert(!norm.training, 'the mode');
+      assertEqual(await norm.forward(x).data(), await synced.data());
+      assertEqual(calls, 2, 'the hook');
+      handle.remove();
+      norm.forward(x);
+      assertEqual(calls, 2, 'removed with its first handle');
+      const one = new SyncBatchNorm(gpu, 2, { group });
+      const reverted = revertSyncBatchNorm(one) as BatchNorm1d;
+      assert(reverted.runningMean === one.runningMean && reverted.training);
+      assertClose(await reverted.forward(x).data(), [1, 1, -1, -1], 1e-4);
+      for (const each of [model, one]) each.destroy();
+    },
+  },
+  {
+    name: 'module tree: SyncBatchNorm in evaluation is synchronous, recorded and folded',
+    async run({ gpu, device }) {
+      const [group] = twoRanks();
+      const model = new Sequential(gpu, new SyncBatchNorm(gpu, 2, { group }), new Identity(gpu));
+      const sync = model.at(0) as SyncBatchNorm;
+      statistics(sync, [1, 2], [4, 9]);
+      const x = gpu.tensor([3, 5, 1, -1], [2, 2]);
+      await assertThrows(() => model.forward(x), { code: 'unsupported', message: /forwardAsync/ });
+      const encoder = device.createCommandEncoder();
+      await assertThrows(() => sync.forward(x, { encoder }), { code: 'unsupported', message: /recorded/ });
+      model.eval();
+      const out = gpu.empty([2, 2]);
+      model.forward(x, { encoder, out });
+      assertEqual(await out.data(), [0, 0, 0, 0], 'not yet submitted');
+      device.queue.submit([encoder.finish()]);
+      assertClose(await out.data(), [1, 1, 0, -1], 1e-4);
+      const dx = model.backward(gpu.tensor([1, 1, 1, 1], [2, 2]));
+      assertClose(await dx.data(), [1 / 2, 1 / 3, 1 / 2, 1 / 3], 1e-4);
+      const folded = foldBatchNorm(gpu.tensor([2, 2], [2]), null, sync);
+      assertClose(await folded.weight.data(), [1, 2 / 3], 1e-4);
+      assertClose(await folded.bias.data(), [-1 / 2, -2 / 3], 1e-4);
+      const fusing = new Sequential(gpu, new Scale(gpu, 2), sync).eval();
+      fuseBatchNorm(fusing);
+      assert(fusing.at(1) instanceof Identity, 'fused');
+      for (const each of [model, fusing]) each.destroy();
+    },
+  },
+  {
+    name: 'module tree: conversions keep hooks, and fuseBatchNorm refuses to lose them',
+    async run({ gpu }) {
+      const model = new Sequential(gpu, new BatchNorm2d(gpu, 1)).eval();
+      model.at(0)?.registerForwardHook((_module, _x, y) => {
+        y.write([7]);
+        return y;
+      });
+      convertFrozenBatchNorm(model);
+      assert(model.at(0) instanceof FrozenBatchNorm2d);
+      assertEqual(await (model.forward(gpu.tensor([1], [1, 1, 1, 1])) as Tensor).data(), [7], 'the hook ran');
+      for (const hooked of [0, 1]) {
+        const fusing = new Sequential(gpu, new Scale(gpu, 2), new BatchNorm1d(gpu, 2)).eval();
+        const handle = fusing.at(hooked)?.registerForwardHook(() => undefined);
+        const error = await assertThrows(() => fuseBatchNorm(fusing), { code: 'unsupported' });
+        assert(error.message.includes(`"${hooked}" has hooks`), error.message);
+        assert(fusing.at(1) instanceof BatchNorm1d, 'nothing is changed');
+        handle?.remove();
+        fuseBatchNorm(fusing);
+        assert(fusing.at(1) instanceof Identity);
+        fusing.destroy();
+      }
+      model.destroy();
+    },
+  },
+  {
+    name: 'module tree: norms in fields and lists are replaced, or named if they are not registered',
+    async run({ gpu }) {
+      class Block extends Module {
+        readonly norms: (BatchNorm2d | SyncBatchNorm)[];
+        readonly one = { norm: this.registerModule('one', new BatchNorm2d(this.gpu, 1)) };
+        constructor(registered: boolean) {
+          super(gpu);
+          this.norms = [new BatchNorm2d(gpu, 1), new BatchNorm2d(gpu, 1)];
+          if (registered)
+            this.norms.forEach((norm, i) => void this.registerModule(`norm${i}`, norm as Module));
+        }
+      }
+      const [group] = twoRanks();
+      for (const convert of [convertFrozenBatchNorm, (model: Module) => convertSyncBatchNorm(model, group)]) {
+        const block = new Block(true);
+        convert(block);
+        assert(block.norms[1] === block.registry.modules.get('norm1'), 'in the list');
+        assert(
+          !(block.norms[0] instanceof BatchNorm2d) && !(block.one.norm instanceof BatchNorm2d),
+          'replaced',
+        );
+        const loose = new Block(false);
+        const outer = new Sequential(gpu, loose);
+        const error = await assertThrows(() => convert(outer), { code: 'value' });
+        assert(/"0\.norms\.0" of Block .*ModuleList/.test(error.message), error.message);
+        assert(loose.one.norm instanceof BatchNorm2d, 'nothing is changed');
+        for (const each of [...(loose.norms as Module[]), block, outer]) each.destroy();
+      }
+    },
+  },
+  {
+    name: 'module tree: syncGradients refuses gradients of different parameters',
+    async run({ gpu }) {
+      const ranks = twoRanks();
+      const of = (name: 'a' | 'b') => {
+        const parameters = { a: new Parameter(gpu.zeros([2])), b: new Parameter(gpu.zeros([2])) };
+        parameters[name].takeGradient().write([1, 2]);
+        parameters[name].keepGradient();
+        return [parameters.a, parameters.b];
+      };
+      const both = [of('a'), of('b')] as const;
+      await Promise.all(
+        ranks.map((group, i) =>
+          assertThrows(() => syncGradients(both[i] as Parameter[], group), { code: 'mismatch' }),
+        ),
+      );
+      assertEqual(await both[0][0]?.grad?.data(), [1, 2], 'left as it was');
+      const named = twoRanks();
+      const models = ['a', 'b'].map((name) => {
+        const model = new Sequential(gpu, [[name, new LayerNorm(gpu, 2)]]);
+        model.forward(gpu.tensor([1, 3], [1, 2]));
+        model.backward(gpu.tensor([1, 1], [1, 2]));
+        return model;
+      });
+      await Promise.all(
+        named.map((group, i) =>
+          assertThrows(() => syncGradients(models[i] as Module, group), { code: 'mismatch' }),
+        ),
+      );
+      const alike = twoRanks();
+      await Promise.all(alike.map((group) => syncGradients(models[0] as Module, group, { average: false })));
+    },
+  },
+  {
+    name: 'module tree: untracked running statistics are left by resets and updateBatchNorm',
+    async run({ gpu }) {
+      for (const norm of [
+        new BatchNorm1d(gpu, 2),
+        new InstanceNorm1d(gpu, 2, { trackRunningStats: true }),
+        new SyncBatchNorm(gpu, 2, { group: LocalProcessGroup.create(1)[0] as LocalProcessGroup }),
+      ]) {
+        norm.runningMean?.write([3, 4]);
+        norm.trackRunningStats = false;
+        norm.resetRunningStats();
+        assertEqual(await norm.runningMean?.data(), [3, 4], `${norm.constructor.name}: reset`);
+        if (!(norm instanceof InstanceNorm1d)) await updateBatchNorm(norm, [gpu.tensor(normal(4), [2, 2])]);
+        assertEqual(await norm.runningMean?.data(), [3, 4], `${norm.constructor.name}: updateBatchNorm`);
+        norm.trackRunningStats = true;
+        norm.resetRunningStats();
+        assertEqual(await norm.runningMean?.data(), [0, 0], `${norm.constructor.name}: tracked again`);
+        norm.destroy();
+      }
+    },
+  },
+  {
+    name: 'module tree: counts of batches load from floats, and unreadable tensors are named',
+    async run({ gpu }) {
+      const norm = new BatchNorm1d(gpu, 2);
+      const count = async (data: HostTensor) => {
+        norm.loadStateDict(new Map([['num_batches_tracked', data]]), { strict: false });
+        const [bytes] = await gpu.readBytes([norm.numBatchesTracked as Tensor]);
+        return new Uint32Array(bytes as ArrayBuffer)[0];
+      };
+      assertEqual(await count({ dtype: 'f32', shape: [], data: Float32Array.of(7.75) }), 7);
+      assertEqual(await count({ dtype: 'f64', shape: [], data: Float64Array.of(2 ** 32 - 1) }), 2 ** 32 - 1);
+      assertEqual(await count({ dtype: 'f16', shape: [], data: Uint16Array.of(0x4500) }), 5);
+      const text = JSON.stringify({ weight: { dtype: 'F8_E4M3', shape: [2], data_offsets: [0, 2] } });
+      const header = new TextEncoder().encode(text);
+      const file = new Uint8Array(8 + header.length + 2);
+      file[0] = header.length;
+      file.set(header, 8);
+      const dict = decodeSafetensors(file);
+      for (const strict of [true, false]) {
+        const error = await assertThrows(() => norm.loadStateDict(dict, { strict }), { code: 'state' });
+        assert(/weight: it is F8_E4M3/.test(error.message), error.message);
+      }
+      norm.destroy();
+    },
+  },
+];
