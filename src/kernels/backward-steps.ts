@@ -25,22 +25,35 @@ import * as shaders from './sources.ts';
 
 /** Everything that the steps of a chunk are made from. */
 export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
-  /** Where the gradient of y, or of z, is read. */
-  upstream: 'dy' | 'dz';
+  /**
+   * Where the gradient of z comes from: from dy (`dy`; an earlier pass has stored it rounded: `again`), or from what an
+   * earlier pass stored (`dz`).
+   */
+  upstream: 'dy' | 'again' | 'dz';
   /** Whether dweight and dbias are added to what their tensors hold. */
   accumulate: BackwardDescriptor['accumulate'];
   /** Says that scratch of a role takes so many bytes. */
   need(role: string, bytes: number): void;
 }
 
-/** The same with the gradient that an earlier pass stored in dresidual: neither residual nor activation is left. */
-export const withStoredUpstream = <T extends Pick<At, 'd' | 'upstream'>>(at: T): T =>
-  at.d.residual === 'after'
-    ? { ...at, d: { ...at.d, residual: 'none', activation: 'none' }, upstream: 'dz' }
-    : at;
+/**
+ * The same after a pass that stored the gradient of z in dresidual. In f32 neither residual nor activation is left; in f16
+ * what is stored is rounded, so it is computed again.
+ */
+export function afterFirstPass<T extends Pick<At, 'd' | 'upstream'>>(at: T): T {
+  if (at.d.residual !== 'after') return at;
+  if (at.d.dtype === 'f16') return { ...at, upstream: 'again' };
+  return { ...at, d: { ...at.d, residual: 'none', activation: 'none' }, upstream: 'dz' };
+}
 
-/** What the first pass of a split gets statistics from: one binding where residual and dresidual take two. */
-const sumsStatistics = (d: BackwardDescriptor): Role[] =>
+/** What a pass reads the gradient of z from. */
+const upstreams = ({ upstream }: Pick<At, 'upstream'>): Role[] =>
+  upstream === 'again' ? ['dy', 'residual'] : [upstream];
+const secondFragments = ({ d, upstream }: At) =>
+  activationFragments(d, upstream === 'again' ? 'again' : 'backward');
+
+/** What a pass gets statistics from: one binding where residual, or dresidual too, takes another. */
+const packedStatistics = (d: BackwardDescriptor): Role[] =>
   d.residual === 'after' ? ['statistics'] : statisticsOf(d);
 const biases = (d: BackwardDescriptor): Role[] => (d.activation === 'none' ? [] : ['bias']);
 const residuals = (d: BackwardDescriptor): Role[] => (d.residual === 'after' ? ['residual'] : []);
@@ -50,7 +63,7 @@ const shiftFragment = (d: BackwardDescriptor) =>
   d.activation === 'none' ? shaders.shiftNone : shaders.shift;
 const dsumFragment = (d: BackwardDescriptor) => (d.dsum ? shaders.dsum : shaders.dsumNone);
 const means = (d: BackwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean'] : []);
-const sumsSavedFragment = (d: BackwardDescriptor) =>
+const packedFragment = (d: BackwardDescriptor) =>
   d.residual === 'after' ? shaders.savedPacked : savedFragment(d);
 
 /** mean and rstd in one array. */
@@ -110,14 +123,14 @@ export function runSums(at: At): Step {
       tensorsFragment(vec4),
       shaders.affine,
       runs.affine,
-      sumsSavedFragment(d),
+      packedFragment(d),
       shaders.gradientSums,
       reduceFragment(team),
       runs.fragment,
       ...activationFragments(d, 'backward'),
       shiftFragment(d),
     ],
-    reads: ['x', 'dy', ...residuals(d), 'weight', ...biases(d), ...sumsStatistics(d)],
+    reads: ['x', 'dy', ...residuals(d), 'weight', ...biases(d), ...packedStatistics(d)],
     writes: ['partials', ...dresiduals(d)],
     constants: { ...mapConstants(d), FOUR_ROWS: fourRows },
     numbers: {
@@ -141,12 +154,12 @@ export function channelSums(at: At): Step {
     fragments: [
       tensorsFragment(schedule.vec4),
       shaders.affine,
-      sumsSavedFragment(d),
+      packedFragment(d),
       shaders.columns,
       shaders.columnStatistics,
       ...activationFragments(d, 'backward'),
     ],
-    reads: ['x', 'dy', ...residuals(d), 'weight', 'bias', ...sumsStatistics(d)],
+    reads: ['x', 'dy', ...residuals(d), 'weight', 'bias', ...packedStatistics(d)],
     writes: ['partials', ...dresiduals(d)],
     constants: mapConstants(d),
     numbers: { ...walk, block: blockOf(walk.slot_length / 16) },
@@ -184,7 +197,7 @@ export interface Columns {
 
 const columnReads = ({ d, upstream }: Pick<At, 'd' | 'upstream'>, joint: boolean): Role[] => [
   'x',
-  upstream,
+  ...upstreams({ upstream }),
   ...dsums(d),
   'weight',
   ...biases(d),
@@ -198,15 +211,16 @@ export const makesGradients = (at: Pick<At, 'd' | 'upstream'>, slots: number): b
 
 /**
  * dx of some columns of rows whose sums are known, and dweight and dbias themselves (`whole`) or their partials. With
- * them, no binding is left for the means of x: `sums` is joint.
+ * them, or with residual, no binding is left for the means of x: `sums` is joint.
  *
  * @param add - whether partials are added to those of the rows before.
  */
 export function columns(at: At, slots: number, whole: boolean, add: boolean, { first, span }: Columns): Step {
-  const { d, g, runs, schedule } = at;
+  const { d, g, runs, schedule, upstream } = at;
   const { columnsWorkgroup, columnRounds, vec4 } = schedule;
   const rows = setCount(g);
   const oneRow = rows === slots;
+  const joint = whole || upstream === 'again';
   const twoQuads = schedule.twoQuads && !oneRow;
   const gradients = vec4 ? shaders.gradientsVec4 : shaders.gradientsScalar;
   return step(at, {
@@ -216,15 +230,14 @@ export function columns(at: At, slots: number, whole: boolean, add: boolean, { f
       shaders.affine,
       runs.affine,
       savedFragment(d),
-      ...(whole
-        ? [shaders.sumsJoint, shaders.wantedGradients, gradients]
-        : [shaders.sumsApart, shaders.gradientsPartials]),
+      joint ? shaders.sumsJoint : shaders.sumsApart,
+      ...(whole ? [shaders.wantedGradients, gradients] : [shaders.gradientsPartials]),
       vec4 && !d.dsum && d.activation === 'none' ? shaders.visitVec4 : shaders.visit,
-      ...activationFragments(d, 'backward'),
+      ...secondFragments(at),
       shiftFragment(d),
       dsumFragment(d),
     ],
-    reads: columnReads(at, whole),
+    reads: columnReads(at, joint),
     writes: ['dx', ...(whole ? (['dweight', 'dbias'] as const) : (['gradients'] as const))],
     constants: {
       ...mapConstants(d),
@@ -274,7 +287,7 @@ export function onePassPerChannel(at: At): Step {
 }
 
 export function runApply(at: At): Step {
-  const { d, runs, schedule, upstream } = at;
+  const { d, runs, schedule } = at;
   const { team, slots, vec4 } = schedule;
   return step(at, {
     main: shaders.rowsBackwardApply,
@@ -284,10 +297,10 @@ export function runApply(at: At): Step {
       runs.affine,
       savedFragment(d),
       runs.fragment,
-      ...activationFragments(d, 'backward'),
+      ...secondFragments(at),
       shiftFragment(d),
     ],
-    reads: ['x', upstream, 'weight', ...biases(d), 'mean', 'sums'],
+    reads: ['x', ...upstreams(at), 'weight', ...biases(d), 'mean', 'sums'],
     writes: ['dx'],
     constants: { ...mapConstants(d), FROZEN: d.frozen === true },
     numbers: { rows: runs.runs, cols: runs.cols, slots, slot_length: Math.ceil(quadsOf(runs.cols) / slots) },
@@ -297,19 +310,19 @@ export function runApply(at: At): Step {
 }
 
 export function channelApply(at: At): Step {
-  const { d, g, schedule, upstream } = at;
+  const { d, g, schedule } = at;
   const walk = columnsOf(g, schedule);
   return step(at, {
     main: shaders.channelsBackwardApply,
     fragments: [
       tensorsFragment(schedule.vec4),
       shaders.affine,
-      shaders.savedMoments,
+      packedFragment(d),
       shaders.columns,
       shaders.columnStatistics,
-      ...activationFragments(d, 'backward'),
+      ...secondFragments(at),
     ],
-    reads: ['x', upstream, 'weight', 'bias', 'mean', 'rstd', 'sums'],
+    reads: ['x', ...upstreams(at), 'weight', 'bias', ...packedStatistics(d), 'sums'],
     writes: ['dx'],
     constants: { ...mapConstants(d), FROZEN: d.frozen === true },
     numbers: walk,

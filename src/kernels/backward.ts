@@ -21,7 +21,7 @@ import {
   runApply,
   runSums,
   slotsOfChunk,
-  withStoredUpstream,
+  afterFirstPass,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns } from './parts.ts';
@@ -38,12 +38,14 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const any = d.dweight || d.dbias;
   const whole = { first: 0, span: geometry.channels };
   const { gradientSlots } = schedule;
-  const makes = !tile && makesGradients(withStoredUpstream({ d, upstream: 'dy' }), gradientSlots);
+  const then = afterFirstPass<Pick<At, 'd' | 'upstream'>>({ d, upstream: 'dy' });
+  const makes = !tile && makesGradients(then, gradientSlots);
   // Where one slot of a long row is too much scratch, its partials come in ranges, if there have to be any.
   const long = !tile && any && schedule.span < whole.span;
   const span = long && !makes ? schedule.span : whole.span;
   const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 8;
-  const sumBytes = makes ? 32 : 16;
+  const again = then.upstream === 'again';
+  const sumBytes = makes || again ? 32 : 16;
   const rowBytes = tile ? [] : [8 * schedule.slots, sumBytes, d.residual === 'after' ? 16 : 0];
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
@@ -55,7 +57,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const slots = slotsOfChunk(chunk, most);
     // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
     // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
-    const kept = alignUp(16 * head.samples, scratchAlignment);
+    const kept = alignUp(sumBytes * head.samples, scratchAlignment);
     const beside = budget - head.samples * (8 * schedule.slots + 16);
     const shared =
       long && d.paramDtype === 'f16' && chunks.length > 1
@@ -74,8 +76,8 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const offset = shared ? index * size : 0;
     at.need('sums', offset + size);
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), runSums(own), mergeSums(own, false, undefined, direct)];
-    const second = withStoredUpstream(own);
+    const sums = [...packed(own), runSums(own), mergeSums(own, false, undefined, direct || again)];
+    const second = afterFirstPass(own);
     if (!shared && span === whole.span) {
       return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
     }
@@ -133,7 +135,9 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       at.need('sums', 16 * setCount(at.g));
       // The sums of all replicas are as one slot.
       const sums = mergeSums(all, true, { width: geometry.channels, slots: 1, inner: 1 });
-      return [sums, applyOf(withStoredUpstream(all)), ...wanted(at, { role: 'gradients', slots: 1 })];
+      const then = afterFirstPass(all);
+      const before = then.upstream === 'again' ? packed(at) : [];
+      return [...before, sums, applyOf(then), ...wanted(at, { role: 'gradients', slots: 1 })];
     }
     at.need('partials', samples * partialBytes);
     const own = { slots: samples * slots, inner };
@@ -158,7 +162,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       return [...sums, ...gradients({ ...at, d: inF32, accumulate })];
     }
     at.need('sums', 16 * setCount(at.g));
-    return [...sums, mergeSums(at, true), applyOf(withStoredUpstream(at)), ...gradients(at)];
+    return [...sums, mergeSums(at, true), applyOf(afterFirstPass(at)), ...gradients(at)];
   });
 }
 

@@ -39,16 +39,22 @@ export const statisticsOf = ({ kind }: NormDescriptor): Role[] =>
 export const savedFragment = ({ kind }: NormDescriptor): ShaderSource =>
   kind === 'moments' ? shaders.savedMoments : shaders.savedMeanSquare;
 
-/** The activation, and what calls it: `epilogue` in a forward pass, `upstream` in a backward pass. */
+/**
+ * The activation, and what calls it: `epilogue` in a forward pass, `upstream` in a backward pass, which stores dresidual, or
+ * `again` computes what an earlier dispatch stored.
+ */
 export function activationFragments(
   { activation, residual }: NormDescriptor,
-  direction: 'forward' | 'backward',
+  direction: 'forward' | 'backward' | 'again',
 ): ShaderSource[] {
   const after = residual === 'after';
   if (direction === 'forward') {
     return [activationShaders[activation], after ? shaders.epilogueResidual : shaders.epilogue];
   }
-  if (after) return [activationShaders[activation], shaders.upstreamResidual];
+  if (after) {
+    const again = direction === 'again';
+    return [activationShaders[activation], again ? shaders.upstreamAgain : shaders.upstreamResidual];
+  }
   return activation === 'none'
     ? [shaders.upstream]
     : [activationShaders[activation], shaders.upstreamActivation];

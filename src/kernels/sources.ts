@@ -65,6 +65,7 @@ export { default as tensorsScalar } from '../../shaders/lib/tensors_scalar.wgsl?
 export { default as tensorsVec4 } from '../../shaders/lib/tensors_vec4.wgsl?raw';
 export { default as upstream } from '../../shaders/lib/upstream.wgsl?raw';
 export { default as upstreamActivation } from '../../shaders/lib/upstream_activation.wgsl?raw';
+export { default as upstreamAgain } from '../../shaders/lib/upstream_again.wgsl?raw';
 export { default as upstreamResidual } from '../../shaders/lib/upstream_residual.wgsl?raw';
 export { default as visit } from '../../shaders/lib/visit.wgsl?raw';
 export { default as visitVec4 } from '../../shaders/lib/visit_vec4.wgsl?raw';

@@ -78,8 +78,7 @@ export interface BackwardResult {
   /** Shape of bias, dtype of the parameters; null if not wanted. */
   dbias: Tensor | null;
   /**
-   * Shape and dtype of x: the gradient of z + residual, rounded to the dtype before it goes on to dx; dy itself where
-   * there is no activation. Null without a residual.
+   * Shape and dtype of x: the gradient of z + residual; dy itself where there is no activation. Null without a residual.
    */
   dresidual: Tensor | null;
 }

@@ -10,6 +10,7 @@ import {
   groupNormBackward,
   init,
   layerNorm,
+  layerNormBackward,
   type NormErrorCode,
   rmsNorm,
   type Tensor,
@@ -224,6 +225,23 @@ const passes: Case[] = (['channels-first', 'channels-last'] as const).map((layou
 }));
 
 const behaviour: Case[] = [
+  {
+    name: 'epilogue: in f16 only what is stored of the gradient of a residual is rounded',
+    requires: ['f16'],
+    async run({ gpu }) {
+      const f16 = { dtype: 'f16' } as const;
+      const x = gpu.tensor([1, 2, 4, 7], [1, 4], f16);
+      const residual = gpu.tensor([0.5, -1, 2, 0.25], [1, 4], f16);
+      const dy = gpu.tensor([1, 0.5, -0.75, 2], [1, 4], f16);
+      const weight = gpu.tensor([1, 1, 1, 1], [4]);
+      const bias = gpu.zeros([4]);
+      const common = { normalizedShape: 4, weight, bias, residual, activation: 'silu' } as const;
+      const { mean, rstd } = layerNorm(gpu, x, common);
+      const { dweight } = layerNormBackward(gpu, dy, x, { ...common, mean, rstd });
+      const [, , third = 0] = (await dweight?.data()) ?? [];
+      assert(Math.abs(third - -0.179732) < 5e-7, `dweight[2] is ${third}`);
+    },
+  },
   {
     name: 'epilogue: modules, with a residual and its gradient',
     async run({ gpu }) {

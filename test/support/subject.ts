@@ -503,21 +503,6 @@ function eachSample(running: { mean: Float32Array; variance: Float32Array }, { s
   return { mean: repeated(running.mean, samples), variance: repeated(running.variance, samples) };
 }
 
-/** In f16 the gradient of a residual is rounded before it goes on to the others: they follow from what was stored. */
-function fromStored(
-  subject: Subject,
-  arrays: Arrays,
-  results: Results,
-  expected: Expected,
-): ReferenceBackward {
-  const { dresidual } = results;
-  if (subject.dtype !== 'f16' || !subject.activation || !dresidual) return expected.backward;
-  const options = { ...referenceOptions(subject, arrays), activation: 'none', residual: null } as const;
-  const others = normBackwardReference(dresidual, expected.x, geometryOf(subject), options, arrays.dsum);
-  const { dresidual: own, scale } = expected.backward;
-  return { ...others, dresidual: own, scale: { ...others.scale, dresidual: scale.dresidual } };
-}
-
 // The residual sum is rounded to the storage type before it is normalized.
 function add(a: Float32Array, b: Float32Array, dtype: FloatDType): Float32Array {
   const sum = a.map((value, i) => Math.fround(value + (b[i] as number)));
@@ -533,8 +518,7 @@ export function errorsOf(
   expected = referenceOf(subject, arrays, distinct),
 ): { output: string; error: number; bound: number }[] {
   const { dtype = 'f32', paramDtype = dtype } = subject;
-  const { x, forward, slack } = expected;
-  const backward = fromStored(subject, arrays, results, expected);
+  const { x, forward, backward, slack } = expected;
   const forwardBound = outlier ? bounds.outlier : bounds.forward;
   const found: { output: string; error: number; bound: number }[] = [];
   const judge = (
