@@ -63,7 +63,7 @@ export {
   NormModule,
   type ResidualBackwardOptions,
 } from './nn/norm-module.ts';
-export { Parameter, type ParameterOptions } from './nn/parameter.ts';
+export { Parameter, type ParameterOptions, type ZeroGradOptions } from './nn/parameter.ts';
 export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
 export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts';
 export { saveStateDict } from './nn/save-state.ts';

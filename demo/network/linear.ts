@@ -71,7 +71,7 @@ export class Linear extends Module {
       target,
     );
     if (weight.requiresGrad) {
-      const flags = { ACCUMULATE: weight.grad !== null };
+      const flags = { ACCUMULATE: true };
       const c = weight.takeGradient();
       this.#multiply(
         flags,
@@ -83,7 +83,7 @@ export class Linear extends Module {
       weight.keepGradient();
     }
     if (bias?.requiresGrad) {
-      const flags = { ACCUMULATE: bias.grad !== null };
+      const flags = { ACCUMULATE: true };
       const c = bias.takeGradient();
       dispatch(this.gpu, 'columnSums', flags, [n, outFeatures], outFeatures, { a: dy, c }, target);
       bias.keepGradient();

@@ -8,6 +8,7 @@ import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import {
   type At,
+  afterFirstPass,
   channelApply,
   channelSums,
   collectGradients,
@@ -21,7 +22,6 @@ import {
   runApply,
   runSums,
   slotsOfChunk,
-  afterFirstPass,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns } from './parts.ts';

@@ -15,7 +15,7 @@ import {
   ModuleHooks,
 } from './hooks.ts';
 import { type LoadableState, type LoadResult, loadState } from './load-state.ts';
-import { Parameter } from './parameter.ts';
+import { clearGradients, Parameter, type ZeroGradOptions } from './parameter.ts';
 import { joined, modulePaths, namedIn, once, Registry } from './registry.ts';
 
 /** Options of every module's forward and backward. */
@@ -195,9 +195,9 @@ export abstract class Module {
     return this;
   }
 
-  /** Forgets all gradients. */
-  zeroGrad(): void {
-    for (const parameter of this.parameters()) parameter.zeroGrad();
+  /** Forgets all gradients, as {@link Parameter.zeroGrad}. */
+  zeroGrad(options: ZeroGradOptions = {}): void {
+    clearGradients(this.gpu, this.parameters(), options);
   }
 
   /** Calls `fn` with every module inside, inner before outer, then with this one. */

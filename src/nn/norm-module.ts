@@ -171,10 +171,8 @@ export abstract class NormModule extends Module {
       options.schedule,
       weight?.data,
       weight?.requiresGrad,
-      weight?.grad,
       bias?.data,
       bias?.requiresGrad,
-      bias?.grad,
     ];
     const again = out && this.#warmBackward.record(key, options);
     if (again) {
@@ -197,13 +195,12 @@ export abstract class NormModule extends Module {
   /** @internal What backward tells the function, and where it writes. */
   backwardOptions(saved: Saved, dx: Tensor | undefined, dresidual: Tensor | undefined): NormBackwardOptions {
     const { weight, bias } = this;
-    const accumulates = (parameter: Parameter | null) => parameter !== null && parameter.grad !== null;
     return {
       weight: weight?.data,
       rstd: saved.rstd,
       epilogue: this.#epilogue(saved.residual, bias?.data ?? null),
       wants: this.#wants(),
-      accumulate: { dweight: accumulates(weight), dbias: accumulates(bias) },
+      accumulate: true,
       out: { dx, dresidual },
       newDweight: () => (weight as Parameter).takeGradient(),
       newDbias: () => (bias as Parameter).takeGradient(),

@@ -1,3 +1,4 @@
+import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { floatDType } from '../ops/check.ts';
 
@@ -7,6 +8,12 @@ export interface ParameterOptions {
   requiresGrad?: boolean | undefined;
   /** See {@link Parameter.sequenceParallel}. Default false. */
   sequenceParallel?: boolean | undefined;
+}
+
+/** Options of zeroGrad, of a parameter, a module or an optimizer. */
+export interface ZeroGradOptions {
+  /** An open command encoder to clear the gradients in. Default: they are cleared on the queue, at once. */
+  encoder?: GPUCommandEncoder | undefined;
 }
 
 /** A learned tensor and its gradient: torch.nn.Parameter. */
@@ -49,16 +56,24 @@ export class Parameter {
   }
 
   /**
-   * Forgets the gradient, as PyTorch's zero_grad does: the next backward pass writes it anew. Nothing is freed, so
-   * that commands which are recorded but not yet submitted can still read it.
+   * Forgets the gradient, as PyTorch's zero_grad does: `grad` is null, and its tensor is cleared on the GPU. Every backward
+   * pass adds to it, so gradients do not depend on the order in which passes are submitted. Passes that were recorded
+   * but not yet submitted add after a clearing on the queue: submit them first, or clear in their encoder.
    */
-  zeroGrad(): void {
+  zeroGrad(options: ZeroGradOptions = {}): void {
+    clearGradients(this.#data.gpu, [this], options);
+  }
+
+  /** @internal Forgets the gradient; returns its tensor, which is to be cleared, if there is one. */
+  forgetGradient(): Tensor | undefined {
     this.#cleared = true;
+    const gradient = this.#gradient;
+    return gradient && !gradient.destroyed && gradient.gpu.intact(gradient) ? gradient : undefined;
   }
 
   /**
-   * For a module's backward: the tensor to write the gradient to, or to add it to where `grad` is not null. Call
-   * {@link keepGradient} once that is recorded.
+   * For a module's backward: the tensor to add the gradient to, zeros at first. Call {@link keepGradient} once that is
+   * recorded.
    */
   takeGradient(): Tensor {
     const { gpu, shape, dtype } = this.#data;
@@ -88,4 +103,27 @@ export class Parameter {
     this.#gradient = null;
     this.#cleared = true;
   }
+}
+
+/** @internal zeroGrad of many parameters, in one submit. */
+export function clearGradients(
+  gpu: Gpu,
+  parameters: Iterable<Parameter>,
+  { encoder }: ZeroGradOptions = {},
+): void {
+  const gradients = [...parameters].flatMap((parameter) => parameter.forgetGradient() ?? []);
+  if (gradients.length === 0) return;
+  const clear = (target: GPUCommandEncoder) => {
+    for (const { buffer } of gradients) target.clearBuffer(buffer);
+  };
+  if (encoder) {
+    clear(encoder);
+    return;
+  }
+  const label = 'zero_grad';
+  gpu.faults.submitting(label, gradients, () => {
+    const own = gpu.device.createCommandEncoder({ label });
+    clear(own);
+    gpu.device.queue.submit([own.finish({ label })]);
+  });
 }

@@ -82,9 +82,9 @@ export const programsOf = (gpu: Gpu, call: NormCall, options: PrepareOptions): [
   programOf(gpu, call, options, 'backward'),
 ];
 
-/** Compiles the pipelines of forward and backward, whether it accumulates or not, without blocking. */
+/** Compiles the pipelines of a module's forward and backward, without blocking. */
 export async function prepareNorm(gpu: Gpu, call: NormCall, options: PrepareOptions): Promise<void> {
-  const programs = [false, true].flatMap((accumulate) => programsOf(gpu, call, { ...options, accumulate }));
+  const programs = programsOf(gpu, call, { ...options, accumulate: true });
   await Promise.all(programs.map((program) => gpu.prepare(program)));
 }
 

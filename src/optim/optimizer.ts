@@ -2,7 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import { type Call, executeAll, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { Parameter } from '../nn/parameter.ts';
+import { clearGradients, Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
 import {
   groupProblem,
@@ -116,8 +116,9 @@ export abstract class Optimizer<Settings extends object> {
   }
 
   /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */
-  zeroGrad(): void {
-    for (const { parameter } of this.#slots) parameter.zeroGrad();
+  zeroGrad(options: ZeroGradOptions = {}): void {
+    const parameters = this.#slots.map(({ parameter }) => parameter);
+    clearGradients(this.gpu, parameters, options);
   }
 
   /**

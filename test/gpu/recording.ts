@@ -1,6 +1,7 @@
 /** The caller's encoders, passes, buffers and outputs; what is allocated and freed; what is compiled when. */
 import {
   addRmsNorm,
+  BatchNorm1d,
   type Gpu,
   GroupNorm,
   groupNorm,
@@ -8,6 +9,7 @@ import {
   LayerNorm,
   layerNorm,
   layerNormBackward,
+  type Parameter,
   RMSNorm,
   type Tensor,
 } from '../../src/index.ts';
@@ -305,6 +307,68 @@ export const cases: Case[] = [
       assertEqual(new LayerNorm(gpu, 4, { elementwiseAffine: false }).namedParameters().length, 0);
       assertEqual(new RMSNorm(gpu, 4).namedParameters().length, 1);
       assertEqual(new GroupNorm(gpu, 2, 4, { affine: false }).parameters().length, 0);
+    },
+  },
+  {
+    name: 'recording: gradients do not depend on the order in which passes are submitted',
+    async run({ gpu, device }) {
+      const x = gpu.tensor(normal(5 * 12), [5, 12]);
+      const [dy, dy2] = [2, 3].map((seed) => gpu.tensor(normal(5 * 12, { seed }), [5, 12])) as [
+        Tensor,
+        Tensor,
+      ];
+      const encode = (body: (encoder: GPUCommandEncoder) => unknown) => {
+        const encoder = device.createCommandEncoder();
+        body(encoder);
+        return encoder;
+      };
+      const channels = gpu.tensor(normal(5 * 12), [5, 6, 2]);
+      const like = (tensor: Tensor) => tensor.view([5, 6, 2]);
+      for (const [norm, input, first, second] of [
+        [new LayerNorm(gpu, 12), x, dy, dy2],
+        [new RMSNorm(gpu, 12), x, dy, dy2],
+        [new GroupNorm(gpu, 2, 6), channels, like(dy), like(dy2)],
+        [new BatchNorm1d(gpu, 6), channels, like(dy), like(dy2)],
+      ] as const) {
+        const name = norm.constructor.name;
+        const gradients = () =>
+          Promise.all(norm.parameters().map(async (one: Parameter) => await one.grad?.data()));
+        norm.forward(input);
+        norm.backward(first);
+        norm.backward(second);
+        const both = await gradients();
+        norm.zeroGrad();
+        assertEqual(norm.weight?.grad, null, name);
+        norm.backward(second);
+        const one = await gradients();
+        norm.zeroGrad();
+        // The second is submitted first.
+        const early = encode((encoder) => norm.backward(first, { encoder }));
+        const late = encode((encoder) => norm.backward(second, { encoder }));
+        device.queue.submit([late.finish()]);
+        device.queue.submit([early.finish()]);
+        const sums = await gradients();
+        for (const [i, sum] of sums.entries()) {
+          for (const [j, value] of (sum ?? []).entries()) {
+            const wanted = both[i]?.[j] as number;
+            assert(Math.abs(value - wanted) < 1e-5, `${name}: ${i}[${j}] is ${value}, not ${wanted}`);
+          }
+        }
+        // A pass that is recorded and dropped adds nothing, and brings nothing back.
+        norm.zeroGrad();
+        encode((encoder) => norm.backward(first, { encoder }));
+        norm.backward(second);
+        assertEqual(await gradients(), one, `${name} beside a dropped encoder`);
+        // Clearing in the encoder of the passes, in its order.
+        const whole = encode((encoder) => {
+          norm.backward(first, { encoder });
+          norm.zeroGrad({ encoder });
+          norm.backward(second, { encoder });
+        });
+        device.queue.submit([whole.finish()]);
+        assertEqual(await gradients(), one, `${name} cleared in its encoder`);
+        norm.destroy();
+      }
     },
   },
   {
