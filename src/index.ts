@@ -98,7 +98,9 @@ export {
 } from './ops/layer-norm.ts';
 export {
   type LocalResponseNormBackwardOptions,
+  type LocalResponseNormBackwardResult,
   type LocalResponseNormOptions,
+  type LocalResponseNormResult,
   type LocalResponseNormSettings,
   localResponseNorm,
   localResponseNormBackward,

@@ -56,7 +56,7 @@ export class LocalResponseNorm extends Module {
    */
   override forward(x: Tensor, { out, ...target }: PassOptions = {}): Tensor {
     this.checkUsable();
-    const y = localResponseNorm(this.gpu, x, { ...this.#settings(), ...target, out: { y: out } });
+    const { y } = localResponseNorm(this.gpu, x, { ...this.#settings(), ...target, out: { y: out } });
     this.#x = x;
     return y;
   }
@@ -72,7 +72,7 @@ export class LocalResponseNorm extends Module {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     }
     const options = { ...this.#settings(), ...target, out: { dx: out } };
-    return localResponseNormBackward(this.gpu, dy, this.#x, options);
+    return localResponseNormBackward(this.gpu, dy, this.#x, options).dx;
   }
 
   /** Compiles the pipelines that forward and backward need for that shape, without blocking. */

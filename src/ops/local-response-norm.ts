@@ -35,6 +35,18 @@ export interface LocalResponseNormBackwardOptions extends LocalResponseNormSetti
   out?: { dx?: Tensor | undefined } | undefined;
 }
 
+/** What {@link localResponseNorm} returns. */
+export interface LocalResponseNormResult {
+  /** Shape and dtype of x. */
+  y: Tensor;
+}
+
+/** What {@link localResponseNormBackward} returns. */
+export interface LocalResponseNormBackwardResult {
+  /** Shape and dtype of x. */
+  dx: Tensor;
+}
+
 /**
  * Divides every element by a power of what its neighbouring channels hold at the same position:
  * y = x / d^beta with d = k + alpha/size · Σ x² over the window of channels, zero beyond the first and last
@@ -43,11 +55,15 @@ export interface LocalResponseNormBackwardOptions extends LocalResponseNormSetti
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * Arithmetic is f32. One sample must fit a binding (maxStorageBufferBindingSize).
- * @returns y like x; empty if x is.
+ * @returns an object with y like x; empty if x is.
  * @throws NormError `shape` (fewer than 3 dimensions), `dtype`, `value`, `aliasing`, `limit`, `destroyed`,
  * `wrong-device`, `device-lost`.
  */
-export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNormOptions): Tensor {
+export function localResponseNorm(
+  gpu: Gpu,
+  x: Tensor,
+  options: LocalResponseNormOptions,
+): LocalResponseNormResult {
   gpu.checkUsable(x, 'x');
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
@@ -57,7 +73,7 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
   return gpu.orNothing(() => {
     const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
     execute(gpu, program, { x, y }, { encoder, pass }, 'local_response_norm.forward');
-    return y;
+    return { y };
   });
 }
 
@@ -68,7 +84,7 @@ export function localResponseNorm(gpu: Gpu, x: Tensor, options: LocalResponseNor
  *
  * @param dy - like x.
  * @param x - what forward was given.
- * @returns dx like x.
+ * @returns an object with dx like x.
  * @throws as {@link localResponseNorm}.
  */
 export function localResponseNormBackward(
@@ -76,7 +92,7 @@ export function localResponseNormBackward(
   dy: Tensor,
   x: Tensor,
   options: LocalResponseNormBackwardOptions,
-): Tensor {
+): LocalResponseNormBackwardResult {
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(dy, 'dy');
   const { out = {}, encoder, pass } = options;
@@ -87,7 +103,7 @@ export function localResponseNormBackward(
   return gpu.orNothing(() => {
     const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
     execute(gpu, program, { x, dy, dx }, { encoder, pass }, 'local_response_norm.backward');
-    return dx;
+    return { dx };
   });
 }
 

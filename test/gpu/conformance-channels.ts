@@ -64,8 +64,8 @@ async function checkResponse({ gpu }: Context, one: ResponseCase): Promise<strin
   const options = { size, alpha, beta, k, layout };
   return firstWrong(one.expected, (name) => {
     const op = {
-      y: () => localResponseNorm(gpu, x, options),
-      dx: () => localResponseNormBackward(gpu, dy, x, options),
+      y: () => localResponseNorm(gpu, x, options).y,
+      dx: () => localResponseNormBackward(gpu, dy, x, options).dx,
     };
     return op[name]().data();
   });

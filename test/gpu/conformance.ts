@@ -146,7 +146,7 @@ async function checkResponseShape(
   };
   const values = draw(one.x, elementCountOf(shape), seed, dtype);
   const x = gpu.tensor(values, shape, { dtype });
-  const { y } = { y: localResponseNorm(gpu, x, { ...options, layout }) };
+  const { y } = localResponseNorm(gpu, x, { ...options, layout });
   const actual = await y.data();
   const expected = localResponseNormReference(values, groupNormGeometry(shape, 1, layout), options);
   const error = relativeError(actual, expected);

@@ -55,8 +55,8 @@ function arraysOf({ shape, dtype, std = 1 }: Subject): Arrays {
 async function run(gpu: Gpu, { shape, dtype = 'f32', std: _, ...options }: Subject, { x, dy }: Arrays) {
   const [xTensor, dyTensor] = [gpu.tensor(x, shape, { dtype }), gpu.tensor(dy, shape, { dtype })];
   const once = async () => {
-    const y = localResponseNorm(gpu, xTensor, options);
-    const dx = localResponseNormBackward(gpu, dyTensor, xTensor, options);
+    const { y } = localResponseNorm(gpu, xTensor, options);
+    const { dx } = localResponseNormBackward(gpu, dyTensor, xTensor, options);
     const result = { y: await y.data(), dx: await dx.data() };
     y.destroy();
     dx.destroy();
@@ -268,8 +268,8 @@ const isolation: Case[] = [
       const huge = x.map((value, i) => (Math.floor(i / 4) === 7 ? 1e6 : value));
       for (const size of [5, 12]) {
         const options = { size, alpha: 1, k: 1e-3 };
-        const y = await localResponseNorm(t.gpu, t.gpu.tensor(huge, shape), options).data();
-        const clean = await localResponseNorm(t.gpu, t.gpu.tensor(x, shape), options).data();
+        const y = await localResponseNorm(t.gpu, t.gpu.tensor(huge, shape), options).y.data();
+        const clean = await localResponseNorm(t.gpu, t.gpu.tensor(x, shape), options).y.data();
         assertEqual(y.subarray(4 * 20), clean.subarray(4 * 20), `size ${size}`);
       }
     },
@@ -320,9 +320,9 @@ const recording: Case[] = [
         const x = gpu.zeros(shape);
         for (const size of [5, 12]) {
           for (const layout of ['channels-first', 'channels-last'] as const) {
-            const y = localResponseNorm(gpu, x, { size, layout });
+            const { y } = localResponseNorm(gpu, x, { size, layout });
             assertEqual(y.shape, shape);
-            assertEqual(localResponseNormBackward(gpu, y, x, { size, layout }).shape, shape);
+            assertEqual(localResponseNormBackward(gpu, y, x, { size, layout }).dx.shape, shape);
           }
         }
       }

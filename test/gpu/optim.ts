@@ -290,7 +290,7 @@ export const cases: Case[] = [
           assertEqual(y.shape, [4, 6]);
           modules[0].backward(modules[1].backward(target, { encoder }), { encoder });
           for (const optimizer of optimizers) optimizer.step({ encoder });
-          for (const optimizer of optimizers) optimizer.zeroGrad();
+          for (const optimizer of optimizers) optimizer.zeroGrad({ encoder });
           device.queue.submit([encoder.finish()]);
         });
       step();

@@ -123,8 +123,8 @@ export const cases: Case[] = [
         const [x, dy] = [gpu.tensor(normal(count), shape), gpu.tensor(normal(count, { seed: 2 }), shape)];
         const options = { size: 3, alpha: 1, layout };
         for (const body of [
-          (on: Gpu) => localResponseNorm(on, x, options),
-          (on: Gpu) => localResponseNormBackward(on, dy, x, options),
+          (on: Gpu) => localResponseNorm(on, x, options).y,
+          (on: Gpu) => localResponseNormBackward(on, dy, x, options).dx,
         ]) {
           const [whole, parts] = [body(gpu), body(small)];
           assertEqual(await parts.data(), await whole.data(), `${shape}`);

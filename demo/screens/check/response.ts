@@ -36,8 +36,7 @@ export async function checkResponse(
     const run = async () => {
       const tensors = gpu.scope(() => {
         const [a, b] = [gpu.tensor(x, shape, { dtype }), gpu.tensor(dy, shape, { dtype })];
-        const y = localResponseNorm(gpu, a, options);
-        return { y, dx: localResponseNormBackward(gpu, b, a, options) };
+        return { ...localResponseNorm(gpu, a, options), ...localResponseNormBackward(gpu, b, a, options) };
       });
       const result = { y: await tensors.y.data(), dx: await tensors.dx.data() };
       tensors.y.destroy();

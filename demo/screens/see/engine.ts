@@ -104,7 +104,8 @@ function forward(
     case 'response': {
       const settings = { ...responseSettings(state), layout, ...encoder };
       const given = y ? { out: { y } } : {};
-      return { y: localResponseNorm(gpu, x, { ...settings, ...given }), mean: undefined, rstd: undefined };
+      const result = localResponseNorm(gpu, x, { ...settings, ...given });
+      return { ...result, mean: undefined, rstd: undefined };
     }
   }
 }
@@ -124,7 +125,7 @@ function backward(
   if (task.norm === 'response') {
     const settings = { ...responseSettings(state), layout };
     const given = record && { encoder: record.encoder, out: { dx: record.out.dx } };
-    return localResponseNormBackward(gpu, dy, x, { ...settings, ...given });
+    return localResponseNormBackward(gpu, dy, x, { ...settings, ...given }).dx;
   }
   const [mean, rstd] = [saved.mean as Tensor, saved.rstd as Tensor];
   const target = record
