@@ -91,6 +91,16 @@ export default defineConfig({
         },
       },
       {
+        // The package's types in every TypeScript it supports, which are installed for it: `npm run test:typescript`.
+        extends: true,
+        test: {
+          name: 'typescript',
+          include: ['test/typescript/**/*.test.ts'],
+          environment: 'node',
+          retry: 0,
+        },
+      },
+      {
         // Speed beside onnxruntime-web and tfjs: the better part of an hour, and a matter of the machine, so `npm test` leaves it out.
         extends: true,
         test: {

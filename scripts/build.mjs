@@ -23,6 +23,11 @@ if (process.exitCode === 0) {
       : '';
     const declarations = text
       .replace(/((?:from|import)\s*\(?\s*['"]\.[^'"]*)\.ts(['"])/g, '$1.js$2')
+      // Up to TypeScript 5.6 typed arrays are not generic. What `of` returns is an array with an ArrayBuffer of its own in each version.
+      .replace(
+        /\b((?:Float|Uint|Int|BigInt|BigUint)\d+(?:Clamped)?Array)<ArrayBuffer>/g,
+        "ReturnType<$1Constructor['of']>",
+      )
       // Nor should it have to find shaders.
       .replace(/export \{ default as (\w+) \} from '[^']*\.wgsl\?raw';/g, 'export declare const $1: string;');
     writeFileSync(path, lib + declarations);

@@ -35,6 +35,7 @@ await closing(async (tally) => {
   await step('Package', () => node(join(root, 'scripts', 'check-package.mjs')));
   await attempt(tally, 'Examples and documentation from the package', () => testPackage(tally));
   console.log(
-    '\nNot run: the tests against Python and PyTorch (npm run test:python), other engines (npm run test:engines).',
+    '\nNot run: the tests against Python and PyTorch (npm run test:python), other engines (npm run test:engines), ' +
+      'other versions of TypeScript (npm run test:typescript).',
   );
 });

@@ -35,7 +35,8 @@ export async function init({ dawn: options = [], ...rest }: NodeInitOptions = {}
 
 async function startDawn(options: readonly string[]): Promise<GPU> {
   try {
-    const { create, globals } = await import('webgpu');
+    // A bundle leaves it outside: it loads a binary that lies beside it.
+    const { create, globals } = await import(/* webpackIgnore: true */ /* @vite-ignore */ 'webgpu');
     Object.assign(globalThis, globals); // GPUBufferUsage and the like, for programs that make buffers
     return create([...options]);
   } catch (cause) {

@@ -26,6 +26,15 @@ export function testPython(tally) {
 }
 
 /**
+ * The packed package's types in every TypeScript that it supports.
+ *
+ * @param {Tally} tally
+ */
+export function testTypescript(tally) {
+  return vitest(tally, 'typescript');
+}
+
+/**
  * Process groups over every transport, with a real nats-server.
  *
  * @param {Tally} tally
@@ -79,7 +88,7 @@ export function testGpu(tally, engine, filter) {
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally
- * @param {'cpu' | 'python' | 'gpu' | 'demo' | 'demo-firefox' | 'distributed' | 'interop' | 'package'} project
+ * @param {'cpu' | 'python' | 'gpu' | 'demo' | 'demo-firefox' | 'distributed' | 'interop' | 'package' | 'typescript'} project
  * @param {Record<string, string>} [env]
  */
 async function vitest(tally, project, env = narrowVectors) {

@@ -45,7 +45,7 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
     throw new NormError(
       'no-webgpu',
       'This platform has no WebGPU.',
-      'Use a browser with WebGPU on https or localhost; in Node pass init({ gpu }) with the package `webgpu`.',
+      "Use a browser with WebGPU on https or localhost; in Node import init from 'webgpu-norm/node' (npm install webgpu).",
     );
   }
   const powerPreference = options.powerPreference ?? 'high-performance';

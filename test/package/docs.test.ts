@@ -76,6 +76,8 @@ function norms(): Uint8Array {
 
 let app: App;
 let said: Map<string, string>;
+/** The typed arrays that a snippet printed. */
+let printed: Map<string, number[][]>;
 
 const linked = [
   '@types/node',
@@ -96,13 +98,15 @@ import { create, globals } from 'webgpu';
 Object.assign(globalThis, globals, { dawn: create([]) });
 Object.defineProperty(globalThis, 'navigator', { value: { gpu: globalThis.dawn }, configurable: true });
 const print = console.log;
-console.log = () => {};
+let arrays = [];
+console.log = (...args) => arrays.push(...args.filter(ArrayBuffer.isView).map((array) => [...array]));
 for (const name of process.argv.slice(2)) {
+  arrays = [];
   try {
     await import('./' + name + '.js');
-    print('@' + JSON.stringify([name, '']));
+    print('@' + JSON.stringify([name, '', arrays]));
   } catch (error) {
-    print('@' + JSON.stringify([name, String(error?.stack ?? error)]));
+    print('@' + JSON.stringify([name, String(error?.stack ?? error), arrays]));
   }
 }
 process.exit();
@@ -124,6 +128,7 @@ beforeAll(async () => {
     strict: true,
     skipLibCheck: true,
     noEmit: true,
+    allowImportingTsExtensions: true,
   };
   writeFileSync(
     join(app.folder, 'tsconfig.json'),
@@ -134,7 +139,10 @@ beforeAll(async () => {
     const { outputText } = ts.transpileModule(code, {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
     });
-    writeFileSync(join(folder, `${name}.js`), outputText.replaceAll(/from '(\.\/\w+)'/g, "from '$1.js'"));
+    writeFileSync(
+      join(folder, `${name}.js`),
+      outputText.replaceAll(/from '(\.\/\w+)(?:\.ts)?'/g, "from '$1.js'"),
+    );
   };
   emit('fixtures', readFileSync(join(folder, 'fixtures.ts'), 'utf8'));
   for (const snippet of snippets) {
@@ -147,7 +155,9 @@ beforeAll(async () => {
     engine: 'dawn',
   });
   const lines = stdout.split('\n').filter((line) => line.startsWith('@'));
-  said = new Map(lines.map((line) => JSON.parse(line.slice(1))));
+  const told: [string, string, number[][]][] = lines.map((line) => JSON.parse(line.slice(1)));
+  said = new Map(told.map(([name, error]) => [name, error]));
+  printed = new Map(told.map(([name, , arrays]) => [name, arrays]));
   if (said.size === 0) throw new Error(`No snippet ran: ${stderr}`);
 }, 180_000);
 afterAll(() => app?.remove());
@@ -169,6 +179,30 @@ describe('runs', () => {
       expect(said.get(fileOf(snippet)) ?? 'it was not reached').toBe('');
     },
   );
+});
+
+/** What the comments beside `console.log(await …)` say that it prints. */
+const promised = (code: string): string[][] =>
+  [...code.matchAll(/^console\.log\(await .*\/\/ \[([-\d., ]+)\]$/gm)].map(([, list = '']) =>
+    list.split(', '),
+  );
+
+describe('prints what it says', () => {
+  it.each(
+    snippets
+      .filter(({ runs, code }) => runs && promised(code).length > 0)
+      .map((snippet) => [snippet.name, snippet] as const),
+  )('%s', (_, snippet) => {
+    // To the places that the comment has.
+    const shown = promised(snippet.code).map((list, i) =>
+      list.map((text, j) => {
+        const value = printed.get(fileOf(snippet))?.[i]?.[j];
+        const rounded = value?.toFixed(text.split('.')[1]?.length ?? 0);
+        return rounded === '-0' ? '0' : rounded;
+      }),
+    );
+    expect(shown).toEqual(promised(snippet.code));
+  });
 });
 
 describe('links lead somewhere', () => {
