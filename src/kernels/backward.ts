@@ -3,6 +3,7 @@ import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/progr
 import { byteSize } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
+import { samplesWithin } from '../plan/grid.ts';
 import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
@@ -196,6 +197,7 @@ function inParts(
   bytes: readonly number[],
   fixed: Readonly<Record<string, number>>,
   stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
+  mostSamples?: number,
 ): Program {
   const { geometry, dtype } = d;
   const elementBytes = byteSize(dtype);
@@ -203,7 +205,8 @@ function inParts(
   const taken = Object.values(fixed).reduce((sum, size) => sum + size, 0);
   // Slots that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
-  const chunks = chunksOf(geometry, elementBytes, bytes, { ...parameterBytes(d), ...fixed }, facts, rest);
+  const whole = { ...parameterBytes(d), ...fixed };
+  const chunks = chunksOf(geometry, elementBytes, bytes, whole, facts, rest, mostSamples);
   const scratch: Record<string, number> = {};
   const need = (role: string, size: number) => {
     scratch[role] = Math.max(scratch[role] ?? 0, size);
@@ -215,6 +218,9 @@ function inParts(
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
     return stepsOf({ d, schedule, facts, ...part, runs, accumulate, need, upstream: 'dy' }, index, chunks);
   });
+  const most = Math.max(...chunks.map(({ samples }) => samples));
+  const fewer = samplesWithin(steps, most, facts);
+  if (fewer < most) return inParts(d, schedule, runsOf, facts, bytes, fixed, stepsOf, fewer);
   return { steps, scratch };
 }
 

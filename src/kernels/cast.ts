@@ -2,6 +2,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step } from '../gpu/program.ts';
 import { byteSize, type DType } from '../gpu/tensor.ts';
 import { bindableBytes } from '../plan/chunks.ts';
+import { mostWorkgroups } from '../plan/grid.ts';
 import { assemble } from './assemble.ts';
 import { packParams } from './params.ts';
 import * as shaders from './sources.ts';
@@ -21,8 +22,9 @@ export function castProgram(size: number, from: DType, to: DType, facts: DeviceF
   });
   const widest = Math.max(byteSize(from), byteSize(to));
   // Every part begins at an aligned offset in both tensors: they have at least two bytes per element.
-  const bindable = bindableBytes(widest, facts);
-  const most = Math.floor(bindable / (widest * facts.offsetAlignment)) * facts.offsetAlignment;
+  const bindable = Math.min(bindableBytes(widest, facts), mostWorkgroups(facts) * workgroup * widest);
+  const units = Math.max(1, Math.floor(bindable / (widest * facts.offsetAlignment)));
+  const most = units * facts.offsetAlignment;
   const steps: Step[] = [];
   for (let first = 0; first < size; first += most) {
     const count = Math.min(most, size - first);

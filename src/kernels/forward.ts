@@ -3,6 +3,7 @@ import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import { bindableBytes, checkWhole, chunksOf, stretchesOf } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
+import { samplesWithin } from '../plan/grid.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
@@ -90,15 +91,19 @@ function inParts(
   facts: DeviceFacts,
   bytes: Readonly<Record<string, number>>,
   stepsOf: (at: At) => Step[],
+  mostSamples?: number,
 ): { steps: Step[]; scratch: Record<string, number> } {
   const elementBytes = byteSize(d.dtype);
   const budget = workspaceBudget(d.geometry, elementBytes, facts);
-  const chunks = chunksOf(d.geometry, elementBytes, Object.values(bytes), parameterBytes(d), facts, budget);
+  const each = Object.values(bytes);
+  const chunks = chunksOf(d.geometry, elementBytes, each, parameterBytes(d), facts, budget, mostSamples);
   const steps = chunks.flatMap((chunk) => {
     const part = partOf(d, chunk, facts);
     return stepsOf({ d, schedule, facts, runs: runsOf(part.g, schedule.vec4), ...part });
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
+  const fewer = samplesWithin(steps, most, facts);
+  if (fewer < most) return inParts(d, schedule, runsOf, facts, bytes, stepsOf, fewer);
   return {
     steps,
     scratch: Object.fromEntries(Object.entries(bytes).map(([role, each]) => [role, most * each])),

@@ -3,6 +3,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { bindableBytes } from '../plan/chunks.ts';
+import { mostWorkgroups } from '../plan/grid.ts';
 import { assemble } from './assemble.ts';
 import { packFields } from './params.ts';
 import type { Role } from './roles.ts';
@@ -146,7 +147,8 @@ function elementwise(
   numbers: (count: number) => ArrayBuffer,
 ): Program {
   // Parts begin at aligned offsets in all tensors: an element takes two bytes or four.
-  const most = Math.floor(bindableBytes(4, facts) / (4 * facts.offsetAlignment)) * facts.offsetAlignment;
+  const bindable = Math.min(bindableBytes(4, facts), 4 * mostWorkgroups(facts) * workgroup * items);
+  const most = Math.max(1, Math.floor(bindable / (4 * facts.offsetAlignment))) * facts.offsetAlignment;
   const steps: Step[] = [];
   for (let first = 0; first < size; first += most) {
     const count = Math.min(most, size - first);

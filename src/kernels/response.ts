@@ -3,6 +3,7 @@ import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry } from '../plan/geometry.ts';
+import { mostWorkgroups } from '../plan/grid.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import { assemble } from './assemble.ts';
 import { packFields } from './params.ts';
@@ -56,7 +57,7 @@ export const responseFloats: ReadonlySet<ResponseField> = new Set([
 /** The dispatches of a forward pass. Roles: x in; y out. */
 export function responseForward(d: ResponseDescriptor, facts: DeviceFacts): Program {
   const whole = { first: 0, span: d.geometry.inner };
-  const chunks = partsOf(d, [], facts);
+  const chunks = partsOf(d, [], facts, whole.span);
   return {
     steps: chunks.map((chunk) => stepOf(d, chunk, whole, facts, shaders.responseForward, ['x'], ['y'])),
     scratch: {},
@@ -69,7 +70,7 @@ export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Pro
   const budget = workspaceBudget(d.geometry, byteSize(d.dtype), facts);
   // Of one run, as many neighbouring positions as its ratios have room for.
   const span = Math.min(inner, Math.max(4, 4 * Math.floor(budget / (16 * channels))));
-  const chunks = partsOf(d, [4 * channels * span], facts, budget);
+  const chunks = partsOf(d, [4 * channels * span], facts, span, budget);
   const steps = chunks.flatMap((chunk) =>
     Array.from({ length: Math.ceil(inner / span) }, (_, i) => {
       const range = { first: i * span, span: Math.min(span, inner - i * span) };
@@ -88,11 +89,17 @@ function partsOf(
   { geometry, dtype }: ResponseDescriptor,
   scratch: number[],
   facts: DeviceFacts,
+  span: number,
   budget?: number,
 ): Chunk[] {
   if (elementCount(geometry) === 0) return [];
-  return chunksOf(runsOf(geometry), byteSize(dtype), scratch, {}, facts, budget);
+  const threads = (geometry.channels * span) / perThread(geometry);
+  const most = Math.max(1, Math.floor((workgroup * mostWorkgroups(facts)) / threads));
+  return chunksOf(runsOf(geometry), byteSize(dtype), scratch, {}, facts, budget, most);
 }
+
+/** Elements of a thread. */
+const perThread = ({ inner }: Geometry): number => (inner % 4 === 0 ? 4 : 1);
 
 const runsOf = (geometry: Geometry): Geometry => ({
   ...geometry,
@@ -123,7 +130,7 @@ function stepOf(
   const { channels, inner } = geometry;
   const runs = chunk.samples;
   const quads = inner % 4 === 0;
-  const threads = (runs * channels * span) / (quads ? 4 : 1);
+  const threads = (runs * channels * span) / perThread(geometry);
   const kernel: Kernel = assemble({
     main,
     params: shaders.responseParams,

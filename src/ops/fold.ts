@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import { elementCount, type Tensor } from '../gpu/tensor.ts';
 import { foldProgram } from '../kernels/fold.ts';
+import { checkGrid } from '../plan/grid.ts';
 import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
 
 /** A BatchNorm in evaluation. */
@@ -97,7 +98,7 @@ export function checkFold(
   const [scale, shift] = [gamma ?? undefined, beta ?? undefined];
   const parameters = scale ?? shift;
   const paramDtype = parameterDType(parameters ? floatDType(parameters, 'BatchNorm') : dtype, scale, shift);
-  return foldProgram(
+  const program = foldProgram(
     {
       channels,
       outer,
@@ -112,4 +113,5 @@ export function checkFold(
     },
     gpu.facts,
   );
+  return checkGrid(program, gpu.facts);
 }

@@ -1,6 +1,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
+import { checkGrid } from '../plan/grid.ts';
 import { checkSchedule } from '../plan/strategy.ts';
 import type { NormCall } from './norm.ts';
 
@@ -15,7 +16,7 @@ export function remember(gpu: Gpu, direction: string, d: object, make: () => Pro
     programs.set(gpu, known);
   }
   const key = direction + JSON.stringify(d);
-  const program = known.get(key) ?? make();
+  const program = known.get(key) ?? checkGrid(make(), gpu.facts);
   known.delete(key); // to the end: the least recently used goes first
   known.set(key, program);
   if (known.size > mostPrograms) known.delete(known.keys().next().value as string);

@@ -38,6 +38,7 @@ function paddingOf(unitBytes: number, alignment: number): number {
  * @param scratchBytes - of scratch, per sample: what each binding of it takes.
  * @param whole - bytes of what is bound whole, by name.
  * @param budget - bytes of scratch that all bindings of a part may take together, as long as it is more than one sample.
+ * @param mostSamples - of a part.
  * @throws NormError `limit` if a single sample is larger than a binding may be, or what is bound whole is.
  */
 export function chunksOf(
@@ -47,6 +48,7 @@ export function chunksOf(
   whole: Readonly<Record<string, number>>,
   facts: DeviceFacts,
   budget = Number.POSITIVE_INFINITY,
+  mostSamples = Number.POSITIVE_INFINITY,
 ): Chunk[] {
   const { samples } = geometry;
   checkWhole(geometry, whole, facts);
@@ -55,7 +57,7 @@ export function chunksOf(
   const largestScratch = Math.max(0, ...scratchBytes);
   const scratches = Math.floor(bindableBytes(4, facts) / largestScratch);
   const each = scratchBytes.reduce((sum, bytes) => sum + bytes, 0);
-  const affordable = each > 0 ? Math.max(1, Math.floor(budget / each)) : Number.POSITIVE_INFINITY;
+  const affordable = Math.min(mostSamples, each > 0 ? Math.max(1, Math.floor(budget / each)) : mostSamples);
   if (samples * sampleBytes <= most && samples <= scratches && samples <= affordable) {
     return [{ firstSample: 0, samples }];
   }

@@ -1,5 +1,6 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { type Geometry, setCount, setSize } from './geometry.ts';
+import { mostWorkgroups } from './grid.ts';
 import {
   type BackwardSchedule,
   clamp,
@@ -33,15 +34,14 @@ function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team
 /** A team for `results`, each merged from `parts`. Only thousands of parts are worth a software adapter's barriers. */
 function mergeTeam(facts: DeviceFacts, results: number, parts: number, options: ScheduleOptions): Team {
   const serial = facts.software && options.reduction === undefined && parts < 1024;
-  const lanes = serial ? 1 : Math.min(32, powerOfTwoUp(parts));
+  let lanes = serial ? 1 : Math.min(32, powerOfTwoUp(parts));
   const workgroup = facts.software ? Math.max(lanes, shortThreads(results, facts)) : 64;
+  while (lanes > 1 && (results * lanes) / workgroup > mostWorkgroups(facts)) lanes /= 2;
   return team(facts, lanes, { ...options, workgroup });
 }
 
-/**
- * Threads of a workgroup on a software adapter where each does little: starting a workgroup is then what costs.
- * A million dweight from one partial each, SwiftShader: 26, 20, 13 ms with workgroups of 16, 64, 256.
- */
+// Threads of a workgroup on a software adapter where each does little: starting a workgroup is then what costs.
+// A million dweight from one partial each, SwiftShader: 26, 20, 13 ms with workgroups of 16, 64, 256.
 function shortThreads(threads: number, facts: DeviceFacts): number {
   return threads >= 4096 ? maxWorkgroup(facts) : 16;
 }

@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { NormError } from '../../src/gpu/errors.ts';
 import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
+import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
+import { forwardProgram } from '../../src/kernels/forward.ts';
 import { paramFields } from '../../src/kernels/params.ts';
 import { chunksOf, stretchesOf } from '../../src/plan/chunks.ts';
 import {
@@ -14,6 +16,7 @@ import {
   instanceNormGeometry,
   layerNormGeometry,
 } from '../../src/plan/geometry.ts';
+import { checkGrid } from '../../src/plan/grid.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
 import { familyOf } from '../../src/plan/strategy.ts';
 import { facts as floor } from '../support/variants.ts';
@@ -287,6 +290,55 @@ describe('chunks', () => {
       expect(next).toBe(runs * length);
     }
     expect(() => stretchesOf(2, 1025, 4, limited, true)).toThrow(/One run of x takes 4100 bytes/);
+  });
+});
+
+describe('grids', () => {
+  const narrow = { ...gpu, maxWorkgroupsPerDimension: 16 };
+  const like = {
+    kind: 'moments',
+    dtype: 'f32',
+    paramDtype: 'f32',
+    eps: 1e-5,
+    weight: true,
+    bias: true,
+  } as const;
+  const rest = {
+    weightOffset: 0,
+    castFirst: false,
+    activation: 'none',
+    negativeSlope: 0,
+    residual: 'none',
+  } as const;
+  const d = (geometry: Geometry) => ({ ...like, ...rest, geometry, schedule: {} });
+  const wanted = { dweight: true, dbias: true, dsum: false, accumulate: { dweight: false, dbias: false } };
+
+  it('are filled several times where samples would need more workgroups than there are', () => {
+    for (const geometry of [
+      row(100_000, 64),
+      row(4096, 1024),
+      groupNormGeometry([1000, 8, 100], 4, 'channels-first'),
+      instanceNormGeometry([1000, 10, 10, 16], 'channels-last'),
+    ]) {
+      const programs = [
+        forwardProgram(d(geometry), narrow),
+        backwardProgram({ ...d(geometry), ...wanted }, narrow),
+      ];
+      for (const { steps } of programs) {
+        for (const { workgroups, kernel } of steps) expect(workgroups, kernel.key).toBeLessThanOrEqual(256);
+      }
+    }
+    for (const { workgroups } of castProgram(1_000_000, 'f32', 'f16', narrow).steps) {
+      expect(workgroups).toBeLessThanOrEqual(256);
+    }
+  });
+
+  it('that are still too small are refused by the plan', () => {
+    const program = castProgram(1_000_000, 'f32', 'f16', gpu);
+    expect(checkGrid(program, gpu)).toBe(program);
+    expect(() => checkGrid(program, narrow)).toThrow(
+      /15625 workgroups is needed; the device runs at most 16 by 16/,
+    );
   });
 });
 

@@ -1,8 +1,17 @@
 /** What small limits of a device must not refuse: samples that fill a binding, and what is done element by element. */
-import { type Activation, batchNorm, init, instanceNorm, type Layout } from '../../src/index.ts';
+import {
+  type Activation,
+  batchNorm,
+  init,
+  instanceNorm,
+  type Layout,
+  layerNorm,
+  localResponseNorm,
+} from '../../src/index.ts';
 import { assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
+import { refuses } from '../support/refuses.ts';
 import { type Subject, summary, verifyAll } from '../support/subject.ts';
 
 const bound = 65_536;
@@ -57,6 +66,31 @@ export const cases: Case[] = [
       },
     }),
   ),
+  {
+    name: 'limits: grids of 16 by 16 workgroups are filled several times, or refused before anything is made',
+    timeout: 120_000,
+    async run({ device, note }) {
+      const gpu = await init({ device, facts: { maxWorkgroupsPerDimension: 16 } });
+      const schedule = { workgroup: 4 };
+      const list: Subject[] = [
+        { op: 'layerNorm', shape: [3000, 8], schedule: { strategy: 'thread', ...schedule } },
+        { op: 'layerNorm', shape: [700, 24], schedule: { strategy: 'split', ...schedule } },
+        { op: 'groupNorm', shape: [300, 4, 12], groups: 2, schedule },
+        { op: 'instanceNorm', shape: [300, 5, 6], layout: 'channels-last', schedule },
+      ];
+      note('grids', summary(await verifyAll(gpu, list)));
+      const x = gpu.tensor(normal(200_000), [200_000]);
+      const image = gpu.zeros([1, 100, 64, 64]);
+      refuses(gpu, 'limit', () => localResponseNorm(gpu, image, { size: 5 }));
+      refuses(gpu, 'limit', () =>
+        layerNorm(gpu, x, {
+          normalizedShape: 200_000,
+          schedule: { strategy: 'split', slots: 2000, workgroup: 1 },
+        }),
+      );
+      gpu.destroy();
+    },
+  },
   {
     name: 'limits: evaluation is cut wherever a binding ends',
     timeout: 120_000,

@@ -205,7 +205,7 @@ async function failingSteps({ device }: Context): Promise<void> {
     const failing = start();
     const before = await Promise.all(failing.params.map(({ data }) => data.data()));
     const { tensors } = gpu.memory();
-    facts.maxWorkgroupsPerDimension = 1;
+    facts.maxWorkgroupsPerDimension = 0;
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     for (const target of [{}, { pass }]) {
