@@ -45,12 +45,11 @@ afterAll(() => app?.remove());
 
 describe.each(typescripts)('TypeScript %s', (version) => {
   const major = Number(version.split('.')[0]);
-  const resolutions = [
+  const resolutions: [module: string, moduleResolution: string][] = [
     ['esnext', 'bundler'],
     ['nodenext', 'nodenext'],
-    // TypeScript 7 has no node10.
-    ...(major < 7 ? [['esnext', 'node10']] : []),
-  ] as const;
+  ];
+  if (major < 7) resolutions.push(['esnext', 'node10']); // TypeScript 7 has no node10
   it.each(resolutions)('module %s, moduleResolution %s', async (module, moduleResolution) => {
     const config = `tsconfig-${version}-${moduleResolution}.json`;
     const compilerOptions = {
