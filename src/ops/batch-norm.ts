@@ -17,7 +17,7 @@ import type {
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
-import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
+import { checkMomentum, modeOf, type RunningOptions, rememberMode, runningTensors } from './running.ts';
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
@@ -43,7 +43,10 @@ export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningO
 export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
-  /** What forward was given: whether the statistics depended on x. Default false. */
+  /**
+   * What forward was given: whether the statistics depended on x. Default: as in the call that made `rstd`; false where
+   * no call here did.
+   */
   training?: boolean | undefined;
   layout?: Layout | undefined;
 }
@@ -69,6 +72,7 @@ export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): 
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, norm);
+  rememberMode(rstd, call.running?.mode !== 'frozen');
   return { y, mean: mean as Tensor, rstd };
 }
 
@@ -125,7 +129,8 @@ export function batchNormBackward(
   options: BatchNormBackwardOptions,
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
-  const { training = false, layout, mean } = options;
+  const { layout, mean } = options;
+  const training = modeOf(options.rstd, 'training', options.training, false);
   const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
   const call = batchNormCall(x.shape, layout, 1, running);
   return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });

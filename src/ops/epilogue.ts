@@ -15,7 +15,7 @@ export interface EpilogueOptions {
 
 /** What backward has to be told again of what forward was given. */
 export interface EpilogueBackwardOptions extends EpilogueOptions {
-  /** β, as in forward: with an activation, z is computed again. Null where there was none. */
+  /** β, as in forward: with an activation, z is computed again. Absent or null where there was none. */
   bias?: Tensor | null | undefined;
 }
 

@@ -16,7 +16,7 @@ import type {
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
-import { checkMomentum, type RunningOptions, runningTensors } from './running.ts';
+import { checkMomentum, modeOf, type RunningOptions, rememberMode, runningTensors } from './running.ts';
 
 /** Options of {@link instanceNorm}. */
 export interface InstanceNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
@@ -40,7 +40,10 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
 export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
-  /** What forward was given: whether the statistics depended on x. Default true. */
+  /**
+   * What forward was given: whether the statistics depended on x. Default: as in the call that made `rstd`; true where
+   * no call here did.
+   */
   useInputStats?: boolean | undefined;
   layout?: Layout | undefined;
 }
@@ -79,6 +82,7 @@ export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions =
     epilogue: options,
     running,
   });
+  rememberMode(rstd, call.running?.mode !== 'frozen');
   return { y, mean: mean as Tensor, rstd };
 }
 
@@ -98,7 +102,8 @@ export function instanceNormBackward(
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
   gpu.checkUsable(x, 'x');
-  const { useInputStats = true, layout } = options;
+  const { layout } = options;
+  const useInputStats = modeOf(options.rstd, 'useInputStats', options.useInputStats, true);
   const running = useInputStats ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
   const call = instanceNormCall(x.shape, layout, 0, { running });
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });

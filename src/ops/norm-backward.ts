@@ -48,7 +48,7 @@ export function planBackward(
   checkTarget({ encoder, pass });
   const weight = options.weight ?? undefined;
   const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
-  const bias = biasOfBackward(options.epilogue, hasBias);
+  const bias = options.epilogue?.bias ?? undefined;
   if (activation !== 'none' && dsum) {
     throw new NormError('value', 'dsum was given with an activation.', 'Add it to dx yourself.');
   }
@@ -67,7 +67,7 @@ export function planBackward(
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
-  const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? out.dbias));
+  const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? bias ?? out.dbias));
   if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
   if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
   if (out.dresidual && !stored) {
@@ -136,17 +136,4 @@ export function normBackward(
     record(gpu, program, operands, options, `${call.name}.backward`);
     return result;
   });
-}
-
-/** The bias that forward had, where an activation makes it matter. Throws `value` if it was left out. */
-function biasOfBackward(epilogue: EpilogueBackwardOptions = {}, hasBias: boolean): Tensor | undefined {
-  const { bias, activation = 'none' } = epilogue;
-  if (bias === undefined && hasBias && activation !== 'none') {
-    throw new NormError(
-      'value',
-      'With an activation, backward needs the bias that forward had.',
-      'Pass bias, or null if there was none.',
-    );
-  }
-  return bias ?? undefined;
 }

@@ -47,8 +47,8 @@ export interface BackwardOptions extends NormOptions {
   /** f32 [...sets]: what forward returned. */
   rstd: Tensor;
   /**
-   * Which gradients of the parameters are wanted. Default: those whose tensor is in `out`, and both where there is a
-   * weight (dbias only of norms that have a bias).
+   * Which gradients of the parameters are wanted. Default: those whose tensor is in `out`, dbias where a bias is given, and
+   * both where there is a weight (dbias only of norms that have a bias).
    */
   wants?: { dweight?: boolean; dbias?: boolean };
   /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */

@@ -3,6 +3,9 @@ import { NormError } from '../gpu/errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Running, RunningTensors } from './norm.ts';
 
+// Whether the statistics that forward wrote are those of x, by their rstd: backward need not be told again.
+const fromInput = new WeakMap<Tensor, boolean>();
+
 /** Running statistics among a function's options. */
 export interface RunningOptions {
   /** f32 [C], in a GPUBuffer of its own. With runningVar or not at all. */
@@ -35,4 +38,26 @@ export function runningTensors({ runningMean, runningVar }: RunningOptions): Run
     );
   }
   return runningMean && runningVar ? { runningMean, runningVar } : undefined;
+}
+
+/** Remembers whether the statistics that forward wrote are those of x. */
+export function rememberMode(rstd: Tensor, ofInput: boolean): void {
+  fromInput.set(rstd, ofInput);
+}
+
+/**
+ * Whether statistics are those of x: as forward left them, else as the option says, else `otherwise`.
+ *
+ * @throws NormError `value` if the option contradicts forward.
+ */
+export function modeOf(rstd: Tensor, name: string, option: boolean | undefined, otherwise: boolean): boolean {
+  const known = fromInput.get(rstd);
+  if (known !== undefined && option !== undefined && known !== option) {
+    throw new NormError(
+      'value',
+      `${name} is ${option}, but the statistics are those of a forward pass with ${name}: ${known}.`,
+      `Leave ${name} out, or pass what forward was given.`,
+    );
+  }
+  return known ?? option ?? otherwise;
 }

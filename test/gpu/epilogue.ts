@@ -9,6 +9,8 @@ import {
   groupNorm,
   groupNormBackward,
   init,
+  instanceNorm,
+  instanceNormBackward,
   layerNorm,
   layerNormBackward,
   type NormErrorCode,
@@ -283,6 +285,64 @@ const behaviour: Case[] = [
     },
   },
   {
+    name: 'epilogue: backward computes the gradient of a bias without a weight, and knows the mode of forward',
+    async run({ gpu }) {
+      const shape = [2, 3, 4];
+      const values = normal(24, { seed: 2 });
+      const x = gpu.tensor(normal(24), shape);
+      const dy = gpu.tensor(values, shape);
+      const bias = gpu.tensor([0.5, -1, 2], [3]);
+      const wanted = [0, 1, 2].map((c) =>
+        values.reduce((sum, value, i) => sum + (Math.floor(i / 4) % 3 === c ? value : 0), 0),
+      );
+      const near = async (tensor: Tensor | null, expected: ArrayLike<number>, name: string) => {
+        const got = (await tensor?.data()) ?? [];
+        assertEqual(got.length, expected.length, name);
+        for (const [i, value] of got.entries()) {
+          assert(Math.abs(value - (expected[i] as number)) < 1e-5, `${name}[${i}] is ${value}`);
+        }
+      };
+      const group = groupNormBackward(gpu, dy, x, {
+        bias,
+        numGroups: 1,
+        ...groupNorm(gpu, x, { bias, numGroups: 1 }),
+      });
+      const instance = instanceNormBackward(gpu, dy, x, { bias, ...instanceNorm(gpu, x, { bias }) });
+      const forward = batchNorm(gpu, x, { bias, training: true });
+      // Without being told: the statistics are those of x.
+      const batch = batchNormBackward(gpu, dy, x, { bias, ...forward });
+      for (const [name, result] of Object.entries({ group, instance, batch })) {
+        await near(result.dbias, wanted, `${name}: dbias`);
+        assertEqual(result.dweight, null, name);
+      }
+      const beta = gpu.zeros([4]);
+      const row = { normalizedShape: 4, bias: beta };
+      const layer = layerNormBackward(gpu, dy, x, { ...row, ...layerNorm(gpu, x, row) });
+      const columns = [0, 1, 2, 3].map((c) =>
+        values.reduce((sum, value, i) => sum + (i % 4 === c ? value : 0), 0),
+      );
+      await near(layer.dbias, columns, 'layer: dbias');
+      const told = batchNormBackward(gpu, dy, x, { ...forward, training: true });
+      await near(batch.dx, await told.dx.data(), 'batch: dx');
+      await throws('value', () => batchNormBackward(gpu, dy, x, { ...forward, training: false }));
+      const statistics = { runningMean: gpu.zeros([3]), runningVar: gpu.tensor([1, 1, 1], [3]) };
+      const frozen = batchNorm(gpu, x, { ...statistics, eps: 1e-12 });
+      await near(batchNormBackward(gpu, dy, x, frozen).dx, values, 'frozen batch: dx');
+      await throws('value', () => batchNormBackward(gpu, dy, x, { ...frozen, training: true }));
+      const still = instanceNorm(gpu, x, { ...statistics, useInputStats: false, eps: 1e-12 });
+      await near(instanceNormBackward(gpu, dy, x, still).dx, values, 'frozen instance: dx');
+      await throws('value', () => instanceNormBackward(gpu, dy, x, { ...still, useInputStats: true }));
+      // No bias is no bias, however it is said.
+      const relu = { numGroups: 1, activation: 'relu', ...groupNorm(gpu, x, { numGroups: 1 }) } as const;
+      const absent = groupNormBackward(gpu, dy, x, { ...relu, bias: undefined });
+      await near(
+        absent.dx,
+        await groupNormBackward(gpu, dy, x, { ...relu, bias: null }).dx.data(),
+        'no bias',
+      );
+    },
+  },
+  {
     name: 'epilogue: what cannot be is refused',
     async run({ gpu }) {
       const shape = [2, 4, 6];
@@ -300,9 +360,6 @@ const behaviour: Case[] = [
       );
       await throws('shape', () => groupNorm(gpu, x, { ...common, residual: small }));
       await throws('aliasing', () => groupNorm(gpu, x, { ...common, residual: dy, out: { y: dy } }));
-      await throws('value', () =>
-        groupNormBackward(gpu, dy, x, { ...backward, bias: undefined, activation: 'relu' }),
-      );
       await throws('shape', () =>
         groupNormBackward(gpu, dy, x, { ...backward, activation: 'relu', residual: small }),
       );
