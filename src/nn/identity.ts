@@ -1,6 +1,6 @@
 import type { Tensor } from '../gpu/tensor.ts';
 import { castInto } from '../ops/cast.ts';
-import { checkLike } from '../ops/check.ts';
+import { checkLike, type Like } from '../ops/check.ts';
 import { Module, type PassOptions } from './module.ts';
 
 /**
@@ -14,6 +14,10 @@ export class Identity extends Module {
 
   override backward(dy: Tensor, options: PassOptions = {}): Tensor {
     return this.#pass(dy, options);
+  }
+
+  protected override accepts(input: Like): readonly number[] | null {
+    return this.forward === Identity.prototype.forward ? input.shape : super.accepts(input);
   }
 
   #pass(x: Tensor, { out, ...target }: PassOptions): Tensor {

@@ -2,6 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import {
   checkLocalResponseNorm,
   localResponseNorm,
@@ -68,11 +69,29 @@ export class LocalResponseNorm extends Module {
    */
   override backward(dy: Tensor, { out, ...target }: PassOptions = {}): Tensor {
     this.checkUsable();
-    if (!this.#x) {
-      throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
-    }
+    const x = this.#lastInput();
     const options = { ...this.#settings(), ...target, out: { dx: out } };
-    return localResponseNormBackward(this.gpu, dy, this.#x, options).dx;
+    return localResponseNormBackward(this.gpu, dy, x, options).dx;
+  }
+
+  #lastInput(): Tensor {
+    if (this.#x) return this.#x;
+    throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+  }
+
+  protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
+    if (this.forward !== LocalResponseNorm.prototype.forward) return super.accepts(input);
+    this.#programs(input.shape, floatDType(input, 'x'));
+    checkLike({ 'out.y': out }, input);
+    return input.shape;
+  }
+
+  protected override acceptsBackward(output: Like, out?: Tensor): void {
+    if (this.backward !== LocalResponseNorm.prototype.backward) return;
+    const x = this.#lastInput();
+    this.gpu.checkUsable(x, 'x');
+    checkOperands(this.gpu, { x }, { 'out.dx': out });
+    checkLike({ dy: output, 'out.dx': out }, x);
   }
 
   /** Compiles the pipelines that forward and backward need for that shape, without blocking. */

@@ -5,7 +5,7 @@ import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { StateDict } from '../io/state-dict.ts';
 import { cast } from '../ops/cast.ts';
-import { floatDType } from '../ops/check.ts';
+import { floatDType, type Like } from '../ops/check.ts';
 import {
   type BackwardHook,
   type BackwardPreHook,
@@ -350,6 +350,31 @@ export abstract class Module {
     const values = this.gpu.tensor(new Float32Array(size).fill(fill), shape, { dtype });
     return this.registerParameter(name, new Parameter(values));
   }
+
+  /**
+   * @internal Throws what forward would throw for an input like that, and leaves all as it is: a composite asks all its
+   * modules before the first one records.
+   *
+   * @returns the shape of the output; null where only forward itself can tell, as with hooks.
+   */
+  expects(input: Like, out?: Tensor): readonly number[] | null {
+    this.checkUsable();
+    return this.#hooks ? null : this.accepts(input, out);
+  }
+
+  /** @internal Throws what backward would throw for the gradient of an output like that; as {@link expects}. */
+  expectsBackward(output: Like, out?: Tensor): void {
+    this.checkUsable();
+    if (!this.#hooks) this.acceptsBackward(output, out);
+  }
+
+  /** @internal What {@link expects} asks a module without hooks. One of a user's own may say its output's shape. */
+  protected accepts({ shape }: Like, _out?: Tensor): readonly number[] | null {
+    return this.outputShape === Module.prototype.outputShape ? null : this.outputShape(shape);
+  }
+
+  /** @internal What {@link expectsBackward} asks a module without hooks. */
+  protected acceptsBackward(_output: Like, _out?: Tensor): void {}
 
   protected checkUsable(): void {
     this.gpu.checkAlive();

@@ -1,11 +1,11 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Repeat } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { type FloatDType, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
-import { floatDType } from '../ops/check.ts';
+import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
-import type { BackwardResult, NormCall, RunningTensors } from '../ops/norm.ts';
+import { type BackwardResult, checkParameters, type NormCall, type RunningTensors } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
 import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
 import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
@@ -84,6 +84,8 @@ export abstract class NormModule extends Module {
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
   #warmForward: WarmForward<Saved> | null = null;
+  /** The input that was last found acceptable, and what that depends on. */
+  #accepted: readonly unknown[] = [];
   readonly #warmBackward = new Warm<BackwardResult>();
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
@@ -122,15 +124,18 @@ export abstract class NormModule extends Module {
    * @throws NormError `order` before forward, or after one with a residual; `destroyed` if forward's x was destroyed since; as the functions.
    */
   override backward(dy: Tensor, options: ModuleBackwardOptions = {}): Tensor {
+    return this.#backward(this.#savedWithout(), dy, options).dx;
+  }
+
+  /** The last forward, which had no residual. Throws `order` unless there is one. */
+  #savedWithout(): Saved {
     const saved = this.lastForward();
-    if (saved.residual) {
-      throw new NormError(
-        'order',
-        'forward() had a residual, whose gradient backward() would lose.',
-        'Call backwardResidual().',
-      );
-    }
-    return this.#backward(saved, dy, options).dx;
+    if (!saved.residual) return saved;
+    throw new NormError(
+      'order',
+      'forward() had a residual, whose gradient backward() would lose.',
+      'Call backwardResidual().',
+    );
   }
 
   /**
@@ -145,6 +150,29 @@ export abstract class NormModule extends Module {
     }
     const { dx, dresidual } = this.#backward(saved, dy, options);
     return { dx, dresidual: dresidual as Tensor };
+  }
+
+  protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
+    if (this.forward !== NormModule.prototype.forward) return super.accepts(input);
+    const weight = this.weight?.data;
+    const bias = this.bias?.data;
+    const { shape, dtype } = input;
+    const key = [shape, dtype, out, weight, bias, this.runningKey(), tensorsDestroyed];
+    if (key.every((value, i) => value === this.#accepted[i])) return shape;
+    const call = this.describe(shape);
+    checkOperands(this.gpu, { weight, bias, ...this.running(call) }, { 'out.y': out });
+    checkParameters(call, input, weight, bias);
+    checkLike({ 'out.y': out }, input);
+    this.#accepted = key;
+    return shape;
+  }
+
+  protected override acceptsBackward(output: Like, out?: Tensor): void {
+    if (this.backward !== NormModule.prototype.backward) return;
+    const { x, mean, rstd } = this.#savedWithout();
+    this.gpu.checkUsable(x, 'x');
+    checkOperands(this.gpu, { x, weight: this.weight?.data, mean, rstd }, { 'out.dx': out });
+    checkLike({ dy: output, 'out.dx': out }, x);
   }
 
   /** @internal What backward goes with. Throws `order` before forward. */

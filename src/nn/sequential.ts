@@ -1,7 +1,8 @@
 import { NormError } from '../gpu/errors.ts';
+import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import { floatDType } from '../ops/check.ts';
+import { checkLike, checkTarget, floatDType, type Like } from '../ops/check.ts';
 import { type AwaitedOptions, backwardOf, forwardOf } from './awaited.ts';
 import { Identity } from './identity.ts';
 import { Module, type PassOptions } from './module.ts';
@@ -24,6 +25,8 @@ export class Sequential extends Module {
   readonly #nothing = new Identity(this.gpu);
   /** Shapes and dtype of what each module got in the last forward. */
   #inputs: { shape: readonly number[]; dtype: FloatDType }[] | null = null;
+  /** Shape and dtype of what the last module returned then. */
+  #returned: Like | null = null;
 
   /**
    * @param modules - the modules, or one list of [name, module] (a Map will do).
@@ -77,6 +80,7 @@ export class Sequential extends Module {
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     const modules = this.#steps();
+    this.#checkForward(modules, x, out, target);
     const inputs: { shape: readonly number[]; dtype: FloatDType }[] = [];
     this.#inputs = null;
     let current = x;
@@ -89,6 +93,7 @@ export class Sequential extends Module {
       current = yield forwardOf(module, current, options);
     }
     this.#inputs = inputs;
+    this.#returned = { shape: current.shape, dtype: current.dtype };
     return modules.length === 0 ? this.#nothing.forward(x, { ...target, out }) : current;
   }
 
@@ -110,7 +115,34 @@ export class Sequential extends Module {
 
   *#backward(dy: Tensor, { out, ...target }: PassOptions): Passing {
     this.checkUsable();
+    this.gpu.checkUsable(dy, 'dy');
     const modules = this.#steps();
+    checkTarget(target);
+    if (out) this.gpu.checkUsable(out, 'out');
+    const inputs = this.#checkBackward(modules, dy, out);
+    let current = dy;
+    for (let i = modules.length - 1; i >= 0; i--) {
+      const { shape, dtype } = inputs[i] as { shape: readonly number[]; dtype: FloatDType };
+      const gradients = this.#gradients[i % 2] as Reusable;
+      const made = i === 0 ? out : gradients.take(shape, dtype);
+      const options = { ...target, out: made };
+      current = yield backwardOf(modules[i] as Module, current, options);
+    }
+    return modules.length === 0 ? this.#nothing.backward(dy, { ...target, out }) : current;
+  }
+
+  /** Throws what a module would, before any has recorded: a pass that fails half way has updated running statistics. */
+  #checkForward(modules: readonly Module[], x: Tensor, out: Tensor | undefined, target: RecordOptions): void {
+    checkTarget(target);
+    if (out) this.gpu.checkUsable(out, 'out');
+    if (modules.length === 0) return;
+    const dtype = floatDType(x, 'x');
+    const shape = shapeBehind(modules, { shape: x.shape, dtype }, out);
+    if (out && shape) checkLike({ out }, { shape, dtype });
+  }
+
+  /** The inputs of the last forward. Throws what a module's backward would, before any has added to gradients. */
+  #checkBackward(modules: readonly Module[], dy: Like, out: Tensor | undefined) {
     const inputs = this.#inputs;
     if (inputs?.length !== modules.length) {
       throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
@@ -122,15 +154,24 @@ export class Sequential extends Module {
         'Make two modules that share their parameters.',
       );
     }
-    let current = dy;
-    for (let i = modules.length - 1; i >= 0; i--) {
-      const { shape, dtype } = inputs[i] as { shape: readonly number[]; dtype: FloatDType };
-      const gradients = this.#gradients[i % 2] as Reusable;
-      const made = i === 0 ? out : gradients.take(shape, dtype);
-      const options = { ...target, out: made };
-      current = yield backwardOf(modules[i] as Module, current, options);
-    }
-    return modules.length === 0 ? this.#nothing.backward(dy, { ...target, out }) : current;
+    if (this.#returned) checkLike({ dy }, this.#returned);
+    if (out && inputs[0]) checkLike({ out }, inputs[0]);
+    modules.forEach((module, i) => {
+      module.expectsBackward(inputs[i + 1] ?? dy, i === 0 ? out : undefined);
+    });
+    return inputs;
+  }
+
+  protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
+    const own = Sequential.prototype;
+    const overridden = this.forward !== own.forward || this.forwardAsync !== own.forwardAsync;
+    return overridden ? super.accepts(input) : shapeBehind(this.#steps(), input, out);
+  }
+
+  protected override acceptsBackward(output: Like, out?: Tensor): void {
+    const own = Sequential.prototype;
+    if (this.backward !== own.backward || this.backwardAsync !== own.backwardAsync) return;
+    this.#checkBackward(this.#steps(), output, out);
   }
 
   #refuseAsynchronous(method: string): void {
@@ -170,6 +211,20 @@ export class Sequential extends Module {
     this.#outputs[position] ??= new Reusable(this.gpu);
     return this.#outputs[position];
   }
+}
+
+/** The shape of what the last module returns for an input like that; null from where only a pass can tell. */
+function shapeBehind(
+  modules: readonly Module[],
+  { shape, dtype }: Like,
+  out: Tensor | undefined,
+): readonly number[] | null {
+  let current: readonly number[] | null = shape;
+  modules.forEach((module, i) => {
+    const last = i === modules.length - 1;
+    current = current && module.expects({ shape: current, dtype }, last ? out : undefined);
+  });
+  return current;
 }
 
 /** A pass through modules that can be waited for between any two. */

@@ -7,7 +7,7 @@ export const sameShape = (a: readonly number[], b: readonly number[]): boolean =
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
 /** Throws `shape` unless the tensor has this shape. */
-export function checkTensorShape(tensor: Tensor, shape: readonly number[], name: string): void {
+export function checkTensorShape(tensor: Pick<Like, 'shape'>, shape: readonly number[], name: string): void {
   if (!sameShape(tensor.shape, shape)) {
     throw new NormError(
       'shape',
@@ -18,7 +18,7 @@ export function checkTensorShape(tensor: Tensor, shape: readonly number[], name:
 }
 
 /** Throws `dtype` unless the tensor has this dtype. */
-export function checkTensorDType(tensor: Tensor, dtype: DType, name: string): void {
+export function checkTensorDType(tensor: Pick<Like, 'dtype'>, dtype: DType, name: string): void {
   if (tensor.dtype !== dtype) {
     throw new NormError(
       'dtype',
@@ -104,7 +104,7 @@ export interface Like {
 
 /** Throws unless those tensors that are there have this shape and dtype. */
 export function checkLike(
-  tensors: Readonly<Record<string, Tensor | null | undefined>>,
+  tensors: Readonly<Record<string, Like | null | undefined>>,
   { shape, dtype }: Like,
 ): void {
   for (const [name, tensor] of Object.entries(tensors)) {

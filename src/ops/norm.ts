@@ -151,7 +151,7 @@ export function descriptor(
 /** The dtype of the parameters. Throws unless eps, weight and bias are those of the call. */
 export function checkParameters(
   call: NormCall,
-  x: Tensor,
+  x: Like,
   weight: Tensor | undefined,
   bias: Tensor | undefined,
 ): FloatDType {

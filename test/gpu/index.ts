@@ -3,6 +3,7 @@ import { cases as accuracy } from './accuracy.ts';
 import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as batchNorm } from './batch-norm.ts';
+import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as epilogue } from './epilogue.ts';
@@ -51,6 +52,7 @@ export const allCases: Case[] = [
   ...leaks,
   ...moduleTree,
   ...modules,
+  ...composites,
   ...state,
   ...recording,
   ...optim,
