@@ -25,6 +25,12 @@ export interface SyncForwardOptions extends ForwardOptions, Waiting {}
 /** Options of SyncBatchNorm's backward, likewise. */
 export interface SyncBackwardOptions extends ResidualBackwardOptions, Waiting {}
 
+/** What a norm that waits for nobody is told. */
+function withoutWaiting<Options extends object>(options: Options | undefined): Omit<Options, keyof Waiting> {
+  const { signal: _, timeout: __, ...rest } = (options ?? {}) as Options & Waiting;
+  return rest;
+}
+
 /** Takes inputs of any number of spatial dimensions. */
 class AnyBatchNorm extends BatchNorm {
   protected override readonly ranks = [2, 3, 4, 5, 6, 7, 8];
@@ -54,7 +60,8 @@ export class SyncBatchNorm extends Module {
   constructor(gpu: Gpu, numFeatures: number, options: SyncBatchNormModuleOptions, norm?: BatchNorm) {
     super(gpu);
     this.#group = checkGroup(options.group);
-    this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, options);
+    const { group: _, ...settings } = options;
+    this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, settings);
     this.training = this.#norm.training;
     for (const [name, parameter] of this.#norm.namedParameters()) this.registerParameter(name, parameter);
     for (const [name, tensor] of this.#norm.namedBuffers()) this.registerBuffer(name, tensor);
@@ -178,7 +185,7 @@ export class SyncBatchNorm extends Module {
     options: Omit<SyncBackwardOptions, 'outResidual'> = {},
   ): Tensor | Promise<Tensor> {
     this.#check();
-    if (this.#total === undefined) return this.#norm.backward(dy, options);
+    if (this.#total === undefined) return this.#norm.backward(dy, withoutWaiting(options));
     return SyncBatchNorm.backwardAll([[this, dy, options]], options).then(([dx]) => dx as Tensor);
   }
 
@@ -188,7 +195,7 @@ export class SyncBatchNorm extends Module {
     options: SyncBackwardOptions = {},
   ): { dx: Tensor; dresidual: Tensor } | Promise<{ dx: Tensor; dresidual: Tensor }> {
     this.#check();
-    if (this.#total === undefined) return this.#norm.backwardResidual(dy, options);
+    if (this.#total === undefined) return this.#norm.backwardResidual(dy, withoutWaiting(options));
     return this.#backwardResidual(dy, options, this.#total);
   }
 
@@ -207,7 +214,7 @@ export class SyncBatchNorm extends Module {
 
   /** forward of BatchNorm's own. */
   #alone(x: Tensor, options: SyncForwardOptions | undefined): Tensor {
-    const y = this.#norm.forward(x, options);
+    const y = this.#norm.forward(x, withoutWaiting(options));
     this.#total = undefined;
     return y;
   }
@@ -262,7 +269,7 @@ export class SyncBatchNorm extends Module {
     const first = SyncBatchNorm.#first(modules);
     if (!first) return [];
     if (modules.every((module) => module.#total === undefined)) {
-      return calls.map(([module, dy, options]) => module.#norm.backward(dy, options));
+      return calls.map(([module, dy, options]) => module.#norm.backward(dy, withoutWaiting(options)));
     }
     for (const [, , options = {}] of calls) refuseRecording(options);
     const steps = calls.map(([module, dy, options = {}]) => {

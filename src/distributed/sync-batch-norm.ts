@@ -1,12 +1,15 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
 import {
   type BatchNormBackwardOptions,
   type BatchNormOptions,
   batchNorm,
   batchNormBackward,
+  batchNormBackwardNames,
   batchNormCall,
+  batchNormNames,
   batchNormParts,
   oneValue,
 } from '../ops/batch-norm.ts';
@@ -23,6 +26,8 @@ interface Replicas extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
 
 /** Options of {@link syncBatchNorm}. */
 export interface SyncBatchNormOptions extends Omit<BatchNormOptions, 'encoder' | 'pass'>, Replicas {}
+
+const replicaNames = { group: 1, signal: 1, timeout: 1 } as const satisfies OptionNames<Replicas>;
 
 /** Options of {@link syncBatchNormBackward}. */
 export interface SyncBatchNormBackwardOptions
@@ -55,9 +60,10 @@ export async function syncBatchNorm(
   options: SyncBatchNormOptions,
 ): Promise<SyncForwardResult> {
   refuseRecording(options);
+  checkOptions('syncBatchNorm', options, { ...batchNormNames, ...replicaNames });
   const { group, training = false, bias } = options;
   if (!training || group.size === 1) {
-    const alone = batchNorm(gpu, x, options);
+    const alone = batchNorm(gpu, x, withoutGroup(options));
     return { ...alone, count: x.size / (alone.rstd.size || 1) };
   }
   gpu.checkUsable(x, 'x');
@@ -81,8 +87,12 @@ export async function syncBatchNormBackward(
   options: SyncBatchNormBackwardOptions,
 ): Promise<BackwardResult> {
   refuseRecording(options);
+  checkOptions('syncBatchNormBackward', options, { ...batchNormBackwardNames, ...replicaNames, count: 1 });
   const { group, training = false, layout, mean, count } = options;
-  if (!training || group.size === 1) return batchNormBackward(gpu, dy, x, options);
+  if (!training || group.size === 1) {
+    const { count: _, ...rest } = withoutGroup(options);
+    return batchNormBackward(gpu, dy, x, rest);
+  }
   gpu.checkUsable(x, 'x');
   if (!(Number.isInteger(count) && count >= x.size / (options.rstd.size || 1))) {
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
@@ -91,6 +101,12 @@ export async function syncBatchNormBackward(
   const backward = new ReplicaBackward(gpu, call, dy, x, mean, { ...options, epilogue: options });
   const [result] = await backwardTogether(gpu, [{ backward, total: count }], options);
   return result as BackwardResult;
+}
+
+/** The options of batchNorm among those of its form over replicas. */
+function withoutGroup<Options extends Partial<Replicas>>(options: Options): Omit<Options, keyof Replicas> {
+  const { group: _, signal: __, timeout: ___, ...rest } = options;
+  return rest;
 }
 
 /** @internal Throws if a call that communicates is to be recorded. */

@@ -1,5 +1,6 @@
 import { NormError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
+import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
 import { alignUp, type Program, type Step } from './program.ts';
 import { type Tensor, tensorsDestroyed } from './tensor.ts';
@@ -14,6 +15,9 @@ export interface RecordOptions {
   /** An open compute pass. */
   pass?: GPUComputePassEncoder | undefined;
 }
+
+/** @internal */
+export const recordNames = { encoder: 1, pass: 1 } as const satisfies OptionNames<RecordOptions>;
 
 /** Tensors by role; absent roles are those that the kernel does not touch. */
 export type Operands = Readonly<Record<string, Tensor | undefined>>;
@@ -106,7 +110,7 @@ function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Disp
 /** Records several programs, in order, into one pass. */
 export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptions, label: string): void {
   // Whatever can be wrong is found before anything is recorded: the pass may be the caller's.
-  const bindings = calls.map((call) => bind(gpu, call));
+  const [bindings, checks] = gpu.faults.checked(() => calls.map((call) => bind(gpu, call)));
   const recordInto = (pass: GPUComputePassEncoder) => {
     for (const dispatches of bindings) recordDispatches(pass, dispatches);
   };
@@ -128,7 +132,7 @@ export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptio
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   };
-  gpu.faults.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf));
+  gpu.faults.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf), checks);
 }
 
 /** The tensors that a call writes. */

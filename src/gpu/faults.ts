@@ -4,6 +4,9 @@ import { scoped } from './scoped.ts';
 import type { Tensor } from './tensor.ts';
 import type { Watch } from './watch.ts';
 
+/** What WebGPU will have found wrong with something compiled or allocated. */
+type Check = Promise<NormError | undefined>;
+
 /**
  * What is wrong with buffers and tensors of a device, as far as WebGPU has said: memory that was missing, buffers of other devices,
  * outputs of submits that it refused. It says so asynchronously, to the {@link Watch} and here.
@@ -17,8 +20,8 @@ export class Faults {
   readonly #failed = new WeakMap<Tensor, NormError>();
   /** Those of them that it was to update, not to make. */
   readonly #updated = new WeakSet<Tensor>();
-  /** Checks of what the submit under way compiles and allocates: the causes of a refusal. */
-  #causes: Promise<NormError | undefined>[] | undefined;
+  /** Checks of what is compiled and allocated now, while {@link checked} wants to know. */
+  #causes: Check[] | undefined;
   /** Buffers that cannot be used, and why. */
   readonly #unusable = new WeakMap<GPUBuffer, NormError>();
   readonly #probed = new WeakSet<GPUBuffer>();
@@ -34,12 +37,14 @@ export class Faults {
    * by idle().
    *
    * @param updates - those of the outputs that are as they were if it is refused.
+   * @param checks - of what was compiled and allocated for it before: see {@link checked}.
    */
   submitting(
     label: string,
     outputs: readonly (Tensor | undefined)[],
     body: () => void,
     updates: readonly Tensor[] = [],
+    checks: readonly Check[] = [],
   ): void {
     for (const output of outputs) {
       if (!output) continue;
@@ -47,14 +52,8 @@ export class Faults {
       this.#updated.delete(output);
     }
     for (const tensor of updates) this.#updated.add(tensor);
-    const causes: Promise<NormError | undefined>[] = [];
-    this.#causes = causes;
-    let refused: Promise<GPUError | null>;
-    try {
-      [, refused] = scoped(this.#device, 'validation', body);
-    } finally {
-      this.#causes = undefined;
-    }
+    const [[, refused], during] = this.checked(() => scoped(this.#device, 'validation', body));
+    const causes = [...checks, ...during];
     const check = refused.then(async (cause) => {
       if (!cause) return undefined;
       // A shader that did not compile, or an output or scratch without memory, if there is one.
@@ -68,8 +67,20 @@ export class Faults {
     this.#watch.add(check);
   }
 
+  /** Runs `body`, and returns the checks of what it compiles and allocates: what may be the cause where commands are refused. */
+  checked<T>(body: () => T): [result: T, checks: Check[]] {
+    const outer = this.#causes;
+    const checks: Check[] = [];
+    this.#causes = checks;
+    try {
+      return [body(), checks];
+    } finally {
+      this.#causes = outer;
+    }
+  }
+
   /** Keeps what a check of something compiled or allocated finds. */
-  checking(check: Promise<NormError | undefined>): void {
+  checking(check: Check): void {
     this.#causes?.push(check);
     this.#watch.add(check);
   }

@@ -3,6 +3,7 @@ import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
 import { Faults, validationError } from './faults.ts';
 import { LiveTensors } from './live-tensors.ts';
+import { checkOptions } from './options.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
 import { scoped } from './scoped.ts';
@@ -19,6 +20,10 @@ export interface MemoryUse {
   /** Bytes of scratch for partial sums, shared by all operations. */
   scratchBytes: number;
 }
+
+const dense = 'Tensors are dense and row-major; copy what is not into a buffer of its own.';
+const tensorNames = { dtype: 1 } as const;
+const wrapNames = { dtype: 1, offset: 1 } as const;
 
 const tensorUsage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 
@@ -91,6 +96,7 @@ export class Gpu {
     shape: readonly number[],
     options: { dtype?: DType } = {},
   ): Tensor {
+    checkOptions('gpu.tensor', options, tensorNames);
     checkShape(shape);
     if (values && values.length !== elementCount(shape)) {
       throw new NormError(
@@ -112,8 +118,10 @@ export class Gpu {
   }
 
   /** A tensor whose elements are yet to be written (zeros, as WebGPU clears new buffers). */
-  empty(shape: readonly number[], { dtype = 'f32' }: { dtype?: DType } = {}): Tensor {
+  empty(shape: readonly number[], options: { dtype?: DType } = {}): Tensor {
     this.checkAlive();
+    checkOptions('gpu.empty', options, tensorNames);
+    const { dtype = 'f32' } = options;
     checkShape(shape);
     this.checkDType(dtype);
     const bytes = alignUp(Math.max(elementCount(shape) * byteSize(dtype), 4), 16);
@@ -146,9 +154,11 @@ export class Gpu {
   wrap(
     buffer: GPUBuffer,
     shape: readonly number[],
-    { dtype = 'f32', offset = 0 }: { dtype?: DType; offset?: number } = {},
+    options: { dtype?: DType; offset?: number } = {},
   ): Tensor {
     this.checkAlive();
+    checkOptions('gpu.wrap', options, wrapNames, { strides: dense, stride: dense });
+    const { dtype = 'f32', offset = 0 } = options;
     checkShape(shape);
     this.checkDType(dtype);
     const alignment = this.facts.offsetAlignment;

@@ -1,6 +1,7 @@
 import { NormError } from './errors.ts';
 import type { DeviceFacts } from './facts.ts';
 import { Gpu } from './gpu.ts';
+import { checkOptions, type OptionNames } from './options.ts';
 
 /** Options of {@link init}. */
 export interface InitOptions {
@@ -13,6 +14,8 @@ export interface InitOptions {
   /** Overrides what strategies are chosen from: for tests and tuning. The device must be able to do what they say. */
   facts?: Partial<DeviceFacts> | undefined;
 }
+
+const names = { device: 1, gpu: 1, powerPreference: 1, facts: 1 } as const satisfies OptionNames<InitOptions>;
 
 const wantedFeatures: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
@@ -33,6 +36,7 @@ const wantedLimits = [
  * @throws NormError `no-webgpu` where there is no WebGPU or no adapter, `device-lost` where the given device is lost.
  */
 export async function init(options: InitOptions = {}): Promise<Gpu> {
+  checkOptions('init', options, names);
   if (options.device) {
     const borrowed = new Gpu(options.device, options.device.adapterInfo, false, options.facts);
     // A device that is already lost says so within a turn of the event loop.

@@ -1,9 +1,10 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
 import type { Module } from './module.ts';
-import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
+import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
 
 /**
  * Options of the BatchNorm modules. momentum null is the average of all batches; affine and trackRunningStats are true
@@ -13,6 +14,8 @@ export interface BatchNormModuleOptions extends RunningNormModuleOptions {
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
   bias?: boolean | undefined;
 }
+
+const names = { ...runningModuleNames, bias: 1 } as const satisfies OptionNames<BatchNormModuleOptions>;
 
 /** @internal Key of the BatchNorm that does the work of a module of another class, such as SyncBatchNorm. */
 export const innerBatchNorm = Symbol('inner BatchNorm');
@@ -33,6 +36,7 @@ export abstract class BatchNorm extends RunningNorm {
    * @throws NormError `value`, `dtype`.
    */
   constructor(gpu: Gpu, numFeatures: number, options: BatchNormModuleOptions = {}) {
+    checkOptions('BatchNorm', options, names);
     const { affine = true, bias = true, trackRunningStats = true } = options;
     super(gpu, numFeatures, { ...options, affine, bias, trackRunningStats });
   }

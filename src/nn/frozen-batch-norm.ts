@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
@@ -10,7 +11,7 @@ import type { NormCall, RunningTensors } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
 import type { Module } from './module.ts';
-import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
+import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 import { Parameter } from './parameter.ts';
 import { replaceModules } from './replace-module.ts';
 
@@ -23,6 +24,13 @@ export interface FrozenBatchNormModuleOptions extends EpilogueModuleOptions {
   /** Of weight and bias. Default 'f32', which serves f32 and f16 inputs. */
   dtype?: FloatDType | undefined;
 }
+
+const names = {
+  ...epilogueModuleNames,
+  eps: 1,
+  layout: 1,
+  dtype: 1,
+} as const satisfies OptionNames<FrozenBatchNormModuleOptions>;
 
 /**
  * torchvision's and detectron2's FrozenBatchNorm2d: BatchNorm2d in evaluation whose weight (ones), bias (zeros), running
@@ -49,6 +57,7 @@ export class FrozenBatchNorm2d extends NormModule {
    * @throws NormError `value`, `dtype`.
    */
   constructor(gpu: Gpu, numFeatures: number, options: FrozenBatchNormModuleOptions = {}) {
+    checkOptions('FrozenBatchNorm2d', options, names);
     super(gpu, options);
     const { eps = 1e-5, layout = 'channels-first', dtype = 'f32' } = options;
     if (!Number.isInteger(numFeatures) || numFeatures < 1) {

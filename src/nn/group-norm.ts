@@ -1,11 +1,12 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { checkGroups, checkLayout, groupNormCall } from '../ops/group-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
-import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
+import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 
 /** Options of {@link GroupNorm}. */
 export interface GroupNormModuleOptions extends EpilogueModuleOptions {
@@ -19,6 +20,14 @@ export interface GroupNormModuleOptions extends EpilogueModuleOptions {
   dtype?: FloatDType | undefined;
 }
 
+const names = {
+  ...epilogueModuleNames,
+  eps: 1,
+  affine: 1,
+  layout: 1,
+  dtype: 1,
+} as const satisfies OptionNames<GroupNormModuleOptions>;
+
 /** torch.nn.GroupNorm: see {@link groupNorm} for the formula. */
 export class GroupNorm extends NormModule {
   readonly numGroups: number;
@@ -31,6 +40,7 @@ export class GroupNorm extends NormModule {
    * @throws NormError `shape`, `value`, `dtype`.
    */
   constructor(gpu: Gpu, numGroups: number, numChannels: number, options: GroupNormModuleOptions = {}) {
+    checkOptions('GroupNorm', options, names);
     super(gpu, options);
     const { eps = 1e-5, affine = true, layout = 'channels-first', dtype = 'f32' } = options;
     checkGroups(numChannels, numGroups);

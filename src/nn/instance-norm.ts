@@ -1,10 +1,11 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { instanceNormCall } from '../ops/instance-norm.ts';
 import type { NormCall, Running } from '../ops/norm.ts';
-import { RunningNorm, type RunningNormModuleOptions } from './running-norm.ts';
+import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
 
 /**
  * Options of the InstanceNorm modules. affine (weight and bias) and trackRunningStats are false by default, and momentum
@@ -22,6 +23,7 @@ export abstract class InstanceNorm extends RunningNorm {
    * @throws NormError `value`, `dtype`.
    */
   constructor(gpu: Gpu, numFeatures: number, options: InstanceNormModuleOptions = {}) {
+    checkOptions('InstanceNorm', options, runningModuleNames);
     const { affine = false, trackRunningStats = false } = options;
     super(gpu, numFeatures, { ...options, affine, bias: affine, trackRunningStats });
   }

@@ -1,9 +1,15 @@
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import { layerNormCall } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
-import { type EpilogueModuleOptions, type ForwardOptions, NormModule } from './norm-module.ts';
+import {
+  type EpilogueModuleOptions,
+  epilogueModuleNames,
+  type ForwardOptions,
+  NormModule,
+} from './norm-module.ts';
 
 /** Options of {@link LayerNorm}. */
 export interface LayerNormModuleOptions extends EpilogueModuleOptions {
@@ -17,6 +23,14 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   dtype?: FloatDType | undefined;
 }
 
+const names = {
+  ...epilogueModuleNames,
+  eps: 1,
+  elementwiseAffine: 1,
+  bias: 1,
+  dtype: 1,
+} as const satisfies OptionNames<LayerNormModuleOptions>;
+
 /** torch.nn.LayerNorm: see {@link layerNorm} for the formula. */
 export class LayerNorm extends NormModule {
   readonly normalizedShape: readonly number[];
@@ -28,6 +42,7 @@ export class LayerNorm extends NormModule {
    * @throws NormError `shape`, `value`, `dtype`.
    */
   constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: LayerNormModuleOptions = {}) {
+    checkOptions('LayerNorm', options, names);
     super(gpu, options);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];

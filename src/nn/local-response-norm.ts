@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
@@ -24,6 +25,13 @@ export interface LocalResponseNormModuleOptions {
   layout?: Layout | undefined;
 }
 
+const names = {
+  alpha: 1,
+  beta: 1,
+  k: 1,
+  layout: 1,
+} as const satisfies OptionNames<LocalResponseNormModuleOptions>;
+
 /**
  * torch.nn.LocalResponseNorm: see {@link localResponseNorm} for the formula. It has no parameters. forward keeps its
  * input (by reference) until the next forward or destroy(); backward uses that of the last forward.
@@ -41,6 +49,7 @@ export class LocalResponseNorm extends Module {
    * @throws NormError `value`.
    */
   constructor(gpu: Gpu, size: number, options: LocalResponseNormModuleOptions = {}) {
+    checkOptions('LocalResponseNorm', options, names);
     super(gpu);
     const settings = checkLocalResponseNorm({ size, ...options });
     this.size = settings.size;

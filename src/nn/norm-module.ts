@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
-import type { Repeat } from '../gpu/execute.ts';
+import { type Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { type FloatDType, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
@@ -24,6 +25,12 @@ export interface EpilogueModuleOptions {
   negativeSlope?: number | undefined;
 }
 
+/** @internal */
+export const epilogueModuleNames = {
+  activation: 1,
+  negativeSlope: 1,
+} as const satisfies OptionNames<EpilogueModuleOptions>;
+
 /** Options of a module's forward. */
 export interface ForwardOptions extends PassOptions {
   /**
@@ -32,6 +39,14 @@ export interface ForwardOptions extends PassOptions {
   residual?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
 }
+
+const forwardNames = {
+  ...recordNames,
+  out: 1,
+  outSum: 1,
+  residual: 1,
+  schedule: 1,
+} as const satisfies OptionNames<ForwardOptions & { outSum?: Tensor }>;
 
 /** Options of a module's backward. */
 export interface ModuleBackwardOptions extends PassOptions {
@@ -45,6 +60,14 @@ export interface ResidualBackwardOptions extends Omit<ModuleBackwardOptions, 'ds
   /** dresidual is written here instead of to a new tensor. Not without an activation. */
   outResidual?: Tensor | undefined;
 }
+
+const backwardNames = {
+  ...recordNames,
+  out: 1,
+  outResidual: 1,
+  dsum: 1,
+  schedule: 1,
+} as const satisfies OptionNames<ModuleBackwardOptions & ResidualBackwardOptions>;
 
 /** What a module is told of a call to come. */
 export interface ModulePrepareOptions {
@@ -207,6 +230,7 @@ export abstract class NormModule extends Module {
       this.keepGradients();
       return again;
     }
+    checkOptions('backward', options, backwardNames);
     let repeat: Repeat | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
@@ -282,6 +306,7 @@ export abstract class NormModule extends Module {
       this.#saved = warm.saved;
       return warm.result;
     }
+    checkOptions('forward', options, forwardNames);
     const { out, outSum, residual, schedule } = options;
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');

@@ -1,4 +1,5 @@
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
 import type { NormCall } from '../ops/norm.ts';
@@ -17,6 +18,13 @@ export interface RMSNormModuleOptions {
   dtype?: FloatDType | undefined;
 }
 
+const names = {
+  eps: 1,
+  elementwiseAffine: 1,
+  cast: 1,
+  dtype: 1,
+} as const satisfies OptionNames<RMSNormModuleOptions>;
+
 /** torch.nn.RMSNorm: see {@link rmsNorm} for the formula. */
 export class RMSNorm extends NormModule {
   readonly normalizedShape: readonly number[];
@@ -28,6 +36,7 @@ export class RMSNorm extends NormModule {
    * @throws NormError `shape`, `value`, `dtype`.
    */
   constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: RMSNormModuleOptions = {}) {
+    checkOptions('RMSNorm', options, names);
     super(gpu);
     const { eps, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];

@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { checkEps } from '../ops/check.ts';
@@ -7,7 +8,7 @@ import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
 import { checkMomentum } from '../ops/running.ts';
 import type { Layout } from '../plan/geometry.ts';
-import { type EpilogueModuleOptions, NormModule } from './norm-module.ts';
+import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 
 /** Options of the modules with running statistics. */
 export interface RunningNormModuleOptions extends EpilogueModuleOptions {
@@ -24,6 +25,17 @@ export interface RunningNormModuleOptions extends EpilogueModuleOptions {
   /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. The running statistics are f32 always. */
   dtype?: FloatDType | undefined;
 }
+
+/** @internal */
+export const runningModuleNames = {
+  ...epilogueModuleNames,
+  eps: 1,
+  momentum: 1,
+  affine: 1,
+  trackRunningStats: 1,
+  layout: 1,
+  dtype: 1,
+} as const satisfies OptionNames<RunningNormModuleOptions>;
 
 /**
  * torch's _NormBase, what BatchNorm and InstanceNorm share: in training, forward uses the statistics of its input and

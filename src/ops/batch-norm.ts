@@ -1,23 +1,38 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
-import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
+import {
+  type EpilogueBackwardOptions,
+  type EpilogueOptions,
+  epilogueBackwardNames,
+  epilogueNames,
+} from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
-import type {
-  BackwardOptions,
-  BackwardResult,
-  ForwardOutputs,
-  ForwardResult,
-  NormCall,
-  NormOptions,
-  Running,
-  RunningTensors,
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  backwardNames,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normNames,
+  type Running,
+  type RunningTensors,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
-import { checkMomentum, modeOf, type RunningOptions, rememberMode, runningTensors } from './running.ts';
+import {
+  checkMomentum,
+  modeOf,
+  type RunningOptions,
+  rememberMode,
+  runningNames,
+  runningTensors,
+} from './running.ts';
 
 /** Options of {@link batchNorm}. */
 export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
@@ -39,6 +54,20 @@ export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningO
   out?: ForwardOutputs | undefined;
 }
 
+/** @internal */
+export const batchNormNames = {
+  ...normNames,
+  ...epilogueNames,
+  ...runningNames,
+  bias: 1,
+  numBatchesTracked: 1,
+  training: 1,
+  momentum: 1,
+  eps: 1,
+  layout: 1,
+  out: 1,
+} as const satisfies OptionNames<BatchNormOptions>;
+
 /** Options of {@link batchNormBackward}. */
 export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
@@ -50,6 +79,15 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
   training?: boolean | undefined;
   layout?: Layout | undefined;
 }
+
+/** @internal */
+export const batchNormBackwardNames = {
+  ...backwardNames,
+  ...epilogueBackwardNames,
+  mean: 1,
+  training: 1,
+  layout: 1,
+} as const satisfies OptionNames<BatchNormBackwardOptions>;
 
 /**
  * Normalizes each channel over the batch and all positions:
@@ -68,6 +106,7 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
  * `destroyed`, `wrong-device`, `device-lost`. The running statistics are then as they were.
  */
 export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
+  checkOptions('batchNorm', options, batchNormNames);
   gpu.checkUsable(x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
@@ -128,6 +167,7 @@ export function batchNormBackward(
   x: Tensor,
   options: BatchNormBackwardOptions,
 ): BackwardResult {
+  checkOptions('batchNormBackward', options, batchNormBackwardNames);
   gpu.checkUsable(x, 'x');
   const { layout, mean } = options;
   const training = modeOf(options.rstd, 'training', options.training, false);

@@ -1,5 +1,7 @@
 // What follows the affine map of a norm in the same pass: a residual and an activation.
+
 import { NormError } from '../gpu/errors.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Activation, activationShaders } from '../kernels/activation.ts';
 
@@ -13,11 +15,22 @@ export interface EpilogueOptions {
   negativeSlope?: number | undefined;
 }
 
+export const epilogueNames = {
+  residual: 1,
+  activation: 1,
+  negativeSlope: 1,
+} as const satisfies OptionNames<EpilogueOptions>;
+
 /** What backward has to be told again of what forward was given. */
 export interface EpilogueBackwardOptions extends EpilogueOptions {
   /** β, as in forward: with an activation, z is computed again. Absent or null where there was none. */
   bias?: Tensor | null | undefined;
 }
+
+export const epilogueBackwardNames = {
+  ...epilogueNames,
+  bias: 1,
+} as const satisfies OptionNames<EpilogueBackwardOptions>;
 
 /** An epilogue with its defaults. */
 export interface Epilogue {

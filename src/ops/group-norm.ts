@@ -1,16 +1,24 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
-import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
-import type {
-  BackwardOptions,
-  BackwardResult,
-  ForwardOutputs,
-  ForwardResult,
-  NormCall,
-  NormOptions,
+import {
+  type EpilogueBackwardOptions,
+  type EpilogueOptions,
+  epilogueBackwardNames,
+  epilogueNames,
+} from './epilogue.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  backwardNames,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -28,6 +36,16 @@ export interface GroupNormOptions extends NormOptions, EpilogueOptions {
   out?: ForwardOutputs | undefined;
 }
 
+const names = {
+  ...normNames,
+  ...epilogueNames,
+  numGroups: 1,
+  bias: 1,
+  eps: 1,
+  layout: 1,
+  out: 1,
+} as const satisfies OptionNames<GroupNormOptions>;
+
 /** Options of {@link groupNormBackward}. */
 export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   numGroups: number;
@@ -35,6 +53,14 @@ export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackw
   mean: Tensor;
   layout?: Layout | undefined;
 }
+
+const gradientNames = {
+  ...backwardNames,
+  ...epilogueBackwardNames,
+  numGroups: 1,
+  mean: 1,
+  layout: 1,
+} as const satisfies OptionNames<GroupNormBackwardOptions>;
 
 /**
  * Normalizes each group of channels of each sample:
@@ -48,6 +74,7 @@ export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackw
  * `destroyed`, `wrong-device`, `device-lost`.
  */
 export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
+  checkOptions('groupNorm', options, names);
   gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
@@ -73,6 +100,7 @@ export function groupNormBackward(
   x: Tensor,
   options: GroupNormBackwardOptions,
 ): BackwardResult {
+  checkOptions('groupNormBackward', options, gradientNames);
   gpu.checkUsable(x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });

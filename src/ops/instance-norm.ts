@@ -1,22 +1,37 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
-import type { EpilogueBackwardOptions, EpilogueOptions } from './epilogue.ts';
+import {
+  type EpilogueBackwardOptions,
+  type EpilogueOptions,
+  epilogueBackwardNames,
+  epilogueNames,
+} from './epilogue.ts';
 import { checkLayout } from './group-norm.ts';
-import type {
-  BackwardOptions,
-  BackwardResult,
-  ForwardOutputs,
-  ForwardResult,
-  NormCall,
-  NormOptions,
-  Running,
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  backwardNames,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normNames,
+  type Running,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
-import { checkMomentum, modeOf, type RunningOptions, rememberMode, runningTensors } from './running.ts';
+import {
+  checkMomentum,
+  modeOf,
+  type RunningOptions,
+  rememberMode,
+  runningNames,
+  runningTensors,
+} from './running.ts';
 
 /** Options of {@link instanceNorm}. */
 export interface InstanceNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
@@ -36,6 +51,18 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
   out?: ForwardOutputs | undefined;
 }
 
+const names = {
+  ...normNames,
+  ...epilogueNames,
+  ...runningNames,
+  bias: 1,
+  useInputStats: 1,
+  momentum: 1,
+  eps: 1,
+  layout: 1,
+  out: 1,
+} as const satisfies OptionNames<InstanceNormOptions>;
+
 /** Options of {@link instanceNormBackward}. */
 export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
@@ -47,6 +74,14 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
   useInputStats?: boolean | undefined;
   layout?: Layout | undefined;
 }
+
+const gradientNames = {
+  ...backwardNames,
+  ...epilogueBackwardNames,
+  mean: 1,
+  useInputStats: 1,
+  layout: 1,
+} as const satisfies OptionNames<InstanceNormBackwardOptions>;
 
 /**
  * Normalizes each channel of each sample over its spatial elements:
@@ -63,6 +98,7 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
  * `destroyed`, `wrong-device`, `device-lost`.
  */
 export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
+  checkOptions('instanceNorm', options, names);
   gpu.checkUsable(x, 'x');
   const { useInputStats = true, momentum = 0.1, layout, eps } = options;
   const running = runningTensors(options);
@@ -101,6 +137,7 @@ export function instanceNormBackward(
   x: Tensor,
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
+  checkOptions('instanceNormBackward', options, gradientNames);
   gpu.checkUsable(x, 'x');
   const { layout } = options;
   const useInputStats = modeOf(options.rstd, 'useInputStats', options.useInputStats, true);

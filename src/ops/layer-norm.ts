@@ -1,17 +1,26 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { checkShape, type Tensor } from '../gpu/tensor.ts';
 import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
-import { type EpilogueBackwardOptions, type EpilogueOptions, refuseEpilogue } from './epilogue.ts';
-import type {
-  BackwardOptions,
-  BackwardResult,
-  ForwardOutputs,
-  ForwardResult,
-  NormCall,
-  NormOptions,
+import {
+  type EpilogueBackwardOptions,
+  type EpilogueOptions,
+  epilogueBackwardNames,
+  epilogueNames,
+  refuseEpilogue,
+} from './epilogue.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  backwardNames,
+  type ForwardOutputs,
+  type ForwardResult,
+  type NormCall,
+  type NormOptions,
+  normNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -27,6 +36,15 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
   out?: ForwardOutputs | undefined;
 }
 
+const addNames = {
+  ...normNames,
+  normalizedShape: 1,
+  bias: 1,
+  eps: 1,
+  out: 1,
+} as const satisfies OptionNames<AddLayerNormOptions>;
+const names = { ...addNames, ...epilogueNames } as const satisfies OptionNames<LayerNormOptions>;
+
 /** Options of {@link addLayerNorm}. */
 export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
 
@@ -39,6 +57,14 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
   dsum?: Tensor | null | undefined;
 }
 
+const gradientNames = {
+  ...backwardNames,
+  ...epilogueBackwardNames,
+  normalizedShape: 1,
+  mean: 1,
+  dsum: 1,
+} as const satisfies OptionNames<LayerNormBackwardOptions>;
+
 /**
  * Normalizes over the trailing dimensions:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
@@ -50,6 +76,7 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
+  checkOptions('layerNorm', options, names);
   gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
@@ -79,6 +106,7 @@ export function addLayerNorm(
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
+  checkOptions('addLayerNorm', options, addNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
   return { y, sum: sum as Tensor, mean: mean as Tensor, rstd };
@@ -100,6 +128,7 @@ export function layerNormBackward(
   x: Tensor,
   options: LayerNormBackwardOptions,
 ): BackwardResult {
+  checkOptions('layerNormBackward', options, gradientNames);
   gpu.checkUsable(x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
   return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, {

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
-import { execute, type RecordOptions } from '../gpu/execute.ts';
+import { execute, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
@@ -47,6 +48,16 @@ export interface LocalResponseNormBackwardResult {
   dx: Tensor;
 }
 
+const names = {
+  ...recordNames,
+  size: 1,
+  alpha: 1,
+  beta: 1,
+  k: 1,
+  layout: 1,
+  out: 1,
+} as const satisfies OptionNames<LocalResponseNormOptions>;
+
 /**
  * Divides every element by a power of what its neighbouring channels hold at the same position:
  * y = x / d^beta with d = k + alpha/size · Σ x² over the window of channels, zero beyond the first and last
@@ -64,6 +75,7 @@ export function localResponseNorm(
   x: Tensor,
   options: LocalResponseNormOptions,
 ): LocalResponseNormResult {
+  checkOptions('localResponseNorm', options, names);
   gpu.checkUsable(x, 'x');
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
@@ -93,6 +105,7 @@ export function localResponseNormBackward(
   x: Tensor,
   options: LocalResponseNormBackwardOptions,
 ): LocalResponseNormBackwardResult {
+  checkOptions('localResponseNormBackward', options, names);
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(dy, 'dy');
   const { out = {}, encoder, pass } = options;

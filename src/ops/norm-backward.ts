@@ -1,7 +1,9 @@
 // The backward pass of every functional norm.
+
 import { NormError } from '../gpu/errors.ts';
 import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkOperands, checkTarget, floatDType, type Like, parameterDType } from './check.ts';
@@ -9,6 +11,7 @@ import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
+  backwardOutputNames,
   checkParameters,
   descriptor,
   type NormCall,
@@ -46,6 +49,7 @@ export function planBackward(
 ): BackwardPlan {
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
   checkTarget({ encoder, pass });
+  checkOptions(`${call.name}'s out`, out, backwardOutputNames);
   const weight = options.weight ?? undefined;
   const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
   const bias = options.epilogue?.bias ?? undefined;

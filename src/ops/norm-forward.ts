@@ -1,5 +1,6 @@
 import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkOperands, checkTarget, floatDType, type Like } from './check.ts';
@@ -8,6 +9,7 @@ import {
   checkParameters,
   descriptor,
   type ForwardOutputs,
+  forwardOutputNames,
   type MakeTensor,
   type NormCall,
   type NormOptions,
@@ -60,6 +62,7 @@ export function planForward(
   const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
+  checkOptions(`${call.name}'s out`, out, forwardOutputNames);
   const centred = call.kind === 'moments';
   const perSet = statisticsLike(call);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };

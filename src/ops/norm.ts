@@ -1,8 +1,10 @@
 // What forward and backward passes of all functional norms share: their options, what a norm is, how it is described to
 // the kernels and recorded.
+
 import { NormError } from '../gpu/errors.ts';
-import { execute, type Operands, type RecordOptions, Repeat } from '../gpu/execute.ts';
+import { execute, type Operands, type RecordOptions, Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { NormDescriptor, NormKernels } from '../kernels/descriptor.ts';
@@ -18,6 +20,12 @@ export interface NormOptions extends RecordOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
+export const normNames = {
+  ...recordNames,
+  weight: 1,
+  schedule: 1,
+} as const satisfies OptionNames<NormOptions>;
+
 /** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
 export interface ForwardOutputs {
   /** Shape and dtype of x. */
@@ -29,6 +37,13 @@ export interface ForwardOutputs {
   /** f32, [...sets]. */
   rstd?: Tensor | undefined;
 }
+
+export const forwardOutputNames = {
+  y: 1,
+  sum: 1,
+  mean: 1,
+  rstd: 1,
+} as const satisfies OptionNames<ForwardOutputs>;
 
 /** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
 export interface BackwardOutputs {
@@ -42,6 +57,13 @@ export interface BackwardOutputs {
   dresidual?: Tensor | undefined;
 }
 
+export const backwardOutputNames = {
+  dx: 1,
+  dweight: 1,
+  dbias: 1,
+  dresidual: 1,
+} as const satisfies OptionNames<BackwardOutputs>;
+
 /** Options that every functional backward has. */
 export interface BackwardOptions extends NormOptions {
   /** f32 [...sets]: what forward returned. */
@@ -54,7 +76,21 @@ export interface BackwardOptions extends NormOptions {
   /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */
   accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
   out?: BackwardOutputs | undefined;
+  /** Not used: it may be there, so that all of forward's result can be spread into these options. */
+  y?: Tensor | undefined;
+  /** Likewise. */
+  sum?: Tensor | undefined;
 }
+
+export const backwardNames = {
+  ...normNames,
+  rstd: 1,
+  wants: 1,
+  accumulate: 1,
+  out: 1,
+  y: 1,
+  sum: 1,
+} as const satisfies OptionNames<BackwardOptions>;
 
 /** What a forward pass returns. */
 export interface ForwardResult {

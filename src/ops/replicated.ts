@@ -141,7 +141,8 @@ export class ReplicaBackward {
     // The first step stores the gradient behind an activation and a residual.
     const given = this.#options.out?.dresidual;
     const { made, tensors } = gpu.orNothing(() => {
-      const made = d.residual === 'after' && !given ? gpu.empty(this.x.shape, this.x) : undefined;
+      const made =
+        d.residual === 'after' && !given ? gpu.empty(this.x.shape, { dtype: this.x.dtype }) : undefined;
       const dbias = gpu.empty([this.channels]);
       const dweight = gpu.empty([this.channels]);
       const operands = { ...inputs, dbias, dweight, dresidual: made ?? given };

@@ -1,11 +1,20 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { refuseEpilogue } from './epilogue.ts';
 import { normalizedSizes } from './layer-norm.ts';
-import type { BackwardOptions, BackwardResult, ForwardOutputs, NormCall, NormOptions } from './norm.ts';
+import {
+  type BackwardOptions,
+  type BackwardResult,
+  backwardNames,
+  type ForwardOutputs,
+  type NormCall,
+  type NormOptions,
+  normNames,
+} from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 
@@ -31,6 +40,15 @@ export interface RmsNormOptions extends NormOptions {
   out?: Omit<ForwardOutputs, 'mean'> | undefined;
 }
 
+const names = {
+  ...normNames,
+  normalizedShape: 1,
+  eps: 1,
+  cast: 1,
+  out: 1,
+} as const satisfies OptionNames<RmsNormOptions>;
+const reasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
+
 /** Options of {@link rmsNormBackward}. */
 export interface RmsNormBackwardOptions extends BackwardOptions {
   normalizedShape: number | readonly number[];
@@ -39,6 +57,13 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
   dsum?: Tensor | null | undefined;
 }
+
+const gradientNames = {
+  ...backwardNames,
+  normalizedShape: 1,
+  cast: 1,
+  dsum: 1,
+} as const satisfies OptionNames<RmsNormBackwardOptions>;
 
 /** What {@link rmsNorm} returns. */
 export interface RmsNormResult {
@@ -59,6 +84,7 @@ export interface RmsNormResult {
 export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
   gpu.checkUsable(x, 'x');
   refuseEpilogue('rmsNorm', options);
+  checkOptions('rmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
   return { y, rstd };
@@ -81,6 +107,7 @@ export function addRmsNorm(
   gpu.checkUsable(x, 'x');
   gpu.checkUsable(residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
+  checkOptions('addRmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd };
@@ -103,6 +130,7 @@ export function rmsNormBackward(
 ): { dx: Tensor; dweight: Tensor | null } {
   gpu.checkUsable(x, 'x');
   refuseEpilogue('rmsNormBackward', options);
+  checkOptions('rmsNormBackward', options, gradientNames, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
   const result: BackwardResult = normBackward(
     gpu,

@@ -1,5 +1,7 @@
 // Running statistics as operands: what BatchNorm and InstanceNorm take of them.
+
 import { NormError } from '../gpu/errors.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Running, RunningTensors } from './norm.ts';
 
@@ -13,6 +15,8 @@ export interface RunningOptions {
   /** f32 [C], likewise. */
   runningVar?: Tensor | null | undefined;
 }
+
+export const runningNames = { runningMean: 1, runningVar: 1 } as const satisfies OptionNames<RunningOptions>;
 
 /** Throws `value` unless momentum is finite, or null where batches are counted. */
 export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 'counted'>): void {

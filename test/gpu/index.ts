@@ -19,6 +19,7 @@ import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
 import { cases as optimState } from './optim-state.ts';
+import { cases as options } from './options.ts';
 import { cases as overhead } from './overhead.ts';
 import { cases as range } from './range.ts';
 import { cases as recording } from './recording.ts';
@@ -51,6 +52,7 @@ export const allCases: Case[] = [
   ...errors,
   ...leaks,
   ...moduleTree,
+  ...options,
   ...modules,
   ...composites,
   ...state,
