@@ -287,8 +287,10 @@ export function scheduleRowBackward(
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
   const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
-  // Beside the sums of the rows, which are done part by part where they would take more than half.
-  const share = Math.max(budget / 2, budget - rows * (8 * slots + 32));
+  // Beside the sums of the rows, which are done part by part where they would take more than half: at most 16 bytes of sums and 16 of
+  // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
+  const perRow = 8 * slots + (elementBytes === 2 ? 48 : 32);
+  const share = Math.max(budget / 2, budget - rows * perRow);
   const mostSlots = Math.max(1, Math.floor(share / (8 * cols)));
   // Where one slot of a long row is too much, its columns come in ranges of whole pairs of quads.
   const ranges = Math.ceil((8 * cols) / (share - 64));
