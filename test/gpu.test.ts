@@ -2,7 +2,7 @@
  * Runs the GPU cases of test/gpu/ inside one WebGPU engine and reports them to vitest one by one.
  *
  * WEBGPU_NORM_ENGINE names the engine (chromium, firefox, dawn, deno); WEBGPU_NORM_FILTER keeps the cases
- * whose name contains it. Results also go to a file, for the table of scripts/test-engines.mjs.
+ * whose name contains it. WEBGPU_NORM_FUZZ (seed, first and last index) runs those configurations of the fuzz instead. Results also go to a file, for the table of scripts/test-engines.mjs.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, it } from 'vitest';
 import { fingerprint } from '../scripts/lib/fingerprint.mjs';
 import { resultFile } from '../scripts/lib/paths.mjs';
 import { needsSoftwareDriver } from '../scripts/lib/vulkan.mjs';
+import { fuzzCases } from './gpu/fuzz.ts';
 import { allCases } from './gpu/index.ts';
 import { defaultTimeout, type Outcome } from './harness/case.ts';
 import { type Engine, type EngineName, engineNames, openEngines } from './harness/engine.ts';
@@ -22,6 +23,8 @@ if (!engineNames.includes(name)) {
 }
 const filter = process.env.WEBGPU_NORM_FILTER ?? '';
 const sources = fingerprint();
+const fuzz = process.env.WEBGPU_NORM_FUZZ;
+const cases = fuzz ? fuzzCases(...(fuzz.split(' ').map(Number) as [number, number, number])) : allCases;
 
 /**
  * How many of the engine run cases beside each other. Software drivers compile in one thread, and that is most of the time: two take
@@ -52,7 +55,7 @@ describe(name, () => {
     await Promise.all(engines.map((engine) => engine.close()));
   });
 
-  for (const { name: caseName, timeout = defaultTimeout } of allCases) {
+  for (const { name: caseName, timeout = defaultTimeout } of cases) {
     if (!caseName.includes(filter)) continue;
     // The engine's own clock runs out first and says what happened; vitest's is only the safety net.
     test(caseName, { timeout: timeout + 10_000 }, async (context) => {
@@ -63,7 +66,7 @@ describe(name, () => {
     });
   }
 
-  for (const { name: checkName, failure } of selfChecks) {
+  for (const { name: checkName, failure } of fuzz ? [] : selfChecks) {
     if (!checkName.includes(filter)) continue;
     test(checkName, { timeout: defaultTimeout + 10_000 }, async ({ expect }) => {
       const outcome = await run(checkName, defaultTimeout);
@@ -90,14 +93,14 @@ function asError({ error }: Outcome): Error {
 }
 
 function report({ version, driver, facts }: Engine): void {
-  const inOrder = allCases.map((one) => outcomes.get(one.name)).filter((one) => one !== undefined);
+  const inOrder = cases.map((one) => outcomes.get(one.name)).filter((one) => one !== undefined);
   const reasons = new Map<string, number>();
   for (const { reason } of inOrder) if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
   for (const [reason, count] of reasons) console.log(`${count} not applicable: ${reason}`);
   for (const { name: from, notes } of inOrder) {
     for (const [key, value] of notes) console.log(`note: ${from}: ${key}: ${value}`);
   }
-  const file = resultFile(name);
+  const file = resultFile(fuzz ? `fuzz-${name}` : name);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(
     file,

@@ -85,6 +85,17 @@ export function testGpu(tally, engine, filter) {
 }
 
 /**
+ * Runs random configurations in one engine.
+ *
+ * @param {Tally} tally
+ * @param {import('./vulkan.mjs').Engine} engine
+ * @param {string} which seed, first and last index
+ */
+export function testFuzz(tally, engine, which) {
+  return vitest(tally, 'gpu', { ...narrowVectors, WEBGPU_NORM_ENGINE: engine, WEBGPU_NORM_FUZZ: which });
+}
+
+/**
  * Runs one of vitest's projects, adds up its tests and throws when any failed.
  *
  * @param {Tally} tally

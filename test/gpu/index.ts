@@ -9,6 +9,7 @@ import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
+import { cases as fuzz } from './fuzz.ts';
 import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
@@ -65,6 +66,7 @@ export const allCases: Case[] = [
   ...limits,
   ...workspace,
   ...autotune,
+  ...fuzz,
 ];
 
 const names = new Set<string>();

@@ -3,6 +3,7 @@
  * library, loaded once, and driven by name from the runner.
  */
 import { Gpu, init, type Tensor } from '../../src/index.ts';
+import { fuzzCaseNamed } from '../gpu/fuzz.ts';
 import { allCases } from '../gpu/index.ts';
 import type { AdapterFacts, Case, Context, Outcome, Requirement, Runtime } from './case.ts';
 import { selfChecks } from './self-check.ts';
@@ -74,7 +75,7 @@ export async function start(runtime: Runtime): Promise<AdapterFacts> {
 }
 
 export async function run(name: string): Promise<Outcome> {
-  const one = cases.get(name);
+  const one = cases.get(name) ?? fuzzCaseNamed(name);
   const notes: Outcome['notes'] = [];
   if (!one) return failure(name, new Error(`the bundle has no case named "${name}"`), 0, notes);
   if (!shared) return failure(name, new Error('start() has not been called'), 0, notes);

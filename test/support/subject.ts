@@ -3,10 +3,12 @@ import {
   type Activation,
   addLayerNorm,
   addRmsNorm,
+  type BackwardOutputs,
   batchNorm,
   batchNormBackward,
   type DType,
   type FloatDType,
+  type ForwardOutputs,
   type Gpu,
   groupNorm,
   groupNormBackward,
@@ -234,7 +236,7 @@ function reaching(values: Float32Array, magnitude: number): Float32Array {
 }
 
 /** dy is 0 where a derivative jumps: on which side of that a value falls is a matter of its last bit. */
-function withoutKinks(subject: Subject, arrays: Arrays): Arrays {
+export function withoutKinks(subject: Subject, arrays: Arrays): Arrays {
   const where = kinks[subject.activation ?? 'none'];
   if (where.length === 0) return arrays;
   const { y: z } = wholeReference({ ...subject, activation: 'none' }, arrays).forward;
@@ -332,9 +334,10 @@ export function runForward(
   weight: Tensor | undefined,
   bias: Tensor | undefined,
   running?: { runningMean: Tensor; runningVar: Tensor },
+  out?: ForwardOutputs,
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
-  const common = { weight, bias, eps: epsOf(subject), schedule };
+  const common = { weight, bias, eps: epsOf(subject), schedule, out };
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
   const normalizedShape = normalizedShapeOf(subject);
@@ -367,10 +370,11 @@ export function runBackward(
   mean: Tensor | undefined,
   rstd: Tensor,
   dsum: Tensor | undefined,
+  out?: BackwardOutputs,
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null; dresidual?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
-  const common = { weight, rstd, schedule, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
+  const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
   const normalizedShape = normalizedShapeOf(subject);
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     return rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, cast, dsum });

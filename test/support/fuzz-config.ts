@@ -1,0 +1,266 @@
+/** Random configurations: what to run, on which data, on which device facts. The same seed and index always give the same one. */
+import type { Activation, DeviceFacts, FloatDType, Layout, ScheduleOptions } from '../../src/index.ts';
+import { strategiesOf } from '../../src/plan/strategy.ts';
+import { setSize } from '../../src/reference/index.ts';
+import { random } from './data.ts';
+import { type DataOptions, geometryOf, hasResidual, nameOf, type Op, type Subject } from './subject.ts';
+
+/** What replaces the normal numbers of every second set, or of all. */
+export type Pattern = 'constant' | 'ramp' | 'two values';
+
+export interface FuzzData extends DataOptions {
+  pattern?: Pattern;
+  /** The value of a constant set, the step of a ramp, half of the distance between two values. */
+  step?: number;
+  /** Whether every set has the pattern, or every second one. */
+  everySet?: boolean;
+}
+
+export interface Response {
+  size: number;
+  alpha: number;
+  beta: number;
+  k: number;
+}
+
+export const factsOf = {
+  own: {},
+  'as on a GPU': { software: false },
+  'few workgroups': { maxWorkgroupsPerDimension: 16 },
+  'fewer workgroups as on a GPU': { maxWorkgroupsPerDimension: 64, software: false },
+  'small bindings': { maxBindingBytes: 65_536, leastWorkspace: 32_768 },
+  'tiny bindings': { maxBindingBytes: 16_384, leastWorkspace: 16_384 },
+} as const satisfies Record<string, Partial<DeviceFacts>>;
+export type FactsName = keyof typeof factsOf;
+
+export interface Configuration {
+  subject: Subject;
+  data: FuzzData;
+  facts: FactsName;
+  backward: boolean;
+  /** Present for local response normalization, whose shape, layout and dtype are those of the subject. */
+  response?: Response;
+}
+
+/** As many configurations after each other differ only in shape, data and facts, so that they share pipelines. */
+const family = 25;
+
+class Draw {
+  readonly next: () => number;
+  constructor(seed: number, stream: number) {
+    this.next = random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b));
+    this.next();
+  }
+  of<const T>(list: readonly T[]): T {
+    return list[Math.floor(this.next() * list.length)] as T;
+  }
+  chance(share: number): boolean {
+    return this.next() < share;
+  }
+  integer(low: number, high: number): number {
+    return low + Math.floor(this.next() * (high - low + 1));
+  }
+}
+
+const norms: readonly Op[] = [
+  'layerNorm',
+  'rmsNorm',
+  'addLayerNorm',
+  'addRmsNorm',
+  'groupNorm',
+  'instanceNorm',
+  'batchNorm',
+];
+const hasChannels = (op: Op): boolean => op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm';
+const activations: readonly Activation[] = ['relu', 'leakyRelu', 'relu6', 'silu', 'gelu', 'hardswish'];
+
+/** The part of a configuration that decides which pipelines it needs. */
+function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response; backward: boolean } {
+  const backward = draw.chance(0.8);
+  const dtype: FloatDType = draw.chance(0.3) ? 'f16' : 'f32';
+  const layout: Layout = draw.of(['channels-first', 'channels-last']);
+  if (draw.chance(0.08)) {
+    const response = {
+      size: draw.integer(1, 7),
+      alpha: draw.of([1e-4, 0.1, 1]),
+      beta: draw.of([0.5, 0.75, 1, 0.6]),
+      k: draw.of([1, 2]),
+    };
+    return { op: 'layerNorm', dtype, layout, response, backward };
+  }
+  const op = draw.of(norms);
+  const channels = hasChannels(op);
+  const after = channels || op === 'layerNorm';
+  return {
+    op,
+    dtype,
+    // An f32 x takes f32 parameters only.
+    paramDtype: draw.chance(0.25) ? 'f32' : dtype,
+    affine: draw.chance(0.8),
+    ...(channels && { layout }),
+    ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
+    ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast: draw.of(['torch', 'llama', 'gemma']) }),
+    ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
+    ...(after && draw.chance(0.25) && { residual: true }),
+    schedule: drawSchedule(draw),
+    backward,
+  };
+}
+
+function drawSchedule(draw: Draw): ScheduleOptions {
+  if (draw.chance(0.4)) return {};
+  const strategy = draw.of(['thread', 'tile', 'workgroup', 'split'] as const);
+  return {
+    strategy,
+    workgroup: draw.of([16, 32]),
+    ...(strategy !== 'thread' && { reduction: draw.of(['portable', 'subgroups']) }),
+    ...((strategy === 'tile' || strategy === 'split') && { lanes: draw.of([4, 8, 16]) }),
+    ...(strategy === 'split' && { slots: draw.of([1, 2, 3, 7]) }),
+    ...(strategy === 'thread' && { fourRows: draw.chance(0.5) }),
+    ...(draw.chance(0.2) && { vec4: false }),
+  };
+}
+
+const lengths = [
+  1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 68, 100, 127, 128, 129, 255, 256, 257, 260,
+  511, 513, 769, 1000, 1024, 1025, 2049, 4097,
+];
+const most = 12_000;
+
+function drawShape(
+  draw: Draw,
+  op: Op,
+  layout: Layout,
+  response: boolean,
+): Partial<Subject> & { shape: number[] } {
+  if (!response && !hasChannels(op)) {
+    const length = draw.of(lengths);
+    const rows = draw.chance(0.04)
+      ? 0
+      : draw.integer(1, Math.max(1, Math.min(150, Math.floor(most / length))));
+    if (draw.chance(0.2))
+      return { shape: [rows, draw.integer(1, 5), draw.integer(1, 40)], trailing: draw.integer(1, 2) };
+    return draw.chance(0.2) ? { shape: [rows, 1, length] } : { shape: [rows, length] };
+  }
+  const groups = op === 'groupNorm' && !response ? draw.of([1, 2, 3, 4, 8]) : 1;
+  const channels = groups * draw.of([1, 2, 3, 4, 5, 8, 17, 32]);
+  const dimensions = draw.integer(response ? 1 : op === 'instanceNorm' ? 1 : 0, 3);
+  const room = Math.max(1, most / channels);
+  const side = Math.max(1, Math.floor(room ** (1 / (dimensions + 1))));
+  const spatial = Array.from({ length: dimensions }, () => draw.integer(1, Math.min(side, 300)));
+  const left = spatial.reduce((rest, size) => rest / size, room);
+  const samples = draw.chance(0.04) ? 0 : draw.integer(1, Math.max(1, Math.min(40, Math.floor(left))));
+  return {
+    shape: layout === 'channels-last' ? [samples, ...spatial, channels] : [samples, channels, ...spatial],
+    ...(op === 'groupNorm' && !response && { groups }),
+  };
+}
+
+function drawData(
+  draw: Draw,
+  { dtype = 'f32', evaluation = false, op }: Subject,
+  response: boolean,
+): FuzzData {
+  const dy = draw.of<DataOptions>([{}, { dyMean: 1 }, { dyMean: 0.1, dyStd: 0 }]);
+  const common = { seed: draw.integer(1, 1e6), ...dy };
+  const half = dtype === 'f16';
+  // Squares are what local response normalization is made of: it keeps to values whose squares f32 holds.
+  if (response) return { ...common, offset: draw.of([0, 1, -10]) };
+  const kind = draw.of(['offset', 'offset', 'pattern', 'magnitude', 'outlier']);
+  if (kind === 'pattern') {
+    const pattern = draw.of(['constant', 'ramp', 'two values'] as const);
+    return {
+      ...common,
+      pattern,
+      step: draw.of(half ? [0, 1, 0.1] : [0, 1, 0.1, -3.5, 1e-3, 1e4]),
+      everySet: draw.chance(0.5),
+    };
+  }
+  // Running statistics are of the order of 1, and f16 ends at 65504.
+  if (kind === 'magnitude' && !half && !evaluation) {
+    // BatchNorm refuses the eps of 0 that small values need to be seen.
+    const small = op === 'batchNorm' ? [] : [1e-10, 1e-20, 1e-30];
+    return { ...common, magnitude: draw.of([1e10, 1e19, 1e30, 3e38, ...small]) };
+  }
+  // What is added before a norm hides an outlier's neighbours in the rounding of the sum.
+  if (kind === 'outlier' && !half && !evaluation && op !== 'addLayerNorm' && op !== 'addRmsNorm') {
+    return { ...common, outlier: true };
+  }
+  return { ...common, offset: draw.of(half || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
+}
+
+/** Configuration number `index` of a seed. */
+export function configurationOf(seed: number, index: number): Configuration {
+  const { response, backward, ...variant } = drawVariant(new Draw(seed, -1 - Math.floor(index / family)));
+  const draw = new Draw(seed, index);
+  const shape = drawShape(draw, variant.op, variant.layout ?? 'channels-first', response !== undefined);
+  const subject: Subject = { ...variant, ...shape };
+  const data = drawData(draw, subject, response !== undefined);
+  // eps would be the whole answer of small values.
+  const eps = (data.magnitude ?? 1) < 1 ? 0 : draw.of([undefined, undefined, 1e-3, 1e-6]);
+  const facts = draw.chance(0.75) ? 'own' : draw.of(Object.keys(factsOf) as FactsName[]);
+  return {
+    subject: eps === undefined ? subject : { ...subject, eps },
+    data,
+    facts,
+    backward,
+    ...(response && { response }),
+  };
+}
+
+/** The nearest configuration that a device can run: without its features f32 and portable reductions, and only strategies that the shape has. */
+export function fitted(configuration: Configuration, { f16, subgroup }: DeviceFacts): Configuration {
+  const { subject, response } = configuration;
+  const whole = { ...subject };
+  if (!f16) {
+    whole.dtype = 'f32';
+    whole.paramDtype = 'f32';
+  }
+  const { strategy, ...others } = whole.schedule ?? {};
+  if (response) whole.schedule = {};
+  else if (strategy) {
+    const geometry = geometryOf(whole);
+    const tooLong = strategy === 'tile' && setSize(geometry) > 4 * 8 * (others.lanes ?? 1);
+    const legal = strategiesOf(geometry, 'forward').includes(strategy) && !tooLong;
+    if (subgroup === 0 && others.reduction) others.reduction = 'portable';
+    whole.schedule = legal ? { strategy, ...others } : {};
+  }
+  return { ...configuration, subject: whole };
+}
+
+export function describeConfiguration({ subject, data, facts, backward, response }: Configuration): string {
+  const { eps, negativeSlope: _, ...named } = subject;
+  const name = response
+    ? `localResponseNorm ${subject.shape.join('x')} ${subject.layout} ${subject.dtype} ${JSON.stringify(response)}`
+    : nameOf(named);
+  const words = [name, `data ${JSON.stringify(data)}`, `facts '${facts}'`];
+  if (eps !== undefined) words.push(`eps ${eps}`);
+  return [...words, backward ? 'forward and backward' : 'forward'].join(', ');
+}
+
+/** Simpler configurations, one step away each. */
+export function simpler(configuration: Configuration): Configuration[] {
+  const { subject, data, facts, backward } = configuration;
+  const found: Configuration[] = [];
+  const change = (changes: Partial<Subject>) => {
+    found.push({ ...configuration, subject: { ...subject, ...changes } });
+  };
+  if (facts !== 'own') found.push({ ...configuration, facts: 'own' });
+  if (backward) found.push({ ...configuration, backward: false });
+  const channelAxis = subject.layout === 'channels-last' ? subject.shape.length - 1 : 1;
+  subject.shape.forEach((size, axis) => {
+    // A smaller count of channels must still fall into groups.
+    const step = subject.groups && axis === channelAxis ? subject.groups : 1;
+    for (const smaller of [step, Math.floor(size / step / 2) * step, size - step]) {
+      if (smaller >= step && smaller < size) change({ shape: subject.shape.with(axis, smaller) });
+    }
+  });
+  if (Object.keys(subject.schedule ?? {}).length > 0) change({ schedule: {} });
+  if (subject.activation) change({ activation: 'none' });
+  if (subject.residual && !hasResidual(subject)) change({ residual: false });
+  if (subject.affine !== false) change({ affine: false });
+  if (subject.dtype === 'f16' || subject.paramDtype === 'f16') change({ dtype: 'f32', paramDtype: 'f32' });
+  const { seed = 1, ...rest } = data;
+  if (Object.keys(rest).length > 0) found.push({ ...configuration, data: { seed } });
+  return found;
+}
