@@ -63,8 +63,15 @@ export class SyncBatchNorm extends Module {
     const { group: _, ...settings } = options;
     this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, settings);
     this.training = this.#norm.training;
-    for (const [name, parameter] of this.#norm.namedParameters()) this.registerParameter(name, parameter);
-    for (const [name, tensor] of this.#norm.namedBuffers()) this.registerBuffer(name, tensor);
+    this.shareRegistry(this.#norm);
+  }
+
+  override registerBuffer<T extends Tensor | null>(
+    name: string,
+    tensor: T,
+    options?: { persistent?: boolean | undefined },
+  ): T {
+    return this.#norm.registerBuffer(name, tensor, options);
   }
 
   /** The ranks whose inputs are normalized together. */
@@ -108,9 +115,17 @@ export class SyncBatchNorm extends Module {
     return this.#norm.weight;
   }
 
+  set weight(value: Parameter | null) {
+    this.#norm.weight = value;
+  }
+
   /** β, or null. */
   get bias(): Parameter | null {
     return this.#norm.bias;
+  }
+
+  set bias(value: Parameter | null) {
+    this.#norm.bias = value;
   }
 
   /** As BatchNorm's. */
@@ -118,12 +133,24 @@ export class SyncBatchNorm extends Module {
     return this.#norm.runningMean;
   }
 
+  set runningMean(value: Tensor | null) {
+    this.#norm.runningMean = value;
+  }
+
   get runningVar(): Tensor | null {
     return this.#norm.runningVar;
   }
 
+  set runningVar(value: Tensor | null) {
+    this.#norm.runningVar = value;
+  }
+
   get numBatchesTracked(): Tensor | null {
     return this.#norm.numBatchesTracked;
+  }
+
+  set numBatchesTracked(value: Tensor | null) {
+    this.#norm.numBatchesTracked = value;
   }
 
   /** As BatchNorm's: it can be changed at any time; the same on all ranks. */

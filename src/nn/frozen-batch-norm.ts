@@ -45,12 +45,8 @@ export class FrozenBatchNorm2d extends NormModule {
   readonly numFeatures: number;
   readonly eps: number;
   readonly layout: Layout;
-  override readonly weight: Parameter;
-  override readonly bias: Parameter;
-  /** f32 [numFeatures]. */
-  readonly runningMean: Tensor;
-  /** f32 [numFeatures]. */
-  readonly runningVar: Tensor;
+  #weight: Parameter | undefined;
+  #bias: Parameter | undefined;
 
   /**
    * @param numFeatures - channels.
@@ -70,10 +66,48 @@ export class FrozenBatchNorm2d extends NormModule {
     this.eps = eps;
     this.layout = layout;
     const ones = new Float32Array(numFeatures).fill(1);
-    this.weight = this.#fixed('weight', ones, dtype);
-    this.bias = this.#fixed('bias', new Float32Array(numFeatures), dtype);
-    this.runningMean = this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
-    this.runningVar = this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+    this.registerBuffer('weight', gpu.tensor(ones, [numFeatures], { dtype }));
+    this.registerBuffer('bias', gpu.zeros([numFeatures], { dtype }));
+    this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
+    this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+  }
+
+  /** γ: a buffer, which the passes see as a parameter without gradient. Assigning takes the data of another. */
+  override get weight(): Parameter {
+    this.#weight = this.#fixed('weight', this.#weight);
+    return this.#weight;
+  }
+
+  override set weight(parameter: Parameter) {
+    this.registerBuffer('weight', parameter.data);
+  }
+
+  /** β, likewise. */
+  override get bias(): Parameter {
+    this.#bias = this.#fixed('bias', this.#bias);
+    return this.#bias;
+  }
+
+  override set bias(parameter: Parameter) {
+    this.registerBuffer('bias', parameter.data);
+  }
+
+  /** f32 [numFeatures]. */
+  get runningMean(): Tensor {
+    return this.bufferOf('running_mean') as Tensor;
+  }
+
+  set runningMean(tensor: Tensor) {
+    this.registerBuffer('running_mean', tensor);
+  }
+
+  /** f32 [numFeatures]. */
+  get runningVar(): Tensor {
+    return this.bufferOf('running_var') as Tensor;
+  }
+
+  set runningVar(tensor: Tensor) {
+    this.registerBuffer('running_var', tensor);
   }
 
   protected override describe(shape: readonly number[]): NormCall {
@@ -114,10 +148,9 @@ export class FrozenBatchNorm2d extends NormModule {
     }
   }
 
-  /** A buffer that the passes of a norm see as a parameter without gradient. */
-  #fixed(name: string, values: Float32Array, dtype: FloatDType): Parameter {
-    const tensor = this.registerBuffer(name, this.gpu.tensor(values, [this.numFeatures], { dtype }));
-    return new Parameter(tensor, { requiresGrad: false });
+  #fixed(name: string, known: Parameter | undefined): Parameter {
+    const tensor = this.bufferOf(name) as Tensor;
+    return known?.data === tensor ? known : new Parameter(tensor, { requiresGrad: false });
   }
 }
 

@@ -1,7 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { type FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { StateDict } from '../io/state-dict.ts';
 import { cast } from '../ops/cast.ts';
@@ -36,8 +36,7 @@ export abstract class Module {
   readonly gpu: Gpu;
   /** Whether it is training, true at first; see {@link train}. */
   training = true;
-  /** @internal */
-  readonly registry = new Registry();
+  #registry = new Registry();
   #hooks: ModuleHooks | undefined;
   #destroyed = false;
 
@@ -82,17 +81,76 @@ export abstract class Module {
    */
   async prepare(_shape: readonly number[], _options?: { dtype?: FloatDType | undefined }): Promise<void> {}
 
+  /** @internal What this module has by name, with what was assigned to fields of these names. */
+  get registry(): Registry {
+    for (const name of this.#registry.names()) this.#bind(name);
+    return this.#registry;
+  }
+
+  /**
+   * Makes a field of a registered name read and write the registry, as torch's attributes do. A class field of that name is
+   * defined after registering (`norm = this.registerModule('norm', …)`), so this is made up for at the next look.
+   */
+  #bind(name: string, adopt = true): void {
+    const own = Object.getOwnPropertyDescriptor(this, name);
+    if (own ? !('value' in own) : name in this) return;
+    Object.defineProperty(this, name, {
+      configurable: true,
+      get: () => this.#registry.get(name),
+      set: (value: unknown) => this.#assign(name, value),
+    });
+    if (adopt && own && own.value !== undefined && own.value !== this.#registry.get(name))
+      this.#assign(name, own.value);
+  }
+
+  #assign(name: string, value: unknown): void {
+    const { parameters, buffers } = this.#registry;
+    if (parameters.has(name)) this.registerParameter(name, value as Parameter | null);
+    else if (buffers.has(name)) this.registerBuffer(name, value as Tensor | null, buffers.get(name));
+    else this.registerModule(name, value as Module | null);
+  }
+
+  /** Throws `value` unless this can be registered by that name, as what it is to be or null. */
+  #checkEntry(name: string, kind: 'parameters' | 'buffers' | 'modules', value: unknown): void {
+    this.registry.checkName(name, kind);
+    const needed = { parameters: Parameter, buffers: Tensor, modules: Module }[kind];
+    if (value !== null && !(value instanceof needed)) {
+      throw new NormError('value', `${name} is no ${needed.name}.`, `Assign a ${needed.name}, or null.`);
+    }
+    const own = Object.getOwnPropertyDescriptor(this, name)?.value ?? null;
+    if (own !== null && own !== value && !(own instanceof needed)) {
+      throw new NormError('value', `The name "${name}" is that of a field.`, 'Choose another.');
+    }
+  }
+
+  /** The parameter of that name. */
+  protected parameterOf(name: string): Parameter | null {
+    return this.#registry.parameters.get(name) ?? null;
+  }
+
+  /** The buffer of that name. */
+  protected bufferOf(name: string): Tensor | null {
+    return this.#registry.buffers.get(name)?.tensor ?? null;
+  }
+
+  /** From now on this module has what another one has by name: the two are the same but for what they do. */
+  protected shareRegistry(other: Module): void {
+    this.#registry = other.#registry;
+  }
+
   /**
    * Names a parameter of this module, or says with null that it has none of that name. In place of one of the same
-   * name, which is yours again.
+   * name, which is yours again. `module.name` is then that parameter, and assigning to it registers another: a parameter that
+   * two modules have is how they are tied.
    *
    * @throws NormError `value` if the name is empty, has a dot or is that of a buffer or module; `wrong-device`.
    * @returns the parameter.
    */
   registerParameter<T extends Parameter | null>(name: string, parameter: T): T {
-    this.registry.checkName(name, 'parameters');
+    this.#checkEntry(name, 'parameters', parameter);
     if (parameter) this.gpu.checkUsable(parameter.data, name);
-    this.registry.parameters.set(name, parameter);
+    this.#registry.parameters.set(name, parameter);
+    this.#bind(name, false);
     return parameter;
   }
 
@@ -109,12 +167,13 @@ export abstract class Module {
     tensor: T,
     { persistent = true }: { persistent?: boolean | undefined } = {},
   ): T {
-    this.registry.checkName(name, 'buffers');
+    this.#checkEntry(name, 'buffers', tensor);
     if (tensor) {
       this.gpu.checkUsable(tensor, name);
       this.gpu.keep(tensor as Tensor);
     }
-    this.registry.buffers.set(name, { tensor, persistent });
+    this.#registry.buffers.set(name, { tensor, persistent });
+    this.#bind(name, false);
     return tensor;
   }
 
@@ -126,14 +185,15 @@ export abstract class Module {
    * @returns the module.
    */
   registerModule<T extends Module | null>(name: string, module: T): T {
-    this.registry.checkName(name, 'modules');
+    this.#checkEntry(name, 'modules', module);
     if (module && module.gpu.device !== this.gpu.device) {
       throw new NormError('wrong-device', `${name} is on another device.`, 'Make it on this context.');
     }
     if (module?.modules().includes(this)) {
       throw new NormError('value', `${name} contains the module that it is to be part of.`, 'Make another.');
     }
-    this.registry.modules.set(name, module);
+    this.#registry.modules.set(name, module);
+    this.#bind(name, false);
     return module;
   }
 

@@ -95,10 +95,6 @@ export interface Saved {
  * destroy(); backward uses those of the last forward and adds to the gradients of the parameters.
  */
 export abstract class NormModule extends Module {
-  /** γ, or null without elementwise affine. */
-  weight: Parameter | null = null;
-  /** β, or null. */
-  bias: Parameter | null = null;
   /** What follows the norm. */
   readonly activation: Activation;
   /** Of leakyRelu. */
@@ -116,6 +112,33 @@ export abstract class NormModule extends Module {
     checkActivation(activation, negativeSlope);
     this.activation = activation;
     this.negativeSlope = negativeSlope;
+  }
+
+  /** γ, or null without elementwise affine. Assigning registers another. */
+  get weight(): Parameter | null {
+    return this.parameterOf('weight');
+  }
+
+  set weight(parameter: Parameter | null) {
+    this.registerParameter('weight', parameter);
+  }
+
+  /** β, or null, likewise. */
+  get bias(): Parameter | null {
+    return this.parameterOf('bias');
+  }
+
+  set bias(parameter: Parameter | null) {
+    this.registerParameter('bias', parameter);
+  }
+
+  override registerBuffer<T extends Tensor | null>(
+    name: string,
+    tensor: T,
+    options?: { persistent?: boolean | undefined },
+  ): T {
+    this.#warmForward = null; // it is bound to the one that is replaced
+    return super.registerBuffer(name, tensor, options);
   }
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */

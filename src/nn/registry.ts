@@ -23,6 +23,14 @@ export class Registry {
     if (wrong) throw new NormError('value', `The name "${name}" ${wrong}.`, 'Choose another.');
   }
 
+  names(): string[] {
+    return [...this.parameters.keys(), ...this.buffers.keys(), ...this.modules.keys()];
+  }
+
+  get(name: string): Parameter | Tensor | Module | null {
+    return this.parameters.get(name) ?? this.buffers.get(name)?.tensor ?? this.modules.get(name) ?? null;
+  }
+
   /** The parameters and persistent buffers: what a state dict has of this module alone. */
   state(): [string, Tensor][] {
     const state: [string, Tensor][] = [];

@@ -54,13 +54,6 @@ export abstract class RunningNorm extends NormModule {
    * ones with them, in evaluation as in training.
    */
   trackRunningStats: boolean;
-  /** f32 [numFeatures], zeros at first; null if the module was made without running statistics. */
-  readonly runningMean: Tensor | null = null;
-  /** f32 [numFeatures], ones at first, unbiased; or null. */
-  readonly runningVar: Tensor | null = null;
-  /** u32 []: batches that BatchNorm's forward has seen in training; InstanceNorm's stays 0, as PyTorch's. Or null. */
-  readonly numBatchesTracked: Tensor | null = null;
-
   /** @internal */
   constructor(
     gpu: Gpu,
@@ -86,10 +79,37 @@ export abstract class RunningNorm extends NormModule {
     }
     if (options.trackRunningStats) {
       const ones = new Float32Array(numFeatures).fill(1);
-      this.runningMean = this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
-      this.runningVar = this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
-      this.numBatchesTracked = this.registerBuffer('num_batches_tracked', gpu.zeros([], { dtype: 'u32' }));
+      this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
+      this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+      this.registerBuffer('num_batches_tracked', gpu.zeros([], { dtype: 'u32' }));
     }
+  }
+
+  /** f32 [numFeatures], zeros at first; null if the module was made without running statistics. */
+  get runningMean(): Tensor | null {
+    return this.bufferOf('running_mean');
+  }
+
+  set runningMean(tensor: Tensor | null) {
+    this.registerBuffer('running_mean', tensor);
+  }
+
+  /** f32 [numFeatures], ones at first, unbiased; or null. */
+  get runningVar(): Tensor | null {
+    return this.bufferOf('running_var');
+  }
+
+  set runningVar(tensor: Tensor | null) {
+    this.registerBuffer('running_var', tensor);
+  }
+
+  /** u32 []: batches that BatchNorm's forward has seen in training; InstanceNorm's stays 0, as PyTorch's. Or null. */
+  get numBatchesTracked(): Tensor | null {
+    return this.bufferOf('num_batches_tracked');
+  }
+
+  set numBatchesTracked(tensor: Tensor | null) {
+    this.registerBuffer('num_batches_tracked', tensor);
   }
 
   /**

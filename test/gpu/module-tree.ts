@@ -160,7 +160,7 @@ export const cases: Case[] = [
     async run({ gpu }) {
       class Block extends Module {
         readonly norms: (BatchNorm2d | SyncBatchNorm)[];
-        readonly one = { norm: this.registerModule('one', new BatchNorm2d(this.gpu, 1)) };
+        readonly held = { norm: this.registerModule('one', new BatchNorm2d(this.gpu, 1)) };
         constructor(registered: boolean) {
           super(gpu);
           this.norms = [new BatchNorm2d(gpu, 1), new BatchNorm2d(gpu, 1)];
@@ -174,14 +174,14 @@ export const cases: Case[] = [
         convert(block);
         assert(block.norms[1] === block.registry.modules.get('norm1'), 'in the list');
         assert(
-          !(block.norms[0] instanceof BatchNorm2d) && !(block.one.norm instanceof BatchNorm2d),
+          !(block.norms[0] instanceof BatchNorm2d) && !(block.held.norm instanceof BatchNorm2d),
           'replaced',
         );
         const loose = new Block(false);
         const outer = new Sequential(gpu, loose);
         const error = await assertThrows(() => convert(outer), { code: 'value' });
         assert(/"0\.norms\.0" of Block .*ModuleList/.test(error.message), error.message);
-        assert(loose.one.norm instanceof BatchNorm2d, 'nothing is changed');
+        assert(loose.held.norm instanceof BatchNorm2d, 'nothing is changed');
         for (const each of [...(loose.norms as Module[]), block, outer]) each.destroy();
       }
     },
@@ -263,6 +263,70 @@ export const cases: Case[] = [
         assert(/weight: it is F8_E4M3/.test(error.message), error.message);
       }
       norm.destroy();
+    },
+  },
+  {
+    name: 'module tree: fields and names stay in step',
+    async run({ gpu }) {
+      const x = gpu.tensor([1, 3], [1, 2]);
+      const norm = new LayerNorm(gpu, 2);
+      const other = new Parameter(gpu.tensor([2, 3], [2]));
+      norm.weight = other;
+      assert(norm.parameters()[0] === other && norm.stateDict().get('weight') === other.data, 'weight = p');
+      norm.bias = null;
+      assertEqual([...norm.stateDict().keys()], ['weight'], 'bias = null');
+      assertClose(await norm.forward(x).data(), [-2, 3], 1e-4);
+      const tied = new LayerNorm(gpu, 2);
+      tied.registerParameter('weight', other);
+      assert(tied.weight === other, 'registerParameter');
+      const model = new Sequential(gpu, norm, tied);
+      assert(model.parameters().length === 2, 'tied: once');
+      refuses(gpu, 'value', () => Object.assign(norm, { weight: 'p' }));
+      refuses(gpu, 'value', () => Object.assign(norm, { weight: gpu }));
+      assert(norm.weight === other, 'left');
+
+      for (const counted of [new BatchNorm1d(gpu, 2), new SyncBatchNorm(gpu, 2, { group: twoRanks()[0] })]) {
+        counted.eval();
+        const out = gpu.empty([1, 2]);
+        counted.forward(x, { out });
+        counted.forward(x, { out });
+        counted.runningMean = gpu.tensor([1, 2], [2]);
+        assert(counted.stateDict().get('running_mean') === counted.runningMean, 'buffers');
+        counted.forward(x, { out });
+        assertClose(await out.data(), [0, 1], 1e-4);
+        counted.weight = new Parameter(gpu.tensor([5, 5], [2]));
+        assert(counted.parameters()[0] === counted.weight, counted.constructor.name);
+        counted.forward(x, { out });
+        assertClose(await out.data(), [0, 5], 1e-3);
+        counted.destroy();
+      }
+      const frozen = new FrozenBatchNorm2d(gpu, 1);
+      frozen.weight = new Parameter(gpu.tensor([4], [1]));
+      assert(frozen.stateDict().get('weight') === frozen.weight.data && frozen.parameters().length === 0);
+      frozen.registerBuffer('bias', gpu.tensor([1], [1]));
+      assertClose(await frozen.forward(gpu.tensor([2], [1, 1, 1, 1])).data(), [9], 1e-4);
+
+      class Block extends Module {
+        norm: LayerNorm | null = this.registerModule('norm', new LayerNorm(this.gpu, 2));
+        scale = this.registerParameter('scale', new Parameter(this.gpu.zeros([1])));
+        alias = this.norm;
+        empty: LayerNorm | null = null;
+      }
+      const block = new Block(gpu);
+      const next = new LayerNorm(gpu, 2);
+      block.norm = next;
+      assert(block.children()[0] === next, 'assigned to a class field');
+      const last = new LayerNorm(gpu, 2);
+      block.registerModule('norm', last);
+      assert(block.norm === last, 'registered over a class field');
+      block.registerModule('empty', next);
+      assert(block.empty === next && block.children()[1] === next, 'a field that was null');
+      block.norm = null;
+      assertEqual(block.children().length, 1, 'null');
+      refuses(gpu, 'value', () => block.registerModule('training', last));
+      refuses(gpu, 'value', () => block.registerModule('gpu', last));
+      refuses(gpu, 'value', () => Object.assign(block, { scale: 3 } as object));
+      assert(block.alias instanceof LayerNorm && block.alias !== next, 'other fields are left');
     },
   },
 ];
