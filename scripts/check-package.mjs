@@ -9,11 +9,11 @@ import { build } from 'vite';
 import { pack } from './lib/pack.mjs';
 import { root } from './lib/paths.mjs';
 
-/** Bytes that a minified, gzipped bundle may have, by what it exports. */
+/** Bytes that a minified, gzipped bundle may have, by what it exports: 3 % above what was measured last. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 23_500 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 29_000 },
-  everything: { code: "export * from 'webgpu-norm'", most: 48_000 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 28_700 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 34_000 },
+  everything: { code: "export * from 'webgpu-norm'", most: 52_600 },
 };
 
 /** @type {string[]} */
