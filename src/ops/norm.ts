@@ -76,6 +76,8 @@ export interface BackwardOptions extends NormOptions {
   /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */
   accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
   out?: BackwardOutputs | undefined;
+  /** Not used, since rstd holds it: it may be there, so that forward's options can be spread into these. */
+  eps?: number | undefined;
   /** Not used: it may be there, so that all of forward's result can be spread into these options. */
   y?: Tensor | undefined;
   /** Likewise. */
@@ -88,6 +90,7 @@ export const backwardNames = {
   wants: 1,
   accumulate: 1,
   out: 1,
+  eps: 1,
   y: 1,
   sum: 1,
 } as const satisfies OptionNames<BackwardOptions>;

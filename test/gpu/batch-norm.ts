@@ -318,6 +318,9 @@ const running: Case[] = [
       assertEqual((await runningOf(module)).batches, 1, 'switched off');
       await close(module.eval().forward(x), ofRunning, 'evaluation, switched off');
       module.resetRunningStats();
+      assertEqual((await runningOf(module)).mean, mean, 'switched off, a reset leaves them alone');
+      module.trackRunningStats = true;
+      module.resetRunningStats();
       const reset = await runningOf(module);
       assertEqual([...reset.mean, ...reset.variance, reset.batches], [0, 0, 0, 1, 1, 1, 0]);
       await close(

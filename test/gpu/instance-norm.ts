@@ -171,7 +171,9 @@ const behaviour: Case[] = [
       flipped.forward(x, { out });
       assertEqual(await out.data(), await trained.data(), 'evaluation that does not track');
       const once = await read(flipped);
+      flipped.trackRunningStats = true; // else a reset leaves them alone
       flipped.resetRunningStats();
+      flipped.trackRunningStats = false;
       flipped.train().forward(x, { out });
       assert((once[0] as number) > 0, 'an update in evaluation');
       assertEqual(await read(flipped), once, 'an update in training');
