@@ -107,6 +107,7 @@ export class Demo {
 
   async open(hash = '', prepare: (page: Page) => Promise<unknown> = async () => {}): Promise<Page> {
     const page = await this.browser.newPage();
+    page.setDefaultTimeout(240_000); // the machine may be busy
     this.#opened.push(page);
     page.on('pageerror', (error) => this.complaints.push(String(error)));
     page.on('requestfailed', (request) => this.complaints.push(`${request.url()} failed`));

@@ -48,6 +48,7 @@ export async function openPages(): Promise<Pages> {
   return {
     async open() {
       const page = await browser.newPage();
+      page.setDefaultTimeout(240_000); // the machine may be busy
       page.on('console', (message) => {
         // Chromium dislikes how nats-server says goodbye, and says so of refused connections.
         if (message.type() !== 'error' || message.text().includes('WebSocket connection')) return;

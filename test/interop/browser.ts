@@ -77,6 +77,7 @@ export async function open<Page extends object>(name: string): Promise<Opened<Pa
     protocolTimeout: 0,
   });
   const tab = await browser.newPage();
+  tab.setDefaultTimeout(240_000); // the machine may be busy
   const complaints: string[] = [];
   tab.on('pageerror', (error) => complaints.push(String(error)));
   tab.on('console', (message) => {
