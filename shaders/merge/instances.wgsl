@@ -3,11 +3,13 @@
 // statistics), which is the mean of the updates by each instance (torch.nn.functional.instance_norm).
 //
 // Mapping: a thread per channel.
-// Bindings: instances [samples, channels] (mean, unbiased variance); running_mean, running_var [channels].
-// Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the root of their number long. Determinism: instances are added
+// Bindings: instances [samples, channels] (mean, unbiased variance); mean [samples, channels] (hi, lo); running_mean, running_var [channels].
+// Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the root of
+// their number long. Determinism: instances are added
 // in order.
 @group(0) @binding(16) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(17) var<storage, read_write> running_var: array<f32>;
+@group(0) @binding(7) var<storage, read> mean: array<vec2<f32>>;
 @group(0) @binding(21) var<storage, read> instances: array<vec2<f32>>;
 
 // Whether these are the first instances of the batch, whose `count` is.
@@ -24,6 +26,7 @@ fn main(
     return;
   }
   let last = params.samples - 1u;
+  let set0 = params.first_set + channel;
   let a = instances[channel];
   let b = instances[last / 2u * params.channels + channel];
   let c = instances[last * params.channels + channel];
@@ -36,7 +39,10 @@ fn main(
     let stop = min(params.samples, sample + params.block);
     var block = vec2<f32>();
     for (; sample < stop; sample++) {
-      block += instances[sample * params.channels + channel] - pivot;
+      // hi + lo: what hi alone has lost shows where the means of instances cancel.
+      let m = mean[set0 + sample * params.channels];
+      let variance = instances[sample * params.channels + channel].y;
+      block += vec2<f32>((m.x - pivot.x) + m.y, variance - pivot.y);
     }
     total += block;
   }

@@ -216,7 +216,7 @@ function joinedStatistics(at: Whole): Step {
 const mergeInstances = (at: Whole): Step =>
   step(at, {
     main: shaders.mergeInstances,
-    reads: ['instances'],
+    reads: ['instances', 'mean'],
     writes: ['runningMean', 'runningVar'],
     constants: { FIRST: at.params.first_set === 0 },
     numbers: {

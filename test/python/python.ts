@@ -1,4 +1,4 @@
-/** The Python that these tests start. `npm run test:python` installs one, and PyTorch with `-- --torch`. */
+/** The Python that these tests start. `npm run test:python` installs one with PyTorch. */
 import { spawnSync } from 'node:child_process';
 
 // Debian's PyTorch belongs to Debian's Python, which need not be the first on the path.

@@ -10,7 +10,10 @@ import { normReference } from '../../src/reference/norm.ts';
 export class RunningReference {
   readonly mean: Float64Array;
   readonly variance: Float64Array;
-  /** The sizes of the terms that they are sums of: a momentum outside of [0, 1] lets those cancel. */
+  /**
+   * The sizes of the terms that they are sums of: a momentum outside of [0, 1] lets those cancel, and so do the elements that a mean near
+   * zero is made of, whose size is their root mean square.
+   */
   readonly scale: { mean: Float64Array; variance: Float64Array };
   readonly #perInstance: boolean;
   batches = 0;
@@ -31,17 +34,26 @@ export class RunningReference {
     const count = setSize(geometry);
     this.batches++;
     const f = momentum ?? 1 / this.batches;
-    const move = (name: 'mean' | 'variance', channel: number, statistic: (set: number) => number) => {
+    const average = (channel: number, statistic: (set: number) => number) => {
       let total = 0;
       for (let sample = 0; sample < samples; sample++) total += statistic(sample * channels + channel);
-      const value = total / samples;
+      return total / samples;
+    };
+    const move = (name: 'mean' | 'variance', channel: number, value: number, size: number) => {
       const [values, scale] = [this[name], this.scale[name]];
       values[channel] = (1 - f) * (values[channel] as number) + f * value;
-      scale[channel] = Math.abs(1 - f) * (scale[channel] as number) + Math.abs(f * value);
+      scale[channel] = Math.abs(1 - f) * (scale[channel] as number) + Math.abs(f * size);
     };
     for (let channel = 0; channel < channels; channel++) {
-      move('mean', channel, (set) => mean[set] as number);
-      move('variance', channel, (set) => ((rstd[set] as number) ** -2 * count) / (count - 1));
+      const rms = (set: number) => Math.hypot(mean[set] as number, 1 / (rstd[set] as number));
+      move(
+        'mean',
+        channel,
+        average(channel, (set) => mean[set] as number),
+        average(channel, rms),
+      );
+      const variance = average(channel, (set) => ((rstd[set] as number) ** -2 * count) / (count - 1));
+      move('variance', channel, variance, variance);
     }
   }
 }
