@@ -92,7 +92,8 @@ function forward(
     case 'layer':
       return layerNorm(gpu, x, { ...common, normalizedShape });
     case 'rms': {
-      const result = rmsNorm(gpu, x, { ...common, normalizedShape });
+      const { bias: _, ...withoutBias } = common;
+      const result = rmsNorm(gpu, x, { ...withoutBias, normalizedShape });
       return { ...result, mean: undefined };
     }
     case 'group':
