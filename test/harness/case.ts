@@ -7,7 +7,7 @@ export type Requirement = 'f16' | 'subgroups';
 export interface Case {
   name: string;
   requires?: Requirement[];
-  /** Milliseconds before the engine is given up. @defaultValue 60000 */
+  /** Milliseconds before the engine is given up. @defaultValue 300000 */
   timeout?: number;
   run(t: Context): Promise<void> | void;
 }
@@ -66,4 +66,4 @@ export interface Runtime {
   firefox?: boolean;
 }
 
-export const defaultTimeout = 60_000;
+export const defaultTimeout = 300_000;
