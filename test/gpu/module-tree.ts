@@ -180,7 +180,7 @@ export const cases: Case[] = [
         const loose = new Block(false);
         const outer = new Sequential(gpu, loose);
         const error = await assertThrows(() => convert(outer), { code: 'value' });
-        assert(/"0\.norms\.0" of Block .*ModuleList/.test(error.message), error.message);
+        assert(/"0\.norms\.0" of Block .*registerModule/.test(error.message), error.message);
         assert(loose.held.norm instanceof BatchNorm2d, 'nothing is changed');
         for (const each of [...(loose.norms as Module[]), block, outer]) each.destroy();
       }
