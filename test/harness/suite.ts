@@ -33,8 +33,9 @@ let watch = newWatch();
 class NotApplicable extends Error {}
 
 /**
- * Every tensor that a case makes is held to the end of the run, so that cases which count what is allocated do not depend on when the
- * garbage collector comes by. That it does come by is what test/package/memory.test.ts shows.
+ * Every tensor that a case makes is held until the case ends, so that cases which count what is allocated do not depend on when the
+ * garbage collector comes by (that it does come by is what test/package/memory.test.ts shows), and is destroyed then: a process may have
+ * no more than 65,530 mappings of memory under Linux, and lavapipe makes one for each buffer.
  */
 const held: Tensor[] = [];
 const { empty } = Gpu.prototype;
@@ -139,6 +140,7 @@ async function finish(one: Case, context: Context): Promise<void> {
     const error = scoped ? await context.device.popErrorScope() : null;
     if (error) watch.uncaptured.push(error.message);
     await Promise.all([settle(context.device), ...watch.devices.map(settleOwn)]);
+    for (const tensor of held.splice(0)) tensor.destroy();
     // Engines deliver `uncapturederror` as a task of its own: let that task run.
     await new Promise((resolve) => setTimeout(resolve, 0));
     clearInterval(nudge);
