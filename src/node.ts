@@ -28,7 +28,9 @@ let dawn: GPU | undefined;
  *
  * @throws NormError `no-webgpu` where the package `webgpu` is not installed or does not load; as init of `webgpu-norm`.
  */
-export async function init({ dawn: options = [], ...rest }: NodeInitOptions = {}): Promise<Gpu> {
+export async function init(given: NodeInitOptions = {}): Promise<Gpu> {
+  const { dawn: options = [], ...rest } = given ?? {};
+  if (typeof given !== 'object' || given === null) return initAnywhere(given);
   if (!rest.device && !rest.gpu) dawn ??= await startDawn(options);
   return initAnywhere({ ...(dawn ? { gpu: dawn } : {}), ...rest });
 }

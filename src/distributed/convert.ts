@@ -1,5 +1,5 @@
 import { BatchNorm } from '../nn/batch-norm.ts';
-import type { Module } from '../nn/module.ts';
+import { checkModule, type Module } from '../nn/module.ts';
 import { replaceModules } from '../nn/replace-module.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { SyncBatchNorm } from './sync-batch-norm-module.ts';
@@ -17,6 +17,7 @@ import { SyncBatchNorm } from './sync-batch-norm-module.ts';
  * SyncBatchNorm is under way. Nothing is changed then.
  */
 export function convertSyncBatchNorm(model: Module, group: ProcessGroup): Module {
+  checkModule(model);
   const before = model.modules().filter((module) => module instanceof SyncBatchNorm);
   for (const module of before) module.checkIdle();
   const converted = replaceModules(
@@ -37,6 +38,7 @@ export function convertSyncBatchNorm(model: Module, group: ProcessGroup): Module
  * @throws NormError as {@link convertSyncBatchNorm}.
  */
 export function revertSyncBatchNorm(model: Module): Module {
+  checkModule(model);
   const before = model.modules().filter((module) => module instanceof SyncBatchNorm);
   for (const module of before) module.checkIdle();
   return replaceModules(

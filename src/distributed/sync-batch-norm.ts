@@ -1,3 +1,4 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
@@ -27,7 +28,11 @@ interface Replicas extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
 /** Options of {@link syncBatchNorm}. */
 export interface SyncBatchNormOptions extends Omit<BatchNormOptions, 'encoder' | 'pass'>, Replicas {}
 
-const replicaNames = { group: 1, signal: 1, timeout: 1 } as const satisfies OptionNames<Replicas>;
+const replicaNames = {
+  group: 'other',
+  signal: 'other',
+  timeout: 'number',
+} as const satisfies OptionNames<Replicas>;
 
 /** Options of {@link syncBatchNormBackward}. */
 export interface SyncBatchNormBackwardOptions
@@ -66,7 +71,7 @@ export async function syncBatchNorm(
     const alone = batchNorm(gpu, x, withoutGroup(options));
     return { ...alone, count: x.size / (alone.rstd.size || 1) };
   }
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options, group.size);
   const forward = new ReplicaForward(gpu, call, x, bias, { ...options, epilogue: options, running });
   const [result] = await forwardTogether(gpu, [forward], options);
@@ -87,13 +92,17 @@ export async function syncBatchNormBackward(
   options: SyncBatchNormBackwardOptions,
 ): Promise<BackwardResult> {
   refuseRecording(options);
-  checkOptions('syncBatchNormBackward', options, { ...batchNormBackwardNames, ...replicaNames, count: 1 });
+  checkOptions('syncBatchNormBackward', options, {
+    ...batchNormBackwardNames,
+    ...replicaNames,
+    count: 'number',
+  });
   const { group, training = false, layout, mean, count } = options;
   if (!training || group.size === 1) {
     const { count: _, ...rest } = withoutGroup(options);
     return batchNormBackward(gpu, dy, x, rest);
   }
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   if (!(Number.isInteger(count) && count >= x.size / (options.rstd.size || 1))) {
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
   }

@@ -3,6 +3,7 @@ import type { Gpu } from './gpu.ts';
 import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
 import { alignUp, type Program, type Step } from './program.ts';
+import { shown } from './shown.ts';
 import { type Tensor, tensorsDestroyed } from './tensor.ts';
 
 /**
@@ -17,7 +18,20 @@ export interface RecordOptions {
 }
 
 /** @internal */
-export const recordNames = { encoder: 1, pass: 1 } as const satisfies OptionNames<RecordOptions>;
+export const recordNames = { encoder: 'other', pass: 'other' } as const satisfies OptionNames<RecordOptions>;
+
+/** @internal Throws `value` unless encoder and pass, if they are there, are such. Whether they are still open cannot be known. */
+export function checkRecorder({ encoder, pass }: RecordOptions): void {
+  if (encoder !== undefined && typeof encoder?.beginComputePass !== 'function') {
+    throw noRecorder('encoder', encoder, 'device.createCommandEncoder()');
+  }
+  if (pass !== undefined && typeof pass?.dispatchWorkgroups !== 'function') {
+    throw noRecorder('pass', pass, 'encoder.beginComputePass()');
+  }
+}
+
+const noRecorder = (name: string, given: unknown, maker: string): NormError =>
+  new NormError('value', `${name} is ${shown(given)}.`, `Pass what ${maker} returned, or leave it out.`);
 
 /** Tensors by role; absent roles are those that the kernel does not touch. */
 export type Operands = Readonly<Record<string, Tensor | undefined>>;
@@ -81,6 +95,7 @@ export class Repeat {
 
   /** To be called only where it is possible. */
   record(target: RecordOptions): void {
+    checkRecorder(target);
     if (target.pass && !target.encoder) recordDispatches(target.pass, this.#dispatches);
     else executeAll(this.#gpu, [this.#call], target, this.#label);
   }

@@ -2,14 +2,19 @@ import { BufferUsage, MapMode } from './constants.ts';
 import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
 import { Faults, validationError } from './faults.ts';
+import { bytesOf } from './filled.ts';
 import { LiveTensors } from './live-tensors.ts';
 import { checkOptions } from './options.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
+import { proxied } from './proxied.ts';
 import { scoped } from './scoped.ts';
 import { SharedBuffers } from './shared-buffers.ts';
-import { byteSize, checkShape, type DType, elementCount, encode, Tensor } from './tensor.ts';
+import { shown } from './shown.ts';
+import { type DType, encode, sizesOf, Tensor } from './tensor.ts';
+import { tensorsIn } from './tensors-in.ts';
 import { Watch } from './watch.ts';
+import { checkBuffer } from './wrapped.ts';
 
 /** Counted memory of a context, in {@link Gpu.memory}. */
 export interface MemoryUse {
@@ -22,8 +27,8 @@ export interface MemoryUse {
 }
 
 const dense = 'Tensors are dense and row-major; copy what is not into a buffer of its own.';
-const tensorNames = { dtype: 1 } as const;
-const wrapNames = { dtype: 1, offset: 1 } as const;
+const tensorNames = { dtype: 'string' } as const;
+const wrapNames = { dtype: 'string', offset: 'number' } as const;
 
 const tensorUsage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 
@@ -81,7 +86,18 @@ export class Gpu {
   }
 
   get destroyed(): boolean {
+    this.checkOwn();
     return this.#destroyed;
+  }
+
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
+  /** @internal Throws if this is a Proxy of a context. */
+  checkOwn(): void {
+    if (!(#destroyed in this)) throw proxied('Gpu');
   }
 
   /**
@@ -93,51 +109,39 @@ export class Gpu {
    */
   tensor(
     values: ArrayLike<number> | null,
-    shape: readonly number[],
+    shape: ArrayLike<number>,
     options: { dtype?: DType } = {},
   ): Tensor {
+    this.checkAlive();
     checkOptions('gpu.tensor', options, tensorNames);
-    checkShape(shape);
-    if (values && values.length !== elementCount(shape)) {
-      throw new NormError(
-        'shape',
-        `Shape [${shape}] has ${elementCount(shape)} elements, but ${values.length} values were given.`,
-        'Pass as many values as the shape has elements.',
-      );
-    }
+    const { dtype = 'f32' } = options;
+    const sizes = sizesOf(shape);
+    bytesOf(this, sizes, dtype);
     // Before there is a tensor: u32 cannot hold all values.
-    const bytes = values && encode(values, options.dtype ?? 'f32');
-    const tensor = this.empty(shape, options);
+    const bytes = values === null ? null : encode(values, sizes, dtype);
+    const tensor = this.empty(sizes, { dtype });
     if (bytes && tensor.size > 0) tensor.upload(bytes);
     return tensor;
   }
 
   /** A tensor of zeros. As {@link tensor} with null. */
-  zeros(shape: readonly number[], options: { dtype?: DType } = {}): Tensor {
+  zeros(shape: ArrayLike<number>, options: { dtype?: DType } = {}): Tensor {
     return this.tensor(null, shape, options);
   }
 
   /** A tensor whose elements are yet to be written (zeros, as WebGPU clears new buffers). */
-  empty(shape: readonly number[], options: { dtype?: DType } = {}): Tensor {
+  empty(shape: ArrayLike<number>, options: { dtype?: DType } = {}): Tensor {
     this.checkAlive();
     checkOptions('gpu.empty', options, tensorNames);
     const { dtype = 'f32' } = options;
-    checkShape(shape);
-    this.checkDType(dtype);
-    const bytes = alignUp(Math.max(elementCount(shape) * byteSize(dtype), 4), 16);
-    if (bytes > this.device.limits.maxBufferSize) {
-      throw new NormError(
-        'limit',
-        `A tensor of shape [${shape}] takes ${bytes} bytes; the device's maxBufferSize is ${this.device.limits.maxBufferSize}.`,
-        'Split the tensor, or request a larger maxBufferSize if you made the device.',
-      );
-    }
+    const sizes = sizesOf(shape);
+    const bytes = bytesOf(this, sizes, dtype);
     const buffer = this.faults.createBuffer({
-      label: `tensor ${dtype} [${shape}]`,
+      label: `tensor ${dtype} [${sizes}]`,
       size: bytes,
       usage: tensorUsage,
     });
-    const tensor = new Tensor(this, buffer, shape, dtype, 0, true);
+    const tensor = new Tensor(this, buffer, sizes, dtype, 0, true);
     this.#tensors.add(tensor, bytes);
     this.#scopes.at(-1)?.add(tensor);
     return tensor;
@@ -153,36 +157,17 @@ export class Gpu {
    */
   wrap(
     buffer: GPUBuffer,
-    shape: readonly number[],
+    shape: ArrayLike<number>,
     options: { dtype?: DType; offset?: number } = {},
   ): Tensor {
     this.checkAlive();
     checkOptions('gpu.wrap', options, wrapNames, { strides: dense, stride: dense });
     const { dtype = 'f32', offset = 0 } = options;
-    checkShape(shape);
+    const sizes = sizesOf(shape);
     this.checkDType(dtype);
-    const alignment = this.facts.offsetAlignment;
-    if (!Number.isInteger(offset) || offset < 0 || offset % alignment !== 0) {
-      throw new NormError('buffer', `Offset ${offset} is no multiple of ${alignment} bytes.`, 'Align it.');
-    }
-    if (!(buffer.usage & BufferUsage.STORAGE)) {
-      throw new NormError(
-        'buffer',
-        'The buffer lacks the usage STORAGE.',
-        'Create it with GPUBufferUsage.STORAGE.',
-      );
-    }
-    // Bindings and copies are multiples of four bytes.
-    const needed = offset + alignUp(Math.max(elementCount(shape) * byteSize(dtype), 4), 4);
-    if (buffer.size < needed) {
-      throw new NormError(
-        'buffer',
-        `Shape [${shape}] of ${dtype} at offset ${offset} needs a buffer of ${needed} bytes; this one has ${buffer.size}.`,
-        'Make the buffer larger or the shape smaller.',
-      );
-    }
+    checkBuffer(buffer, sizes, dtype, offset, this.facts.offsetAlignment);
     this.faults.checkDevice(buffer);
-    return new Tensor(this, buffer, shape, dtype, offset, false);
+    return new Tensor(this, buffer, sizes, dtype, offset, false);
   }
 
   /**
@@ -190,9 +175,13 @@ export class Gpu {
    * arrays and plain objects. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
    * submit fail.
    *
-   * @throws NormError `order` if `body` returns a promise; what `body` throws, after freeing.
+   * @throws NormError `value` if `body` is no function, `order` if it returns a promise; what `body` throws, after freeing.
    */
   scope<T>(body: () => T): T {
+    this.checkOwn();
+    if (typeof body !== 'function') {
+      throw new NormError('value', `scope() was given ${shown(body)}.`, 'Pass a function.');
+    }
     const made = new Set<Tensor>();
     this.#scopes.push(made);
     let kept: Set<Tensor> = new Set();
@@ -233,12 +222,16 @@ export class Gpu {
 
   /** Takes a tensor out of the scopes it was made in: it lives until it is destroyed. */
   keep<T extends Tensor>(tensor: T): T {
+    this.checkOwn();
+    this.checkTensor(tensor, 'what is to be kept');
+    if (tensor.destroyed) return tensor;
     for (const scope of this.#scopes) scope.delete(tensor);
     return tensor;
   }
 
   /** What is allocated now. */
   memory(): MemoryUse {
+    this.checkOwn();
     const { scratchBytes } = this.shared;
     return { tensors: this.#tensors.size, tensorBytes: this.#tensors.bytes, scratchBytes };
   }
@@ -267,7 +260,7 @@ export class Gpu {
    * borrowed device stay as they are.
    */
   destroy(): void {
-    if (this.#destroyed) return;
+    if (this.destroyed) return;
     for (const tensor of this.#tensors.all()) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
@@ -283,16 +276,25 @@ export class Gpu {
 
   /** @internal Throws if the context cannot be used any more. */
   checkAlive(): void {
+    this.checkOwn();
     if (this.#destroyed) throw destroyedError();
     if (this.#watch.lostError) throw this.#watch.lostError;
+  }
+
+  /** @internal Throws `value` unless it is a tensor, usable or not. */
+  checkTensor(tensor: Tensor, name: string): void {
+    if (tensor instanceof Tensor) return;
+    throw new NormError(
+      'value',
+      `${name} is ${shown(tensor)}, which is no Tensor.`,
+      'Make one with gpu.tensor() or gpu.wrap().',
+    );
   }
 
   /** @internal Throws unless the tensor can be used on this context now. */
   checkUsable(tensor: Tensor, name = 'tensor'): void {
     this.checkAlive();
-    if (!(tensor instanceof Tensor)) {
-      throw new NormError('value', `${name} is no Tensor.`, 'Make one with gpu.tensor() or gpu.wrap().');
-    }
+    this.checkTensor(tensor, name);
     if (tensor.gpu !== this && tensor.gpu.device !== this.device) {
       throw new NormError(
         'wrong-device',
@@ -392,15 +394,4 @@ export class Gpu {
 
 function destroyedError(): NormError {
   return new NormError('destroyed', 'This context was destroyed.', 'Make a new one with init().');
-}
-
-function tensorsIn(value: unknown, found = new Set<Tensor>(), seen = new Set<unknown>()): Set<Tensor> {
-  if (seen.has(value)) return found;
-  seen.add(value);
-  if (value instanceof Tensor) found.add(value);
-  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found, seen);
-  else if (value && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) tensorsIn(item, found, seen);
-  }
-  return found;
 }

@@ -2,6 +2,7 @@ import { NormError } from './errors.ts';
 import type { DeviceFacts } from './facts.ts';
 import { Gpu } from './gpu.ts';
 import { checkOptions, type OptionNames } from './options.ts';
+import { shown } from './shown.ts';
 
 /** Options of {@link init}. */
 export interface InitOptions {
@@ -15,7 +16,12 @@ export interface InitOptions {
   facts?: Partial<DeviceFacts> | undefined;
 }
 
-const names = { device: 1, gpu: 1, powerPreference: 1, facts: 1 } as const satisfies OptionNames<InitOptions>;
+const names = {
+  device: 'other',
+  gpu: 'other',
+  powerPreference: 'string',
+  facts: 'other',
+} as const satisfies OptionNames<InitOptions>;
 
 const wantedFeatures: GPUFeatureName[] = ['shader-f16', 'subgroups', 'timestamp-query'];
 
@@ -29,6 +35,25 @@ const wantedLimits = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
+const factNames = {
+  software: 'boolean',
+  iterations: 'number',
+  f16: 'boolean',
+  subgroup: 'number',
+  maxInvocations: 'number',
+  maxBindingBytes: 'number',
+  maxWorkgroupsPerDimension: 'number',
+  leastWorkspace: 'number',
+  offsetAlignment: 'number',
+} as const satisfies OptionNames<DeviceFacts>;
+
+function checkDevice(device: GPUDevice): void {
+  const { createBuffer, queue, limits } = (device ?? {}) as Partial<GPUDevice>;
+  if (typeof createBuffer === 'function' && queue && limits) return;
+  const fix = 'Pass what `await adapter.requestDevice()` returned, or leave it out.';
+  throw new NormError('value', `device is ${shown(device)}, which is no GPUDevice.`, fix);
+}
+
 /**
  * Makes a context: on a device of its own with every limit and feature that the adapter has and this library uses
  * (shader-f16, subgroups, timestamp-query), or on yours.
@@ -37,8 +62,11 @@ const wantedLimits = [
  */
 export async function init(options: InitOptions = {}): Promise<Gpu> {
   checkOptions('init', options, names);
-  if (options.device) {
-    const borrowed = new Gpu(options.device, options.device.adapterInfo, false, options.facts);
+  const { facts = {} } = options;
+  checkOptions('facts', facts, factNames);
+  if (options.device !== undefined) {
+    checkDevice(options.device);
+    const borrowed = new Gpu(options.device, options.device.adapterInfo, false, facts);
     // A device that is already lost says so within a turn of the event loop.
     await Promise.race([borrowed.lost, new Promise((next) => setTimeout(next))]);
     borrowed.checkAlive();
@@ -50,6 +78,13 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
       'no-webgpu',
       'This platform has no WebGPU.',
       "Use a browser with WebGPU on https or localhost; in Node import init from 'webgpu-norm/node' (npm install webgpu).",
+    );
+  }
+  if (typeof gpu.requestAdapter !== 'function') {
+    throw new NormError(
+      'value',
+      `gpu is ${shown(gpu)}.`,
+      'Pass a GPU such as navigator.gpu, or leave it out.',
     );
   }
   const powerPreference = options.powerPreference ?? 'high-performance';
@@ -84,5 +119,5 @@ export async function init(options: InitOptions = {}): Promise<Gpu> {
         cause,
       );
     });
-  return new Gpu(device, adapter.info, true, options.facts);
+  return new Gpu(device, adapter.info, true, facts);
 }

@@ -1,10 +1,31 @@
 import { NormError } from './errors.ts';
+import { shown } from './shown.ts';
+import { Tensor } from './tensor.ts';
+
+/** What an option has to be; with a question mark, or null. Of `other` ones what uses them says what is wrong with them. */
+export type OptionKind = `${'number' | 'boolean' | 'string' | 'function' | 'tensor' | 'other'}${'' | '?'}`;
+
+type KindOf<T> = [T] extends [boolean]
+  ? 'boolean'
+  : [T] extends [number]
+    ? 'number'
+    : [T] extends [string]
+      ? 'string'
+      : [T] extends [Tensor]
+        ? 'tensor'
+        : [T] extends [(...args: never[]) => unknown]
+          ? 'function'
+          : 'other';
 
 /**
- * The names of the options of a function or class. `satisfies OptionNames<…>` has the compiler hold a list to the interface that
- * documents it: neither can have a name that the other lacks.
+ * The options of a function or class, and what each has to be. `satisfies OptionNames<…>` has the compiler hold a table to the
+ * interface that documents it: neither can have a name or a kind that the other lacks.
  */
-export type OptionNames<Options> = { readonly [Name in keyof Options]-?: 1 };
+export type OptionNames<Options> = {
+  readonly [Name in keyof Options]-?: null extends Options[Name]
+    ? `${KindOf<NonNullable<Options[Name]>>}?`
+    : KindOf<NonNullable<Options[Name]>>;
+};
 
 /** What other libraries call the options that this one has under other names. */
 const otherNames: Readonly<Record<string, string>> = {
@@ -17,8 +38,17 @@ const otherNames: Readonly<Record<string, string>> = {
   format: 'layout',
 };
 
+/** What to pass for an option of a kind. */
+const fixes: Readonly<Record<string, string>> = {
+  number: 'Pass a number.',
+  boolean: 'Pass true or false.',
+  string: 'Pass one of the texts that its documentation names.',
+  function: 'Pass a function.',
+  tensor: 'Pass a tensor of this library, such as gpu.tensor() makes.',
+};
+
 /**
- * Throws `value` unless `options` is an object that has options of these names alone; undefined ones count as absent.
+ * Throws `value` unless `options` is an object that has options of these names and kinds alone; undefined ones count as absent.
  *
  * @param what - whose options they are, as a message names it.
  * @param reasons - why there is no option of some name that people look for.
@@ -26,7 +56,7 @@ const otherNames: Readonly<Record<string, string>> = {
 export function checkOptions(
   what: string,
   options: unknown,
-  names: Readonly<Record<string, 1>>,
+  names: Readonly<Record<string, OptionKind>>,
   reasons: Readonly<Record<string, string>> = {},
 ): void {
   if (options === null || typeof options !== 'object') {
@@ -38,15 +68,41 @@ export function checkOptions(
     );
   }
   for (const name in options) {
-    if (Object.hasOwn(names, name) || (options as Record<string, unknown>)[name] === undefined) continue;
-    const known = Object.keys(names);
-    const near = nearest(name, known);
-    throw new NormError(
-      'value',
-      `${what} has no option '${name}'.`,
-      reasons[name] ?? (near ? `Did you mean '${near}'?` : `It has ${known.join(', ')}.`),
-    );
+    const value = (options as Record<string, unknown>)[name];
+    if (value === undefined) continue;
+    if (Object.hasOwn(names, name)) checkKind(what, name, value, names[name] as OptionKind);
+    else throw unknown(what, name, Object.keys(names), reasons[name]);
   }
+}
+
+/** Throws `value` unless an option or argument is of a kind. */
+export function checkKind(what: string, name: string, value: unknown, kind: OptionKind): void {
+  const nullable = kind.endsWith('?');
+  const plain = nullable ? kind.slice(0, -1) : kind;
+  const fits =
+    plain === 'other' ||
+    (value === null ? nullable : plain === 'tensor' ? value instanceof Tensor : typeof value === plain);
+  if (fits) return;
+  throw new NormError(
+    'value',
+    `${what}: ${name} is ${shown(value)}, which is no ${plain}.`,
+    `${fixes[plain]}${nullable ? ' Or null.' : ''}`,
+  );
+}
+
+/** Throws `value` unless a signal, if there is one, is such. */
+export function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined || typeof signal?.throwIfAborted === 'function') return;
+  throw new NormError('value', `signal is ${shown(signal)}.`, 'Pass the signal of an AbortController.');
+}
+
+function unknown(what: string, name: string, known: readonly string[], reason?: string): NormError {
+  const near = nearest(name, known);
+  return new NormError(
+    'value',
+    `${what} has no option '${name}'.`,
+    reason ?? (near ? `Did you mean '${near}'?` : `It has ${known.join(', ')}.`),
+  );
 }
 
 /** The name that was probably meant. */

@@ -2,6 +2,8 @@ import { BufferUsage } from './constants.ts';
 import { NormError } from './errors.ts';
 import { decodeHalf, encodeHalf } from './float16.ts';
 import type { Gpu } from './gpu.ts';
+import { proxied } from './proxied.ts';
+import { shown } from './shown.ts';
 
 /** Storage types of what is normalized and of parameters. Arithmetic is f32 whichever it is. */
 export type FloatDType = 'f32' | 'f16';
@@ -19,12 +21,45 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** Throws `shape` unless every size is an integer ≥ 0. */
-export function checkShape(shape: readonly number[]): void {
-  for (const size of shape) {
-    if (!Number.isInteger(size) || size < 0) {
-      throw new NormError('shape', `Shape [${shape}] has a size that is no integer ≥ 0.`, 'Pass integers.');
-    }
+/** @internal The sizes as a list of their own. Throws `shape` unless they are integers ≥ 0. */
+export function sizesOf(shape: ArrayLike<number>, name = 'shape'): readonly number[] {
+  const listed = Array.isArray(shape) || isNumbers(shape);
+  // Array.from makes undefined of the holes of a list, which are no sizes.
+  const sizes: readonly number[] = listed ? Array.from(shape) : [];
+  if (listed && sizes.every((size) => Number.isInteger(size) && size >= 0)) return sizes;
+  throw new NormError(
+    'shape',
+    `${name} is ${shown(shape)}; a list of integers ≥ 0 is needed.`,
+    `Pass a list, such as [8, ${typeof shape === 'number' ? shape : 32}].`,
+  );
+}
+
+/** Whether it is a typed array whose elements are numbers. */
+const isNumbers = (values: unknown): values is ArrayLike<number> & ArrayBufferView =>
+  ArrayBuffer.isView(values) &&
+  !(values instanceof DataView || values instanceof BigInt64Array || values instanceof BigUint64Array);
+
+/** Throws `shape` unless there are as many values as are needed, `value` unless they are numbers. */
+function checkValues(values: ArrayLike<number>, shape: readonly number[]): void {
+  const length = typeof values === 'object' && values !== null ? values.length : undefined;
+  if (typeof length !== 'number' || (ArrayBuffer.isView(values) && !isNumbers(values))) {
+    throw new NormError(
+      'value',
+      `The values are ${Object.prototype.toString.call(values).slice(8, -1)}; numbers are needed.`,
+      'Pass a list of numbers or a typed array; BigInts become numbers by Array.from(values, Number).',
+    );
+  }
+  if (length !== elementCount(shape)) {
+    throw new NormError(
+      'shape',
+      `Shape [${shape}] has ${elementCount(shape)} elements, but ${length} values were given.`,
+      'Pass as many values as the shape has elements.',
+    );
+  }
+  if (isNumbers(values)) return;
+  for (let i = 0; i < length; i++) {
+    if (typeof values[i] === 'number') continue;
+    throw new NormError('value', `Value ${i} is ${shown(values[i])}, which is no number.`, 'Convert it.');
   }
 }
 
@@ -79,7 +114,13 @@ export class Tensor {
     return this.size * byteSize(this.dtype);
   }
 
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
   get destroyed(): boolean {
+    if (!(#destroyed in this)) throw proxied('Tensor');
     return this.#destroyed;
   }
 
@@ -102,16 +143,9 @@ export class Tensor {
    */
   write(values: ArrayLike<number>): void {
     this.gpu.checkUsable(this);
-    if (values.length !== this.size) {
-      throw new NormError(
-        'shape',
-        `A tensor of shape [${this.shape}] holds ${this.size} elements, not ${values.length}.`,
-        'Pass as many values as the shape has elements.',
-      );
-    }
     const problem = this.writeProblem();
     if (problem) throw new NormError('buffer', `The tensor cannot be written: ${problem}.`, writeFix);
-    this.upload(encode(values, this.dtype));
+    this.upload(encode(values, this.shape, this.dtype));
   }
 
   /** @internal Writes the bytes of all elements. */
@@ -135,7 +169,7 @@ export class Tensor {
 
   /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
   destroy(): void {
-    if (this.#destroyed) return;
+    if (this.destroyed) return;
     this.#destroyed = true;
     tensorsDestroyed += 1;
     this.gpu.release(this);
@@ -157,8 +191,12 @@ export function decode(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuff
 /** Bytes of elements, a multiple of four of them. */
 type Encoded = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
 
-/** @internal The bytes of the elements, padded. Throws `value` where the dtype cannot hold one. */
-export function encode(values: ArrayLike<number>, dtype: DType): Encoded {
+/**
+ * @internal The bytes of the elements of a tensor, padded. Throws `shape` unless there are as many as it has, `value` where one is
+ * no number, or none that the dtype can hold.
+ */
+export function encode(values: ArrayLike<number>, shape: readonly number[], dtype: DType): Encoded {
+  checkValues(values, shape);
   if (dtype === 'f32') {
     const ready = values instanceof Float32Array && values.buffer instanceof ArrayBuffer;
     return ready ? (values as Float32Array<ArrayBuffer>) : Float32Array.from(values);

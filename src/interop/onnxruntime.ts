@@ -4,9 +4,12 @@
  * @packageDocumentation
  */
 import type { Env, Tensor as OrtTensor, TensorConstructor } from 'onnxruntime-web';
+import { checkContext } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type InitOptions, init } from '../gpu/init.ts';
+import { checkKind } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { DType, Tensor } from '../gpu/tensor.ts';
 
 /** What is used of the module `onnxruntime-web`. */
@@ -56,10 +59,11 @@ export async function initFromOnnxRuntime(
  * @throws NormError `buffer` if the tensor is not on the GPU, `dtype`; as {@link Gpu.wrap}.
  */
 export function fromOnnxRuntime(gpu: Gpu, tensor: OrtTensor): Tensor {
-  if (tensor.location !== 'gpu-buffer') {
+  checkContext(gpu);
+  if (tensor?.location !== 'gpu-buffer') {
     throw new NormError(
       'buffer',
-      `The tensor is at '${tensor.location}', not in a GPU buffer.`,
+      `The tensor is at '${shown(tensor?.location)}', not in a GPU buffer.`,
       "Make the session with preferredOutputLocation: 'gpu-buffer', or upload the data with gpu.tensor().",
     );
   }
@@ -77,6 +81,7 @@ export function fromOnnxRuntime(gpu: Gpu, tensor: OrtTensor): Tensor {
  * @throws NormError `buffer` if the tensor does not start where its buffer does; `destroyed`.
  */
 export function toOnnxRuntime(ort: OnnxRuntime, tensor: Tensor): OrtTensor {
+  checkKind('toOnnxRuntime', 'tensor', tensor, 'tensor');
   tensor.gpu.checkUsable(tensor);
   if (tensor.offset !== 0) {
     throw new NormError(

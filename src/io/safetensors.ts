@@ -1,4 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
+import { shown } from '../gpu/shown.ts';
 import { elementCount } from '../gpu/tensor.ts';
 import { type HostDType, type HostTensor, holders } from './host-tensor.ts';
 import { duplicateKey } from './json-keys.ts';
@@ -25,6 +26,9 @@ const skippedBits: Readonly<Record<string, number>> = {
   C64: 64,
 };
 
+/** How zip archives begin, and with them the files of torch.save. */
+const zip = [0x50, 0x4b, 0x03, 0x04];
+
 interface Entry {
   name: string;
   /** Undefined for what is skipped. */
@@ -46,7 +50,8 @@ export function encodeSafetensors(
   tensors: Iterable<readonly [string, HostTensor]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const entries = [...tensors];
+  const entries = entriesOf(tensors);
+  checkMetadata(metadata);
   const names = new Set<string>();
   for (const [name, tensor] of entries) {
     checkTensor(name, tensor);
@@ -103,7 +108,22 @@ export function encodeSafetensors(
  * states is allocated.
  */
 export function decodeSafetensors(bytes: ArrayBuffer | Uint8Array): StateDict<HostTensor> {
+  const isBuffer = Object.prototype.toString.call(bytes) === '[object ArrayBuffer]';
+  if (!(bytes instanceof Uint8Array || isBuffer)) {
+    throw new NormError(
+      'format',
+      `decodeSafetensors takes the bytes of a file, not ${shown(bytes)}.`,
+      'Pass an ArrayBuffer or a Uint8Array, such as `await response.arrayBuffer()`.',
+    );
+  }
   const file = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  if (zip.every((byte, i) => file[i] === byte)) {
+    throw new NormError(
+      'format',
+      'This is a zip archive, such as torch.save writes (.pt, .pth), and no safetensors file.',
+      'Convert it with scripts/pytorch_state.py of this library, or save it with safetensors.torch.save_file.',
+    );
+  }
   if (file.length < 8) refuse(`it has ${file.length} bytes`);
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const headerBytes = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
@@ -135,13 +155,42 @@ export function decodeSafetensors(bytes: ArrayBuffer | Uint8Array): StateDict<Ho
   return dict;
 }
 
-function checkTensor(name: string, { dtype, shape, data }: HostTensor): void {
+/** What can be walked through as entries, as a list. */
+function entriesOf(tensors: Iterable<readonly [string, HostTensor]>): (readonly [string, HostTensor])[] {
+  let entries: (readonly [string, HostTensor])[] | undefined;
+  try {
+    entries = [...tensors];
+  } catch {} // it is nothing of the kind
+  if (entries?.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string')) return entries;
+  throw new NormError(
+    'value',
+    `${shown(tensors)} is no list of names and tensors.`,
+    'Pass a Map of tensors by name, or Object.entries(tensors).',
+  );
+}
+
+/** @internal Throws `value` unless it is texts by name. */
+export function checkMetadata(metadata: Readonly<Record<string, string>>): void {
+  if (isObject(metadata) && Object.values(metadata).every((text) => typeof text === 'string')) return;
+  throw new NormError('value', `The metadata are ${shown(metadata)}.`, 'Pass an object of texts.');
+}
+
+function checkTensor(name: string, tensor: HostTensor): void {
+  const { dtype, shape, data } = (tensor ?? {}) as HostTensor;
   const Holder = Object.hasOwn(holders, dtype) ? holders[dtype] : undefined;
   if (!Holder || !(data instanceof Holder)) {
-    throw new NormError('dtype', `The data of "${name}" is no ${Holder?.name ?? dtype}.`, 'Convert it.');
+    throw new NormError(
+      'dtype',
+      `The data of "${name}" is no ${Holder?.name ?? shown(dtype)}.`,
+      'Convert it.',
+    );
   }
-  if (!shape.every(isSize) || elementCount(shape) !== data.length) {
-    throw new NormError('shape', `"${name}" of shape [${shape}] has ${data.length} elements.`, 'Match them.');
+  if (!Array.isArray(shape) || !shape.every(isSize) || elementCount(shape) !== data.length) {
+    throw new NormError(
+      'shape',
+      `"${name}" of shape ${shown(shape)} has ${data.length} elements.`,
+      'Match them.',
+    );
   }
 }
 

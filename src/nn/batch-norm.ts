@@ -15,7 +15,10 @@ export interface BatchNormModuleOptions extends RunningNormModuleOptions {
   bias?: boolean | undefined;
 }
 
-const names = { ...runningModuleNames, bias: 1 } as const satisfies OptionNames<BatchNormModuleOptions>;
+const names = {
+  ...runningModuleNames,
+  bias: 'boolean',
+} as const satisfies OptionNames<BatchNormModuleOptions>;
 
 /** @internal Key of the BatchNorm that does the work of a module of another class, such as SyncBatchNorm. */
 export const innerBatchNorm = Symbol('inner BatchNorm');

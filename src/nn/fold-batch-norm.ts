@@ -1,10 +1,18 @@
 import { NormError } from '../gpu/errors.ts';
+import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { checkFold, type Folded, type FoldOptions, type FrozenStatistics, fold } from '../ops/fold.ts';
+import {
+  checkFold,
+  type Folded,
+  type FoldOptions,
+  type FrozenStatistics,
+  fold,
+  foldNames,
+} from '../ops/fold.ts';
 import { type BatchNorm, batchNormOf } from './batch-norm.ts';
 import { FrozenBatchNorm2d } from './frozen-batch-norm.ts';
 import { Identity } from './identity.ts';
-import type { Module } from './module.ts';
+import { checkModule, type Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 import { modulePaths } from './registry.ts';
 import { replaceModule } from './replace-module.ts';
@@ -47,6 +55,8 @@ export function foldBatchNorm(
   bn: FoldableNorm,
   options: FoldOptions = {},
 ): Folded {
+  checkModule(bn, 'bn');
+  checkOptions('foldBatchNorm', options, foldNames);
   if (batchNormOf(bn) && bn.training) {
     throw new NormError(
       'order',
@@ -97,6 +107,7 @@ interface Pair {
  * `unsupported` where a hook sees what is between a module and its BatchNorm, or runs with the BatchNorm. Nothing is changed then.
  */
 export function fuseBatchNorm<T extends Module>(model: T): T {
+  checkModule(model);
   if (model.modules().some(({ training }) => training)) {
     throw new NormError('order', 'The model, or a part of it, is training.', 'Call model.eval() first.');
   }

@@ -1,16 +1,18 @@
 import { NormError } from '../gpu/errors.ts';
+import { bytesOf, filled } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
 import { copyInto } from '../ops/cast.ts';
-import { checkEps, floatDType } from '../ops/check.ts';
+import { checkCount, checkEps, floatDType } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, RunningTensors } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
-import type { Module } from './module.ts';
+import { checkModule, type Module } from './module.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 import { Parameter } from './parameter.ts';
 import { replaceModules } from './replace-module.ts';
@@ -27,9 +29,9 @@ export interface FrozenBatchNormModuleOptions extends EpilogueModuleOptions {
 
 const names = {
   ...epilogueModuleNames,
-  eps: 1,
-  layout: 1,
-  dtype: 1,
+  eps: 'number',
+  layout: 'string',
+  dtype: 'string',
 } as const satisfies OptionNames<FrozenBatchNormModuleOptions>;
 
 /**
@@ -56,20 +58,18 @@ export class FrozenBatchNorm2d extends NormModule {
     checkOptions('FrozenBatchNorm2d', options, names);
     super(gpu, options);
     const { eps = 1e-5, layout = 'channels-first', dtype = 'f32' } = options;
-    if (!Number.isInteger(numFeatures) || numFeatures < 1) {
-      throw new NormError('value', `numFeatures is ${numFeatures}.`, 'Use an integer ≥ 1.');
-    }
+    checkCount('numFeatures', numFeatures);
     checkEps(eps);
     checkLayout(layout);
     gpu.checkDType(floatDType({ dtype }, 'weight'));
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.layout = layout;
-    const ones = new Float32Array(numFeatures).fill(1);
-    this.registerBuffer('weight', gpu.tensor(ones, [numFeatures], { dtype }));
-    this.registerBuffer('bias', gpu.zeros([numFeatures], { dtype }));
-    this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
-    this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+    bytesOf(gpu, [numFeatures], 'f32'); // none of them is made where one is too large
+    this.registerBuffer('weight', filled(gpu, 1, [numFeatures], dtype));
+    this.registerBuffer('bias', filled(gpu, 0, [numFeatures], dtype));
+    this.registerBuffer('running_mean', filled(gpu, 0, [numFeatures]));
+    this.registerBuffer('running_var', filled(gpu, 1, [numFeatures]));
   }
 
   /** γ: a buffer, which the passes see as a parameter without gradient. Assigning takes the data of another. */
@@ -79,7 +79,7 @@ export class FrozenBatchNorm2d extends NormModule {
   }
 
   override set weight(parameter: Parameter) {
-    this.registerBuffer('weight', parameter.data);
+    this.registerBuffer('weight', dataOf(parameter));
   }
 
   /** β, likewise. */
@@ -89,7 +89,7 @@ export class FrozenBatchNorm2d extends NormModule {
   }
 
   override set bias(parameter: Parameter) {
-    this.registerBuffer('bias', parameter.data);
+    this.registerBuffer('bias', dataOf(parameter));
   }
 
   /** f32 [numFeatures]. */
@@ -164,6 +164,7 @@ export class FrozenBatchNorm2d extends NormModule {
  * @throws NormError `value` if one has no running statistics, or lies in a field and is not registered; nothing is changed then.
  */
 export function convertFrozenBatchNorm(model: Module): Module {
+  checkModule(model);
   const applies = (module: Module): module is Module => {
     const norm = batchNormOf(module);
     return norm !== undefined && (norm !== module || norm instanceof BatchNorm2d);
@@ -197,4 +198,9 @@ function frozenCopy(module: BatchNorm): FrozenBatchNorm2d {
   if (runningMean) copyInto(gpu, runningMean, frozen.runningMean);
   if (runningVar) copyInto(gpu, runningVar, frozen.runningVar);
   return frozen;
+}
+
+function dataOf(parameter: Parameter): Tensor {
+  if (parameter instanceof Parameter) return parameter.data;
+  throw new NormError('value', `${shown(parameter)} is no Parameter.`, 'Pass new Parameter(tensor).');
 }

@@ -22,10 +22,10 @@ export interface GroupNormModuleOptions extends EpilogueModuleOptions {
 
 const names = {
   ...epilogueModuleNames,
-  eps: 1,
-  affine: 1,
-  layout: 1,
-  dtype: 1,
+  eps: 'number',
+  affine: 'boolean',
+  layout: 'string',
+  dtype: 'string',
 } as const satisfies OptionNames<GroupNormModuleOptions>;
 
 /** torch.nn.GroupNorm: see {@link groupNorm} for the formula. */

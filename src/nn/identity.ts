@@ -1,7 +1,8 @@
+import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { castInto } from '../ops/cast.ts';
 import { checkLike, type Like } from '../ops/check.ts';
-import { Module, type PassOptions } from './module.ts';
+import { Module, type PassOptions, passNames } from './module.ts';
 
 /**
  * torch.nn.Identity. forward and backward return what they are given, or copy it to `options.out`. A {@link Sequential}
@@ -9,10 +10,12 @@ import { Module, type PassOptions } from './module.ts';
  */
 export class Identity extends Module {
   override forward(x: Tensor, options: PassOptions = {}): Tensor {
+    this.checkOwn();
     return this.#pass(x, options);
   }
 
   override backward(dy: Tensor, options: PassOptions = {}): Tensor {
+    this.checkOwn();
     return this.#pass(dy, options);
   }
 
@@ -20,8 +23,10 @@ export class Identity extends Module {
     return this.forward === Identity.prototype.forward ? input.shape : super.accepts(input);
   }
 
-  #pass(x: Tensor, { out, ...target }: PassOptions): Tensor {
+  #pass(x: Tensor, options: PassOptions): Tensor {
     this.checkUsable();
+    checkOptions('Identity', options, passNames);
+    const { out, ...target } = options;
     this.gpu.checkUsable(x, 'x');
     if (!out) return x;
     checkLike({ out }, x);

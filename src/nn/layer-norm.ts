@@ -2,7 +2,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
-import { layerNormCall } from '../ops/layer-norm.ts';
+import { layerNormCall, normalizedSizes } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
 import {
   type EpilogueModuleOptions,
@@ -25,10 +25,10 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
 
 const names = {
   ...epilogueModuleNames,
-  eps: 1,
-  elementwiseAffine: 1,
-  bias: 1,
-  dtype: 1,
+  eps: 'number',
+  elementwiseAffine: 'boolean',
+  bias: 'boolean',
+  dtype: 'string',
 } as const satisfies OptionNames<LayerNormModuleOptions>;
 
 /** torch.nn.LayerNorm: see {@link layerNorm} for the formula. */
@@ -41,11 +41,11 @@ export class LayerNorm extends NormModule {
    * @param normalizedShape - the trailing sizes that are normalized together; a number stands for one size.
    * @throws NormError `shape`, `value`, `dtype`.
    */
-  constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: LayerNormModuleOptions = {}) {
+  constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: LayerNormModuleOptions = {}) {
     checkOptions('LayerNorm', options, names);
     super(gpu, options);
     const { eps = 1e-5, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
+    this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps;
     this.elementwiseAffine = elementwiseAffine;
     checkEps(eps);

@@ -1,4 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
+import { shown } from '../gpu/shown.ts';
 import { elementCount, type Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
 import { copyInto, copyProblem } from '../ops/cast.ts';
@@ -9,6 +10,30 @@ export type LoadableState = ReadonlyMap<string, Tensor | HostTensor> & {
   readonly versions?: ReadonlyMap<string, number>;
   readonly unsupported?: ReadonlyMap<string, string>;
 };
+
+/** What {@link loadable} makes of what is to be loaded. */
+interface Loadable {
+  /** A copy of the entries, to be changed. */
+  entries: Map<string, Tensor | HostTensor>;
+  versions: ReadonlyMap<string, number>;
+  unsupported: ReadonlyMap<string, string>;
+}
+
+/** What is to be loaded, taken apart. Throws `state` unless it is tensors by name. */
+export function loadable(dict: LoadableState): Loadable {
+  const mapOf = <Value>(map: unknown) => (map instanceof Map ? (map as Map<string, Value>) : new Map());
+  if (typeof dict === 'object' && dict !== null) {
+    try {
+      const { versions, unsupported } = dict;
+      return { entries: new Map(dict), versions: mapOf(versions), unsupported: mapOf(unsupported) };
+    } catch {} // no entries, or a Proxy of a Map, which cannot be read
+  }
+  throw new NormError(
+    'state',
+    `${shown(dict)} is no Map of tensors by name.`,
+    'Pass what stateDict() returned, or decodeSafetensors(bytes), or new Map(Object.entries(tensors)).',
+  );
+}
 
 /** Names that a module and what it loaded do not share; both empty if it was loaded strictly. */
 export interface LoadResult {
@@ -44,7 +69,7 @@ export function loadState(
   const pairs: [Tensor, Tensor | HostTensor][] = [];
   for (const [name, target] of targets) {
     const source = entries.get(name);
-    if (!source || source === target) continue;
+    if (source === undefined || source === target) continue;
     pairs.push([target, source]);
     const problem = isTensor(source)
       ? tensorProblem(name, target, source)
@@ -72,7 +97,7 @@ const wholeNumbers = (source: HostTensor): number[] => Array.from(numbersOf(sour
 const isTensor = (source: Tensor | HostTensor): source is Tensor =>
   typeof source === 'object' && source !== null && 'gpu' in source;
 
-const quoted = (names: readonly string[]): string => names.map((name) => `"${name}"`).join(', ');
+const quoted = (names: readonly string[]): string => names.map((name) => `"${shown(name)}"`).join(', ');
 
 function tensorProblem(name: string, target: Tensor, source: Tensor): string | undefined {
   target.gpu.checkUsable(source, name);
@@ -85,11 +110,12 @@ function tensorProblem(name: string, target: Tensor, source: Tensor): string | u
 
 function hostProblem(name: string, target: Tensor, source: HostTensor): string | undefined {
   target.gpu.checkUsable(target, name);
+  if (typeof source !== 'object' || source === null) return `it is ${shown(source)}, no tensor`;
   const { dtype, shape, data } = source;
   if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype])) {
-    return `its data are no ${dtype}`;
+    return `its data are no ${shown(dtype)}`;
   }
-  if (!Array.isArray(shape)) return 'it has no shape';
+  if (!Array.isArray(shape) || !shape.every(Number.isInteger)) return 'it has no shape';
   if (data.length !== elementCount(shape)) return `of shape [${shape}], it has ${data.length} elements`;
   if (target.dtype === 'u32') {
     const wrong = wholeNumbers(source).find((value) => !(value >= 0 && value < 2 ** 32));

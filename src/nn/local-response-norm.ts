@@ -2,7 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
-import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import {
   checkLocalResponseNorm,
@@ -11,7 +11,7 @@ import {
   localResponseNormProgram,
 } from '../ops/local-response-norm.ts';
 import type { Layout } from '../plan/geometry.ts';
-import { Module, type PassOptions } from './module.ts';
+import { Module, type PassOptions, passNames } from './module.ts';
 
 /** Options of {@link LocalResponseNorm}. */
 export interface LocalResponseNormModuleOptions {
@@ -26,11 +26,12 @@ export interface LocalResponseNormModuleOptions {
 }
 
 const names = {
-  alpha: 1,
-  beta: 1,
-  k: 1,
-  layout: 1,
+  alpha: 'number',
+  beta: 'number',
+  k: 'number',
+  layout: 'string',
 } as const satisfies OptionNames<LocalResponseNormModuleOptions>;
+const prepareNames = { dtype: 'string' } as const;
 
 /**
  * torch.nn.LocalResponseNorm: see {@link localResponseNorm} for the formula. It has no parameters. forward keeps its
@@ -64,8 +65,10 @@ export class LocalResponseNorm extends Module {
    *
    * @throws NormError as {@link localResponseNorm}.
    */
-  override forward(x: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+  override forward(x: Tensor, options: PassOptions = {}): Tensor {
     this.checkUsable();
+    checkOptions('forward', options, passNames);
+    const { out, ...target } = options;
     const { y } = localResponseNorm(this.gpu, x, { ...this.#settings(), ...target, out: { y: out } });
     this.#x = x;
     return y;
@@ -76,8 +79,10 @@ export class LocalResponseNorm extends Module {
    *
    * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
    */
-  override backward(dy: Tensor, { out, ...target }: PassOptions = {}): Tensor {
+  override backward(dy: Tensor, given: PassOptions = {}): Tensor {
     this.checkUsable();
+    checkOptions('backward', given, passNames);
+    const { out, ...target } = given;
     const x = this.#lastInput();
     const options = { ...this.#settings(), ...target, out: { dx: out } };
     return localResponseNormBackward(this.gpu, dy, x, options).dx;
@@ -106,18 +111,20 @@ export class LocalResponseNorm extends Module {
   /** Compiles the pipelines that forward and backward need for that shape, without blocking. */
   override async prepare(
     shape: readonly number[],
-    { dtype = 'f32' }: { dtype?: FloatDType | undefined } = {},
+    options: { dtype?: FloatDType | undefined } = {},
   ): Promise<void> {
     this.checkUsable();
-    await Promise.all(this.#programs(shape, dtype).map((program) => this.gpu.prepare(program)));
+    checkOptions('prepare', options, prepareNames);
+    const { dtype = 'f32' } = options;
+    await Promise.all(this.#programs(sizesOf(shape), dtype).map((program) => this.gpu.prepare(program)));
   }
 
   /** Bytes of scratch that backward of that shape needs; forward needs none. */
-  workspaceBytes(
-    shape: readonly number[],
-    { dtype = 'f32' }: { dtype?: FloatDType | undefined } = {},
-  ): number {
-    return Math.max(...this.#programs(shape, dtype).map(scratchBytes));
+  workspaceBytes(shape: readonly number[], options: { dtype?: FloatDType | undefined } = {}): number {
+    this.checkUsable();
+    checkOptions('workspaceBytes', options, prepareNames);
+    const { dtype = 'f32' } = options;
+    return Math.max(...this.#programs(sizesOf(shape), dtype).map(scratchBytes));
   }
 
   override destroy(): void {

@@ -1,6 +1,11 @@
+import { checkContext } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
+import { type RecordOptions, recordNames } from '../gpu/execute.ts';
+import { filled } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
+import { proxied } from '../gpu/proxied.ts';
+import { shown } from '../gpu/shown.ts';
 import { type FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { StateDict } from '../io/state-dict.ts';
@@ -14,7 +19,7 @@ import {
   type HookHandle,
   ModuleHooks,
 } from './hooks.ts';
-import { type LoadableState, type LoadResult, loadState } from './load-state.ts';
+import { type LoadableState, type LoadResult, loadable, loadState } from './load-state.ts';
 import { clearGradients, Parameter, type ZeroGradOptions } from './parameter.ts';
 import { joined, modulePaths, namedIn, once, Registry } from './registry.ts';
 
@@ -23,6 +28,9 @@ export interface PassOptions extends RecordOptions {
   /** The result is written here instead of to a new tensor: its shape and dtype, a GPUBuffer of its own. */
   out?: Tensor | undefined;
 }
+
+/** @internal */
+export const passNames = { ...recordNames, out: 'tensor' } as const satisfies OptionNames<PassOptions>;
 
 /**
  * torch.nn.Module: named parameters, buffers and modules on one context.
@@ -41,7 +49,7 @@ export abstract class Module {
   #destroyed = false;
 
   constructor(gpu: Gpu) {
-    gpu.checkAlive();
+    checkContext(gpu);
     this.gpu = gpu;
   }
 
@@ -81,8 +89,19 @@ export abstract class Module {
    */
   async prepare(_shape: readonly number[], _options?: { dtype?: FloatDType | undefined }): Promise<void> {}
 
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
+  /** @internal Throws `value` if this is a Proxy of a module. */
+  checkOwn(): void {
+    if (!(#registry in this)) throw proxied('Module');
+  }
+
   /** @internal What this module has by name, with what was assigned to fields of these names. */
   get registry(): Registry {
+    this.checkOwn();
     for (const name of this.#registry.names()) this.#bind(name);
     return this.#registry;
   }
@@ -115,7 +134,11 @@ export abstract class Module {
     this.registry.checkName(name, kind);
     const needed = { parameters: Parameter, buffers: Tensor, modules: Module }[kind];
     if (value !== null && !(value instanceof needed)) {
-      throw new NormError('value', `${name} is no ${needed.name}.`, `Assign a ${needed.name}, or null.`);
+      throw new NormError(
+        'value',
+        `${name} is ${shown(value)}, which is no ${needed.name}.`,
+        `Assign a ${needed.name}, or null.`,
+      );
     }
     const own = Object.getOwnPropertyDescriptor(this, name)?.value ?? null;
     if (own !== null && own !== value && !(own instanceof needed)) {
@@ -125,11 +148,13 @@ export abstract class Module {
 
   /** The parameter of that name. */
   protected parameterOf(name: string): Parameter | null {
+    this.checkOwn();
     return this.#registry.parameters.get(name) ?? null;
   }
 
   /** The buffer of that name. */
   protected bufferOf(name: string): Tensor | null {
+    this.checkOwn();
     return this.#registry.buffers.get(name)?.tensor ?? null;
   }
 
@@ -147,6 +172,7 @@ export abstract class Module {
    * @returns the parameter.
    */
   registerParameter<T extends Parameter | null>(name: string, parameter: T): T {
+    this.checkUsable();
     this.#checkEntry(name, 'parameters', parameter);
     if (parameter) this.gpu.checkUsable(parameter.data, name);
     this.#registry.parameters.set(name, parameter);
@@ -165,8 +191,11 @@ export abstract class Module {
   registerBuffer<T extends Tensor | null>(
     name: string,
     tensor: T,
-    { persistent = true }: { persistent?: boolean | undefined } = {},
+    options: { persistent?: boolean | undefined } = {},
   ): T {
+    this.checkUsable();
+    checkOptions('registerBuffer', options, { persistent: 'boolean' });
+    const { persistent = true } = options;
     this.#checkEntry(name, 'buffers', tensor);
     if (tensor) {
       this.gpu.checkUsable(tensor, name);
@@ -185,6 +214,7 @@ export abstract class Module {
    * @returns the module.
    */
   registerModule<T extends Module | null>(name: string, module: T): T {
+    this.checkUsable();
     this.#checkEntry(name, 'modules', module);
     if (module && module.gpu.device !== this.gpu.device) {
       throw new NormError('wrong-device', `${name} is on another device.`, 'Make it on this context.');
@@ -239,6 +269,8 @@ export abstract class Module {
 
   /** Sets {@link training} here and in all modules inside. `train(false)` is `eval()`. */
   train(mode = true): this {
+    checkKind('train', 'mode', mode, 'boolean');
+    this.checkOwn();
     this.training = mode;
     for (const child of this.children()) child.train(mode);
     return this;
@@ -251,6 +283,7 @@ export abstract class Module {
 
   /** Sets `requiresGrad` of all parameters: PyTorch's requires_grad_. */
   requiresGrad(on = true): this {
+    checkKind('requiresGrad', 'on', on, 'boolean');
     for (const parameter of this.parameters()) parameter.requiresGrad = on;
     return this;
   }
@@ -262,6 +295,7 @@ export abstract class Module {
 
   /** Calls `fn` with every module inside, inner before outer, then with this one. */
   apply(fn: (module: Module) => void): this {
+    checkKind('apply', 'fn', fn, 'function');
     for (const child of this.children()) child.apply(fn);
     fn(this);
     return this;
@@ -297,7 +331,8 @@ export abstract class Module {
    * They belong to forward and backward: methods such as forwardResidual run none.
    */
   registerForwardPreHook(hook: ForwardPreHook): HookHandle {
-    return this.#hooked().forwardPre.add(hook);
+    this.checkOwn();
+    return this.#hookable(hook).forwardPre.add(hook);
   }
 
   /**
@@ -305,12 +340,14 @@ export abstract class Module {
    * knows nothing of what hooks replace: there is no graph.
    */
   registerForwardHook(hook: ForwardHook): HookHandle {
-    return this.#hooked().forward.add(hook);
+    this.checkOwn();
+    return this.#hookable(hook).forward.add(hook);
   }
 
   /** As {@link registerForwardPreHook}, before {@link backward}, with (module, gradOutput); may replace gradOutput. */
   registerBackwardPreHook(hook: BackwardPreHook): HookHandle {
-    return this.#hooked().backwardPre.add(hook);
+    this.checkOwn();
+    return this.#hookable(hook).backwardPre.add(hook);
   }
 
   /**
@@ -318,7 +355,8 @@ export abstract class Module {
    * PyTorch's register_full_backward_hook.
    */
   registerBackwardHook(hook: BackwardHook): HookHandle {
-    return this.#hooked().backward.add(hook);
+    this.checkOwn();
+    return this.#hookable(hook).backward.add(hook);
   }
 
   /**
@@ -345,18 +383,21 @@ export abstract class Module {
    * @throws NormError `state`, which lists every missing and unexpected key (if strict), every wrong shape, dtype and
    * count; `wrong-device`, `destroyed`. Nothing is changed then.
    */
-  loadStateDict(dict: LoadableState, { strict = true }: { strict?: boolean | undefined } = {}): LoadResult {
+  loadStateDict(dict: LoadableState, options: { strict?: boolean | undefined } = {}): LoadResult {
     this.checkUsable();
-    const entries = new Map(dict);
+    checkOptions('loadStateDict', options, { strict: 'boolean' });
+    const { strict = true } = options;
+    const { entries, versions, unsupported } = loadable(dict);
     const problems: string[] = [];
     for (const [name, module] of modulePaths(this)) {
-      module.adaptState(entries, name && `${name}.`, dict.versions?.get(name), problems);
+      module.adaptState(entries, name && `${name}.`, versions.get(name), problems);
     }
-    return loadState(this.constructor.name, this.stateDict(), entries, problems, strict, dict.unsupported);
+    return loadState(this.constructor.name, this.stateDict(), entries, problems, strict, unsupported);
   }
 
   /** Frees parameters and their gradients, buffers, and what forward kept, here and in all modules inside. Idempotent. */
   destroy(): void {
+    this.checkOwn();
     if (this.#destroyed) return;
     this.#destroyed = true;
     for (const parameter of this.registry.parameters.values()) parameter?.destroy();
@@ -406,9 +447,7 @@ export abstract class Module {
   /** A parameter filled with one value. */
   protected register(name: string, shape: readonly number[], dtype: FloatDType, fill: number): Parameter {
     floatDType({ dtype }, name);
-    const size = shape.reduce((product, n) => product * n, 1);
-    const values = this.gpu.tensor(new Float32Array(size).fill(fill), shape, { dtype });
-    return this.registerParameter(name, new Parameter(values));
+    return this.registerParameter(name, new Parameter(filled(this.gpu, fill, shape, dtype)));
   }
 
   /**
@@ -437,6 +476,7 @@ export abstract class Module {
   protected acceptsBackward(_output: Like, _out?: Tensor): void {}
 
   protected checkUsable(): void {
+    this.checkOwn();
     this.gpu.checkAlive();
     if (this.#destroyed) throw new NormError('destroyed', 'This module was destroyed.', 'Make a new one.');
   }
@@ -449,8 +489,26 @@ export abstract class Module {
     );
   }
 
+  /** The hooks, for a new one. */
+  #hookable(hook: unknown): ModuleHooks {
+    checkKind('A hook', 'it', hook, 'function');
+    return this.#hooked();
+  }
+
   #hooked(): ModuleHooks {
     this.#hooks ??= new ModuleHooks(this);
     return this.#hooks;
   }
+}
+
+/** @internal Throws `value` unless it is a module. */
+export function checkModule(module: Module, name = 'the model'): void {
+  if (!(module instanceof Module)) {
+    throw new NormError(
+      'value',
+      `${name} is ${shown(module)}, which is no Module.`,
+      'Pass a module of this library, or a class of yours that extends Module.',
+    );
+  }
+  module.checkOwn();
 }

@@ -2,7 +2,7 @@ import { NormError } from '../gpu/errors.ts';
 import { type Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { type FloatDType, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
+import { type FloatDType, sizesOf, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import { checkActivation } from '../ops/epilogue.ts';
@@ -27,8 +27,8 @@ export interface EpilogueModuleOptions {
 
 /** @internal */
 export const epilogueModuleNames = {
-  activation: 1,
-  negativeSlope: 1,
+  activation: 'string',
+  negativeSlope: 'number',
 } as const satisfies OptionNames<EpilogueModuleOptions>;
 
 /** Options of a module's forward. */
@@ -42,10 +42,10 @@ export interface ForwardOptions extends PassOptions {
 
 const forwardNames = {
   ...recordNames,
-  out: 1,
-  outSum: 1,
-  residual: 1,
-  schedule: 1,
+  out: 'tensor',
+  outSum: 'tensor',
+  residual: 'tensor',
+  schedule: 'other',
 } as const satisfies OptionNames<ForwardOptions & { outSum?: Tensor }>;
 
 /** Options of a module's backward. */
@@ -63,10 +63,10 @@ export interface ResidualBackwardOptions extends Omit<ModuleBackwardOptions, 'ds
 
 const backwardNames = {
   ...recordNames,
-  out: 1,
-  outResidual: 1,
-  dsum: 1,
-  schedule: 1,
+  out: 'tensor',
+  outResidual: 'tensor',
+  dsum: 'tensor',
+  schedule: 'other',
 } as const satisfies OptionNames<ModuleBackwardOptions & ResidualBackwardOptions>;
 
 /** What a module is told of a call to come. */
@@ -80,6 +80,12 @@ export interface ModulePrepareOptions {
   residual?: 'none' | 'before' | 'after' | undefined;
   schedule?: ScheduleOptions | undefined;
 }
+
+const prepareNames = {
+  dtype: 'string',
+  residual: 'string',
+  schedule: 'other',
+} as const satisfies OptionNames<ModulePrepareOptions>;
 
 /** @internal What forward keeps for backward. The statistics are the module's; x is the caller's. */
 export interface Saved {
@@ -137,8 +143,9 @@ export abstract class NormModule extends Module {
     tensor: T,
     options?: { persistent?: boolean | undefined },
   ): T {
+    const registered = super.registerBuffer(name, tensor, options);
     this.#warmForward = null; // it is bound to the one that is replaced
-    return super.registerBuffer(name, tensor, options);
+    return registered;
   }
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
@@ -160,6 +167,7 @@ export abstract class NormModule extends Module {
    * @throws NormError as the function of the same name.
    */
   override forward(x: Tensor, options: ForwardOptions = {}): Tensor {
+    this.checkOwn();
     return this.#forward(x, undefined, options).y;
   }
 
@@ -170,6 +178,7 @@ export abstract class NormModule extends Module {
    * @throws NormError `order` before forward, or after one with a residual; `destroyed` if forward's x was destroyed since; as the functions.
    */
   override backward(dy: Tensor, options: ModuleBackwardOptions = {}): Tensor {
+    this.checkOwn();
     return this.#backward(this.#savedWithout(), dy, options).dx;
   }
 
@@ -234,6 +243,7 @@ export abstract class NormModule extends Module {
   }
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
+    if (!options) checkOptions('backward', options, backwardNames);
     const { out, outResidual, dsum, ...rest } = options;
     const { weight, bias } = this;
     const key = [
@@ -295,15 +305,19 @@ export abstract class NormModule extends Module {
    */
   override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
     this.checkUsable();
-    await prepareNorm(this.gpu, this.describe(shape), this.prepareOptions(options));
+    checkOptions('prepare', options, prepareNames);
+    await prepareNorm(this.gpu, this.describe(sizesOf(shape)), this.prepareOptions(options));
   }
 
   /** Bytes of scratch that forward or backward of that shape needs, whichever needs more. */
   workspaceBytes(shape: readonly number[], options: ModulePrepareOptions = {}): number {
-    return scratchBytesOf(this.gpu, this.describe(shape), this.prepareOptions(options));
+    this.checkUsable();
+    checkOptions('workspaceBytes', options, prepareNames);
+    return scratchBytesOf(this.gpu, this.describe(sizesOf(shape)), this.prepareOptions(options));
   }
 
   override destroy(): void {
+    this.checkOwn();
     this.#saved = null;
     this.#warmForward = null;
     this.#warmBackward.forget();
@@ -314,6 +328,7 @@ export abstract class NormModule extends Module {
 
   /** forward of x + residual, for modules that have it. */
   protected addForward(x: Tensor, residual: Tensor, options: ForwardOptions & { outSum?: Tensor }) {
+    this.checkOwn();
     const { y, sum } = this.#forward(x, residual, options);
     return { y, sum: sum as Tensor };
   }
@@ -322,6 +337,7 @@ export abstract class NormModule extends Module {
     const warm = this.#warmForward;
     const { weight, bias } = this;
     if (
+      options !== null &&
       warm?.isAgain(x, addend, options, weight, bias) &&
       (warm.running === undefined || warm.running === this.runningKey())
     ) {

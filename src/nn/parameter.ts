@@ -1,4 +1,7 @@
+import { checkRecorder } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
+import { proxied } from '../gpu/proxied.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { floatDType } from '../ops/check.ts';
 
@@ -15,6 +18,13 @@ export interface ZeroGradOptions {
   /** An open command encoder to clear the gradients in. Default: they are cleared on the queue, at once. */
   encoder?: GPUCommandEncoder | undefined;
 }
+
+const names = {
+  requiresGrad: 'boolean',
+  sequenceParallel: 'boolean',
+} as const satisfies OptionNames<ParameterOptions>;
+
+const zeroGradNames = { encoder: 'other' } as const satisfies OptionNames<ZeroGradOptions>;
 
 /** A learned tensor and its gradient: torch.nn.Parameter. */
 export class Parameter {
@@ -34,7 +44,10 @@ export class Parameter {
    * `gpu.scope` does.
    * @throws NormError `dtype`, `destroyed`.
    */
-  constructor(data: Tensor, { requiresGrad = true, sequenceParallel = false }: ParameterOptions = {}) {
+  constructor(data: Tensor, options: ParameterOptions = {}) {
+    checkKind('Parameter', 'data', data, 'tensor');
+    checkOptions('Parameter', options, names);
+    const { requiresGrad = true, sequenceParallel = false } = options;
     data.gpu.checkUsable(data, 'data');
     floatDType(data, 'data');
     this.#data = data.gpu.keep(data);
@@ -42,8 +55,14 @@ export class Parameter {
     this.sequenceParallel = sequenceParallel;
   }
 
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
   /** The values. Another tensor after {@link Module.to}. */
   get data(): Tensor {
+    if (!(#data in this)) throw proxied('Parameter');
     return this.#data;
   }
 
@@ -52,6 +71,7 @@ export class Parameter {
    * time: copy it to keep it beyond the next backward pass.
    */
   get grad(): Tensor | null {
+    if (!(#cleared in this)) throw proxied('Parameter');
     return this.#cleared ? null : this.#gradient;
   }
 
@@ -61,7 +81,7 @@ export class Parameter {
    * but not yet submitted add after a clearing on the queue: submit them first, or clear in their encoder.
    */
   zeroGrad(options: ZeroGradOptions = {}): void {
-    clearGradients(this.#data.gpu, [this], options);
+    clearGradients(this.data.gpu, [this], options);
   }
 
   /** @internal Forgets the gradient; returns its tensor, which is to be cleared, if there is one. */
@@ -98,7 +118,7 @@ export class Parameter {
 
   /** Frees the values and the gradient. Idempotent, so that modules can share a parameter. */
   destroy(): void {
-    this.#data.destroy();
+    this.data.destroy();
     this.#gradient?.destroy();
     this.#gradient = null;
     this.#cleared = true;
@@ -109,8 +129,12 @@ export class Parameter {
 export function clearGradients(
   gpu: Gpu,
   parameters: Iterable<Parameter>,
-  { encoder }: ZeroGradOptions = {},
+  options: ZeroGradOptions = {},
 ): void {
+  checkOptions('zeroGrad', options, zeroGradNames);
+  checkRecorder(options);
+  const { encoder } = options;
+  gpu.checkAlive();
   const gradients = [...parameters].flatMap((parameter) => parameter.forgetGradient() ?? []);
   if (gradients.length === 0) return;
   const clear = (target: GPUCommandEncoder) => {

@@ -1,4 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Module } from './module.ts';
 import type { Parameter } from './parameter.ts';
@@ -15,12 +16,14 @@ export class Registry {
       (other) => other !== kind && this[other].has(name),
     );
     const wrong =
-      typeof name !== 'string' || name === ''
-        ? 'is empty'
-        : name.includes('.')
-          ? 'has a dot'
-          : taken && 'is taken';
-    if (wrong) throw new NormError('value', `The name "${name}" ${wrong}.`, 'Choose another.');
+      typeof name !== 'string'
+        ? 'is no text'
+        : name === ''
+          ? 'is empty'
+          : name.includes('.')
+            ? 'has a dot'
+            : taken && 'is taken';
+    if (wrong) throw new NormError('value', `The name "${shown(name)}" ${wrong}.`, 'Choose another.');
   }
 
   names(): string[] {

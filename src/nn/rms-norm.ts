@@ -2,6 +2,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
+import { normalizedSizes } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
 import { type RmsNormCast, rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
 import { type ForwardOptions, NormModule } from './norm-module.ts';
@@ -19,10 +20,10 @@ export interface RMSNormModuleOptions {
 }
 
 const names = {
-  eps: 1,
-  elementwiseAffine: 1,
-  cast: 1,
-  dtype: 1,
+  eps: 'number?',
+  elementwiseAffine: 'boolean',
+  cast: 'string',
+  dtype: 'string',
 } as const satisfies OptionNames<RMSNormModuleOptions>;
 
 /** torch.nn.RMSNorm: see {@link rmsNorm} for the formula. */
@@ -35,11 +36,11 @@ export class RMSNorm extends NormModule {
    * @param normalizedShape - the trailing sizes that are normalized together; a number stands for one size.
    * @throws NormError `shape`, `value`, `dtype`.
    */
-  constructor(gpu: Gpu, normalizedShape: number | readonly number[], options: RMSNormModuleOptions = {}) {
+  constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: RMSNormModuleOptions = {}) {
     checkOptions('RMSNorm', options, names);
     super(gpu);
     const { eps, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
+    this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps ?? rmsNormEps;
     this.cast = cast;
     checkEps(this.eps);

@@ -1,9 +1,10 @@
 import { NormError } from '../gpu/errors.ts';
+import { bytesOf, filled } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
-import { checkEps } from '../ops/check.ts';
+import { checkCount, checkEps } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
 import { checkMomentum } from '../ops/running.ts';
@@ -29,12 +30,12 @@ export interface RunningNormModuleOptions extends EpilogueModuleOptions {
 /** @internal */
 export const runningModuleNames = {
   ...epilogueModuleNames,
-  eps: 1,
-  momentum: 1,
-  affine: 1,
-  trackRunningStats: 1,
-  layout: 1,
-  dtype: 1,
+  eps: 'number',
+  momentum: 'number?',
+  affine: 'boolean',
+  trackRunningStats: 'boolean',
+  layout: 'string',
+  dtype: 'string',
 } as const satisfies OptionNames<RunningNormModuleOptions>;
 
 /**
@@ -62,12 +63,11 @@ export abstract class RunningNorm extends NormModule {
   ) {
     super(gpu, options);
     const { eps = 1e-5, momentum = 0.1, layout = 'channels-first', dtype = 'f32' } = options;
-    if (!Number.isInteger(numFeatures) || numFeatures < 1) {
-      throw new NormError('value', `numFeatures is ${numFeatures}.`, 'Use an integer ≥ 1.');
-    }
+    checkCount('numFeatures', numFeatures);
     checkEps(eps);
     checkMomentum({ momentum, counted: true });
     checkLayout(layout);
+    if (options.trackRunningStats) bytesOf(gpu, [numFeatures], 'f32'); // before there are parameters
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.momentum = momentum;
@@ -78,9 +78,8 @@ export abstract class RunningNorm extends NormModule {
       if (options.bias) this.bias = this.register('bias', [numFeatures], dtype, 0);
     }
     if (options.trackRunningStats) {
-      const ones = new Float32Array(numFeatures).fill(1);
-      this.registerBuffer('running_mean', gpu.zeros([numFeatures]));
-      this.registerBuffer('running_var', gpu.tensor(ones, [numFeatures]));
+      this.registerBuffer('running_mean', filled(gpu, 0, [numFeatures]));
+      this.registerBuffer('running_var', filled(gpu, 1, [numFeatures]));
       this.registerBuffer('num_batches_tracked', gpu.zeros([], { dtype: 'u32' }));
     }
   }

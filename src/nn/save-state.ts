@@ -1,7 +1,11 @@
+import { NormError } from '../gpu/errors.ts';
+import { checkKind } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
-import { encodeSafetensors } from '../io/safetensors.ts';
+import { checkMetadata, encodeSafetensors } from '../io/safetensors.ts';
 import { StateDict } from '../io/state-dict.ts';
+import { loadable } from './load-state.ts';
 import { Module } from './module.ts';
 
 /**
@@ -18,11 +22,24 @@ export async function saveStateDict(
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Promise<Uint8Array<ArrayBuffer>> {
   const dict = from instanceof Module ? from.stateDict() : from;
-  const tensors = [...dict.values()];
+  if (!(dict instanceof Map)) {
+    throw new NormError(
+      'value',
+      `${shown(from)} is neither a Module nor a Map of tensors by name.`,
+      'Pass a module, or new Map(Object.entries(tensors)).',
+    );
+  }
+  const entries = loadable(dict).entries as Map<string, Tensor>;
+  checkMetadata(metadata);
+  const tensors = [...entries.values()];
   const [first] = tensors;
+  for (const [name, tensor] of entries) {
+    checkKind('saveStateDict', shown(name), tensor, 'tensor');
+    (first as Tensor).gpu.checkUsable(tensor, shown(name));
+  }
   const bytes = first ? await first.gpu.readBytes(tensors) : [];
   const saved = new StateDict<HostTensor>(
-    [...dict].map(([name, tensor], i) => [name, hostTensor(tensor, bytes[i] as ArrayBuffer)]),
+    [...entries].map(([name, tensor], i) => [name, hostTensor(tensor, bytes[i] as ArrayBuffer)]),
   );
   if (dict instanceof StateDict) for (const entry of dict.versions) saved.versions.set(...entry);
   return encodeSafetensors(saved, metadata);

@@ -1,11 +1,13 @@
 import { NormError } from '../gpu/errors.ts';
 import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { checkKind, checkOptions } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
+import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { checkLike, checkTarget, floatDType, type Like } from '../ops/check.ts';
 import { type AwaitedOptions, backwardOf, forwardOf } from './awaited.ts';
 import { Identity } from './identity.ts';
-import { Module, type PassOptions } from './module.ts';
+import { Module, type PassOptions, passNames } from './module.ts';
 import { Reusable } from './reusable.ts';
 
 /**
@@ -35,9 +37,7 @@ export class Sequential extends Module {
   constructor(gpu: Gpu, ...modules: Module[] | [Iterable<readonly [string, Module]>]) {
     super(gpu);
     this.#gradients = [new Reusable(gpu), new Reusable(gpu)];
-    const [first] = modules;
-    const named = first && !(first instanceof Module) ? [...first] : numbered(modules as Module[]);
-    for (const [name, module] of named) this.registerModule(name, module);
+    for (const [name, module] of namesOf(modules)) this.registerModule(name, module);
   }
 
   /** Number of modules. */
@@ -47,6 +47,7 @@ export class Sequential extends Module {
 
   /** The module at a position; negative ones count from the end. */
   at(index: number): Module | undefined {
+    checkKind('at', 'index', index, 'number');
     return this.registeredModules().at(index);
   }
 
@@ -61,6 +62,8 @@ export class Sequential extends Module {
    * @throws NormError as the modules.
    */
   override forward(x: Tensor, options: PassOptions = {}): Tensor {
+    this.checkOwn();
+    checkOptions('forward', options, passNames);
     this.#refuseAsynchronous('forward');
     return atOnce(this.#forward(x, options));
   }
@@ -71,7 +74,9 @@ export class Sequential extends Module {
    *
    * @throws NormError as {@link forward}; as the modules.
    */
-  forwardAsync(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
+  async forwardAsync(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
+    this.checkOwn();
+    checkOptions('forwardAsync', options, passNames);
     return inTurn(this.#forward(x, options));
   }
 
@@ -104,12 +109,16 @@ export class Sequential extends Module {
    * the modules.
    */
   override backward(dy: Tensor, options: PassOptions = {}): Tensor {
+    this.checkOwn();
+    checkOptions('backward', options, passNames);
     this.#refuseAsynchronous('backward');
     return atOnce(this.#backward(dy, options));
   }
 
   /** backward as {@link forwardAsync}. */
-  backwardAsync(dy: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
+  async backwardAsync(dy: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
+    this.checkOwn();
+    checkOptions('backwardAsync', options, passNames);
     return inTurn(this.#backward(dy, options));
   }
 
@@ -187,8 +196,9 @@ export class Sequential extends Module {
     options: { dtype?: FloatDType | undefined } = {},
   ): Promise<void> {
     this.checkUsable();
+    checkOptions('prepare', options, { dtype: 'string' });
     const preparing: Promise<void>[] = [];
-    let current = shape;
+    let current = sizesOf(shape);
     for (const module of this.#steps()) {
       preparing.push(module.prepare(current, options));
       current = module.outputShape(current);
@@ -197,6 +207,7 @@ export class Sequential extends Module {
   }
 
   override destroy(): void {
+    this.checkOwn();
     for (const reusable of [...this.#outputs, ...this.#gradients]) reusable.destroy();
     this.#inputs = null;
     super.destroy();
@@ -257,5 +268,19 @@ const asynchronous = (method: string): NormError =>
     `Await ${method}Async().`,
   );
 
-const numbered = (modules: readonly Module[]): [string, Module][] =>
-  modules.map((module, i) => [String(i), module]);
+/** The modules that a Sequential was given, with names. What is no module among them is found when it is registered. */
+function namesOf(modules: Module[] | [Iterable<readonly [string, Module]>]): [string, Module][] {
+  const [first] = modules;
+  const list = first as Iterable<readonly [string, Module]> | undefined;
+  if (first instanceof Module || typeof list !== 'object' || typeof list?.[Symbol.iterator] !== 'function') {
+    return (modules as Module[]).map((module, i) => [String(i), module]);
+  }
+  return [...list].map((entry) => {
+    if (Array.isArray(entry)) return [entry[0], entry[1]];
+    throw new NormError(
+      'value',
+      `A Sequential was given a list with ${shown(entry)}.`,
+      'Pass modules one by one (...modules), or a list of [name, module].',
+    );
+  });
+}

@@ -1,13 +1,16 @@
+import { checkContext } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, checkSignal, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
+import { shown } from '../gpu/shown.ts';
 import { Stopwatch } from '../gpu/stopwatch.ts';
-import { byteSize } from '../gpu/tensor.ts';
+import { byteSize, sizesOf } from '../gpu/tensor.ts';
 import { type Candidate, candidatesOf, nameOf } from '../plan/candidates.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
-import { callOf, type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
-import { descriptorsOf } from './prepare-norm.ts';
+import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
+import { checkDTypes, descriptorsOf } from './prepare-norm.ts';
 import { splitOnly } from './programs.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
 import { type Judged, judge, type Trial, trialOf } from './tuning-trial.ts';
@@ -39,6 +42,19 @@ export interface AutotuneOptions extends Omit<NormOpOptions, 'schedule'> {
   /** Milliseconds that one timing should take. Default 20. */
   sampleMs?: number | undefined;
 }
+
+const { schedule: _, ...opNames } = normOpNames;
+const names = {
+  ...opNames,
+  pass: 'string',
+  storage: 'other',
+  signal: 'other',
+  onProgress: 'function',
+  again: 'boolean',
+  schedules: 'other',
+  rounds: 'number',
+  sampleMs: 'number',
+} as const satisfies OptionNames<AutotuneOptions>;
 
 /** A schedule that autotune tried. */
 export interface TriedSchedule {
@@ -89,14 +105,25 @@ const margin = 0.1;
 export async function autotune(
   gpu: Gpu,
   op: NormOp,
-  shape: readonly number[],
+  shape: ArrayLike<number>,
   options: AutotuneOptions = {},
 ): Promise<Autotuned> {
+  checkContext(gpu);
+  checkOptions('autotune', options, names);
   const { pass = 'forward', storage, signal, again = false } = options;
-  gpu.checkAlive();
+  const sizes = sizesOf(shape);
+  checkSignal(signal);
+  if (pass !== 'forward' && pass !== 'backward') {
+    throw new NormError('value', `There is no pass '${shown(pass)}'.`, "Use 'forward' or 'backward'.");
+  }
+  if (options.schedules !== undefined && !Array.isArray(options.schedules)) {
+    throw new NormError('value', `schedules are ${shown(options.schedules)}.`, 'Pass a list of schedules.');
+  }
   signal?.throwIfAborted();
-  const call = callOf(op, shape, options);
-  const described = descriptorsOf(call, prepareOptionsOf(op, options));
+  const call = callOf(op, sizes, options);
+  const prepared = prepareOptionsOf(op, options);
+  checkDTypes(gpu, prepared);
+  const described = descriptorsOf(call, prepared);
   const d = described[pass];
   const name = classOf(pass, d, gpu.facts);
   const found = foundOf(gpu);
@@ -125,7 +152,7 @@ export async function autotune(
   // A context of its own: what it makes goes when it goes.
   const own = new Gpu(gpu.device, gpu.adapterInfo, false, gpu.facts);
   try {
-    const trial = trialOf(own, op, call, shape, { ...options, pass });
+    const trial = trialOf(own, op, call, sizes, { ...options, pass });
     const { chosen, tried, trustworthy } = await race(own, trial, candidates, options);
     let problem = problems[0];
     if (trustworthy) {

@@ -1,3 +1,4 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
@@ -59,13 +60,13 @@ export const batchNormNames = {
   ...normNames,
   ...epilogueNames,
   ...runningNames,
-  bias: 1,
-  numBatchesTracked: 1,
-  training: 1,
-  momentum: 1,
-  eps: 1,
-  layout: 1,
-  out: 1,
+  bias: 'tensor?',
+  numBatchesTracked: 'tensor?',
+  training: 'boolean',
+  momentum: 'number?',
+  eps: 'number',
+  layout: 'string',
+  out: 'other',
 } as const satisfies OptionNames<BatchNormOptions>;
 
 /** Options of {@link batchNormBackward}. */
@@ -84,9 +85,9 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
 export const batchNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
-  mean: 1,
-  training: 1,
-  layout: 1,
+  mean: 'tensor',
+  training: 'boolean',
+  layout: 'string',
 } as const satisfies OptionNames<BatchNormBackwardOptions>;
 
 /**
@@ -107,7 +108,7 @@ export const batchNormBackwardNames = {
  */
 export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
   checkOptions('batchNorm', options, batchNormNames);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, norm);
@@ -168,7 +169,7 @@ export function batchNormBackward(
   options: BatchNormBackwardOptions,
 ): BackwardResult {
   checkOptions('batchNormBackward', options, batchNormBackwardNames);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { layout, mean } = options;
   const training = modeOf(options.rstd, 'training', options.training, false);
   const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
+import { checkRecorder, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { shown } from '../gpu/shown.ts';
 import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
@@ -31,7 +32,7 @@ export function checkTensorDType(tensor: Pick<Like, 'dtype'>, dtype: DType, name
 /** The tensor's dtype. Throws `dtype` unless it is one that norms compute with. */
 export function floatDType({ dtype }: { dtype: DType }, name: string): FloatDType {
   if (dtype !== 'f32' && dtype !== 'f16') {
-    throw new NormError('dtype', `${name} is ${dtype}; f32 or f16 is needed.`, `Convert ${name}.`);
+    throw new NormError('dtype', `${name} is ${shown(dtype)}; f32 or f16 is needed.`, `Convert ${name}.`);
   }
   return dtype;
 }
@@ -59,15 +60,23 @@ export function parameterDType(
   return dtype;
 }
 
+/** Throws `value` unless it is an integer ≥ 1. */
+export function checkCount(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 1) return;
+  throw new NormError('value', `${name} is ${shown(value)}.`, 'Use an integer ≥ 1.');
+}
+
 /** Throws `value` unless eps is a finite number ≥ 0. */
 export function checkEps(eps: number): void {
   if (!(Number.isFinite(eps) && eps >= 0)) {
-    throw new NormError('value', `eps is ${eps}.`, 'Use a finite number ≥ 0, such as 1e-5.');
+    throw new NormError('value', `eps is ${shown(eps)}.`, 'Use a finite number ≥ 0, such as 1e-5.');
   }
 }
 
-/** Throws `value` if both an encoder and a pass are given. */
-export function checkTarget({ encoder, pass }: RecordOptions): void {
+/** Throws `value` if both an encoder and a pass are given, or what is neither. */
+export function checkTarget(target: RecordOptions): void {
+  checkRecorder(target);
+  const { encoder, pass } = target;
   if (encoder && pass) {
     throw new NormError('value', 'Both encoder and pass were given.', 'Pass one of them.');
   }

@@ -2,6 +2,7 @@
 
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { type Activation, activationShaders } from '../kernels/activation.ts';
 
@@ -16,9 +17,9 @@ export interface EpilogueOptions {
 }
 
 export const epilogueNames = {
-  residual: 1,
-  activation: 1,
-  negativeSlope: 1,
+  residual: 'tensor?',
+  activation: 'string',
+  negativeSlope: 'number',
 } as const satisfies OptionNames<EpilogueOptions>;
 
 /** What backward has to be told again of what forward was given. */
@@ -29,7 +30,7 @@ export interface EpilogueBackwardOptions extends EpilogueOptions {
 
 export const epilogueBackwardNames = {
   ...epilogueNames,
-  bias: 1,
+  bias: 'tensor?',
 } as const satisfies OptionNames<EpilogueBackwardOptions>;
 
 /** An epilogue with its defaults. */
@@ -58,18 +59,22 @@ export function checkActivation(activation: Activation, negativeSlope: number): 
   if (!Object.hasOwn(activationShaders, activation)) {
     throw new NormError(
       'value',
-      `There is no activation '${activation}'.`,
+      `There is no activation '${shown(activation)}'.`,
       `Use one of ${Object.keys(activationShaders).join(', ')}.`,
     );
   }
   if (!Number.isFinite(negativeSlope)) {
-    throw new NormError('value', `negativeSlope is ${negativeSlope}.`, 'Use a finite number such as 0.01.');
+    throw new NormError(
+      'value',
+      `negativeSlope is ${shown(negativeSlope)}.`,
+      'Use a finite number such as 0.01.',
+    );
   }
 }
 
 /** Throws `value` if a norm that has no epilogue is given one. */
 export function refuseEpilogue(name: string, options: object): void {
-  const { residual, activation = 'none' } = options as EpilogueOptions;
+  const { residual, activation = 'none' } = (options ?? {}) as EpilogueOptions;
   const given = residual ? 'residual' : activation !== 'none' ? 'activation' : undefined;
   if (given) {
     throw new NormError(

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
-import { execute, type RecordOptions } from '../gpu/execute.ts';
+import { execute, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import { elementCount, type Tensor } from '../gpu/tensor.ts';
 import { foldProgram } from '../kernels/fold.ts';
@@ -26,6 +27,9 @@ export interface FoldOptions extends RecordOptions {
    */
   axis?: number | undefined;
 }
+
+/** @internal */
+export const foldNames = { ...recordNames, axis: 'number' } as const satisfies OptionNames<FoldOptions>;
 
 /** The weights and bias of a linear map with the BatchNorm behind it. */
 export interface Folded {
@@ -73,6 +77,7 @@ export function checkFold(
   { axis = 0, encoder, pass }: FoldOptions,
 ): Program {
   checkTarget({ encoder, pass });
+  gpu.checkUsable(weight, 'weight');
   const given = { weight, bias: bias ?? undefined };
   checkOperands(
     gpu,

@@ -1,9 +1,12 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import { checkCount } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
@@ -39,11 +42,11 @@ export interface GroupNormOptions extends NormOptions, EpilogueOptions {
 const names = {
   ...normNames,
   ...epilogueNames,
-  numGroups: 1,
-  bias: 1,
-  eps: 1,
-  layout: 1,
-  out: 1,
+  numGroups: 'number',
+  bias: 'tensor?',
+  eps: 'number',
+  layout: 'string',
+  out: 'other',
 } as const satisfies OptionNames<GroupNormOptions>;
 
 /** Options of {@link groupNormBackward}. */
@@ -57,9 +60,9 @@ export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackw
 const gradientNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
-  numGroups: 1,
-  mean: 1,
-  layout: 1,
+  numGroups: 'number',
+  mean: 'tensor',
+  layout: 'string',
 } as const satisfies OptionNames<GroupNormBackwardOptions>;
 
 /**
@@ -75,7 +78,7 @@ const gradientNames = {
  */
 export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
   checkOptions('groupNorm', options, names);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
@@ -101,7 +104,7 @@ export function groupNormBackward(
   options: GroupNormBackwardOptions,
 ): BackwardResult {
   checkOptions('groupNormBackward', options, gradientNames);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }
@@ -145,9 +148,7 @@ export function groupNormCall(
 
 /** Throws `value` unless the channels fall into the groups. */
 export function checkGroups(channels: number, numGroups: number): void {
-  if (!Number.isInteger(numGroups) || numGroups < 1) {
-    throw new NormError('value', `numGroups is ${numGroups}.`, 'Use an integer ≥ 1.');
-  }
+  checkCount('numGroups', numGroups);
   if (!Number.isInteger(channels) || channels < 1) {
     throw new NormError('shape', `There are ${channels} channels.`, 'Use at least one.');
   }
@@ -165,7 +166,7 @@ export function checkLayout(layout: Layout): void {
   if (layout !== 'channels-first' && layout !== 'channels-last') {
     throw new NormError(
       'value',
-      `There is no layout '${layout}'.`,
+      `There is no layout '${shown(layout)}'.`,
       "Use 'channels-first' or 'channels-last'.",
     );
   }

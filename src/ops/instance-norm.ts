@@ -1,3 +1,4 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
@@ -55,12 +56,12 @@ const names = {
   ...normNames,
   ...epilogueNames,
   ...runningNames,
-  bias: 1,
-  useInputStats: 1,
-  momentum: 1,
-  eps: 1,
-  layout: 1,
-  out: 1,
+  bias: 'tensor?',
+  useInputStats: 'boolean',
+  momentum: 'number',
+  eps: 'number',
+  layout: 'string',
+  out: 'other',
 } as const satisfies OptionNames<InstanceNormOptions>;
 
 /** Options of {@link instanceNormBackward}. */
@@ -78,9 +79,9 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
 const gradientNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
-  mean: 1,
-  useInputStats: 1,
-  layout: 1,
+  mean: 'tensor',
+  useInputStats: 'boolean',
+  layout: 'string',
 } as const satisfies OptionNames<InstanceNormBackwardOptions>;
 
 /**
@@ -99,7 +100,7 @@ const gradientNames = {
  */
 export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
   checkOptions('instanceNorm', options, names);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { useInputStats = true, momentum = 0.1, layout, eps } = options;
   const running = runningTensors(options);
   if (!useInputStats && !running) {
@@ -138,7 +139,7 @@ export function instanceNormBackward(
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
   checkOptions('instanceNormBackward', options, gradientNames);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { layout } = options;
   const useInputStats = modeOf(options.rstd, 'useInputStats', options.useInputStats, true);
   const running = useInputStats ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);

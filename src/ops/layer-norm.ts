@@ -1,7 +1,8 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { checkShape, type Tensor } from '../gpu/tensor.ts';
+import { sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
@@ -28,7 +29,7 @@ import { normForward } from './norm-forward.ts';
 /** Options of {@link layerNorm}. */
 export interface LayerNormOptions extends NormOptions, EpilogueOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
-  normalizedShape: number | readonly number[];
+  normalizedShape: number | ArrayLike<number>;
   /** β, of shape normalizedShape. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
@@ -38,10 +39,10 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
 
 const addNames = {
   ...normNames,
-  normalizedShape: 1,
-  bias: 1,
-  eps: 1,
-  out: 1,
+  normalizedShape: 'other',
+  bias: 'tensor?',
+  eps: 'number',
+  out: 'other',
 } as const satisfies OptionNames<AddLayerNormOptions>;
 const names = { ...addNames, ...epilogueNames } as const satisfies OptionNames<LayerNormOptions>;
 
@@ -50,7 +51,7 @@ export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
 
 /** Options of {@link layerNormBackward}. */
 export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
-  normalizedShape: number | readonly number[];
+  normalizedShape: number | ArrayLike<number>;
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -60,9 +61,9 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
 const gradientNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
-  normalizedShape: 1,
-  mean: 1,
-  dsum: 1,
+  normalizedShape: 'other',
+  mean: 'tensor',
+  dsum: 'tensor?',
 } as const satisfies OptionNames<LayerNormBackwardOptions>;
 
 /**
@@ -77,7 +78,7 @@ const gradientNames = {
  */
 export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
   checkOptions('layerNorm', options, names);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
@@ -103,8 +104,8 @@ export function addLayerNorm(
   residual: Tensor,
   options: AddLayerNormOptions,
 ): ForwardResult & { sum: Tensor } {
-  gpu.checkUsable(x, 'x');
-  gpu.checkUsable(residual, 'residual');
+  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
@@ -129,7 +130,7 @@ export function layerNormBackward(
   options: LayerNormBackwardOptions,
 ): BackwardResult {
   checkOptions('layerNormBackward', options, gradientNames);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
   return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, {
     ...options,
@@ -140,10 +141,10 @@ export function layerNormBackward(
 /** @internal */
 export function layerNormCall(
   shape: readonly number[],
-  normalizedShape: number | readonly number[],
+  normalizedShape: number | ArrayLike<number>,
   eps = 1e-5,
 ): NormCall {
-  const normalized = normalizedSizes(shape, normalizedShape);
+  const normalized = trailingSizes(shape, normalizedShape);
   return {
     name: 'layer_norm',
     kernels: rowKernels,
@@ -155,20 +156,24 @@ export function layerNormCall(
   };
 }
 
-/** The sizes of normalizedShape; throws `shape` unless they are the end of shape (PyTorch's condition). */
-export function normalizedSizes(
+/** @internal The sizes of normalizedShape. Throws `shape` unless there are some. */
+export function normalizedSizes(normalizedShape: number | ArrayLike<number>): readonly number[] {
+  const given = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+  const sizes = sizesOf(given, 'normalizedShape');
+  if (sizes.length > 0) return sizes;
+  throw new NormError(
+    'shape',
+    'normalizedShape is empty; it must have at least one dimension.',
+    'Pass the trailing sizes of x, such as [768].',
+  );
+}
+
+/** @internal Likewise; throws `shape` unless they are the end of shape (PyTorch's condition). */
+export function trailingSizes(
   shape: readonly number[],
-  normalizedShape: number | readonly number[],
+  normalizedShape: number | ArrayLike<number>,
 ): readonly number[] {
-  const normalized = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
-  if (!Array.isArray(normalized) || normalized.length === 0) {
-    throw new NormError(
-      'shape',
-      'normalizedShape is empty; it must have at least one dimension.',
-      'Pass the trailing sizes of x, such as [768].',
-    );
-  }
-  checkShape(normalized);
+  const normalized = normalizedSizes(normalizedShape);
   const leading = shape.length - normalized.length;
   if (leading < 0 || !sameShape(shape.slice(leading), normalized)) {
     throw new NormError(

@@ -1,3 +1,4 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import { execute, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -6,7 +7,7 @@ import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
 import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
-import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkCount, checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
 import { checkLayout } from './group-norm.ts';
 import { remember } from './programs.ts';
 
@@ -50,12 +51,12 @@ export interface LocalResponseNormBackwardResult {
 
 const names = {
   ...recordNames,
-  size: 1,
-  alpha: 1,
-  beta: 1,
-  k: 1,
-  layout: 1,
-  out: 1,
+  size: 'number',
+  alpha: 'number',
+  beta: 'number',
+  k: 'number',
+  layout: 'string',
+  out: 'other',
 } as const satisfies OptionNames<LocalResponseNormOptions>;
 
 /**
@@ -76,9 +77,10 @@ export function localResponseNorm(
   options: LocalResponseNormOptions,
 ): LocalResponseNormResult {
   checkOptions('localResponseNorm', options, names);
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
+  checkOptions("localResponseNorm's out", out, { y: 'tensor' });
   checkOperands(gpu, { x }, { 'out.y': out.y });
   const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options);
   checkLike({ 'out.y': out.y }, x);
@@ -106,10 +108,11 @@ export function localResponseNormBackward(
   options: LocalResponseNormBackwardOptions,
 ): LocalResponseNormBackwardResult {
   checkOptions('localResponseNormBackward', options, names);
-  gpu.checkUsable(x, 'x');
-  gpu.checkUsable(dy, 'dy');
+  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, dy, 'dy');
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
+  checkOptions("localResponseNormBackward's out", out, { dx: 'tensor' });
   checkOperands(gpu, { dy, x }, { 'out.dx': out.dx });
   const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options);
   checkLike({ dy, 'out.dx': out.dx }, x);
@@ -128,6 +131,7 @@ export function localResponseNormProgram(
   dtype: FloatDType,
   settings: LocalResponseNormSettings,
 ): Program {
+  gpu.checkDType(floatDType({ dtype }, 'dtype'));
   const { layout = 'channels-first' } = settings;
   const { size, alpha, beta, k } = checkLocalResponseNorm(settings);
   if (shape.length < 3) {
@@ -154,9 +158,7 @@ export function checkLocalResponseNorm({
   k = 1,
   layout = 'channels-first',
 }: LocalResponseNormSettings): Settled {
-  if (!Number.isInteger(size) || size < 1) {
-    throw new NormError('value', `size is ${size}.`, 'Use an integer ≥ 1.');
-  }
+  checkCount('size', size);
   for (const [name, value] of Object.entries({ alpha, beta, k })) {
     if (!Number.isFinite(value)) {
       throw new NormError('value', `${name} is ${value}.`, 'Use a finite number.');

@@ -29,6 +29,8 @@ export interface NormBackwardOptions extends BackwardOptions, Repeatable {
   newDbias?: (() => Tensor) | undefined;
 }
 
+const gradientNames = { dweight: 'boolean', dbias: 'boolean' } as const;
+
 /** As {@link ForwardPlan}. */
 interface BackwardPlan {
   d: BackwardDescriptor;
@@ -50,6 +52,9 @@ export function planBackward(
   const { rstd, schedule, encoder, pass, accumulate = false, out = {} } = options;
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, backwardOutputNames);
+  const { wants = {} } = options;
+  checkOptions(`${call.name}'s wants`, wants, gradientNames);
+  if (typeof accumulate !== 'boolean') checkOptions(`${call.name}'s accumulate`, accumulate, gradientNames);
   const weight = options.weight ?? undefined;
   const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
   const bias = options.epilogue?.bias ?? undefined;
@@ -70,8 +75,8 @@ export function planBackward(
   });
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
-  const wantsWeight = options.wants?.dweight ?? !!(weight ?? out.dweight);
-  const wantsBias = hasBias && (options.wants?.dbias ?? !!(weight ?? bias ?? out.dbias));
+  const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
+  const wantsBias = hasBias && (wants.dbias ?? !!(weight ?? bias ?? out.dbias));
   if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
   if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
   if (out.dresidual && !stored) {

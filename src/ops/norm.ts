@@ -4,12 +4,12 @@
 import { NormError } from '../gpu/errors.ts';
 import { execute, type Operands, type RecordOptions, Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import type { OptionNames } from '../gpu/options.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { NormDescriptor, NormKernels } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
-import type { ScheduleOptions } from '../plan/strategy.ts';
+import { type ScheduleOptions, scheduleNames } from '../plan/strategy.ts';
 import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } from './check.ts';
 
 /** Options that every functional norm has. */
@@ -22,8 +22,8 @@ export interface NormOptions extends RecordOptions {
 
 export const normNames = {
   ...recordNames,
-  weight: 1,
-  schedule: 1,
+  weight: 'tensor?',
+  schedule: 'other',
 } as const satisfies OptionNames<NormOptions>;
 
 /** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
@@ -39,10 +39,10 @@ export interface ForwardOutputs {
 }
 
 export const forwardOutputNames = {
-  y: 1,
-  sum: 1,
-  mean: 1,
-  rstd: 1,
+  y: 'tensor',
+  sum: 'tensor',
+  mean: 'tensor',
+  rstd: 'tensor',
 } as const satisfies OptionNames<ForwardOutputs>;
 
 /** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
@@ -58,10 +58,10 @@ export interface BackwardOutputs {
 }
 
 export const backwardOutputNames = {
-  dx: 1,
-  dweight: 1,
-  dbias: 1,
-  dresidual: 1,
+  dx: 'tensor',
+  dweight: 'tensor',
+  dbias: 'tensor',
+  dresidual: 'tensor',
 } as const satisfies OptionNames<BackwardOutputs>;
 
 /** Options that every functional backward has. */
@@ -86,13 +86,13 @@ export interface BackwardOptions extends NormOptions {
 
 export const backwardNames = {
   ...normNames,
-  rstd: 1,
-  wants: 1,
-  accumulate: 1,
-  out: 1,
-  eps: 1,
-  y: 1,
-  sum: 1,
+  rstd: 'tensor',
+  wants: 'other',
+  accumulate: 'other',
+  out: 'other',
+  eps: 'number',
+  y: 'tensor',
+  sum: 'tensor',
 } as const satisfies OptionNames<BackwardOptions>;
 
 /** What a forward pass returns. */
@@ -166,8 +166,9 @@ export function descriptor(
   weight: boolean,
   bias: boolean,
   epilogue: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>,
-  schedule: ScheduleOptions | undefined,
+  schedule: ScheduleOptions = {},
 ): NormDescriptor {
+  checkOptions('schedule', schedule, scheduleNames);
   const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
   // In f32 the cast to x's dtype changes nothing; in all else it is part of the variant.
   const cast = castFirst && dtype !== 'f32';
@@ -183,7 +184,7 @@ export function descriptor(
     weightOffset: offset,
     castFirst: cast,
     ...epilogue,
-    schedule: schedule ?? {},
+    schedule,
   };
 }
 

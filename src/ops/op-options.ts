@@ -1,5 +1,7 @@
 // Calls of functional norms as plain data: no tensors, so that they can be asked about before there are any.
 import { NormError } from '../gpu/errors.ts';
+import type { OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import type { Layout } from '../plan/geometry.ts';
@@ -25,7 +27,7 @@ export type NormOp =
 /** What the functional norms are told, without the tensors. */
 export interface NormOpOptions {
   /** LayerNorm, RMSNorm. Default: the last size. */
-  normalizedShape?: number | readonly number[] | undefined;
+  normalizedShape?: number | ArrayLike<number> | undefined;
   /** GroupNorm. Default 1. */
   numGroups?: number | undefined;
   /** Default 'channels-first'. */
@@ -46,6 +48,21 @@ export interface NormOpOptions {
   residual?: boolean | undefined;
   schedule?: ScheduleOptions | undefined;
 }
+
+/** @internal */
+export const normOpNames = {
+  normalizedShape: 'other',
+  numGroups: 'number',
+  layout: 'string',
+  training: 'boolean',
+  cast: 'string',
+  dtype: 'string',
+  paramDtype: 'string',
+  affine: 'boolean',
+  activation: 'string',
+  residual: 'boolean',
+  schedule: 'other',
+} as const satisfies OptionNames<NormOpOptions>;
 
 /** @internal The call that an op makes of x of that shape. */
 export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): NormCall {
@@ -68,7 +85,7 @@ export function callOf(op: NormOp, shape: readonly number[], options: NormOpOpti
     default:
       throw new NormError(
         'value',
-        `There is no op '${op}'.`,
+        `There is no op '${shown(op)}'.`,
         "Use the name of a functional norm: 'layerNorm'.",
       );
   }

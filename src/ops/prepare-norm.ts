@@ -1,9 +1,12 @@
+import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
+import { shown } from '../gpu/shown.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
+import { floatDType } from './check.ts';
 import { epilogueOf, refuseEpilogue } from './epilogue.ts';
 import { type BackwardOptions, descriptor, type NormCall, runningOf } from './norm.ts';
 import { backwardOf, forwardOf } from './programs.ts';
@@ -40,6 +43,13 @@ export function descriptorsOf(
     schedule,
     stage,
   } = options;
+  if (residual !== 'none' && residual !== 'before' && residual !== 'after') {
+    throw new NormError(
+      'value',
+      `residual is ${shown(residual)}.`,
+      "Use 'none', 'before' or 'after' (the norm).",
+    );
+  }
   const { activation, negativeSlope } = epilogueOf({
     activation: options.activation,
     negativeSlope: options.negativeSlope,
@@ -65,6 +75,12 @@ export function descriptorsOf(
   };
 }
 
+/** @internal Throws `dtype` unless norms compute with the dtypes, and the device does. */
+export function checkDTypes(gpu: Gpu, { dtype = 'f32', paramDtype = dtype }: PrepareOptions): void {
+  gpu.checkDType(floatDType({ dtype }, 'dtype'));
+  gpu.checkDType(floatDType({ dtype: paramDtype }, 'paramDtype'));
+}
+
 /** @internal */
 export function programOf(
   gpu: Gpu,
@@ -72,6 +88,7 @@ export function programOf(
   options: PrepareOptions,
   pass: 'forward' | 'backward',
 ): Program {
+  checkDTypes(gpu, options);
   const { forward, backward } = descriptorsOf(call, options);
   return pass === 'forward' ? forwardOf(gpu, call, forward) : backwardOf(gpu, call, backward);
 }

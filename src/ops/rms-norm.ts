@@ -1,3 +1,4 @@
+import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
@@ -5,7 +6,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { refuseEpilogue } from './epilogue.ts';
-import { normalizedSizes } from './layer-norm.ts';
+import { trailingSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -32,7 +33,7 @@ export const rmsNormEps = 2 ** -23;
 /** Options of {@link rmsNorm}. */
 export interface RmsNormOptions extends NormOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
-  normalizedShape: number | readonly number[];
+  normalizedShape: number | ArrayLike<number>;
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -42,16 +43,16 @@ export interface RmsNormOptions extends NormOptions {
 
 const names = {
   ...normNames,
-  normalizedShape: 1,
-  eps: 1,
-  cast: 1,
-  out: 1,
+  normalizedShape: 'other',
+  eps: 'number',
+  cast: 'string',
+  out: 'other',
 } as const satisfies OptionNames<RmsNormOptions>;
 const reasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
 /** Options of {@link rmsNormBackward}. */
 export interface RmsNormBackwardOptions extends BackwardOptions {
-  normalizedShape: number | readonly number[];
+  normalizedShape: number | ArrayLike<number>;
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
@@ -60,9 +61,9 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
 
 const gradientNames = {
   ...backwardNames,
-  normalizedShape: 1,
-  cast: 1,
-  dsum: 1,
+  normalizedShape: 'other',
+  cast: 'string',
+  dsum: 'tensor?',
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
 
 /** What {@link rmsNorm} returns. */
@@ -82,7 +83,7 @@ export interface RmsNormResult {
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
@@ -104,8 +105,8 @@ export function addRmsNorm(
   residual: Tensor,
   options: RmsNormOptions,
 ): RmsNormResult & { sum: Tensor } {
-  gpu.checkUsable(x, 'x');
-  gpu.checkUsable(residual, 'residual');
+  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
@@ -128,7 +129,7 @@ export function rmsNormBackward(
   x: Tensor,
   options: RmsNormBackwardOptions,
 ): { dx: Tensor; dweight: Tensor | null } {
-  gpu.checkUsable(x, 'x');
+  checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, gradientNames, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
@@ -148,11 +149,11 @@ export function rmsNormBackward(
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  normalizedShape: number | readonly number[],
+  normalizedShape: number | ArrayLike<number>,
   eps: number = rmsNormEps,
   cast: RmsNormCast = 'torch',
 ): NormCall {
-  const normalized = normalizedSizes(shape, normalizedShape);
+  const normalized = trailingSizes(shape, normalizedShape);
   if (shape.length < 2) {
     throw new NormError(
       'shape',

@@ -2,6 +2,7 @@
 
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Running, RunningTensors } from './norm.ts';
 
@@ -16,7 +17,10 @@ export interface RunningOptions {
   runningVar?: Tensor | null | undefined;
 }
 
-export const runningNames = { runningMean: 1, runningVar: 1 } as const satisfies OptionNames<RunningOptions>;
+export const runningNames = {
+  runningMean: 'tensor?',
+  runningVar: 'tensor?',
+} as const satisfies OptionNames<RunningOptions>;
 
 /** Throws `value` unless momentum is finite, or null where batches are counted. */
 export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 'counted'>): void {
@@ -28,7 +32,11 @@ export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 
     );
   }
   if (momentum !== null && !Number.isFinite(momentum)) {
-    throw new NormError('value', `momentum is ${momentum}.`, 'Use a finite number such as 0.1, or null.');
+    throw new NormError(
+      'value',
+      `momentum is ${shown(momentum)}.`,
+      'Use a finite number such as 0.1, or null.',
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 // What autotune found, by shape class: in memory, and in a storage that outlives the program.
+import { checkContext } from '../gpu/check-context.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { scratchBytes } from '../gpu/program.ts';
@@ -165,6 +166,7 @@ export function store(
  * What cannot be read, or is no schedule, is left out and named among the problems; nothing is thrown.
  */
 export function loadTuned(gpu: Gpu, storage: TuningStorage): LoadedTuning {
+  checkContext(gpu);
   const { stored, problems } = readStored(gpu, storage);
   const found = foundOf(gpu);
   for (const [name, schedule] of stored) found.set(name, schedule);

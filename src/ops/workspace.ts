@@ -1,7 +1,12 @@
+import { checkContext } from '../gpu/check-context.ts';
+import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
+import { shown } from '../gpu/shown.ts';
+import { sizesOf } from '../gpu/tensor.ts';
 import { type LocalResponseNormSettings, localResponseNormProgram } from './local-response-norm.ts';
-import { callOf, type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
+import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
 import { programOf } from './prepare-norm.ts';
 
 /** Options of {@link workspaceBytes}. */
@@ -9,6 +14,15 @@ export interface WorkspaceOptions extends NormOpOptions, Partial<LocalResponseNo
   /** Default: the pass that takes more. */
   pass?: 'forward' | 'backward' | undefined;
 }
+
+const names = {
+  ...normOpNames,
+  size: 'number',
+  alpha: 'number',
+  beta: 'number',
+  k: 'number',
+  pass: 'string',
+} as const satisfies OptionNames<WorkspaceOptions>;
 
 /**
  * Bytes of scratch, beside inputs and outputs, that a call of a functional norm allocates on a context that has none yet:
@@ -22,15 +36,21 @@ export interface WorkspaceOptions extends NormOpOptions, Partial<LocalResponseNo
 export function workspaceBytes(
   gpu: Gpu,
   op: NormOp | 'localResponseNorm',
-  shape: readonly number[],
+  shape: ArrayLike<number>,
   options: WorkspaceOptions = {},
 ): number {
+  checkContext(gpu);
+  checkOptions('workspaceBytes', options, names);
   const { pass, dtype = 'f32', size = 5 } = options;
+  const sizes = sizesOf(shape);
+  if (pass !== undefined && pass !== 'forward' && pass !== 'backward') {
+    throw new NormError('value', `There is no pass '${shown(pass)}'.`, "Use 'forward' or 'backward'.");
+  }
   const bytes = (direction: 'forward' | 'backward'): number =>
     scratchBytes(
       op === 'localResponseNorm'
-        ? localResponseNormProgram(gpu, direction, shape, dtype, { ...options, size })
-        : programOf(gpu, callOf(op, shape, options), prepareOptionsOf(op, options), direction),
+        ? localResponseNormProgram(gpu, direction, sizes, dtype, { ...options, size })
+        : programOf(gpu, callOf(op, sizes, options), prepareOptionsOf(op, options), direction),
     );
   return pass ? bytes(pass) : Math.max(bytes('forward'), bytes('backward'));
 }

@@ -1,5 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Call } from '../gpu/execute.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { adamwProgram, countProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
@@ -27,6 +29,15 @@ export interface AdamWSettings {
 /** Options of {@link AdamW}. */
 export type AdamWOptions = { [Name in keyof AdamWSettings]?: AdamWSettings[Name] | undefined };
 
+const names = {
+  lr: 'number',
+  betas: 'other',
+  eps: 'number',
+  weightDecay: 'number',
+  amsgrad: 'boolean',
+  maximize: 'boolean',
+} as const satisfies OptionNames<AdamWSettings>;
+
 /**
  * Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101), as torch.optim.AdamW: in step t,
  * param −= lr·weightDecay·param, exp_avg = β1·exp_avg + (1 − β1)·grad, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·grad²,
@@ -53,9 +64,10 @@ export class AdamW extends Optimizer<AdamWSettings> {
     params: Iterable<Parameter> | Iterable<ParamGroupOptions<AdamWSettings>>,
     options: AdamWOptions = {},
   ) {
+    checkOptions('AdamW', options, names);
     const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8 } = options;
     const { weightDecay = 1e-2, amsgrad = false, maximize = false } = options;
-    super(params, { lr, betas, eps, weightDecay, amsgrad, maximize });
+    super(params, { lr, betas, eps, weightDecay, amsgrad, maximize }, names);
   }
 
   override destroy(): void {
@@ -68,10 +80,11 @@ export class AdamW extends Optimizer<AdamWSettings> {
     checkNotNegative('lr', lr);
     checkNotNegative('eps', eps);
     checkNotNegative('weightDecay', weightDecay);
-    if (!(betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1))) {
+    const decay = (beta: unknown) => typeof beta === 'number' && beta >= 0 && beta < 1;
+    if (!(Array.isArray(betas) && betas.length === 2 && betas.every(decay))) {
       throw new NormError(
         'value',
-        `betas are [${betas}].`,
+        `betas are ${shown(betas)}.`,
         'Use two numbers in [0, 1), such as [0.9, 0.999].',
       );
     }

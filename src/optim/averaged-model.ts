@@ -1,10 +1,12 @@
 import { NormError } from '../gpu/errors.ts';
-import { type Call, executeAll, type RecordOptions } from '../gpu/execute.ts';
+import { type Call, executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { castProgram } from '../kernels/cast.ts';
 import { averageProgram, countProgram } from '../kernels/optim.ts';
 import { type AwaitedOptions, forwardOf } from '../nn/awaited.ts';
-import { Module, type PassOptions } from '../nn/module.ts';
+import { checkModule, Module, type PassOptions } from '../nn/module.ts';
 import { checkTarget, checkTensorDType, checkTensorShape, floatDType } from '../ops/check.ts';
 import { remember } from '../ops/programs.ts';
 
@@ -19,6 +21,11 @@ export interface AveragedModelOptions {
   /** Averages the f32 and f16 buffers too; else they are copied at each update. Counts always are. Default false. */
   useBuffers?: boolean | undefined;
 }
+
+const names = {
+  average: 'other',
+  useBuffers: 'boolean',
+} as const satisfies OptionNames<AveragedModelOptions>;
 
 /** A tensor of the averaged model, and where it comes from. */
 interface Pair {
@@ -53,11 +60,19 @@ export class AveragedModel<M extends Module = Module> extends Module {
    * @throws NormError `value` for a decay out of range or other names, `shape`, `dtype` (buffers), `aliasing` if the two
    * share a tensor, `wrong-device`. The copy is then as it was.
    */
-  constructor(model: Module, copy: M, { average = 'equal', useBuffers = false }: AveragedModelOptions = {}) {
+  constructor(model: Module, copy: M, options: AveragedModelOptions = {}) {
+    checkModule(model);
+    checkModule(copy, 'the copy');
+    checkOptions('AveragedModel', options, names);
     super(model.gpu);
-    const decay = average === 'equal' ? null : average.decay;
-    if (decay !== null && !(decay >= 0 && decay <= 1)) {
-      throw new NormError('value', `decay is ${decay}.`, 'Use a number from 0 to 1, such as 0.999.');
+    const { average = 'equal', useBuffers = false } = options;
+    const decay = average === 'equal' ? null : average?.decay;
+    if (decay !== null && !(typeof decay === 'number' && decay >= 0 && decay <= 1)) {
+      throw new NormError(
+        'value',
+        `average is ${shown(average)}, its decay ${shown(decay)}.`,
+        "Use 'equal', or { decay } with a number from 0 to 1, such as 0.999.",
+      );
     }
     this.#decay = decay;
     this.#useBuffers = useBuffers;
@@ -75,15 +90,17 @@ export class AveragedModel<M extends Module = Module> extends Module {
    * @param model - of the architecture that this was made with.
    * @throws NormError as the constructor. Nothing has changed then.
    */
-  updateParameters(model: Module, { encoder, pass }: RecordOptions = {}): void {
+  updateParameters(model: Module, options: RecordOptions = {}): void {
     this.checkUsable();
-    checkTarget({ encoder, pass });
+    checkModule(model);
+    checkOptions('updateParameters', options, recordNames);
+    checkTarget(options);
     const calls = this.#pairs(model, this.module).map((pair) =>
       pair.averaged ? this.#averaging(pair) : this.#copying(pair),
     );
     const program = remember(this.gpu, 'averaged_model.count', {}, () => countProgram([[0, 1]], 1));
     const counting = { program, operands: { steps: this.nAveraged } };
-    executeAll(this.gpu, [...calls, counting], { encoder, pass }, 'averaged_model.update');
+    executeAll(this.gpu, [...calls, counting], options, 'averaged_model.update');
   }
 
   /** The averaged model's output for x. */

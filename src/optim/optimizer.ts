@@ -1,6 +1,9 @@
 import { NormError } from '../gpu/errors.ts';
-import { type Call, executeAll, type RecordOptions } from '../gpu/execute.ts';
+import { type Call, executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.ts';
+import { proxied } from '../gpu/proxied.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { clearGradients, Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
@@ -44,18 +47,25 @@ export abstract class Optimizer<Settings extends object> {
   /** The groups, in order. Their settings, such as `lr`, can be changed between steps. */
   readonly paramGroups: ParamGroup<Settings>[] = [];
   readonly #defaults: Settings;
+  /** The settings and what each has to be. */
+  readonly #settingNames: Readonly<Record<string, OptionKind>>;
   readonly #slots: Slot<Settings>[] = [];
   #destroyed = false;
 
   /** @internal */
-  constructor(params: Iterable<Parameter> | Iterable<ParamGroupOptions<Settings>>, defaults: Settings) {
-    this.check(defaults);
-    const given = [...params];
-    const [first] = given;
-    if (first === undefined) {
-      throw new NormError('value', 'The optimizer got an empty parameter list.', 'Pass model.parameters().');
+  constructor(
+    params: Iterable<Parameter> | Iterable<ParamGroupOptions<Settings>>,
+    defaults: Settings,
+    settingNames: OptionNames<Settings>,
+  ) {
+    this.#settingNames = settingNames;
+    this.#checkSettings(defaults);
+    const given = listOf<Parameter | ParamGroupOptions<Settings>>(params);
+    if (given.length === 0) {
+      throw new NormError('value', 'The optimizer got an empty parameter list.', passParameters);
     }
-    const groups = first instanceof Parameter ? [{ params: given as Parameter[] }] : given;
+    const grouped = given.every((one) => typeof one === 'object' && one !== null && 'params' in one);
+    const groups = grouped ? given : [{ params: given as Parameter[] }];
     this.#defaults = defaults;
     const complete = this.#complete(groups as ParamGroupOptions<Settings>[]);
     const [parameter] = complete.flatMap(({ params }) => params);
@@ -67,7 +77,7 @@ export abstract class Optimizer<Settings extends object> {
   /** The name in labels. */
   protected abstract readonly name: string;
 
-  /** @internal Throws `value` unless the settings are usable. */
+  /** @internal Throws `value` unless the settings, which are of the right kinds, are usable. */
   protected abstract check(settings: Settings): void;
 
   /** @internal PyTorch's names of all state that there can be. */
@@ -86,7 +96,7 @@ export abstract class Optimizer<Settings extends object> {
    * `wrong-device`.
    */
   addParamGroup(group: ParamGroupOptions<Settings>): void {
-    this.#checkUsable();
+    this.checkUsable();
     for (const complete of this.#complete([group])) this.#append(complete);
   }
 
@@ -96,10 +106,11 @@ export abstract class Optimizer<Settings extends object> {
    * @throws NormError `value` for settings out of range, `destroyed`, `wrong-device`, `device-lost`, `limit`. Nothing has
    * changed then.
    */
-  step({ encoder, pass }: RecordOptions = {}): void {
-    this.#checkUsable();
-    checkTarget({ encoder, pass });
-    for (const group of this.paramGroups) this.check(group);
+  step(options: RecordOptions = {}): void {
+    this.checkUsable();
+    checkOptions('step', options, recordNames);
+    checkTarget(options);
+    for (const { params: _, ...settings } of this.paramGroups) this.#checkSettings(settings as Settings);
     const active = this.#slots.filter(
       ({ parameter: { grad, requiresGrad } }) => grad !== null && requiresGrad,
     );
@@ -110,14 +121,14 @@ export abstract class Optimizer<Settings extends object> {
     const needed = active.flatMap((slot) => this.needs(slot.group).map((name) => [slot, name] as const));
     this.#withState(needed, () => {
       const calls = this.calls(active);
-      if (calls.length > 0) executeAll(this.gpu, calls, { encoder, pass }, `${this.name}.step`);
+      if (calls.length > 0) executeAll(this.gpu, calls, options, `${this.name}.step`);
     });
     for (const [{ started }, name] of needed) started.add(name);
   }
 
   /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */
   zeroGrad(options: ZeroGradOptions = {}): void {
-    const parameters = this.#slots.map(({ parameter }) => parameter);
+    const parameters = this.paramGroups.flatMap(({ params }) => params);
     clearGradients(this.gpu, parameters, options);
   }
 
@@ -126,7 +137,7 @@ export abstract class Optimizer<Settings extends object> {
    * steps change: read them to keep what they hold now.
    */
   stateDict(): OptimizerStateDict<Tensor> {
-    this.#checkUsable();
+    this.checkUsable();
     const dict: OptimizerStateDict<Tensor> = { state: {}, param_groups: [] };
     this.#slots.forEach((slot, index) => {
       const entries = [...slot.state].filter(([name]) => slot.started.has(name));
@@ -151,7 +162,7 @@ export abstract class Optimizer<Settings extends object> {
    * `value` for settings out of range; `destroyed`, `wrong-device`. Nothing has changed then.
    */
   loadStateDict(dict: OptimizerStateDict): void {
-    this.#checkUsable();
+    this.checkUsable();
     const { paramGroups } = this;
     const lengths = paramGroups.map(({ params }) => params.length);
     const problem = groupProblem(dict, lengths);
@@ -159,7 +170,7 @@ export abstract class Optimizer<Settings extends object> {
     const settings = paramGroups.map(({ params: _, ...own }, i) => {
       const group = dict.param_groups[i] as Record<string, unknown>;
       const loaded = settingsFrom(group, own) as unknown as Settings;
-      this.check(loaded);
+      this.#checkSettings(loaded);
       return loaded;
     });
     const indices = dict.param_groups.flatMap(({ params }) => params);
@@ -193,6 +204,7 @@ export abstract class Optimizer<Settings extends object> {
 
   /** Frees the state. The parameters are not the optimizer's. Idempotent. */
   destroy(): void {
+    if (!(#slots in this)) throw proxied('Optimizer');
     if (this.#destroyed) return;
     this.#destroyed = true;
     for (const { state } of this.#slots) for (const tensor of state.values()) tensor.destroy();
@@ -202,7 +214,14 @@ export abstract class Optimizer<Settings extends object> {
     this.destroy();
   }
 
-  #checkUsable(): void {
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
+  /** @internal Throws unless it can be used. */
+  protected checkUsable(): void {
+    if (!(#slots in this)) throw proxied('Optimizer');
     this.gpu.checkAlive();
     if (this.#destroyed) {
       throw new NormError('destroyed', 'This optimizer was destroyed.', 'Make a new one.');
@@ -218,8 +237,10 @@ export abstract class Optimizer<Settings extends object> {
   #complete(groups: readonly ParamGroupOptions<Settings>[]): ParamGroup<Settings>[] {
     const seen = new Set(this.#slots.map(({ parameter }) => parameter));
     let device = this.#slots[0]?.parameter.data.gpu.device;
-    return groups.map(({ params: given, ...settings }) => {
-      const params = [...(given ?? [])];
+    return groups.map((one) => {
+      checkOptions('A parameter group', one, { ...this.#settingNames, params: 'other' });
+      const { params: given, ...settings } = one;
+      const params = listOf<Parameter>(given);
       if (params.length === 0) {
         throw new NormError('value', 'A parameter group has no parameters.', 'Leave it out.');
       }
@@ -227,8 +248,8 @@ export abstract class Optimizer<Settings extends object> {
         if (!(parameter instanceof Parameter)) {
           throw new NormError(
             'value',
-            'The optimizer got something that is no Parameter.',
-            'Pass Parameters.',
+            `The optimizer got ${shown(parameter)}, which is no Parameter.`,
+            `${passParameters} A tensor becomes one by new Parameter(tensor).`,
           );
         }
         if (seen.has(parameter)) {
@@ -249,10 +270,16 @@ export abstract class Optimizer<Settings extends object> {
         }
       }
       const own = Object.entries(settings).filter(([, value]) => value !== undefined);
-      const group = { ...this.#defaults, ...Object.fromEntries(own), params };
-      this.check(group);
-      return group;
+      const all = { ...this.#defaults, ...Object.fromEntries(own) };
+      this.#checkSettings(all);
+      return { ...all, params };
     });
+  }
+
+  /** Throws `value` unless the settings are usable. */
+  #checkSettings(settings: Settings): void {
+    checkOptions(this.constructor.name, settings, this.#settingNames);
+    this.check(settings);
   }
 
   #append(group: ParamGroup<Settings>): void {
@@ -280,6 +307,14 @@ export abstract class Optimizer<Settings extends object> {
       throw error;
     }
   }
+}
+
+const passParameters = 'Pass model.parameters().';
+
+/** What can be walked through, as a list. */
+function listOf<One>(given: Iterable<One>): One[] {
+  if (typeof given === 'object' && typeof given?.[Symbol.iterator] === 'function') return [...given];
+  throw new NormError('value', `${shown(given)} is no list of Parameters.`, passParameters);
 }
 
 const misfit = (problems: readonly string[]): NormError =>

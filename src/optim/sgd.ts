@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Call } from '../gpu/execute.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { sgdProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
@@ -26,6 +27,15 @@ export interface SGDSettings {
 /** Options of {@link SGD}. */
 export type SGDOptions = { [Name in keyof SGDSettings]?: SGDSettings[Name] | undefined };
 
+const names = {
+  lr: 'number',
+  momentum: 'number',
+  dampening: 'number',
+  weightDecay: 'number',
+  nesterov: 'boolean',
+  maximize: 'boolean',
+} as const satisfies OptionNames<SGDSettings>;
+
 /**
  * Stochastic gradient descent with momentum, as torch.optim.SGD: with g = grad + weightDecay·param,
  * momentum_buffer = g in a parameter's first step and momentum·momentum_buffer + (1 − dampening)·g after it, and
@@ -49,9 +59,10 @@ export class SGD extends Optimizer<SGDSettings> {
     params: Iterable<Parameter> | Iterable<ParamGroupOptions<SGDSettings>>,
     options: SGDOptions = {},
   ) {
+    checkOptions('SGD', options, names);
     const { lr = 1e-3, momentum = 0, dampening = 0 } = options;
     const { weightDecay = 0, nesterov = false, maximize = false } = options;
-    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize });
+    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize }, names);
   }
 
   /** @internal */

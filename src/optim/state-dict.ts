@@ -1,6 +1,7 @@
 // The dictionaries of optimizers: PyTorch's layout and names, checked as a whole before anything is changed.
 import { BufferUsage } from '../gpu/constants.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { shown } from '../gpu/shown.ts';
 import { elementCount, Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
 import { copyInto, copyProblem } from '../ops/cast.ts';
@@ -41,11 +42,16 @@ export function settingsFrom<Settings extends object>(
   return Object.fromEntries(entries) as Settings;
 }
 
-/** What is wrong with the dictionary's groups, if something is. */
-export function groupProblem(
-  { param_groups }: OptimizerStateDict,
-  lengths: readonly number[],
-): string | undefined {
+const isObject = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** What is wrong with the dictionary as such and its groups, if something is. */
+export function groupProblem(dict: OptimizerStateDict, lengths: readonly number[]): string | undefined {
+  const { state, param_groups } = (dict ?? {}) as Partial<OptimizerStateDict>;
+  if (!isObject(state) || !Array.isArray(param_groups)) return 'it is no { state, param_groups }';
+  if (!param_groups.every((group) => isObject(group) && Array.isArray(group.params))) {
+    return 'a group of it has no list of params';
+  }
   const given = param_groups.map(({ params }) => params.length);
   if (sameShape(given, lengths)) return undefined;
   return `it has groups of [${given}] parameters; [${lengths}] are needed`;
@@ -68,18 +74,19 @@ export function stateValues(
   problems: string[],
 ): Map<string, Tensor | HostTensor> {
   const found = new Map<string, Tensor | HostTensor>();
-  for (const [name, value] of Object.entries(entry)) {
+  if (!isObject(entry)) problems.push(`the state of parameter ${shown(index)} is ${shown(entry)}`);
+  for (const [name, value] of Object.entries(entry ?? {})) {
     if (!allowed.known.includes(name)) {
-      problems.push(`${name} of parameter ${index} is no state of this optimizer`);
-    } else if (value) {
+      problems.push(`${name} of parameter ${shown(index)} is no state of this optimizer`);
+    } else if (value !== null && value !== undefined) {
       const problem = valueProblem(gpu, name, value, shapeOf(name), targets.get(name));
-      if (problem) problems.push(`${name} of parameter ${index}: ${problem}`);
+      if (problem) problems.push(`${name} of parameter ${shown(index)}: ${problem}`);
       found.set(name, value);
     }
   }
   const missing = allowed.required.filter((name) => !found.has(name));
   if (found.size > 0 && missing.length > 0) {
-    problems.push(`parameter ${index} lacks ${missing.join(', ')}`);
+    problems.push(`parameter ${shown(index)} lacks ${missing.join(', ')}`);
   }
   return found;
 }
@@ -92,9 +99,10 @@ function valueProblem(
   target: Tensor | undefined,
 ): string | undefined {
   const counts = name === 'step';
+  if (!isObject(value) || !Array.isArray(value.shape)) return `it is ${shown(value)}, no tensor`;
   // As PyTorch, which wrote counts in lists before its version 0.4.
   if (!sameShape(value.shape, shape) && !(counts && sameShape(value.shape, [1]))) {
-    return `it has shape [${value.shape}]; [${shape}] is needed`;
+    return `it has shape ${shown(value.shape)}; [${shape}] is needed`;
   }
   if (value instanceof Tensor) {
     gpu.checkUsable(value, name);
@@ -104,7 +112,8 @@ function valueProblem(
     return target && copyProblem(value, target);
   }
   const { dtype, data } = value;
-  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype])) return `its data are no ${dtype}`;
+  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype]))
+    return `its data are no ${shown(dtype)}`;
   if (data.length !== elementCount(shape)) return `it has ${data.length} elements`;
   // PyTorch keeps the count in f32.
   const [count] = counts ? Array.from(numbersOf(value)) : [0];

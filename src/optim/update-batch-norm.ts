@@ -1,7 +1,10 @@
+import { NormError } from '../gpu/errors.ts';
+import { checkOptions, checkSignal, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import { Tensor } from '../gpu/tensor.ts';
 import { forwardOf } from '../nn/awaited.ts';
 import { batchNormOf } from '../nn/batch-norm.ts';
-import type { Module } from '../nn/module.ts';
+import { checkModule, type Module } from '../nn/module.ts';
 
 /** A batch: the input, or a list whose first element is the input. */
 export type Batch = Tensor | readonly [Tensor, ...unknown[]];
@@ -19,6 +22,12 @@ export interface UpdateBatchNormOptions {
   forward?: ((batch: Batch) => unknown) | undefined;
 }
 
+const names = {
+  signal: 'other',
+  onProgress: 'function',
+  forward: 'function',
+} as const satisfies OptionNames<UpdateBatchNormOptions>;
+
 /**
  * Sets the running statistics of every BatchNorm in a model to those of some data, as torch.optim.swa_utils.update_bn: they
  * are reset, and become the average over one forward pass in training mode per batch. For an averaged model, or one whose
@@ -35,8 +44,18 @@ export interface UpdateBatchNormOptions {
 export async function updateBatchNorm(
   model: Module,
   batches: Iterable<Batch> | AsyncIterable<Batch>,
-  { signal, onProgress, forward }: UpdateBatchNormOptions = {},
+  options: UpdateBatchNormOptions = {},
 ): Promise<void> {
+  checkModule(model);
+  checkOptions('updateBatchNorm', options, names);
+  const { signal, onProgress, forward } = options;
+  checkSignal(signal);
+  if (
+    typeof (batches as Iterable<Batch>)?.[Symbol.iterator] !== 'function' &&
+    typeof (batches as AsyncIterable<Batch>)?.[Symbol.asyncIterator] !== 'function'
+  ) {
+    throw new NormError('value', `batches are ${shown(batches)}.`, 'Pass a list or a generator of tensors.');
+  }
   signal?.throwIfAborted();
   const modules = model.modules();
   const norms = modules.map(batchNormOf).filter((norm) => norm !== undefined);
@@ -52,7 +71,8 @@ export async function updateBatchNorm(
     let done = 0;
     for await (const batch of batches) {
       signal?.throwIfAborted();
-      const input = batch instanceof Tensor ? batch : batch[0];
+      const input = Array.isArray(batch) ? (batch[0] as Tensor) : (batch as Tensor);
+      model.gpu.checkUsable(input, "a batch's input");
       const pass = () => (forward ? forward(batch) : forwardOf(model, input, {}));
       if (model.asynchronous) {
         const output = await pass();

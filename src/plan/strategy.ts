@@ -1,5 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { type Geometry, setSize } from './geometry.ts';
 import { workspaceBudget } from './workspace.ts';
 
@@ -34,15 +35,16 @@ export interface ScheduleOptions {
   vec4?: boolean | undefined;
 }
 
-const scheduleKeys: readonly string[] = [
-  'strategy',
-  'reduction',
-  'workgroup',
-  'lanes',
-  'fourRows',
-  'slots',
-  'vec4',
-] satisfies (keyof ScheduleOptions)[];
+/** @internal */
+export const scheduleNames = {
+  strategy: 'string',
+  reduction: 'string',
+  workgroup: 'number',
+  lanes: 'number',
+  fourRows: 'boolean',
+  slots: 'number',
+  vec4: 'boolean',
+} as const satisfies OptionNames<ScheduleOptions>;
 
 /** Threads and lanes of one dispatch. */
 export interface Team {
@@ -152,15 +154,7 @@ export function checkSchedule(
   const refuse = (what: string, fix: string) => {
     throw new NormError('value', `schedule: ${what}.`, fix);
   };
-  for (const name in options) {
-    if (!scheduleKeys.includes(name))
-      refuse(`there is no option '${name}'`, `Use ${scheduleKeys.join(', ')}.`);
-  }
-  for (const name of ['fourRows', 'vec4'] as const) {
-    const value = options[name];
-    if (value !== undefined && typeof value !== 'boolean')
-      refuse(`${name} is ${value}`, 'Use true or false.');
-  }
+  checkOptions('schedule', options, scheduleNames);
   const legal = splitOnly ? ['split'] : strategiesOf(geometry, direction);
   if (strategy !== undefined && !legal.includes(strategy)) {
     refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);

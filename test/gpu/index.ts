@@ -2,6 +2,7 @@ import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
 import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
+import { cases as badInput } from './bad-input.ts';
 import { cases as batchNorm } from './batch-norm.ts';
 import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
@@ -51,6 +52,7 @@ export const allCases: Case[] = [
   ...conformanceChannels,
   ...isolation,
   ...errors,
+  ...badInput,
   ...leaks,
   ...moduleTree,
   ...options,

@@ -341,10 +341,10 @@ const errors: Case[] = [
       const counts = gpu.zeros([2, 3, 4], { dtype: 'u32' });
       const gone = gpu.zeros([2, 3, 4]);
       gone.destroy();
-      const both = (code: NormErrorCode, on: Tensor, options: object) => {
+      const both = (code: NormErrorCode, on: Tensor, options: object, out?: Tensor) => {
         const all = { size: 5, ...options };
-        refuses(gpu, code, () => localResponseNorm(gpu, on, all));
-        refuses(gpu, code, () => localResponseNormBackward(gpu, on, on, all));
+        refuses(gpu, code, () => localResponseNorm(gpu, on, { ...all, out: { y: out } }));
+        refuses(gpu, code, () => localResponseNormBackward(gpu, on, on, { ...all, out: { dx: out } }));
       };
       both('shape', flat, {});
       both('dtype', counts, {});
@@ -358,9 +358,9 @@ const errors: Case[] = [
         refuses(gpu, 'value', () => new LocalResponseNorm(gpu, 5, { [name]: Number.POSITIVE_INFINITY }));
       }
       both('value', x, { layout: 'NCHW' });
-      both('shape', x, { out: { y: other, dx: other } });
-      both('dtype', x, { out: { y: counts, dx: counts } });
-      both('aliasing', x, { out: { y: x, dx: x } });
+      both('shape', x, {}, other);
+      both('dtype', x, {}, counts);
+      both('aliasing', x, {}, x);
       const encoder = device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       both('value', x, { encoder, pass });
