@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { launch } from './launch.mjs';
 
@@ -9,7 +9,7 @@ const usage = `webgpu-norm COMMAND [options]
   bench    every norm's speed here, beside a copy of as many bytes
   launch   a script once per rank, as torchrun
 
-webgpu-norm COMMAND --help tells the options. Exit codes: 0, 1 where it did not work, 2 for a mistake in the command line;
+webgpu-norm COMMAND --help tells the options, webgpu-norm --version the version; -h and -v are short for these. Exit codes: 0, 1 where it did not work, 2 for a mistake in the command line;
 launch returns that of the first rank that failed.`;
 
 const doctorUsage = `webgpu-norm doctor [options]
@@ -106,14 +106,18 @@ const commands = {
   launch: { usage: launchUsage, run: launchCommand },
 };
 
+const isHelp = (/** @type {string | undefined} */ word) => word === '--help' || word === '-h';
+
 const [name, ...args] = process.argv.slice(2);
 const command = Object.hasOwn(commands, name ?? '')
   ? commands[/** @type {keyof typeof commands} */ (name)]
   : undefined;
 try {
-  if (name === undefined || name === '--help') console.log(usage);
-  else if (!command) throw new Error(`There is no command '${name}'.`);
-  else if (args[0] === '--help') console.log(command.usage);
+  if (name === undefined || isHelp(name)) console.log(usage);
+  else if (name === '--version' || name === '-v') {
+    console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
+  } else if (!command) throw new Error(`There is no command '${name}'.`);
+  else if (isHelp(args[0])) console.log(command.usage);
   else process.exitCode = await command.run(args);
 } catch (error) {
   // NormErrors are about this machine; all else about the command line.

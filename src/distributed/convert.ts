@@ -1,6 +1,7 @@
 import { BatchNorm } from '../nn/batch-norm.ts';
 import { checkModule, type Module } from '../nn/module.ts';
 import { replaceModules } from '../nn/replace-module.ts';
+import { checkGroup } from './check-group.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { SyncBatchNorm } from './sync-batch-norm-module.ts';
 
@@ -18,6 +19,7 @@ import { SyncBatchNorm } from './sync-batch-norm-module.ts';
  */
 export function convertSyncBatchNorm(model: Module, group: ProcessGroup): Module {
   checkModule(model);
+  checkGroup(group, 'The group');
   const before = model.modules().filter((module) => module instanceof SyncBatchNorm);
   for (const module of before) module.checkIdle();
   const converted = replaceModules(

@@ -1,5 +1,7 @@
 // The one implementation of collectives, over any transport: sequence numbers, timeouts, faults.
 import { NormError } from '../gpu/errors.ts';
+import { checkOptions, checkSignal, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import { type Call, leafBytes, type Terms, termsInWords } from './call.ts';
 import { GroupError, ranksInWords, titled } from './errors.ts';
 import { decode, encode, type Frame, headerBytes, Kind, Op, resultLevel, sameEpoch } from './frame.ts';
@@ -21,6 +23,12 @@ import {
 import { Outbox, type Sent } from './outbox.ts';
 import type { CollectiveOptions, ProcessGroup, Traffic } from './process-group.ts';
 import type { Transport } from './transport.ts';
+
+const collectiveNames = {
+  signal: 'other',
+  timeout: 'number',
+  label: 'string',
+} as const satisfies OptionNames<CollectiveOptions>;
 
 const firstReminder = 250;
 const slowestReminder = 2000;
@@ -82,13 +90,16 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async allMerge(values: Float32Array, merge: Merge, options: CollectiveOptions = {}) {
+    if (typeof merge?.lift !== 'function' || typeof merge.join !== 'function') {
+      throw new NormError('value', `merge is ${shown(merge)}.`, 'Pass { lift, join }, both functions.');
+    }
     const merged = await this.#collective(Op.merge, 0, values, merging(merge), options);
     return new Float64Array(merged.buffer, merged.byteOffset, merged.byteLength / 8).slice();
   }
 
   async broadcast(values: Float32Array, root: number, options: CollectiveOptions = {}) {
     if (!Number.isInteger(root) || root < 0 || root >= this.size) {
-      throw new NormError('value', `root is ${root}.`, `Use a rank from 0 to ${this.size - 1}.`);
+      throw new NormError('value', `root is ${shown(root)}.`, `Use a rank from 0 to ${this.size - 1}.`);
     }
     const { buffer, byteOffset } = await this.#collective(Op.broadcast, root, values, picking, options);
     return new Float32Array(buffer, byteOffset, values.length).slice();
@@ -127,8 +138,11 @@ export abstract class FramedGroup implements ProcessGroup {
     root: number,
     values: Float32Array,
     combine: Combine,
-    { signal, timeout = this.#member.timeout, label = '' }: CollectiveOptions,
+    options: CollectiveOptions,
   ): Promise<Bytes> {
+    checkOptions('A collective', options, collectiveNames);
+    const { signal, timeout = this.#member.timeout, label = '' } = options;
+    checkSignal(signal);
     if (!(values instanceof Float32Array)) {
       throw new NormError('value', 'The values are no Float32Array.', 'Pass a Float32Array.');
     }

@@ -1,8 +1,11 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkKind, checkOptions, listOf, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
 import { Module } from '../nn/module.ts';
-import type { Parameter } from '../nn/parameter.ts';
+import { Parameter } from '../nn/parameter.ts';
+import { checkGroup } from './check-group.ts';
 import { hashText } from './frame.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
 
@@ -18,6 +21,14 @@ export interface SyncGradientsOptions extends Pick<CollectiveOptions, 'signal' |
   /** Bytes that travel together. Default 25 MiB, as DistributedDataParallel's. */
   bucketBytes?: number | undefined;
 }
+
+const syncNames = {
+  average: 'boolean',
+  sequenceParallelGroup: 'other',
+  bucketBytes: 'number',
+  signal: 'other',
+  timeout: 'number',
+} as const satisfies OptionNames<SyncGradientsOptions>;
 
 const defaultBucketBytes = 25 * 2 ** 20;
 
@@ -38,7 +49,10 @@ export async function syncGradients(
   group: ProcessGroup,
   options: SyncGradientsOptions = {},
 ): Promise<void> {
+  checkOptions('syncGradients', options, syncNames);
+  checkGroup(group, 'The group');
   const { average = true, sequenceParallelGroup: sequence, bucketBytes = defaultBucketBytes } = options;
+  if (sequence !== undefined) checkGroup(sequence, 'sequenceParallelGroup');
   if (!(bucketBytes >= 4)) {
     throw new NormError('value', `bucketBytes is ${bucketBytes}.`, 'Use at least 4.');
   }
@@ -80,12 +94,18 @@ export async function syncGradients(
 export async function broadcastParameters(
   state: Module | Iterable<Parameter | Tensor>,
   group: ProcessGroup,
-  { root = 0, ...options }: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number } = {},
+  where: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number } = {},
 ): Promise<void> {
-  const given = state instanceof Module ? [...state.parameters(), ...state.buffers()] : [...state];
-  const tensors = [
-    ...new Set(given.map((one) => ('data' in one && 'grad' in one ? one.data : one) as Tensor)),
-  ];
+  checkOptions('broadcastParameters', where, { root: 'number', signal: 'other', timeout: 'number' });
+  checkGroup(group, 'The group');
+  const { root = 0, ...options } = where;
+  const given =
+    state instanceof Module ? [...state.parameters(), ...state.buffers()] : listOf('The state', state);
+  const tensors = [...new Set(given.map((one) => (one instanceof Parameter ? one.data : one)))];
+  for (const tensor of tensors) {
+    checkKind('broadcastParameters', 'a part of the state', tensor, 'tensor');
+    tensors[0]?.gpu.checkUsable(tensor);
+  }
   const [first] = tensors;
   const gpu = first?.gpu;
   const words = tensors.map(({ byteLength }) => Math.ceil(byteLength / 4));
@@ -131,10 +151,17 @@ const isMarked = ([{ sequenceParallel }]: readonly [Parameter, string]): boolean
 const kind = ({ shape, dtype }: Tensor): string => `${dtype}[${shape}]`;
 
 /** Every parameter once, with the name that it has in a module, or else its position. */
-const namesOf = (parameters: Module | Iterable<Parameter>): Map<Parameter, string> =>
-  parameters instanceof Module
-    ? new Map(parameters.namedParameters().map(([name, parameter]) => [parameter, name]))
-    : new Map([...new Set(parameters)].map((parameter, i) => [parameter, String(i)]));
+function namesOf(parameters: Module | Iterable<Parameter>): Map<Parameter, string> {
+  if (parameters instanceof Module) {
+    return new Map(parameters.namedParameters().map(([name, parameter]) => [parameter, name]));
+  }
+  const all = [...new Set(listOf('The parameters', parameters))];
+  for (const one of all) {
+    if (one instanceof Parameter) continue;
+    throw new NormError('value', `${shown(one)} is no Parameter.`, 'Pass model.parameters().');
+  }
+  return new Map(all.map((parameter, i) => [parameter, String(i)]));
+}
 
 /** Sums over the ranks, bucket by bucket, all buckets under way at once. */
 async function reduce(

@@ -1,4 +1,4 @@
-import { NormError } from '../gpu/errors.ts';
+import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { commonEpoch } from './frame.ts';
 import { FramedGroup } from './framed-group.ts';
 import { identity } from './member.ts';
@@ -9,6 +9,12 @@ import type { Transport } from './transport.ts';
 /** Options of {@link LocalProcessGroup.create}: those of joining that make sense where nobody has to be found. */
 export type LocalGroupOptions = Pick<JoinOptions, 'timeout' | 'treeAbove' | 'fanOut'>;
 
+const names = {
+  timeout: 'number',
+  treeAbove: 'number',
+  fanOut: 'number',
+} as const satisfies OptionNames<LocalGroupOptions>;
+
 /** Ranks in one JavaScript realm, on one GPUDevice or on several. */
 export class LocalProcessGroup extends FramedGroup {
   /**
@@ -17,9 +23,8 @@ export class LocalProcessGroup extends FramedGroup {
    * @throws NormError `value`.
    */
   static create(size: number, options: LocalGroupOptions = {}): LocalProcessGroup[] {
-    if (!Number.isInteger(size) || size < 1) {
-      throw new NormError('value', `size is ${size}.`, 'Use an integer ≥ 1.');
-    }
+    checkOptions('LocalProcessGroup.create', options, names);
+    identity({ ...options, rank: 0, size }); // throws before there is a list of that length
     const ranks = Array.from({ length: size }, (_, rank) => identity({ ...options, rank, size }));
     const epoch = commonEpoch(ranks.map(({ nonce }) => nonce));
     const bus = new Bus();

@@ -1,4 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
+import { checkSignal } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import { GroupError } from './errors.ts';
 import { type Epoch, type Frame, hashText, sameEpoch, textPayload } from './frame.ts';
 import type { Bytes } from './merge.ts';
@@ -29,27 +31,32 @@ const mostRanks = 65_535;
 
 /** A timeout in ms. Throws `value` unless it is one. */
 export function checkTimeout(timeout: number): number {
-  if (!(timeout > 0 && timeout <= longestTimeout)) {
-    throw new NormError('value', `timeout is ${timeout}.`, 'Use milliseconds, more than 0 and below 2^31.');
+  if (!(typeof timeout === 'number' && timeout > 0 && timeout <= longestTimeout)) {
+    throw new NormError(
+      'value',
+      `timeout is ${shown(timeout)}.`,
+      'Use milliseconds, more than 0 and below 2^31.',
+    );
   }
   return timeout;
 }
 
 /** Throws `value` unless the options can be joined with. */
 export function identity(options: JoinOptions): Identity {
-  const { rank, size, group = 'default', timeout = 30_000, treeAbove = 32, fanOut = 16 } = options;
+  const { rank, size, group = 'default', timeout = 30_000, treeAbove = 32, fanOut = 16 } = options ?? {};
+  checkSignal(options?.signal);
   const integer = (name: string, value: number, least: number, most: number) => {
     if (Number.isInteger(value) && value >= least && value <= most) return;
-    throw new NormError('value', `${name} is ${value}.`, `Use an integer from ${least} to ${most}.`);
+    throw new NormError('value', `${name} is ${shown(value)}.`, `Use an integer from ${least} to ${most}.`);
   };
   integer('size', size, 1, mostRanks);
   integer('rank', rank, 0, size - 1);
   integer('treeAbove', treeAbove, 1, mostRanks);
   integer('fanOut', fanOut, 2, mostRanks);
-  if (!/^[\w-]{1,64}$/.test(group)) {
+  if (typeof group !== 'string' || !/^[\w-]{1,64}$/.test(group)) {
     throw new NormError(
       'value',
-      `The group is named '${group}'.`,
+      `The group is named '${shown(group)}'.`,
       'Use up to 64 letters, digits, "-" and "_".',
     );
   }

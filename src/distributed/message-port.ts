@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import { FramedGroup } from './framed-group.ts';
 import { join } from './join.ts';
+import { identity } from './member.ts';
 import type { Bytes } from './merge.ts';
 import type { JoinOptions } from './process-group.ts';
 import type { Transport } from './transport.ts';
@@ -45,6 +46,7 @@ export class MessagePortProcessGroup extends FramedGroup {
     if (typeof port?.postMessage !== 'function' || typeof port.addEventListener !== 'function') {
       throw new NormError('value', 'This is no MessagePort.', 'Pass a MessagePort or a BroadcastChannel.');
     }
+    identity(options); // throws before anything is listened to
     return join(
       portTransport(port, options.rank),
       options,

@@ -1,12 +1,21 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { checkOptions, listOf } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { BatchNorm, type BatchNormModuleOptions, innerBatchNorm } from '../nn/batch-norm.ts';
 import { Module } from '../nn/module.ts';
-import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
+import {
+  backwardNames,
+  type ForwardOptions,
+  forwardNames,
+  type ModulePrepareOptions,
+  type ResidualBackwardOptions,
+} from '../nn/norm-module.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
+import { checkGroup } from './check-group.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
 import { backwardTogether, forwardTogether, refuseRecording } from './sync-batch-norm.ts';
@@ -16,6 +25,10 @@ export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
   /** The ranks whose inputs are normalized together. */
   group: ProcessGroup;
 }
+
+const waitingNames = { signal: 'other', timeout: 'number' } as const;
+const syncForwardNames = { ...forwardNames, ...waitingNames };
+const syncBackwardNames = { ...backwardNames, ...waitingNames };
 
 type Waiting = Pick<CollectiveOptions, 'signal' | 'timeout'>;
 
@@ -59,8 +72,8 @@ export class SyncBatchNorm extends Module {
    */
   constructor(gpu: Gpu, numFeatures: number, options: SyncBatchNormModuleOptions, norm?: BatchNorm) {
     super(gpu);
-    this.#group = checkGroup(options.group);
-    const { group: _, ...settings } = options;
+    const { group, ...settings } = options ?? {};
+    this.#group = checkGroup(group);
     this.#norm = norm ?? new AnyBatchNorm(gpu, numFeatures, settings);
     this.training = this.#norm.training;
     this.shareRegistry(this.#norm);
@@ -193,7 +206,9 @@ export class SyncBatchNorm extends Module {
    * statistics are then as they were.
    */
   override forward(x: Tensor, options: SyncForwardOptions = {}): Tensor | Promise<Tensor> {
+    this.checkOwn();
     this.#check();
+    checkOptions('forward', options, syncForwardNames);
     if (this.#communicates) {
       return SyncBatchNorm.forwardAll([[this, x, options]], options).then(([y]) => y as Tensor);
     }
@@ -211,7 +226,9 @@ export class SyncBatchNorm extends Module {
     dy: Tensor,
     options: Omit<SyncBackwardOptions, 'outResidual'> = {},
   ): Tensor | Promise<Tensor> {
+    this.checkOwn();
     this.#check();
+    checkOptions('backward', options, syncBackwardNames);
     if (this.#total === undefined) return this.#norm.backward(dy, withoutWaiting(options));
     return SyncBatchNorm.backwardAll([[this, dy, options]], options).then(([dx]) => dx as Tensor);
   }
@@ -221,7 +238,9 @@ export class SyncBatchNorm extends Module {
     dy: Tensor,
     options: SyncBackwardOptions = {},
   ): { dx: Tensor; dresidual: Tensor } | Promise<{ dx: Tensor; dresidual: Tensor }> {
+    this.checkOwn();
     this.#check();
+    checkOptions('backwardResidual', options, syncBackwardNames);
     if (this.#total === undefined) return this.#norm.backwardResidual(dy, withoutWaiting(options));
     return this.#backwardResidual(dy, options, this.#total);
   }
@@ -259,12 +278,13 @@ export class SyncBatchNorm extends Module {
     calls: readonly (readonly [SyncBatchNorm, Tensor, Omit<SyncForwardOptions, keyof Waiting>?])[],
     waiting: Waiting = {},
   ): Promise<Tensor[]> {
-    const modules = calls.map(([module]) => module);
+    const modules = SyncBatchNorm.#modulesOf(calls);
     const first = SyncBatchNorm.#first(modules);
     if (!first) return [];
     if (!first.#communicates) {
       return calls.map(([module, x, options]) => module.#alone(x, options));
     }
+    for (const [, x] of calls) first.gpu.checkUsable(x, 'x');
     if (new Set(calls.map(([, x]) => x.dtype)).size > 1) {
       throw new NormError('value', 'The inputs differ in dtype.', 'Call forward() of each.');
     }
@@ -292,7 +312,7 @@ export class SyncBatchNorm extends Module {
     calls: readonly (readonly [SyncBatchNorm, Tensor, Omit<SyncBackwardOptions, keyof Waiting>?])[],
     waiting: Waiting = {},
   ): Promise<Tensor[]> {
-    const modules = calls.map(([module]) => module);
+    const modules = SyncBatchNorm.#modulesOf(calls);
     const first = SyncBatchNorm.#first(modules);
     if (!first) return [];
     if (modules.every((module) => module.#total === undefined)) {
@@ -354,6 +374,15 @@ export class SyncBatchNorm extends Module {
     if (this.#busy) throw new NormError('order', 'A call of this module is under way.', 'Await it first.');
   }
 
+  /** The modules of calls. Throws `value` unless each begins with one. */
+  static #modulesOf(calls: readonly (readonly [SyncBatchNorm, ...unknown[]])[]): SyncBatchNorm[] {
+    return listOf('The calls', calls).map((call) => {
+      const [module] = Array.isArray(call) ? call : [];
+      if (module instanceof SyncBatchNorm) return module;
+      throw new NormError('value', `${shown(call)} is no call.`, 'Pass [SyncBatchNorm, tensor, options].');
+    });
+  }
+
   /** The first of the modules, if all can go together. */
   static #first(modules: readonly SyncBatchNorm[]): SyncBatchNorm | undefined {
     const [first] = modules;
@@ -383,9 +412,4 @@ export class SyncBatchNorm extends Module {
       for (const module of modules) module.#busy = false;
     }
   }
-}
-
-function checkGroup(group: ProcessGroup): ProcessGroup {
-  if (group?.size >= 1) return group;
-  throw new NormError('value', 'The option group is missing.', 'Pass a ProcessGroup.');
 }

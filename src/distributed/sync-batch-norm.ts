@@ -16,6 +16,7 @@ import {
 } from '../ops/batch-norm.ts';
 import type { BackwardResult, ForwardResult, NormCall } from '../ops/norm.ts';
 import { type Measured, ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
+import { checkGroup } from './check-group.ts';
 import { mergeMoments, momentsLayout, packMoments, statisticsOf, unpackMoments } from './moments.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
 
@@ -64,9 +65,10 @@ export async function syncBatchNorm(
   x: Tensor,
   options: SyncBatchNormOptions,
 ): Promise<SyncForwardResult> {
-  refuseRecording(options);
+  refuseRecording(options ?? {});
   checkOptions('syncBatchNorm', options, { ...batchNormNames, ...replicaNames });
   const { group, training = false, bias } = options;
+  checkGroup(group);
   if (!training || group.size === 1) {
     const alone = batchNorm(gpu, x, withoutGroup(options));
     return { ...alone, count: x.size / (alone.rstd.size || 1) };
@@ -91,13 +93,14 @@ export async function syncBatchNormBackward(
   x: Tensor,
   options: SyncBatchNormBackwardOptions,
 ): Promise<BackwardResult> {
-  refuseRecording(options);
+  refuseRecording(options ?? {});
   checkOptions('syncBatchNormBackward', options, {
     ...batchNormBackwardNames,
     ...replicaNames,
     count: 'number',
   });
   const { group, training = false, layout, mean, count } = options;
+  checkGroup(group);
   if (!training || group.size === 1) {
     const { count: _, ...rest } = withoutGroup(options);
     return batchNormBackward(gpu, dy, x, rest);

@@ -90,6 +90,12 @@ export function checkKind(what: string, name: string, value: unknown, kind: Opti
   );
 }
 
+/** What can be walked through, as a list. Throws `value` for what cannot. */
+export function listOf<One>(name: string, given: Iterable<One>, fix = 'Pass a list.'): One[] {
+  if (typeof given === 'object' && typeof given?.[Symbol.iterator] === 'function') return [...given];
+  throw new NormError('value', `${name} are ${shown(given)}, which is no list.`, fix);
+}
+
 /** Throws `value` unless a signal, if there is one, is such. */
 export function checkSignal(signal: AbortSignal | undefined): void {
   if (signal === undefined || typeof signal?.throwIfAborted === 'function') return;

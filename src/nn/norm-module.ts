@@ -40,7 +40,8 @@ export interface ForwardOptions extends PassOptions {
   schedule?: ScheduleOptions | undefined;
 }
 
-const forwardNames = {
+/** @internal */
+export const forwardNames = {
   ...recordNames,
   out: 'tensor',
   outSum: 'tensor',
@@ -61,7 +62,8 @@ export interface ResidualBackwardOptions extends Omit<ModuleBackwardOptions, 'ds
   outResidual?: Tensor | undefined;
 }
 
-const backwardNames = {
+/** @internal */
+export const backwardNames = {
   ...recordNames,
   out: 'tensor',
   outResidual: 'tensor',

@@ -1,7 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import { type Call, executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.ts';
+import { checkOptions, listOf, type OptionKind, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -60,7 +60,7 @@ export abstract class Optimizer<Settings extends object> {
   ) {
     this.#settingNames = settingNames;
     this.#checkSettings(defaults);
-    const given = listOf<Parameter | ParamGroupOptions<Settings>>(params);
+    const given = listOf<Parameter | ParamGroupOptions<Settings>>('The parameters', params, passParameters);
     if (given.length === 0) {
       throw new NormError('value', 'The optimizer got an empty parameter list.', passParameters);
     }
@@ -240,7 +240,7 @@ export abstract class Optimizer<Settings extends object> {
     return groups.map((one) => {
       checkOptions('A parameter group', one, { ...this.#settingNames, params: 'other' });
       const { params: given, ...settings } = one;
-      const params = listOf<Parameter>(given);
+      const params = listOf<Parameter>('The parameters', given, passParameters);
       if (params.length === 0) {
         throw new NormError('value', 'A parameter group has no parameters.', 'Leave it out.');
       }
@@ -310,12 +310,6 @@ export abstract class Optimizer<Settings extends object> {
 }
 
 const passParameters = 'Pass model.parameters().';
-
-/** What can be walked through, as a list. */
-function listOf<One>(given: Iterable<One>): One[] {
-  if (typeof given === 'object' && typeof given?.[Symbol.iterator] === 'function') return [...given];
-  throw new NormError('value', `${shown(given)} is no list of Parameters.`, passParameters);
-}
 
 const misfit = (problems: readonly string[]): NormError =>
   new NormError(

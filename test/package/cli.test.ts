@@ -1,5 +1,5 @@
 // `npx webgpu-norm` from the packed package.
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type App, makeApp } from './app.ts';
@@ -25,7 +25,16 @@ it('tells what it can do', async () => {
     const help = await cli(name, '--help');
     expect(help.status).toBe(0);
     expect(help.stdout).toContain(`webgpu-norm ${name}`);
+    expect((await cli(name, '-h')).stdout).toBe(help.stdout);
   }
+  expect((await cli('-h')).stdout).toBe(stdout);
+});
+
+it('tells its version', async () => {
+  const { version } = JSON.parse(
+    readFileSync(join(app.folder, 'node_modules/webgpu-norm/package.json'), 'utf8'),
+  );
+  expect(await cli('--version')).toMatchObject({ status: 0, stdout: `${version}\n` });
 });
 
 it('returns 2 for a mistake, and says which', async () => {
