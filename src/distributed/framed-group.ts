@@ -1,6 +1,7 @@
 // The one implementation of collectives, over any transport: sequence numbers, timeouts, faults.
 import { NormError } from '../gpu/errors.ts';
 import { checkOptions, checkSignal, type OptionNames } from '../gpu/options.ts';
+import { proxied } from '../gpu/proxied.ts';
 import { shown } from '../gpu/shown.ts';
 import { type Call, leafBytes, type Terms, termsInWords } from './call.ts';
 import { GroupError, ranksInWords, titled } from './errors.ts';
@@ -73,11 +74,18 @@ export abstract class FramedGroup implements ProcessGroup {
     );
   }
 
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
   get traffic(): Readonly<Traffic> {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     return { ...this.#traffic };
   }
 
   async allGather(values: Float32Array, options: CollectiveOptions = {}) {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     const all = await this.#collective(Op.allGather, 0, values, gathering, options);
     const { length } = values;
     return Array.from({ length: this.size }, (_, rank) => {
@@ -90,6 +98,7 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async allMerge(values: Float32Array, merge: Merge, options: CollectiveOptions = {}) {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     if (typeof merge?.lift !== 'function' || typeof merge.join !== 'function') {
       throw new NormError('value', `merge is ${shown(merge)}.`, 'Pass { lift, join }, both functions.');
     }
@@ -98,6 +107,7 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async broadcast(values: Float32Array, root: number, options: CollectiveOptions = {}) {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     if (!Number.isInteger(root) || root < 0 || root >= this.size) {
       throw new NormError('value', `root is ${shown(root)}.`, `Use a rank from 0 to ${this.size - 1}.`);
     }
@@ -106,10 +116,12 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async barrier(options: CollectiveOptions = {}) {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     await this.#collective(Op.barrier, 0, new Float32Array(), gathering, options);
   }
 
   close(): Promise<void> {
+    if (!(#member in this)) throw proxied('ProcessGroup');
     this.#closing ??= this.#close();
     return this.#closing;
   }

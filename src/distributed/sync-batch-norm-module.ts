@@ -84,11 +84,12 @@ export class SyncBatchNorm extends Module {
     tensor: T,
     options?: { persistent?: boolean | undefined },
   ): T {
-    return this.#norm.registerBuffer(name, tensor, options);
+    return this[innerBatchNorm].registerBuffer(name, tensor, options);
   }
 
   /** The ranks whose inputs are normalized together. */
   get group(): ProcessGroup {
+    this.checkOwn();
     return this.#group;
   }
 
@@ -116,87 +117,89 @@ export class SyncBatchNorm extends Module {
   }
 
   get numFeatures(): number {
-    return this.#norm.numFeatures;
+    return this[innerBatchNorm].numFeatures;
   }
 
   get eps(): number {
-    return this.#norm.eps;
+    return this[innerBatchNorm].eps;
   }
 
   /** γ, or null. */
   get weight(): Parameter | null {
-    return this.#norm.weight;
+    return this[innerBatchNorm].weight;
   }
 
   set weight(value: Parameter | null) {
-    this.#norm.weight = value;
+    this[innerBatchNorm].weight = value;
   }
 
   /** β, or null. */
   get bias(): Parameter | null {
-    return this.#norm.bias;
+    return this[innerBatchNorm].bias;
   }
 
   set bias(value: Parameter | null) {
-    this.#norm.bias = value;
+    this[innerBatchNorm].bias = value;
   }
 
   /** As BatchNorm's. */
   get runningMean(): Tensor | null {
-    return this.#norm.runningMean;
+    return this[innerBatchNorm].runningMean;
   }
 
   set runningMean(value: Tensor | null) {
-    this.#norm.runningMean = value;
+    this[innerBatchNorm].runningMean = value;
   }
 
   get runningVar(): Tensor | null {
-    return this.#norm.runningVar;
+    return this[innerBatchNorm].runningVar;
   }
 
   set runningVar(value: Tensor | null) {
-    this.#norm.runningVar = value;
+    this[innerBatchNorm].runningVar = value;
   }
 
   get numBatchesTracked(): Tensor | null {
-    return this.#norm.numBatchesTracked;
+    return this[innerBatchNorm].numBatchesTracked;
   }
 
   set numBatchesTracked(value: Tensor | null) {
-    this.#norm.numBatchesTracked = value;
+    this[innerBatchNorm].numBatchesTracked = value;
   }
 
   /** As BatchNorm's: it can be changed at any time; the same on all ranks. */
   get momentum(): number | null {
-    return this.#norm.momentum;
+    return this[innerBatchNorm].momentum;
   }
 
   set momentum(momentum: number | null) {
-    this.#norm.momentum = momentum;
+    this[innerBatchNorm].momentum = momentum;
   }
 
   /** As BatchNorm's. */
   get trackRunningStats(): boolean {
-    return this.#norm.trackRunningStats;
+    return this[innerBatchNorm].trackRunningStats;
   }
 
   set trackRunningStats(track: boolean) {
-    this.#norm.trackRunningStats = track;
+    this[innerBatchNorm].trackRunningStats = track;
   }
 
   /** @internal */
   get [innerBatchNorm](): BatchNorm {
+    this.checkOwn();
     return this.#norm;
   }
 
   /** Whether forward promises its result: in training, in a group of several ranks. */
   override get asynchronous(): boolean {
+    this.checkOwn();
     return this.#communicates;
   }
 
   /** As BatchNorm's. */
   resetRunningStats(): void {
-    this.#norm.resetRunningStats();
+    this[innerBatchNorm].resetRunningStats();
   }
 
   /**
@@ -339,6 +342,7 @@ export class SyncBatchNorm extends Module {
 
   /** Compiles what forward and backward need for inputs of that shape, without blocking. */
   override async prepare(shape: readonly number[], options: ModulePrepareOptions = {}): Promise<void> {
+    this.checkOwn();
     this.#check();
     if (!this.#communicates) return this.#norm.prepare(shape, options);
     await prepareInSteps(this.#norm, shape, options, this.group.size);
@@ -359,7 +363,7 @@ export class SyncBatchNorm extends Module {
   }
 
   override destroy(): void {
-    this.#norm.destroy();
+    this[innerBatchNorm].destroy();
     super.destroy();
   }
 

@@ -1,5 +1,6 @@
 import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
+import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
@@ -65,7 +66,7 @@ export async function syncBatchNorm(
   x: Tensor,
   options: SyncBatchNormOptions,
 ): Promise<SyncForwardResult> {
-  refuseRecording(options ?? {});
+  refuseRecording(options);
   checkOptions('syncBatchNorm', options, { ...batchNormNames, ...replicaNames });
   const { group, training = false, bias } = options;
   checkGroup(group);
@@ -93,7 +94,7 @@ export async function syncBatchNormBackward(
   x: Tensor,
   options: SyncBatchNormBackwardOptions,
 ): Promise<BackwardResult> {
-  refuseRecording(options ?? {});
+  refuseRecording(options);
   checkOptions('syncBatchNormBackward', options, {
     ...batchNormBackwardNames,
     ...replicaNames,
@@ -123,7 +124,8 @@ function withoutGroup<Options extends Partial<Replicas>>(options: Options): Omit
 
 /** @internal Throws if a call that communicates is to be recorded. */
 export function refuseRecording(options: object): void {
-  if (!('encoder' in options && options.encoder) && !('pass' in options && options.pass)) return;
+  const { encoder, pass } = (options ?? {}) as RecordOptions;
+  if (!encoder && !pass) return;
   throw new NormError(
     'unsupported',
     'SyncBatchNorm in training reads back between two submits: it cannot be recorded.',

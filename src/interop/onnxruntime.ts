@@ -67,9 +67,13 @@ export function fromOnnxRuntime(gpu: Gpu, tensor: OrtTensor): Tensor {
       "Make the session with preferredOutputLocation: 'gpu-buffer', or upload the data with gpu.tensor().",
     );
   }
-  const dtype = dtypes[tensor.type];
+  const dtype = dtypes[shown(tensor.type)];
   if (!dtype) {
-    throw new NormError('dtype', `There is no dtype for ${tensor.type}.`, 'Use float32, float16 or uint32.');
+    throw new NormError(
+      'dtype',
+      `There is no dtype for ${shown(tensor.type)}.`,
+      'Use float32, float16 or uint32.',
+    );
   }
   return gpu.wrap(tensor.gpuBuffer as GPUBuffer, tensor.dims, { dtype });
 }

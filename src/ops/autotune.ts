@@ -10,7 +10,7 @@ import { type Candidate, candidatesOf, nameOf } from '../plan/candidates.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
 import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
-import { checkDTypes, descriptorsOf } from './prepare-norm.ts';
+import { checkInput, descriptorsOf } from './prepare-norm.ts';
 import { splitOnly } from './programs.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
 import { type Judged, judge, type Trial, trialOf } from './tuning-trial.ts';
@@ -37,7 +37,7 @@ export interface AutotuneOptions extends Omit<NormOpOptions, 'schedule'> {
   again?: boolean | undefined;
   /** Those to try beside the default. Default: all that the norm could have and that differ. */
   schedules?: readonly ScheduleOptions[] | undefined;
-  /** Times that every schedule is timed, in turns. Default 5. */
+  /** Times that every schedule is timed, in turns; at most 1000. Default 5. */
   rounds?: number | undefined;
   /** Milliseconds that one timing should take. Default 20. */
   sampleMs?: number | undefined;
@@ -122,7 +122,7 @@ export async function autotune(
   signal?.throwIfAborted();
   const call = callOf(op, sizes, options);
   const prepared = prepareOptionsOf(op, options);
-  checkDTypes(gpu, prepared);
+  checkInput(gpu, call, prepared);
   const described = descriptorsOf(call, prepared);
   const d = described[pass];
   const name = classOf(pass, d, gpu.facts);
@@ -185,8 +185,12 @@ async function race(
   candidates: readonly Candidate[],
   { rounds = 5, sampleMs = 20, signal, onProgress }: AutotuneOptions,
 ) {
-  if (!Number.isInteger(rounds) || rounds < 1 || !(sampleMs > 0)) {
-    throw new NormError('value', `${rounds} rounds of ${sampleMs} ms cannot be timed.`, 'Use 5 and 20.');
+  if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 1000 && sampleMs > 0)) {
+    throw new NormError(
+      'value',
+      `${rounds} rounds of ${sampleMs} ms cannot be timed.`,
+      'Use 5 and 20; at most 1000 rounds.',
+    );
   }
   const all = [{ name: 'default', schedule: {} }, ...candidates, { name: 'default again', schedule: {} }];
   const total = all.length * (1 + rounds);

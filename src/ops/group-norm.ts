@@ -150,7 +150,7 @@ export function groupNormCall(
 export function checkGroups(channels: number, numGroups: number): void {
   checkCount('numGroups', numGroups);
   if (!Number.isInteger(channels) || channels < 1) {
-    throw new NormError('shape', `There are ${channels} channels.`, 'Use at least one.');
+    throw new NormError('shape', `There are ${shown(channels)} channels.`, 'Use at least one.');
   }
   if (channels % numGroups !== 0) {
     throw new NormError(

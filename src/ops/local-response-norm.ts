@@ -1,6 +1,7 @@
 import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import { execute, type RecordOptions, recordNames } from '../gpu/execute.ts';
+import { bytesOf } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
@@ -131,7 +132,7 @@ export function localResponseNormProgram(
   dtype: FloatDType,
   settings: LocalResponseNormSettings,
 ): Program {
-  gpu.checkDType(floatDType({ dtype }, 'dtype'));
+  bytesOf(gpu, shape, floatDType({ dtype }, 'dtype'));
   const { layout = 'channels-first' } = settings;
   const { size, alpha, beta, k } = checkLocalResponseNorm(settings);
   if (shape.length < 3) {

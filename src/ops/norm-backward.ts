@@ -103,7 +103,10 @@ export function planBackward(
     dweight: wantsWeight,
     dbias: wantsBias,
     dsum: !!dsum,
-    accumulate: typeof accumulate === 'boolean' ? { dweight: accumulate, dbias: accumulate } : accumulate,
+    accumulate:
+      typeof accumulate === 'boolean'
+        ? { dweight: accumulate, dbias: accumulate }
+        : { dweight: accumulate.dweight === true, dbias: accumulate.dbias === true },
   };
   const make = () => {
     // A module's gradients outlive a call that fails: they are not among what goes then.

@@ -1,10 +1,12 @@
 import { NormError } from '../gpu/errors.ts';
+import { bytesOf } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { type Program, scratchBytes } from '../gpu/program.ts';
 import { shown } from '../gpu/shown.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
+import { elementCount } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { floatDType } from './check.ts';
 import { epilogueOf, refuseEpilogue } from './epilogue.ts';
@@ -75,9 +77,10 @@ export function descriptorsOf(
   };
 }
 
-/** @internal Throws `dtype` unless norms compute with the dtypes, and the device does. */
-export function checkDTypes(gpu: Gpu, { dtype = 'f32', paramDtype = dtype }: PrepareOptions): void {
-  gpu.checkDType(floatDType({ dtype }, 'dtype'));
+/** @internal Throws `dtype` unless norms compute with the dtypes, and the device does; `limit` if it has no room for x. */
+export function checkInput(gpu: Gpu, { geometry }: NormCall, options: PrepareOptions): void {
+  const { dtype = 'f32', paramDtype = dtype } = options;
+  bytesOf(gpu, [elementCount(geometry)], floatDType({ dtype }, 'dtype'));
   gpu.checkDType(floatDType({ dtype: paramDtype }, 'paramDtype'));
 }
 
@@ -88,7 +91,7 @@ export function programOf(
   options: PrepareOptions,
   pass: 'forward' | 'backward',
 ): Program {
-  checkDTypes(gpu, options);
+  checkInput(gpu, call, options);
   const { forward, backward } = descriptorsOf(call, options);
   return pass === 'forward' ? forwardOf(gpu, call, forward) : backwardOf(gpu, call, backward);
 }

@@ -1,5 +1,6 @@
 import type { Case } from '../harness/case.ts';
 import { cases as accuracy } from './accuracy.ts';
+import { cases as argumentFuzz } from './argument-fuzz.ts';
 import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as badInput } from './bad-input.ts';
@@ -53,6 +54,7 @@ export const allCases: Case[] = [
   ...isolation,
   ...errors,
   ...badInput,
+  ...argumentFuzz,
   ...leaks,
   ...moduleTree,
   ...options,

@@ -1,0 +1,347 @@
+/** Calls of all that is public, each right as it stands, for arguments to be corrupted. */
+
+import { autotune, loadTuned } from '../../src/autotune.ts';
+import * as distributed from '../../src/distributed/index.ts';
+import type { Gpu, Module, Tensor } from '../../src/index.ts';
+import * as norms from '../../src/index.ts';
+import { fromOnnxRuntime } from '../../src/interop/onnxruntime.ts';
+import * as optim from '../../src/optim/index.ts';
+import { normal } from './data.ts';
+
+/** A call and what it is right with. */
+export interface CallCase {
+  name: string;
+  /** Whose method it is; absent for functions and constructors. */
+  receiver?: object;
+  args: () => unknown[];
+  call: (receiver: never, args: never[]) => unknown;
+  /** It works on things of its own, or changes what is there in a way that more than tensors must be restored from. */
+  once?: boolean;
+}
+
+/** What calls are made on, and what of it must stay as it is when one fails. */
+export interface World {
+  calls: CallCase[];
+  /** Tensors whose contents are the state. */
+  state: readonly Tensor[];
+  /** All state that JavaScript can see. */
+  seen(): string;
+}
+
+/** Parameters that exist alike in all norms' options. */
+const epilogue = { activation: 'relu', negativeSlope: 0.1 };
+
+export function worldOf(gpu: Gpu): World {
+  const tensor = (shape: number[], seed = 1): Tensor =>
+    gpu.tensor(
+      normal(
+        shape.reduce((total, size) => total * size, 1),
+        { seed },
+      ),
+      shape,
+    );
+  const [x, y, dy] = [tensor([2, 4]), tensor([2, 4], 2), tensor([2, 4], 3)];
+  const image = tensor([2, 4, 3], 4);
+  const [weight, bias] = [tensor([4], 5), tensor([4], 6)];
+  const [runningMean, runningVar] = [tensor([4], 7), gpu.tensor([1, 2, 3, 4], [4])];
+  const numBatchesTracked = gpu.zeros([], { dtype: 'u32' });
+  const row = norms.layerNorm(gpu, x, { normalizedShape: 4 });
+  const channel = norms.batchNorm(gpu, image, { training: true });
+  const instance = norms.instanceNorm(gpu, image);
+  const group = norms.groupNorm(gpu, image, { numGroups: 2 });
+  const [local] = distributed.LocalProcessGroup.create(1) as [distributed.LocalProcessGroup];
+  const layer = new norms.LayerNorm(gpu, 4);
+  const batch = new norms.BatchNorm1d(gpu, 4);
+  const rms = new norms.RMSNorm(gpu, 4);
+  const tracked = new norms.InstanceNorm1d(gpu, 4, { affine: true, trackRunningStats: true });
+  const groups = new norms.GroupNorm(gpu, 2, 4);
+  const frozen = new norms.FrozenBatchNorm2d(gpu, 4);
+  const response = new norms.LocalResponseNorm(gpu, 3);
+  const identity = new norms.Identity(gpu);
+  const chain = new norms.Sequential(gpu, new norms.BatchNorm1d(gpu, 4), new norms.LayerNorm(gpu, 4));
+  const sync = new distributed.SyncBatchNorm(gpu, 4, { group: local });
+  const pictures = gpu.zeros([2, 4, 1, 3]);
+  const modules: [Module, Tensor, Tensor][] = [
+    [layer, x, dy],
+    [batch, x, dy],
+    [rms, x, dy],
+    [tracked, image, tensor([2, 4, 3], 8)],
+    [groups, image, tensor([2, 4, 3], 9)],
+    [frozen, pictures, pictures],
+    [response, image, tensor([2, 4, 3], 10)],
+    [identity, x, dy],
+    [chain, x, dy],
+    [sync, x, dy],
+  ];
+  for (const [module, input, gradient] of modules) {
+    module.forward(input, { out: gpu.zeros(input.shape) });
+    module.backward(gradient);
+  }
+  const all = modules.map(([module]) => module);
+  const parameters = [...new Set(all.flatMap((module) => module.parameters()))];
+  const sgd = new optim.SGD(layer.parameters(), { lr: 0.1, momentum: 0.9 });
+  const adamw = new optim.AdamW([{ params: batch.parameters(), lr: 0.1 }], { amsgrad: true });
+  const averaged = new optim.AveragedModel(layer, new norms.LayerNorm(gpu, 4));
+  for (const one of [sgd, adamw]) one.step();
+  averaged.updateParameters(layer);
+  const savedSgd = sgd.stateDict();
+  const savedAdamw = adamw.stateDict();
+  const file = norms.encodeSafetensors([['a', { dtype: 'f32', shape: [2], data: new Float32Array(2) }]]);
+  const host = (...shape: number[]) => ({
+    dtype: 'f32',
+    shape,
+    data: new Float32Array(shape.reduce((total, size) => total * size, 1)),
+  });
+  const own = (module: () => Module, body: (module: Module, args: unknown[]) => unknown) =>
+    ((_: never, args: never[]) => body(module(), args)) as CallCase['call'];
+
+  const fn = (name: string, body: (...args: never[]) => unknown, args: () => unknown[]): CallCase => ({
+    name,
+    args,
+    call: (_, given) => body(...given),
+  });
+  const make = (name: string, made: new (...args: never[]) => unknown, args: () => unknown[]): CallCase => ({
+    name: `new ${name}`,
+    args,
+    call: (_, given) => new made(...given),
+  });
+  const method = (
+    name: string,
+    receiver: object,
+    key: string,
+    args: () => unknown[] = () => [],
+    once = false,
+  ): CallCase => ({
+    name: `${name}.${key}`,
+    receiver,
+    args,
+    once,
+    call: (on, given) => (on as Record<string, (...args: never[]) => unknown>)[key]?.(...given),
+  });
+
+  const schedule = { strategy: 'split', workgroup: 64, slots: 2, vec4: false };
+  const channels = { layout: 'channels-first', eps: 1e-5, weight, bias };
+  const rows = { normalizedShape: [4], weight, bias, eps: 1e-5 };
+  const outs = () => ({ y, mean: gpu.zeros([2, 2]), rstd: gpu.zeros([2]) });
+  const wants = { wants: { dweight: true, dbias: true }, accumulate: { dweight: false, dbias: false } };
+  const statistics = { runningMean, runningVar };
+  const calls: CallCase[] = [
+    fn('layerNorm', norms.layerNorm, () => [gpu, x, { ...rows, ...epilogue, residual: dy, out: outs() }]),
+    fn('layerNorm scheduled', norms.layerNorm, () => [gpu, x, { normalizedShape: 4, schedule }]),
+    fn('addLayerNorm', norms.addLayerNorm, () => [gpu, x, dy, { ...rows, out: { y } }]),
+    fn('layerNormBackward', norms.layerNormBackward, () => [
+      gpu,
+      dy,
+      x,
+      { ...rows, mean: row.mean, rstd: row.rstd, ...wants, dsum: y, out: { dx: gpu.zeros([2, 4]) } },
+    ]),
+    fn('rmsNorm', norms.rmsNorm, () => [gpu, x, { normalizedShape: [4], weight, cast: 'llama', out: { y } }]),
+    fn('addRmsNorm', norms.addRmsNorm, () => [gpu, x, dy, { normalizedShape: [4], eps: 1e-5 }]),
+    fn('rmsNormBackward', norms.rmsNormBackward, () => [
+      gpu,
+      dy,
+      x,
+      { normalizedShape: [4], weight, rstd: row.rstd, dsum: y },
+    ]),
+    fn('groupNorm', norms.groupNorm, () => [gpu, image, { numGroups: 2, ...channels, ...epilogue }]),
+    fn('groupNormBackward', norms.groupNormBackward, () => [
+      gpu,
+      image,
+      image,
+      { numGroups: 2, weight, mean: group.mean, rstd: group.rstd, ...wants },
+    ]),
+    fn('instanceNorm', norms.instanceNorm, () => [
+      gpu,
+      image,
+      { ...channels, ...statistics, useInputStats: true, momentum: 0.1 },
+    ]),
+    fn('instanceNormBackward', norms.instanceNormBackward, () => [
+      gpu,
+      image,
+      image,
+      { weight, mean: instance.mean, rstd: instance.rstd },
+    ]),
+    fn('batchNorm', norms.batchNorm, () => [
+      gpu,
+      x,
+      { ...channels, ...statistics, numBatchesTracked, training: true, momentum: 0.1 },
+    ]),
+    fn('batchNormBackward', norms.batchNormBackward, () => [
+      gpu,
+      image,
+      image,
+      { weight, mean: channel.mean, rstd: channel.rstd, training: true, layout: 'channels-first' },
+    ]),
+    fn('localResponseNorm', norms.localResponseNorm, () => [
+      gpu,
+      image,
+      { size: 3, alpha: 1e-4, beta: 0.75, k: 1, layout: 'channels-first', out: { y: gpu.zeros([2, 4, 3]) } },
+    ]),
+    fn('localResponseNormBackward', norms.localResponseNormBackward, () => [gpu, image, image, { size: 3 }]),
+    fn('workspaceBytes', norms.workspaceBytes, () => [
+      gpu,
+      'groupNorm',
+      [2, 4, 3],
+      { numGroups: 2, dtype: 'f32', layout: 'channels-first', pass: 'backward', affine: true },
+    ]),
+    fn('foldBatchNorm', norms.foldBatchNorm, () => [tensor([4, 2]), bias, frozen, { axis: 0 }]),
+    fn('fuseBatchNorm', norms.fuseBatchNorm, () => [new norms.Sequential(gpu).eval()]),
+    fn('convertFrozenBatchNorm', norms.convertFrozenBatchNorm, () => [new norms.Sequential(gpu)]),
+    fn('saveStateDict', norms.saveStateDict, () => [layer, { format: 'pt' }]),
+    fn('encodeSafetensors', norms.encodeSafetensors, () => [[['a', host(2, 2)]], { format: 'pt' }]),
+    fn('decodeSafetensors', norms.decodeSafetensors, () => [file.slice()]),
+    fn('autotune', autotune, () => [
+      gpu,
+      'layerNorm',
+      [2, 4],
+      { pass: 'forward', dtype: 'f32', schedules: [], rounds: 1, sampleMs: 1, onProgress: () => {} },
+    ]),
+    fn('loadTuned', loadTuned, () => [gpu, { getItem: () => null, setItem: () => {} }]),
+    fn('init', norms.init, () => [
+      { device: gpu.device, facts: { f16: false }, powerPreference: 'low-power' },
+    ]),
+    fn('updateBatchNorm', optim.updateBatchNorm, () => [new norms.BatchNorm1d(gpu, 4), [x], {}]),
+    fn('fromOnnxRuntime', fromOnnxRuntime, () => [
+      gpu,
+      { location: 'gpu-buffer', type: 'float32', gpuBuffer: x.buffer, dims: [2, 4] },
+    ]),
+    make('LayerNorm', norms.LayerNorm, () => [
+      gpu,
+      [4],
+      { eps: 1e-5, bias: true, dtype: 'f32', ...epilogue },
+    ]),
+    make('RMSNorm', norms.RMSNorm, () => [gpu, [4], { eps: null, cast: 'gemma', elementwiseAffine: true }]),
+    make('GroupNorm', norms.GroupNorm, () => [gpu, 2, 4, { affine: true, layout: 'channels-last' }]),
+    make('BatchNorm2d', norms.BatchNorm2d, () => [gpu, 4, { momentum: null, trackRunningStats: true }]),
+    make('InstanceNorm2d', norms.InstanceNorm2d, () => [gpu, 4, { affine: true, eps: 1e-3 }]),
+    make('FrozenBatchNorm2d', norms.FrozenBatchNorm2d, () => [gpu, 4, { dtype: 'f32' }]),
+    make('LocalResponseNorm', norms.LocalResponseNorm, () => [gpu, 5, { alpha: 1, beta: 0.5, k: 2 }]),
+    make('Identity', norms.Identity, () => [gpu]),
+    make('Sequential', norms.Sequential, () => [
+      gpu,
+      [
+        ['a', layer],
+        ['b', batch],
+      ],
+    ]),
+    make('Parameter', norms.Parameter, () => [tensor([4]), { requiresGrad: true, sequenceParallel: false }]),
+    make('SGD', optim.SGD, () => [
+      [{ params: rms.parameters(), lr: 1 }],
+      { lr: 0.1, momentum: 0.9, dampening: 0, weightDecay: 0, nesterov: true, maximize: false },
+    ]),
+    make('AdamW', optim.AdamW, () => [
+      rms.parameters(),
+      { lr: 0.1, betas: [0.9, 0.99], eps: 1e-8, amsgrad: true },
+    ]),
+    make('AveragedModel', optim.AveragedModel, () => [
+      layer,
+      new norms.LayerNorm(gpu, 4),
+      { average: { decay: 0.9 }, useBuffers: true },
+    ]),
+    make('SyncBatchNorm', distributed.SyncBatchNorm, () => [gpu, 4, { group: local, momentum: 0.1 }]),
+    method('gpu', gpu, 'tensor', () => [[1, 2, 3, 4], [2, 2], { dtype: 'f32' }]),
+    method('gpu', gpu, 'zeros', () => [[2, 2], { dtype: 'u32' }]),
+    method('gpu', gpu, 'empty', () => [[2, 2], {}]),
+    method('gpu', gpu, 'wrap', () => [x.buffer, [2, 4], { dtype: 'f32', offset: 0 }]),
+    method('gpu', gpu, 'scope', () => [() => [gpu.zeros([2])]]),
+    method('gpu', gpu, 'keep', () => [x]),
+    method('gpu', gpu, 'memory'),
+    method('gpu', gpu, 'idle'),
+    method('tensor', y, 'write', () => [[1, 2, 3, 4, 5, 6, 7, 8]]),
+    method('tensor', y, 'data'),
+    method('sgd', sgd, 'step', () => [{}]),
+    method('sgd', sgd, 'zeroGrad', () => [{}]),
+    method('sgd', sgd, 'loadStateDict', () => [savedSgd]),
+    method('adamw', adamw, 'step', () => [{ encoder: undefined }]),
+    method('adamw', adamw, 'loadStateDict', () => [savedAdamw]),
+    method('adamw', adamw, 'addParamGroup', () => [{ params: rms.parameters(), betas: [0.5, 0.9] }], true),
+    method('averaged', averaged, 'updateParameters', () => [layer, {}]),
+    method('averaged', averaged, 'forward', () => [x, { out: y }]),
+    method('averaged', averaged, 'forwardAsync', () => [x, { out: y }]),
+    method('layer', layer, 'forwardResidual', () => [x, dy, { out: y, outSum: gpu.zeros([2, 4]) }]),
+    method('chain', chain, 'forwardAsync', () => [x, { out: y }]),
+    method('chain', chain, 'backwardAsync', () => [dy, {}]),
+    method('chain', chain, 'at', () => [-1]),
+    method('batch', batch, 'resetRunningStats'),
+    method('group', local, 'allReduce', () => [new Float32Array(2), { timeout: 1000, label: 'sum' }]),
+    method('group', local, 'allGather', () => [new Float32Array(2), {}]),
+    method('group', local, 'broadcast', () => [new Float32Array(2), 0, {}]),
+    method('group', local, 'barrier', () => [{ timeout: 1000 }]),
+    fn('LocalProcessGroup.create', distributed.LocalProcessGroup.create, () => [
+      1,
+      { timeout: 1000, fanOut: 4 },
+    ]),
+    fn('syncGradients', distributed.syncGradients, () => [layer, local, { average: true, bucketBytes: 64 }]),
+    fn('broadcastParameters', distributed.broadcastParameters, () => [[weight], local, { root: 0 }]),
+    fn('convertSyncBatchNorm', distributed.convertSyncBatchNorm, () => [new norms.Sequential(gpu), local]),
+    fn('revertSyncBatchNorm', distributed.revertSyncBatchNorm, () => [new norms.Sequential(gpu)]),
+    fn('syncBatchNorm', distributed.syncBatchNorm, () => [
+      gpu,
+      x,
+      { ...channels, ...statistics, training: true, group: local, timeout: 1000 },
+    ]),
+    {
+      name: 'module.to',
+      args: () => ['f32'],
+      call: own(
+        () => new norms.LayerNorm(gpu, 4),
+        (module, args) => module.to(...(args as ['f32'])),
+      ),
+      once: true,
+    },
+    {
+      name: 'module.register…',
+      args: () => ['a', new norms.Parameter(tensor([2])), tensor([2]), { persistent: true }, layer],
+      call: own(
+        () => new norms.Sequential(gpu),
+        (module, [name, parameter, buffer, options, child]) => {
+          module.registerParameter(name as string, parameter as norms.Parameter);
+          module.registerBuffer(`${String(name)}b`, buffer as Tensor, options as object);
+          module.registerModule(`${String(name)}c`, child as Module);
+        },
+      ),
+      once: true,
+    },
+  ];
+  for (const [module, input, gradient] of modules) {
+    const { name } = module.constructor;
+    const shape = [...input.shape];
+    calls.push(
+      method(name, module, 'forward', () => [input, { out: gpu.zeros(shape) }]),
+      method(name, module, 'forward', () => [input, {}]),
+      method(name, module, 'backward', () => [gradient, { out: gpu.zeros(shape) }]),
+      method(name, module, 'prepare', () => [shape, { dtype: 'f32' }]),
+      method(name, module, 'loadStateDict', () => [module.stateDict(), { strict: true }]),
+      method(name, module, 'zeroGrad', () => [{}]),
+      method(name, module, 'train', () => [true]),
+      method(name, module, 'requiresGrad', () => [true]),
+      method(name, module, 'apply', () => [() => {}]),
+      method(name, module, 'stateDict'),
+    );
+    if (!('workspaceBytes' in module)) continue;
+    calls.push(method(name, module, 'workspaceBytes', () => [shape, { dtype: 'f32' }]));
+  }
+  const optimizers = [sgd, adamw];
+  const state = [
+    ...parameters.flatMap(({ data, grad }) => (grad ? [data, grad] : [data])),
+    ...new Set([...all, averaged].flatMap((module) => module.buffers())),
+    ...averaged.parameters().map(({ data }) => data),
+    ...optimizers.flatMap((one) => Object.values(one.stateDict().state).flatMap((of) => Object.values(of))),
+    ...[x, dy, weight, bias, runningMean, runningVar, numBatchesTracked],
+  ].filter((one): one is Tensor => one !== null);
+  return {
+    calls,
+    state: [...new Set(state)],
+    seen: () =>
+      JSON.stringify([
+        gpu.memory(),
+        parameters.map(({ grad, requiresGrad }) => [grad !== null, requiresGrad]),
+        all.map((module) => [module.training, module.namedModules().length, [...module.stateDict().keys()]]),
+        optimizers.map(({ paramGroups }) =>
+          paramGroups.map(({ params, ...settings }) => [params.length, settings]),
+        ),
+        optimizers.map((one) => Object.keys(one.stateDict().state)),
+        state.map(({ destroyed }) => destroyed),
+      ]),
+  };
+}
