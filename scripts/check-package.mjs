@@ -11,9 +11,9 @@ import { root } from './lib/paths.mjs';
 
 /** Bytes that a minified, gzipped bundle may have, by what it exports: 3 % above what was measured last. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 28_700 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 34_000 },
-  everything: { code: "export * from 'webgpu-norm'", most: 52_600 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 30_400 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 35_900 },
+  everything: { code: "export * from 'webgpu-norm'", most: 55_500 },
 };
 
 /** @type {string[]} */

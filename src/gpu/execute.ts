@@ -7,7 +7,8 @@ import { shown } from './shown.ts';
 import { type Tensor, tensorsDestroyed } from './tensor.ts';
 
 /**
- * Where an operation is recorded. With neither, it gets an encoder of its own and is submitted at once. With either,
+ * Where an operation is recorded. Whether an encoder was finished or a pass ended, WebGPU does not tell: it reports recording there as
+ * an error of the device. With neither, it gets an encoder of its own and is submitted at once. With either,
  * nothing is submitted: the caller ends the pass, finishes the encoder and submits.
  */
 export interface RecordOptions {
