@@ -8,8 +8,8 @@ fn saved(which: u32) -> Statistics {
   return statistics_from(0.0, 0.0, bitcast<u32>(rstd[params.first_set + which]));
 }
 
-fn saved_mean(which: u32, r: f32) -> Statistics {
-  return statistics_from(0.0, 0.0, bitcast<u32>(r));
+fn saved_mean(which: u32, scale: f32, unit: f32) -> Statistics {
+  return Statistics(0.0, 0.0, scale, unit, scale * unit);
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {

@@ -10,10 +10,10 @@ fn saved(which: u32) -> Statistics {
   return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
 }
 
-// The same for kernels that get rstd from elsewhere and have no binding left for it.
-fn saved_mean(which: u32, r: f32) -> Statistics {
-  let m = mean[params.first_set + which];
-  return statistics_from(m.x, m.y, bitcast<u32>(r));
+// The same for kernels that get scale and unit from elsewhere and have no binding left for rstd.
+fn saved_mean(which: u32, scale: f32, unit: f32) -> Statistics {
+  let m = mean[params.first_set + which] * unit;
+  return Statistics(m.x, m.y, scale, unit, scale * unit);
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {

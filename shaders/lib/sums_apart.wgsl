@@ -10,5 +10,5 @@ struct Known {
 
 fn known_of(row: u32) -> Known {
   let known = sums[row];
-  return Known(known.x, known.y, saved_mean(row, known.z));
+  return Known(known.x, known.y, saved_mean(row, known.z, known.w));
 }

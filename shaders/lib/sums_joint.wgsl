@@ -11,5 +11,5 @@ struct Known {
 fn known_of(row: u32) -> Known {
   let known = sums[2u * row];
   let m = sums[2u * row + 1u];
-  return Known(known.x, known.y, statistics_from(m.x, m.y, bitcast<u32>(known.z)));
+  return Known(known.x, known.y, Statistics(m.x, m.y, known.z, known.w, known.z * known.w));
 }

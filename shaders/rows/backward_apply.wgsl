@@ -3,7 +3,7 @@
 // from merge/sums.wgsl.
 //
 // Mapping: LANES lanes per (run, slot), a run being a channel (lib/runs_channel.wgsl); slot s holds quads s·slot_length, …
-// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), rstd, 0).
+// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), scale, unit).
 @group(0) @binding(13) var<storage, read> sums: array<vec4<f32>>;
 
 // As in merge/sums.wgsl: dx = rstd·dz·weight.
@@ -25,7 +25,7 @@ fn main(
   let first = (worker % params.slots) * params.slot_length;
   let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
   let known = sums[which];
-  let s = saved_mean(which, known.z);
+  let s = saved_mean(which, known.z, known.w);
   let w = weight_at(run, 0u, 1u);
   let b = shift_at(run, 0u, 1u);
   for (var q = first + index % LANES; q < end; q += LANES) {

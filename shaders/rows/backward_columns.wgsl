@@ -7,7 +7,7 @@
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
 // last one again. They also pay for starting a thread: `rounds` times it does the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo) and sums [rows] (mean(g), mean(g·x̂),
-// rstd, 0), or both in sums (lib/sums_*.wgsl); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
+// scale, unit), or both in sums (lib/sums_*.wgsl); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
