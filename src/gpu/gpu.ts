@@ -1,13 +1,14 @@
-import { BufferUsage, MapMode } from './constants.ts';
+import { BufferUsage } from './constants.ts';
 import { NormError } from './errors.ts';
 import { type DeviceFacts, deviceFacts } from './facts.ts';
-import { Faults, validationError } from './faults.ts';
+import { Faults } from './faults.ts';
 import { bytesOf } from './filled.ts';
 import { LiveTensors } from './live-tensors.ts';
 import { checkOptions } from './options.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { alignUp, type Kernel, type Program } from './program.ts';
 import { proxied } from './proxied.ts';
+import { readBack } from './read-back.ts';
 import { scoped } from './scoped.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { shown } from './shown.ts';
@@ -333,10 +334,8 @@ export class Gpu {
     return this.#pipelines.get(kernel, (check) => this.faults.checking(check));
   }
 
-  /** @internal The bytes of all tensors, in one read-back. */
+  /** @internal The bytes of all tensors as they are now, in one submit. */
   async readBytes(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
-    const places: number[] = [];
-    let size = 0;
     for (const tensor of tensors) {
       this.checkUsable(tensor);
       if (tensor.size > 0 && !(tensor.buffer.usage & BufferUsage.COPY_SRC)) {
@@ -346,42 +345,10 @@ export class Gpu {
           'Create it with COPY_SRC to read it.',
         );
       }
-      places.push(size);
-      size += alignUp(tensor.byteLength, 4);
     }
-    if (size === 0) return tensors.map(() => new ArrayBuffer(0));
-    const staging = this.device.createBuffer({
-      label: 'read-back',
-      size,
-      usage: BufferUsage.MAP_READ | BufferUsage.COPY_DST,
-    });
-    try {
-      const [, refused] = scoped(this.device, 'validation', () => {
-        const encoder = this.device.createCommandEncoder({ label: 'read-back' });
-        tensors.forEach(({ buffer, offset, byteLength }, i) => {
-          const bytes = alignUp(byteLength, 4);
-          if (bytes > 0) encoder.copyBufferToBuffer(buffer, offset, staging, places[i] as number, bytes);
-        });
-        this.device.queue.submit([encoder.finish({ label: 'read-back' })]);
-      });
-      await this.#watch.orLost(staging.mapAsync(MapMode.READ));
-      await this.#watch.heard();
-      this.checkAlive();
-      for (const tensor of tensors) {
-        // Not whether the tensor still lives: its copy was submitted before it was destroyed.
-        const reason = this.faults.problemOf(tensor);
-        if (reason) throw this.#watch.tell(reason);
-      }
-      const cause = await refused.catch(() => null);
-      if (cause) throw validationError('read-back', cause);
-      const bytes = staging.getMappedRange();
-      return tensors.map(({ byteLength }, i) => {
-        const start = places[i] as number;
-        return bytes.slice(start, start + byteLength);
-      });
-    } finally {
-      staging.destroy();
-    }
+    const bytes = await readBack(this.device, tensors, this.faults, this.#watch);
+    this.checkAlive();
+    return bytes;
   }
 
   /** @internal Called by Tensor.destroy. */

@@ -127,8 +127,8 @@ export class Tensor {
   /**
    * Reads the elements back, f16 converted to f32 (exactly), u32 likewise (exactly up to 2^24).
    *
-   * @throws NormError `destroyed`, `device-lost`, `buffer` (a wrapped buffer without COPY_SRC) or the error of an
-   * earlier dispatch, such as `shader`.
+   * @throws NormError `destroyed`, `device-lost`, `buffer` (a wrapped buffer without COPY_SRC), `out-of-memory` (also where
+   * the memory cannot be mapped) or the error of an earlier dispatch, such as `shader`.
    */
   async data(): Promise<Float32Array<ArrayBuffer>> {
     const [bytes] = await this.gpu.readBytes([this]);

@@ -66,8 +66,12 @@ export class Watch {
     throw new NormError(first.code, first.message + messages, '', new AggregateError(errors));
   }
 
-  /** The promise, or a typed error once the device is lost, whichever comes first: nothing hangs. */
-  orLost<T>(promise: Promise<T>): Promise<T> {
+  /**
+   * The promise, or a typed error once the device is lost, whichever comes first: nothing hangs.
+   *
+   * @param failed - the error if the promise is rejected and the device is not known to be lost a second later.
+   */
+  orLost<T>(promise: Promise<T>, failed = stoppedAnswering): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject);
       const settle = (finish: () => void) => {
@@ -77,9 +81,8 @@ export class Watch {
       promise.then(
         (value) => settle(() => resolve(value)),
         (cause) => {
-          // What is waited for here fails only where the device is gone; some platforms say so before `lost` does.
-          const gone = deviceLost('The GPU device stopped answering.', cause);
-          setTimeout(() => settle(() => reject(gone)), 1000);
+          // Where the device is gone, some platforms say so here before `lost` does.
+          setTimeout(() => settle(() => reject(failed(cause))), 1000);
         },
       );
     });
@@ -91,6 +94,8 @@ export class Watch {
     this.#waiting.clear();
   }
 }
+
+const stoppedAnswering = (cause: unknown) => deviceLost('The GPU device stopped answering.', cause);
 
 function deviceLost(message: string, cause?: unknown): NormError {
   return new NormError('device-lost', message, 'Call init() again and restore your tensors.', cause);

@@ -25,6 +25,7 @@ import { cases as optimState } from './optim-state.ts';
 import { cases as options } from './options.ts';
 import { cases as overhead } from './overhead.ts';
 import { cases as range } from './range.ts';
+import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -56,6 +57,7 @@ export const allCases: Case[] = [
   ...badInput,
   ...argumentFuzz,
   ...leaks,
+  ...readBack,
   ...moduleTree,
   ...options,
   ...modules,
