@@ -112,6 +112,8 @@ export type {
   ForwardOutputs,
   ForwardResult,
   NormOptions,
+  Statistic,
+  StatisticsOption,
 } from './ops/norm.ts';
 export type { NormOp, NormOpOptions } from './ops/op-options.ts';
 export {

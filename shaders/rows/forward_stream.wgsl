@@ -26,7 +26,7 @@ fn main(
     return;
   }
   if (lane == 0u) {
-    save(row, s);
+    save_wanted(row, s);
   }
   for (var q = lane; q < quads; q += LANES) {
     let col = 4u * q;

@@ -33,7 +33,7 @@ fn main(
     return;
   }
   if (lane == 0u) {
-    save(row, s);
+    save_wanted(row, s);
   }
   for (var j = 0u; j < ITEMS; j++) {
     let q = lane + j * LANES;

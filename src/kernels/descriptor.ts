@@ -40,6 +40,8 @@ interface Replicated {
 }
 
 export interface ForwardDescriptor extends NormDescriptor, Replicated {
+  /** False: nobody wants mean and rstd. They are scratch where a later dispatch reads them, and else not stored. */
+  statistics?: false | undefined;
   /** Running statistics: updated with those of the batch, or used instead of them (`frozen`). */
   running?: 'update' | 'frozen' | undefined;
   /** Factor of the batch's statistics in an update; null for the average of all batches. */

@@ -35,17 +35,19 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 
 /**
  * The dispatches of a forward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, residual,
- * weight, bias in; y, sum, mean, rstd out; `summed` is sum again, for what reads it.
+ * weight, bias in; y, sum, mean, rstd out; `summed` is sum again, for what reads it. Where nobody wants mean and rstd, a split
+ * has them as scratch.
  */
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
   if (schedule.strategy !== 'split') return inParts(d, schedule, setRuns, facts, {}, (at) => [onePass(at)]);
-  return inParts(d, schedule, setRuns, facts, { partials: 16 * schedule.slots }, (at) => [
+  const { steps, scratch } = inParts(d, schedule, setRuns, facts, { partials: 16 * schedule.slots }, (at) => [
     runStatistics(at),
     mergeStatistics(at),
     runApply(at),
   ]);
+  return { steps, scratch: { ...scratch, ...nobodys(d) } };
 }
 
 /** The dispatches of any forward pass. Roles: those of {@link rowForward}, and of running statistics. */
@@ -62,7 +64,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   if (running === 'frozen') before.push(frozenStatistics(whole));
   const runs = geometry.inner > 1 ? channelRuns : setRuns;
   if (running === 'frozen' || stage === 'joined') {
-    return { steps: [...before, ...knownApply(d, schedule, runs, facts)], scratch: {} };
+    return { steps: [...before, ...knownApply(d, schedule, runs, facts)], scratch: nobodys(d) };
   }
   const partials = partialsOf(geometry, schedule);
   const bytes = {
@@ -80,7 +82,15 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     ];
   });
   if (stage === 'local') scratch.rstd = 4 * setCount(geometry); // nobody's, but the merge writes it
-  return { steps: [...before, ...steps], scratch };
+  const unwanted = schedule.strategy === 'split' ? nobodys(d) : {};
+  return { steps: [...before, ...steps], scratch: { ...scratch, ...unwanted } };
+}
+
+/** Scratch for the statistics of all sets, which one dispatch leaves to another, where nobody else wants them. */
+function nobodys(d: ForwardDescriptor): Record<string, number> {
+  if (d.statistics !== false) return {};
+  const sets = setCount(d.geometry);
+  return { ...(d.kind === 'moments' ? { mean: 8 * sets } : {}), rstd: 4 * sets };
 }
 
 /** The dispatches over each part of x that bindings and scratch can hold, with so many bytes of scratch per sample. */
@@ -238,6 +248,7 @@ function onePass(at: At): Step {
   const { d, g, runs, schedule } = at;
   const { strategy, team, items, fourRows, vec4 } = schedule;
   const thread = strategy === 'thread';
+  const wanted = d.statistics !== false;
   const rows = setCount(g);
   const cols = setSize(g);
   return step(at, {
@@ -248,13 +259,14 @@ function onePass(at: At): Step {
       shaders.affine,
       runs.setAffine,
       momentsFragment(d),
+      wanted ? shaders.saveAll : shaders.saveNone,
       ...(thread ? [] : [reduceFragment(team)]),
       shaders.scan,
       ...activationFragments(d, 'forward'),
       ...(strategy === 'tile' ? [] : [emitFragment(vec4)]),
     ],
     reads: [...tensors(d), 'weight', 'bias'],
-    writes: ['y', ...sums(d), ...statisticsOf(d)],
+    writes: ['y', ...sums(d), ...(wanted ? statisticsOf(d) : [])],
     constants: { ...mapConstants(d), ...runs.constants, ...(thread ? { FOUR_ROWS: fourRows } : {}) },
     ...(strategy === 'tile' ? { items } : {}),
     numbers: { rows, cols, block: blockOf(Math.ceil(quadsOf(cols) / team.lanes) / 16) },

@@ -49,6 +49,8 @@ export { default as runningNone } from '../../shaders/lib/running_none.wgsl?raw'
 export { default as runningUpdate } from '../../shaders/lib/running_update.wgsl?raw';
 export { default as runsChannel } from '../../shaders/lib/runs_channel.wgsl?raw';
 export { default as runsRow } from '../../shaders/lib/runs_row.wgsl?raw';
+export { default as saveAll } from '../../shaders/lib/save_all.wgsl?raw';
+export { default as saveNone } from '../../shaders/lib/save_none.wgsl?raw';
 export { default as savedMeanSquare } from '../../shaders/lib/saved_mean_square.wgsl?raw';
 export { default as savedMoments } from '../../shaders/lib/saved_moments.wgsl?raw';
 export { default as savedPacked } from '../../shaders/lib/saved_packed.wgsl?raw';

@@ -363,7 +363,8 @@ export abstract class NormModule extends Module {
         repeat = one;
       },
     });
-    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd: result.rstd, residual };
+    const rstd = result.rstd as Tensor; // statistics are wanted
+    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual };
     this.#saved = saved;
     // Without an output of the caller's there is a new one each time, and nothing to repeat.
     const running = this.runningKey();

@@ -23,6 +23,8 @@ import {
   normNames,
   type Running,
   type RunningTensors,
+  type StatisticsOption,
+  statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -69,6 +71,8 @@ export const batchNormNames = {
   out: 'other',
 } as const satisfies OptionNames<BatchNormOptions>;
 
+const names = { ...batchNormNames, ...statisticsNames };
+
 /** Options of {@link batchNormBackward}. */
 export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   /** What forward returned. */
@@ -102,18 +106,23 @@ export const batchNormBackwardNames = {
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
  * reduced as a whole, so it must fit one binding (maxStorageBufferBindingSize).
- * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with.
+ * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with; both null with
+ * `statistics: false`.
  * @throws NormError `shape` (also for a single value per channel in training), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`. The running statistics are then as they were.
  */
-export function batchNorm(gpu: Gpu, x: Tensor, options: BatchNormOptions = {}): ForwardResult {
-  checkOptions('batchNorm', options, batchNormNames);
+export function batchNorm<Kept extends boolean | undefined = true>(
+  gpu: Gpu,
+  x: Tensor,
+  options: BatchNormOptions & StatisticsOption<Kept> = {},
+): ForwardResult<Kept> {
+  checkOptions('batchNorm', options, names);
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
   const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, norm);
-  rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean as Tensor, rstd };
+  if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
+  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
 }
 
 /**

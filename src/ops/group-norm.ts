@@ -22,6 +22,8 @@ import {
   type NormCall,
   type NormOptions,
   normNames,
+  type StatisticsOption,
+  statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -42,12 +44,13 @@ export interface GroupNormOptions extends NormOptions, EpilogueOptions {
 const names = {
   ...normNames,
   ...epilogueNames,
+  ...statisticsNames,
   numGroups: 'number',
   bias: 'tensor?',
   eps: 'number',
   layout: 'string',
   out: 'other',
-} as const satisfies OptionNames<GroupNormOptions>;
+} as const satisfies OptionNames<GroupNormOptions & StatisticsOption>;
 
 /** Options of {@link groupNormBackward}. */
 export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
@@ -72,11 +75,16 @@ const gradientNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
- * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups].
+ * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups]; both null with
+ * `statistics: false`.
  * @throws NormError `shape` (also for a single value in all, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`.
  */
-export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): ForwardResult {
+export function groupNorm<Kept extends boolean | undefined = true>(
+  gpu: Gpu,
+  x: Tensor,
+  options: GroupNormOptions & StatisticsOption<Kept>,
+): ForwardResult<Kept> {
   checkOptions('groupNorm', options, names);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
@@ -84,7 +92,7 @@ export function groupNorm(gpu: Gpu, x: Tensor, options: GroupNormOptions): Forwa
     ...options,
     epilogue: options,
   });
-  return { y, mean: mean as Tensor, rstd };
+  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
 }
 
 /**

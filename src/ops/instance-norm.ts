@@ -22,6 +22,8 @@ import {
   type NormOptions,
   normNames,
   type Running,
+  type StatisticsOption,
+  statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -56,13 +58,14 @@ const names = {
   ...normNames,
   ...epilogueNames,
   ...runningNames,
+  ...statisticsNames,
   bias: 'tensor?',
   useInputStats: 'boolean',
   momentum: 'number',
   eps: 'number',
   layout: 'string',
   out: 'other',
-} as const satisfies OptionNames<InstanceNormOptions>;
+} as const satisfies OptionNames<InstanceNormOptions & StatisticsOption>;
 
 /** Options of {@link instanceNormBackward}. */
 export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
@@ -94,11 +97,15 @@ const gradientNames = {
  * statistic), with unbiased variances; without useInputStats every sample is normalized with them.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
- * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C].
+ * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C]; both null with `statistics: false`.
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`.
  */
-export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions = {}): ForwardResult {
+export function instanceNorm<Kept extends boolean | undefined = true>(
+  gpu: Gpu,
+  x: Tensor,
+  options: InstanceNormOptions & StatisticsOption<Kept> = {},
+): ForwardResult<Kept> {
   checkOptions('instanceNorm', options, names);
   checkTensor(gpu, x, 'x');
   const { useInputStats = true, momentum = 0.1, layout, eps } = options;
@@ -119,8 +126,8 @@ export function instanceNorm(gpu: Gpu, x: Tensor, options: InstanceNormOptions =
     epilogue: options,
     running,
   });
-  rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean as Tensor, rstd };
+  if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
+  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
 }
 
 /**

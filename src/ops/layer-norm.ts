@@ -22,6 +22,8 @@ import {
   type NormCall,
   type NormOptions,
   normNames,
+  type StatisticsOption,
+  statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -39,12 +41,15 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
 
 const addNames = {
   ...normNames,
+  ...statisticsNames,
   normalizedShape: 'other',
   bias: 'tensor?',
   eps: 'number',
   out: 'other',
-} as const satisfies OptionNames<AddLayerNormOptions>;
-const names = { ...addNames, ...epilogueNames } as const satisfies OptionNames<LayerNormOptions>;
+} as const satisfies OptionNames<AddLayerNormOptions & StatisticsOption>;
+const names = { ...addNames, ...epilogueNames } as const satisfies OptionNames<
+  LayerNormOptions & StatisticsOption
+>;
 
 /** Options of {@link addLayerNorm}. */
 export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
@@ -73,10 +78,14 @@ const gradientNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape].
- * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows].
+ * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
-export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): ForwardResult {
+export function layerNorm<Kept extends boolean | undefined = true>(
+  gpu: Gpu,
+  x: Tensor,
+  options: LayerNormOptions & StatisticsOption<Kept>,
+): ForwardResult<Kept> {
   checkOptions('layerNorm', options, names);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
@@ -84,7 +93,7 @@ export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): Forwa
     ...options,
     epilogue: options,
   });
-  return { y, mean: mean as Tensor, rstd };
+  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
 }
 
 /**
@@ -98,19 +107,21 @@ export function layerNorm(gpu: Gpu, x: Tensor, options: LayerNormOptions): Forwa
  * @returns as {@link layerNorm}, and sum like x.
  * @throws as {@link layerNorm}.
  */
-export function addLayerNorm(
+export function addLayerNorm<Kept extends boolean | undefined = true>(
   gpu: Gpu,
   x: Tensor,
   residual: Tensor,
-  options: AddLayerNormOptions,
-): ForwardResult & { sum: Tensor } {
+  options: AddLayerNormOptions & StatisticsOption<Kept>,
+): ForwardResult<Kept> & { sum: Tensor } {
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
-  return { y, sum: sum as Tensor, mean: mean as Tensor, rstd };
+  return { y, sum: sum as Tensor, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept> & {
+    sum: Tensor;
+  };
 }
 
 /**

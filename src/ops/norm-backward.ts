@@ -65,6 +65,14 @@ export function planBackward(
   const stored = activation === 'none' ? undefined : residual;
   const inputs = { dy, x, weight, bias, residual, mean, rstd, dsum };
   gpu.checkUsable(dy, 'dy');
+  for (const [name, tensor] of Object.entries({ mean, rstd })) {
+    if (tensor !== null) continue;
+    throw new NormError(
+      'value',
+      `${name} is null: forward was told to keep no statistics.`,
+      'Call forward without statistics: false.',
+    );
+  }
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
   checkOperands(gpu, inputs, {

@@ -1,3 +1,4 @@
+import { NormError } from '../gpu/errors.ts';
 import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
@@ -29,6 +30,7 @@ export interface NormForwardOptions extends NormOptions, Repeatable {
   newMean?: MakeTensor;
   newRstd?: MakeTensor;
   running?: RunningTensors | undefined;
+  statistics?: boolean | undefined;
 }
 
 /** What {@link normForward} returns. */
@@ -36,7 +38,8 @@ export interface NormForwardResult {
   y: Tensor;
   sum: Tensor | undefined;
   mean: Tensor | undefined;
-  rstd: Tensor;
+  /** Undefined, as mean, where statistics are not wanted. */
+  rstd: Tensor | undefined;
 }
 
 /** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */
@@ -56,7 +59,7 @@ export function planForward(
   options: NormForwardOptions,
 ): ForwardPlan {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
-  const { newMean, newRstd } = options;
+  const { newMean, newRstd, statistics: wanted = true } = options;
   const { epilogue = {} } = options;
   if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
   const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
@@ -78,6 +81,9 @@ export function planForward(
   checkLike(statistics, { shape: call.parameterShape, dtype: 'f32' });
   checkLike({ numBatchesTracked }, { shape: [], dtype: 'u32' });
   if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
+  for (const name of ['mean', 'rstd'] as const) {
+    if (out[name] && !wanted) refuseOutput(name, 'statistics is false');
+  }
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
   checkLike({ residual, 'out.y': out.y, 'out.sum': out.sum }, x);
   checkLike({ 'out.mean': out.mean }, perSet.mean);
@@ -93,16 +99,18 @@ export function planForward(
       schedule,
     ),
     ...runningOf(call),
+    statistics: wanted ? undefined : false,
   };
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
-    const theirs = {
+    const theirs = wanted && {
       mean: out.mean ?? (centred ? newMean?.(perSet.mean.shape) : undefined),
       rstd: out.rstd ?? newRstd?.(call.setShape),
     };
     const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
     const y = out.y ?? like(x);
     const sum = addend ? (out.sum ?? like(x)) : undefined;
+    if (!theirs) return { y, sum, mean: undefined, rstd: undefined };
     const mean = centred ? (theirs.mean ?? like(perSet.mean)) : undefined;
     const rstd = theirs.rstd ?? like(perSet.rstd);
     return { y, sum, mean, rstd };

@@ -26,6 +26,21 @@ export const normNames = {
   schedule: 'other',
 } as const satisfies OptionNames<NormOptions>;
 
+/** Whether a functional forward pass returns the statistics that it normalized with. */
+export interface StatisticsOption<Kept extends boolean | undefined = boolean | undefined> {
+  /**
+   * False, where no backward pass follows: mean and rstd are null in the result, and no memory is taken for them but, by some
+   * schedules, scratch. y has the same bits either way. Default true.
+   */
+  statistics?: Kept;
+}
+
+/** @internal */
+export const statisticsNames = { statistics: 'boolean' } as const satisfies OptionNames<StatisticsOption>;
+
+/** A statistic in the result of a forward pass: null with `statistics: false`. */
+export type Statistic<Kept extends boolean | undefined> = Kept extends false ? null : Tensor;
+
 /** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
 export interface ForwardOutputs {
   /** Shape and dtype of x. */
@@ -96,16 +111,16 @@ export const backwardNames = {
 } as const satisfies OptionNames<BackwardOptions>;
 
 /** What a forward pass returns. */
-export interface ForwardResult {
+export interface ForwardResult<Kept extends boolean | undefined = true> {
   /** Shape and dtype of x. */
   y: Tensor;
   /**
    * f32, [...sets, 2]: the mean as hi + lo, an unevaluated sum. hi is the mean in f32; lo is what f32 rounding lost,
    * and what keeps the result exact where |mean| ≫ std.
    */
-  mean: Tensor;
+  mean: Statistic<Kept>;
   /** f32, [...sets]: 1 / sqrt(variance + eps). */
-  rstd: Tensor;
+  rstd: Statistic<Kept>;
 }
 
 /** What a backward pass returns. */

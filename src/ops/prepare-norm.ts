@@ -10,7 +10,7 @@ import { elementCount } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { floatDType } from './check.ts';
 import { epilogueOf, refuseEpilogue } from './epilogue.ts';
-import { type BackwardOptions, descriptor, type NormCall, runningOf } from './norm.ts';
+import { type BackwardOptions, descriptor, type NormCall, runningOf, type StatisticsOption } from './norm.ts';
 import { backwardOf, forwardOf } from './programs.ts';
 
 /** What {@link prepareNorm} needs to know of a call to come. */
@@ -29,6 +29,8 @@ export interface PrepareOptions {
   /** A step of a pass over replicas, as in {@link ForwardDescriptor}. */
   stage?: 'local' | 'joined' | undefined;
   schedule?: ScheduleOptions | undefined;
+  /** Of forward: as in {@link StatisticsOption}. */
+  statistics?: boolean | undefined;
 }
 
 /** @internal What forward and backward are described as. */
@@ -44,6 +46,7 @@ export function descriptorsOf(
     accumulate = false,
     schedule,
     stage,
+    statistics = true,
   } = options;
   if (residual !== 'none' && residual !== 'before' && residual !== 'after') {
     throw new NormError(
@@ -62,7 +65,12 @@ export function descriptorsOf(
   const epilogue = { activation, negativeSlope, residual };
   const d = descriptor(call, dtype, options.paramDtype ?? dtype, weight, bias, epilogue, schedule);
   return {
-    forward: { ...d, ...(stage === 'local' ? {} : runningOf(call)), stage },
+    forward: {
+      ...d,
+      ...(stage === 'local' ? {} : runningOf(call)),
+      statistics: statistics ? undefined : false,
+      stage,
+    },
     backward: {
       ...d,
       bias: bias && activation !== 'none',

@@ -84,7 +84,7 @@ export class ReplicaForward {
     const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     return gpu.orNothing(() => {
       const { y, mean, rstd } = make();
-      const result = { y, mean: mean as Tensor, rstd };
+      const result = { y, mean: mean as Tensor, rstd: rstd as Tensor };
       if (total === 0) return result;
       const joined = gpu.tensor(values, [this.channels, 4]);
       execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);

@@ -15,6 +15,9 @@ import {
   type NormCall,
   type NormOptions,
   normNames,
+  type Statistic,
+  type StatisticsOption,
+  statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
@@ -43,11 +46,12 @@ export interface RmsNormOptions extends NormOptions {
 
 const names = {
   ...normNames,
+  ...statisticsNames,
   normalizedShape: 'other',
   eps: 'number',
   cast: 'string',
   out: 'other',
-} as const satisfies OptionNames<RmsNormOptions>;
+} as const satisfies OptionNames<RmsNormOptions & StatisticsOption>;
 const reasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
 /** Options of {@link rmsNormBackward}. */
@@ -67,11 +71,11 @@ const gradientNames = {
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
 
 /** What {@link rmsNorm} returns. */
-export interface RmsNormResult {
+export interface RmsNormResult<Kept extends boolean | undefined = true> {
   /** Shape and dtype of x. */
   y: Tensor;
   /** f32 [...rows]: 1 / sqrt(mean(x²) + eps). */
-  rstd: Tensor;
+  rstd: Statistic<Kept>;
 }
 
 /**
@@ -79,16 +83,20 @@ export interface RmsNormResult {
  * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
- * @returns y like x; rstd f32 [...rows].
+ * @returns y like x; rstd f32 [...rows], null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
-export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormResult {
+export function rmsNorm<Kept extends boolean | undefined = true>(
+  gpu: Gpu,
+  x: Tensor,
+  options: RmsNormOptions & StatisticsOption<Kept>,
+): RmsNormResult<Kept> {
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
-  return { y, rstd };
+  return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
 
 /**
@@ -99,19 +107,19 @@ export function rmsNorm(gpu: Gpu, x: Tensor, options: RmsNormOptions): RmsNormRe
  * @returns as {@link rmsNorm}, and sum like x.
  * @throws as {@link rmsNorm}.
  */
-export function addRmsNorm(
+export function addRmsNorm<Kept extends boolean | undefined = true>(
   gpu: Gpu,
   x: Tensor,
   residual: Tensor,
-  options: RmsNormOptions,
-): RmsNormResult & { sum: Tensor } {
+  options: RmsNormOptions & StatisticsOption<Kept>,
+): RmsNormResult<Kept> & { sum: Tensor } {
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, names, reasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
-  return { y, sum: sum as Tensor, rstd };
+  return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
 
 /**

@@ -80,7 +80,7 @@ export function trialOf(
   const backward = (schedule: ScheduleOptions, target: object, out = {}) =>
     normBackward(gpu, call, dy, made.sum ?? x, made.mean, dsum, call.kind === 'moments', {
       weight,
-      rstd: made.rstd,
+      rstd: made.rstd as Tensor,
       schedule,
       epilogue: call.kind === 'rms' ? {} : { ...epilogue, bias: bias ?? null },
       wants: { dweight: described.weight === true, dbias: described.bias === true },

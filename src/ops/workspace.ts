@@ -6,17 +6,22 @@ import { scratchBytes } from '../gpu/program.ts';
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
 import { type LocalResponseNormSettings, localResponseNormProgram } from './local-response-norm.ts';
+import { type StatisticsOption, statisticsNames } from './norm.ts';
 import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
 import { programOf } from './prepare-norm.ts';
 
 /** Options of {@link workspaceBytes}. */
-export interface WorkspaceOptions extends NormOpOptions, Partial<LocalResponseNormSettings> {
+export interface WorkspaceOptions
+  extends NormOpOptions,
+    StatisticsOption,
+    Partial<LocalResponseNormSettings> {
   /** Default: the pass that takes more. */
   pass?: 'forward' | 'backward' | undefined;
 }
 
 const names = {
   ...normOpNames,
+  ...statisticsNames,
   size: 'number',
   alpha: 'number',
   beta: 'number',
@@ -27,7 +32,8 @@ const names = {
 /**
  * Bytes of scratch, beside inputs and outputs, that a call of a functional norm allocates on a context that has none yet:
  * at most 1 % of x, or 1 MiB where that is more, unless a schedule asks for more slots than are chosen, or a batch has more
- * than 26,000 channels and fewer than 2000 values in each. Calls share their scratch, which grows to the largest.
+ * than 26,000 channels and fewer than 2000 values in each. Schedules of several passes take 12 bytes of scratch per mean and rstd
+ * that `statistics: false` spares you. Calls share their scratch, which grows to the largest.
  *
  * @param op - the function's name, such as 'layerNorm'; its backward goes by the same.
  * @param shape - of x.
@@ -41,7 +47,7 @@ export function workspaceBytes(
 ): number {
   checkContext(gpu);
   checkOptions('workspaceBytes', options, names);
-  const { pass, dtype = 'f32', size = 5 } = options;
+  const { pass, dtype = 'f32', size = 5, statistics } = options;
   const sizes = sizesOf(shape);
   if (pass !== undefined && pass !== 'forward' && pass !== 'backward') {
     throw new NormError('value', `There is no pass '${shown(pass)}'.`, "Use 'forward' or 'backward'.");
@@ -50,7 +56,12 @@ export function workspaceBytes(
     scratchBytes(
       op === 'localResponseNorm'
         ? localResponseNormProgram(gpu, direction, sizes, dtype, { ...options, size })
-        : programOf(gpu, callOf(op, sizes, options), prepareOptionsOf(op, options), direction),
+        : programOf(
+            gpu,
+            callOf(op, sizes, options),
+            { ...prepareOptionsOf(op, options), statistics },
+            direction,
+          ),
     );
   return pass ? bytes(pass) : Math.max(bytes('forward'), bytes('backward'));
 }

@@ -30,6 +30,7 @@ import { cases as recording } from './recording.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
+import { cases as statistics } from './statistics.ts';
 import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
@@ -58,6 +59,7 @@ export const allCases: Case[] = [
   ...argumentFuzz,
   ...leaks,
   ...readBack,
+  ...statistics,
   ...moduleTree,
   ...options,
   ...modules,

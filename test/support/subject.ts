@@ -87,6 +87,8 @@ export interface Subject {
   /** With a residual before the activation; the ops of that name have one before the norm. */
   residual?: boolean;
   schedule?: ScheduleOptions;
+  /** Of forward alone; its mean and rstd are then null. */
+  statistics?: false;
 }
 
 /** The arrays of a run; f16 ones hold values that f16 can. */
@@ -337,7 +339,9 @@ export function runForward(
   out?: ForwardOutputs,
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
-  const common = { weight, bias, eps: epsOf(subject), schedule, out };
+  // As if true: who asks for none knows that they are not there.
+  const statistics = subject.statistics as true | undefined;
+  const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics };
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
   const normalizedShape = normalizedShapeOf(subject);

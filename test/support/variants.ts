@@ -144,6 +144,7 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                   }
                 }
                 if (perRow && d.activation === 'none' && d.residual === 'none') {
+                  add(forwardProgram({ ...d, statistics: false }, facts));
                   add(forwardProgram({ ...d, residual: 'before' }, facts));
                   add(
                     backwardProgram(
