@@ -8,6 +8,7 @@ export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';
 export { Gpu, type MemoryUse } from './gpu/gpu.ts';
 export { type InitOptions, init } from './gpu/init.ts';
+export type { TensorScope } from './gpu/scopes.ts';
 export { type DType, type FloatDType, Tensor } from './gpu/tensor.ts';
 export type { HostArray, HostDType, HostTensor } from './io/host-tensor.ts';
 export { decodeSafetensors, encodeSafetensors } from './io/safetensors.ts';

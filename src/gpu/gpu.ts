@@ -10,10 +10,10 @@ import { alignUp, type Kernel, type Program } from './program.ts';
 import { proxied } from './proxied.ts';
 import { readBack } from './read-back.ts';
 import { scoped } from './scoped.ts';
+import { Scopes, type TensorScope } from './scopes.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { shown } from './shown.ts';
 import { type DType, encode, sizesOf, Tensor } from './tensor.ts';
-import { tensorsIn } from './tensors-in.ts';
 import { Watch } from './watch.ts';
 import { checkBuffer } from './wrapped.ts';
 
@@ -52,7 +52,7 @@ export class Gpu {
   readonly faults: Faults;
   /** @internal Numbers, scratch and placeholders of dispatches. */
   readonly shared: SharedBuffers;
-  readonly #scopes: Set<Tensor>[] = [];
+  readonly #scopes = new Scopes();
   readonly #tensors = new LiveTensors();
   #destroyed = false;
   #end: (reason: string) => void = () => {};
@@ -144,7 +144,7 @@ export class Gpu {
     });
     const tensor = new Tensor(this, buffer, sizes, dtype, 0, true);
     this.#tensors.add(tensor, bytes);
-    this.#scopes.at(-1)?.add(tensor);
+    this.#scopes.add(tensor);
     return tensor;
   }
 
@@ -174,59 +174,30 @@ export class Gpu {
   /**
    * Runs `body` and frees every tensor that was made inside it, but for those that it returns: a Tensor, or tensors in
    * arrays and plain objects. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
-   * submit fail.
+   * submit fail. What modules own (parameters, gradients, buffers) is not freed.
    *
-   * @throws NormError `value` if `body` is no function, `order` if it returns a promise; what `body` throws, after freeing.
+   * `body` may be async: the scope then ends when its promise settles. What it makes before its first `await` is the scope's by
+   * itself; after that, what it makes by `scope.run(() => …)` or hands to `scope.add`. What it makes otherwise is left alone, as is
+   * what others make meanwhile.
+   *
+   * @returns what `body` returns; of an async one a promise of that, once all else is freed.
+   * @throws NormError `value` if `body` is no function; what `body` throws, after freeing.
    */
-  scope<T>(body: () => T): T {
+  scope<T>(body: (scope: TensorScope) => T): T {
     this.checkOwn();
-    if (typeof body !== 'function') {
-      throw new NormError('value', `scope() was given ${shown(body)}.`, 'Pass a function.');
-    }
-    const made = new Set<Tensor>();
-    this.#scopes.push(made);
-    let kept: Set<Tensor> = new Set();
-    try {
-      const result = body();
-      if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-        (result as PromiseLike<unknown>).then(undefined, () => {}); // it will fail over its freed tensors
-        throw new NormError('order', 'scope() was given an async function.', 'Await outside of the scope.');
-      }
-      kept = tensorsIn(result);
-      return result;
-    } finally {
-      this.#scopes.pop();
-      for (const tensor of made) {
-        if (kept.has(tensor)) this.#scopes.at(-1)?.add(tensor);
-        else tensor.destroy();
-      }
-    }
+    return this.#scopes.scope(body);
   }
 
   /** @internal Runs `body`, and frees the tensors that it made if it throws: a call that fails leaves none behind. */
   orNothing<T>(body: () => T): T {
-    const made = new Set<Tensor>();
-    this.#scopes.push(made);
-    let result: T;
-    try {
-      result = body();
-    } catch (error) {
-      this.#scopes.pop();
-      for (const tensor of made) tensor.destroy();
-      throw error;
-    }
-    this.#scopes.pop();
-    const outer = this.#scopes.at(-1);
-    if (outer) for (const tensor of made) outer.add(tensor);
-    return result;
+    return this.#scopes.orNothing(body);
   }
 
   /** Takes a tensor out of the scopes it was made in: it lives until it is destroyed. */
   keep<T extends Tensor>(tensor: T): T {
     this.checkOwn();
     this.checkTensor(tensor, 'what is to be kept');
-    if (tensor.destroyed) return tensor;
-    for (const scope of this.#scopes) scope.delete(tensor);
+    this.#scopes.take(tensor);
     return tensor;
   }
 
@@ -353,7 +324,7 @@ export class Gpu {
 
   /** @internal Called by Tensor.destroy. */
   release(tensor: Tensor): void {
-    for (const scope of this.#scopes) scope.delete(tensor);
+    this.#scopes.take(tensor);
     if (!this.#tensors.delete(tensor)) return;
     tensor.buffer.destroy();
   }

@@ -1,6 +1,6 @@
 /** Schedules that are measured and remembered. */
 import { type AutotuneOptions, autotune, loadTuned, type TuningStorage } from '../../src/autotune.ts';
-import { type Gpu, init, LayerNorm, type NormOp } from '../../src/index.ts';
+import { type Gpu, init, LayerNorm, type NormOp, workspaceBytes } from '../../src/index.ts';
 import { callOf, prepareOptionsOf } from '../../src/ops/op-options.ts';
 import { descriptorsOf, programsOf } from '../../src/ops/prepare-norm.ts';
 import { classOf, store } from '../../src/ops/tuned.ts';
@@ -141,6 +141,8 @@ export const cases: Case[] = [
       assert(before.steps.length === 1 && after.steps.length === 3, 'the program is that of a split');
       assertEqual(programOf(gpu, [100, 68])[0].steps.length, 3, 'of the same class');
       assertEqual(programOf(gpu, [2000, 64])[0].steps.length, 1, 'of another one');
+      const without = workspaceBytes(gpu, 'layerNorm', shape, { pass: 'forward', statistics: false });
+      assert(without > workspaceBytes(gpu, 'layerNorm', shape, { pass: 'forward' }), 'without statistics');
       out.write(new Float32Array(96 * 64));
       const again = await module.forward(x, { out }).data();
       const off = again.reduce((most, value, i) => Math.max(most, Math.abs(value - (first[i] as number))), 0);

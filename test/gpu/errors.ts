@@ -192,7 +192,7 @@ export const cases: Case[] = [
       const y = norm.forward(x);
       refuses(gpu, 'shape', () => norm.backward(image));
       assertEqual(norm.weight?.grad, null, 'a failed backward leaves no gradient');
-      refuses(gpu, 'order', () => gpu.scope(async () => {}));
+      refuses(gpu, 'order', () => gpu.scope((scope) => scope.run(async () => {})));
       norm.destroy();
       refuses(gpu, 'destroyed', () => norm.forward(x));
       y.destroy();

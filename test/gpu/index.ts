@@ -27,6 +27,7 @@ import { cases as overhead } from './overhead.ts';
 import { cases as range } from './range.ts';
 import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
+import { cases as scope } from './scope.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
@@ -59,6 +60,7 @@ export const allCases: Case[] = [
   ...argumentFuzz,
   ...leaks,
   ...readBack,
+  ...scope,
   ...statistics,
   ...moduleTree,
   ...options,
