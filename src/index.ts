@@ -56,6 +56,7 @@ export {
   type LocalResponseNormModuleOptions,
 } from './nn/local-response-norm.ts';
 export { Module, type PassOptions } from './nn/module.ts';
+export { ModuleDict, ModuleList } from './nn/module-list.ts';
 export {
   type EpilogueModuleOptions,
   type ForwardOptions,

@@ -61,7 +61,7 @@ function checkFields(model: Module, applies: (module: Module) => boolean): void 
       throw new NormError(
         'value',
         `The field "${joined(path, field)}" of ${parent.constructor.name} holds a ${held.constructor.name} that is not registered.`,
-        'Register it with registerModule, so that the model knows of it.',
+        'Register it, with registerModule or in a ModuleList or ModuleDict, so that the model knows of it.',
       );
     }
   }

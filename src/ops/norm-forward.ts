@@ -1,4 +1,3 @@
-import { NormError } from '../gpu/errors.ts';
 import type { Operands } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';

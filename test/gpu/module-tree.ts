@@ -20,6 +20,8 @@ import {
   InstanceNorm1d,
   LayerNorm,
   Module,
+  ModuleDict,
+  ModuleList,
   Parameter,
   Sequential,
   type Tensor,
@@ -180,7 +182,10 @@ export const cases: Case[] = [
         const loose = new Block(false);
         const outer = new Sequential(gpu, loose);
         const error = await assertThrows(() => convert(outer), { code: 'value' });
-        assert(/"0\.norms\.0" of Block .*registerModule/.test(error.message), error.message);
+        assert(
+          /"0\.norms\.0" of Block .*registerModule .*ModuleList .*ModuleDict/.test(error.message),
+          error.message,
+        );
         assert(loose.held.norm instanceof BatchNorm2d, 'nothing is changed');
         for (const each of [...(loose.norms as Module[]), block, outer]) each.destroy();
       }
@@ -327,6 +332,62 @@ export const cases: Case[] = [
       refuses(gpu, 'value', () => block.registerModule('gpu', last));
       refuses(gpu, 'value', () => Object.assign(block, { scale: 3 } as object));
       assert(block.alias instanceof LayerNorm && block.alias !== next, 'other fields are left');
+    },
+  },
+  {
+    name: 'module tree: ModuleList and ModuleDict, as torch names them, and conversions inside',
+    async run({ gpu }) {
+      const norm = () => new BatchNorm2d(gpu, 1, { affine: false, trackRunningStats: true });
+      const [a, b, c, d] = [norm(), norm(), norm(), norm()] as const;
+      const list = new ModuleList<Module>(gpu, [a, b]).append(d).insert(-1, c);
+      assertEqual(
+        [...list].map((one) => [a, b, c, d].indexOf(one as typeof a)),
+        [0, 1, 2, 3],
+        'order',
+      );
+      assert(list.length === 4 && list.at(-1) === d && list.at(4) === undefined);
+      assertEqual(
+        list.namedModules().map(([name]) => name),
+        ['', '0', '1', '2', '3'],
+      );
+      assert(list.pop(0) === a && list.at(0) === b, 'pop');
+      assertEqual(list.length, 3);
+      list.set(-1, a);
+      assert(list.at(2) === a, 'set');
+      refuses(gpu, 'value', () => list.set(3, d));
+      refuses(gpu, 'value', () => list.extend([d, 'x' as never]));
+      refuses(gpu, 'value', () => list.append(null as never));
+      refuses(gpu, 'value', () => list.insert(0.5, d));
+      refuses(gpu, 'value', () => list.extend(d as never));
+      refuses(gpu, 'value', () => new ModuleList(gpu, null as never));
+      assertEqual(list.length, 3, 'nothing is changed');
+
+      const dict = new ModuleDict<Module>(gpu, { first: d, list });
+      assertEqual([...dict.keys()], ['first', 'list']);
+      assert(dict.size === 2 && dict.get('first') === d && dict.has('list') && !dict.has('second'));
+      assert([...dict.values()][1] === list && [...dict][0]?.[1] === d);
+      assertEqual([...dict.stateDict().keys()].slice(0, 4), [
+        'first.running_mean',
+        'first.running_var',
+        'first.num_batches_tracked',
+        'list.0.running_mean',
+      ]);
+      const [group] = twoRanks();
+      convertSyncBatchNorm(dict, group);
+      assert(dict.get('first') instanceof SyncBatchNorm && list.at(1) instanceof SyncBatchNorm, 'converted');
+      revertSyncBatchNorm(dict);
+      assert(dict.get('first') === d && list.at(1) === c, 'reverted');
+      convertFrozenBatchNorm(dict);
+      assert(
+        [...list].every((one) => one instanceof FrozenBatchNorm2d),
+        'frozen',
+      );
+      assert(dict.delete('first') && !dict.delete('first'), 'delete');
+      for (const wrong of [null, 'norm', [d], { norm: null }, d, list]) {
+        refuses(gpu, 'value', () => new ModuleDict(gpu, wrong as never));
+      }
+      assertEqual(dict.size, 1);
+      dict.destroy();
     },
   },
 ];
