@@ -6,7 +6,7 @@ import { bytesOf } from './filled.ts';
 import { LiveTensors } from './live-tensors.ts';
 import { checkOptions } from './options.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
-import { type Kernel, type Program } from './program.ts';
+import type { Kernel, Program } from './program.ts';
 import { proxied } from './proxied.ts';
 import { readBack } from './read-back.ts';
 import { Scopes, type TensorScope } from './scopes.ts';

@@ -1,4 +1,3 @@
-import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
@@ -11,6 +10,7 @@ import {
   localResponseNormProgram,
 } from '../ops/local-response-norm.ts';
 import type { Layout } from '../plan/geometry.ts';
+import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions, passNames } from './module.ts';
 
 /** Options of {@link LocalResponseNorm}. */
@@ -43,7 +43,7 @@ export class LocalResponseNorm extends Module {
   readonly beta: number;
   readonly k: number;
   readonly layout: Layout;
-  #x: Tensor | null = null;
+  readonly #last = new LastForward<{ x: Tensor }>();
 
   /**
    * @param size - channels in a window, an integer ≥ 1.
@@ -70,27 +70,24 @@ export class LocalResponseNorm extends Module {
     checkOptions('forward', options, passNames);
     const { out, ...target } = options;
     const { y } = localResponseNorm(this.gpu, x, { ...this.#settings(), ...target, out: { y: out } });
-    this.#x = x;
+    this.#last.keep({ x });
     return y;
   }
 
   /**
    * Backward of the last forward: dx, shape and dtype of x.
    *
-   * @throws NormError `order` before forward; `destroyed` if forward's x was destroyed since; as the functions.
+   * @throws NormError `order` before forward, or a second time after forwards of several inputs; `destroyed` if forward's x was destroyed since; as the functions.
    */
   override backward(dy: Tensor, given: PassOptions = {}): Tensor {
     this.checkUsable();
     checkOptions('backward', given, passNames);
     const { out, ...target } = given;
-    const x = this.#lastInput();
+    const { x } = this.#last.get();
     const options = { ...this.#settings(), ...target, out: { dx: out } };
-    return localResponseNormBackward(this.gpu, dy, x, options).dx;
-  }
-
-  #lastInput(): Tensor {
-    if (this.#x) return this.#x;
-    throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+    const { dx } = localResponseNormBackward(this.gpu, dy, x, options);
+    this.#last.answer();
+    return dx;
   }
 
   protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
@@ -102,7 +99,7 @@ export class LocalResponseNorm extends Module {
 
   protected override acceptsBackward(output: Like, out?: Tensor): void {
     if (this.backward !== LocalResponseNorm.prototype.backward) return;
-    const x = this.#lastInput();
+    const x = this.#last.get().x;
     this.gpu.checkUsable(x, 'x');
     checkOperands(this.gpu, { x }, { 'out.dx': out });
     checkLike({ dy: output, 'out.dx': out }, x);
@@ -128,7 +125,7 @@ export class LocalResponseNorm extends Module {
   }
 
   override destroy(): void {
-    this.#x = null;
+    this.#last.keep(null);
     super.destroy();
   }
 

@@ -11,6 +11,7 @@ import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts'
 import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
 import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
+import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
@@ -107,7 +108,7 @@ export abstract class NormModule extends Module {
   readonly activation: Activation;
   /** Of leakyRelu. */
   readonly negativeSlope: number;
-  #saved: Saved | null = null;
+  readonly #last = new LastForward<Saved>();
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
   #warmForward: WarmForward<Saved> | null = null;
@@ -177,7 +178,8 @@ export abstract class NormModule extends Module {
    * Backward of the last forward: dx, shape and dtype of x. Adds to the gradients of weight and bias, where they require
    * one.
    *
-   * @throws NormError `order` before forward, or after one with a residual; `destroyed` if forward's x was destroyed since; as the functions.
+   * @throws NormError `order` before forward, after one with a residual, or a second time after forwards of several
+   * inputs, of which the last is kept; `destroyed` if forward's x was destroyed since; as the functions.
    */
   override backward(dy: Tensor, options: ModuleBackwardOptions = {}): Tensor {
     this.checkOwn();
@@ -235,13 +237,12 @@ export abstract class NormModule extends Module {
   /** @internal What backward goes with. Throws `order` before forward. */
   lastForward(): Saved {
     this.checkUsable();
-    if (this.#saved) return this.#saved;
-    throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+    return this.#last.get();
   }
 
   /** @internal backward is to go with this; with nothing, if null. */
   keepForward(saved: Saved | null): void {
-    this.#saved = saved;
+    this.#last.keep(saved);
   }
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
@@ -294,8 +295,9 @@ export abstract class NormModule extends Module {
     };
   }
 
-  /** @internal The gradients of the parameters are written. */
+  /** @internal backward has gone with the last forward, and the gradients of the parameters are written. */
   keepGradients(): void {
+    this.#last.answer();
     const wants = this.#wants();
     if (wants.dweight) this.weight?.keepGradient();
     if (wants.dbias) this.bias?.keepGradient();
@@ -320,7 +322,7 @@ export abstract class NormModule extends Module {
 
   override destroy(): void {
     this.checkOwn();
-    this.#saved = null;
+    this.#last.keep(null);
     this.#warmForward = null;
     this.#warmBackward.forget();
     this.#means.destroy();
@@ -344,7 +346,7 @@ export abstract class NormModule extends Module {
       (warm.running === undefined || warm.running === this.runningKey())
     ) {
       warm.repeat.record(options);
-      this.#saved = warm.saved;
+      this.#last.keep(warm.saved);
       return warm.result;
     }
     checkOptions('forward', options, forwardNames);
@@ -365,7 +367,7 @@ export abstract class NormModule extends Module {
     });
     const rstd = result.rstd as Tensor; // statistics are wanted
     const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual };
-    this.#saved = saved;
+    this.#last.keep(saved);
     // Without an output of the caller's there is a new one each time, and nothing to repeat.
     const running = this.runningKey();
     this.#warmForward =

@@ -7,6 +7,7 @@ import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { checkLike, checkTarget, floatDType, type Like } from '../ops/check.ts';
 import { type AwaitedOptions, backwardOf, forwardOf } from './awaited.ts';
 import { Identity } from './identity.ts';
+import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions, passNames } from './module.ts';
 import { Reusable } from './reusable.ts';
 
@@ -25,10 +26,13 @@ export class Sequential extends Module {
   readonly #gradients: [Reusable, Reusable];
   /** What a Sequential without modules does. */
   readonly #nothing = new Identity(this.gpu);
-  /** Shapes and dtype of what each module got in the last forward. */
-  #inputs: { shape: readonly number[]; dtype: FloatDType }[] | null = null;
-  /** Shape and dtype of what the last module returned then. */
-  #returned: Like | null = null;
+  readonly #last = new LastForward<{
+    x: Tensor;
+    /** Shapes and dtype of what each module got. */
+    inputs: { shape: readonly number[]; dtype: FloatDType }[];
+    /** Shape and dtype of what the last module returned. */
+    returned: Like;
+  }>();
 
   /**
    * @param modules - the modules, or one list of [name, module] (a Map will do).
@@ -87,7 +91,7 @@ export class Sequential extends Module {
     const modules = this.#steps();
     this.#checkForward(modules, x, out, target);
     const inputs: { shape: readonly number[]; dtype: FloatDType }[] = [];
-    this.#inputs = null;
+    this.#last.begin(x);
     let current = x;
     for (const [i, module] of modules.entries()) {
       const dtype = floatDType(current, 'x');
@@ -97,16 +101,15 @@ export class Sequential extends Module {
       const options = { ...target, out: made };
       current = yield forwardOf(module, current, options);
     }
-    this.#inputs = inputs;
-    this.#returned = { shape: current.shape, dtype: current.dtype };
+    this.#last.keep({ x, inputs, returned: { shape: current.shape, dtype: current.dtype } });
     return modules.length === 0 ? this.#nothing.forward(x, { ...target, out }) : current;
   }
 
   /**
    * Backward of the last forward, from the last module to the first.
    *
-   * @throws NormError `order` before forward; `unsupported` if a module is here twice: it keeps what one forward needs; as
-   * the modules.
+   * @throws NormError `order` before forward, or a second time after forwards of several inputs; `unsupported` if a module is
+   * here twice: it keeps what one forward needs; as the modules.
    */
   override backward(dy: Tensor, options: PassOptions = {}): Tensor {
     this.checkOwn();
@@ -137,6 +140,7 @@ export class Sequential extends Module {
       const options = { ...target, out: made };
       current = yield backwardOf(modules[i] as Module, current, options);
     }
+    this.#last.answer();
     return modules.length === 0 ? this.#nothing.backward(dy, { ...target, out }) : current;
   }
 
@@ -152,18 +156,18 @@ export class Sequential extends Module {
 
   /** The inputs of the last forward. Throws what a module's backward would, before any has added to gradients. */
   #checkBackward(modules: readonly Module[], dy: Like, out: Tensor | undefined) {
-    const inputs = this.#inputs;
-    if (inputs?.length !== modules.length) {
-      throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
+    const { inputs, returned } = this.#last.get();
+    if (inputs.length !== modules.length) {
+      throw new NormError('order', 'Modules came or went since forward().', 'Call forward() again.');
     }
-    if (new Set(modules).size < modules.length) {
+    if (this.#repeats()) {
       throw new NormError(
         'unsupported',
         'A module that is in a Sequential twice cannot go backward: it keeps what one forward needs.',
         'Make two modules that share their parameters.',
       );
     }
-    if (this.#returned) checkLike({ dy }, this.#returned);
+    checkLike({ dy }, returned);
     if (out && inputs[0]) checkLike({ out }, inputs[0]);
     modules.forEach((module, i) => {
       module.expectsBackward(inputs[i + 1] ?? dy, i === 0 ? out : undefined);
@@ -209,8 +213,18 @@ export class Sequential extends Module {
   override destroy(): void {
     this.checkOwn();
     for (const reusable of [...this.#outputs, ...this.#gradients]) reusable.destroy();
-    this.#inputs = null;
+    this.#last.keep(null);
     super.destroy();
+  }
+
+  /** Whether a module has several turns in a pass, in a Sequential inside this one included. */
+  #repeats(): boolean {
+    const turns = this.#turns();
+    return new Set(turns).size < turns.length;
+  }
+
+  #turns(): Module[] {
+    return this.#steps().flatMap((module) => (module instanceof Sequential ? module.#turns() : [module]));
   }
 
   /** The modules that do something. */

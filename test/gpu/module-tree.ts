@@ -19,10 +19,13 @@ import {
   Identity,
   InstanceNorm1d,
   LayerNorm,
+  LocalResponseNorm,
+  layerNorm,
   Module,
   ModuleDict,
   ModuleList,
   Parameter,
+  type PassOptions,
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
@@ -45,6 +48,16 @@ class Scale extends Module {
       new Parameter(gpu.tensor(new Float32Array(channels).fill(2), [channels])),
     );
     this.registerParameter('bias', null);
+  }
+}
+
+/** A module of a user's, by functions, whose backward asks nothing of forward. */
+class ByFunctions extends Module {
+  override forward(x: Tensor, { out = this.gpu.empty(x.shape) }: PassOptions = {}): Tensor {
+    return layerNorm(this.gpu, x, { normalizedShape: 2, out: { y: out } }).y;
+  }
+  override backward(dy: Tensor): Tensor {
+    return dy;
   }
 }
 
@@ -388,6 +401,50 @@ export const cases: Case[] = [
       }
       assertEqual(dict.size, 1);
       dict.destroy();
+    },
+  },
+  {
+    name: 'module tree: a second backward after forwards of several inputs is refused',
+    async run({ gpu }) {
+      const shape = [1, 2, 2, 2];
+      const [first, second] = [gpu.tensor(normal(8), shape), gpu.tensor(normal(8, { seed: 2 }), shape)];
+      const dy = gpu.tensor(normal(8, { seed: 3 }), shape);
+      for (const norm of [
+        new LayerNorm(gpu, 2),
+        new BatchNorm2d(gpu, 2),
+        new FrozenBatchNorm2d(gpu, 2),
+        new LocalResponseNorm(gpu, 3),
+      ]) {
+        norm.forward(second);
+        const expected = await norm.backward(dy).data();
+        norm.forward(first);
+        norm.forward(second);
+        assertEqual(await norm.backward(dy).data(), expected, 'the last forward');
+        refuses(gpu, 'order', () => norm.backward(dy));
+        norm.forward(second);
+        assertEqual(await norm.backward(dy).data(), expected, 'forward, backward');
+        assertEqual(await norm.backward(dy).data(), expected, 'the same forward again');
+        norm.destroy();
+      }
+      const twice = new LayerNorm(gpu, 2);
+      const nested = new Sequential(gpu, twice, new Sequential(gpu, twice));
+      nested.forward(first);
+      refuses(gpu, 'unsupported', () => nested.backward(dy));
+      assertEqual(twice.weight?.grad, null, 'nothing is added');
+      const stack = new Sequential(gpu, new LayerNorm(gpu, 2), new LayerNorm(gpu, 2));
+      stack.forward(first);
+      stack.forward(second);
+      stack.backward(dy);
+      const added = await (stack.parameters()[3] as Parameter).grad?.data();
+      refuses(gpu, 'order', () => stack.backward(dy));
+      assertEqual(await (stack.parameters()[3] as Parameter).grad?.data(), added, 'nothing is added again');
+      // Behind a module that says nothing of forwards, a norm gets the same tensor each time.
+      const behind = new Sequential(gpu, new ByFunctions(gpu), new LayerNorm(gpu, 2));
+      behind.forward(first);
+      behind.forward(second);
+      behind.backward(dy);
+      refuses(gpu, 'order', () => behind.backward(dy));
+      for (const each of [behind, stack, nested]) each.destroy();
     },
   },
 ];
