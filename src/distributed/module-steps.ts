@@ -5,16 +5,15 @@ import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } fr
 import { prepareNorm } from '../ops/prepare-norm.ts';
 import { ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
 
-/** forward over so many replicas. */
+/** forward over the norm's replicas. */
 export function forwardInSteps(
   norm: BatchNorm,
   x: Tensor,
   { out, residual, schedule }: ForwardOptions,
-  replicas: number,
 ): { forward: ReplicaForward; keep(result: { mean: Tensor; rstd: Tensor }): void } {
   const { gpu, bias } = norm;
   gpu.checkUsable(x, 'x');
-  const { call, running } = norm.replica(x.shape, replicas);
+  const { call, running } = norm.replica(x.shape);
   const options = { schedule, ...norm.forwardOptions(residual, out), running };
   return {
     forward: new ReplicaForward(gpu, call, x, bias?.data, options),
@@ -43,9 +42,8 @@ export async function prepareInSteps(
   norm: BatchNorm,
   shape: readonly number[],
   options: ModulePrepareOptions,
-  replicas: number,
 ): Promise<void> {
-  const { call } = norm.replica(shape, replicas);
+  const { call } = norm.replica(shape);
   const common = norm.prepareOptions(options);
   const stages = ['local', 'joined'] as const;
   await Promise.all(stages.map((stage) => prepareNorm(norm.gpu, call, { ...common, stage })));

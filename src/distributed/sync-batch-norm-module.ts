@@ -15,6 +15,7 @@ import {
 } from '../nn/norm-module.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
+import type { Like } from '../ops/check.ts';
 import { checkGroup } from './check-group.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
@@ -107,6 +108,7 @@ export class SyncBatchNorm extends Module {
   revert(): BatchNorm {
     const norm = this.#norm;
     norm.training = this.training;
+    norm.replicas = 1;
     norm.keepForward(null);
     return norm;
   }
@@ -292,10 +294,7 @@ export class SyncBatchNorm extends Module {
       throw new NormError('value', 'The inputs differ in dtype.', 'Call forward() of each.');
     }
     for (const [, , options = {}] of calls) refuseRecording(options);
-    const { size } = first.group;
-    const steps = calls.map(([module, x, options = {}]) => {
-      return forwardInSteps(module.#norm, x, options, size);
-    });
+    const steps = calls.map(([module, x, options = {}]) => forwardInSteps(module.#norm, x, options));
     const results = await SyncBatchNorm.#together(modules, () =>
       forwardTogether(
         first.gpu,
@@ -345,7 +344,19 @@ export class SyncBatchNorm extends Module {
     this.checkOwn();
     this.#check();
     if (!this.#communicates) return this.#norm.prepare(shape, options);
-    await prepareInSteps(this.#norm, shape, options, this.group.size);
+    await prepareInSteps(this.#norm, shape, options);
+  }
+
+  protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
+    if (this.forward !== SyncBatchNorm.prototype.forward) return super.accepts(input);
+    this.#check();
+    return this.#norm.acceptsInput(input, out);
+  }
+
+  protected override acceptsBackward(output: Like, out?: Tensor): void {
+    if (this.backward !== SyncBatchNorm.prototype.backward) return;
+    this.#check();
+    this.#norm.acceptsGradient(output, out);
   }
 
   /** As torch's. */
@@ -371,10 +382,11 @@ export class SyncBatchNorm extends Module {
     return this.group.size > 1 && this.training;
   }
 
-  /** Throws unless the module can be used; the norm gets its mode. */
+  /** Throws unless the module can be used; the norm is told its mode and whom it goes with. */
   #check(): void {
     this.checkUsable();
     this.#norm.training = this.training;
+    this.#norm.replicas = this.#communicates ? this.group.size : 1;
     if (this.#busy) throw new NormError('order', 'A call of this module is under way.', 'Await it first.');
   }
 

@@ -44,20 +44,13 @@ export abstract class BatchNorm extends RunningNorm {
     super(gpu, numFeatures, { ...options, affine, bias, trackRunningStats });
   }
 
-  /** @internal What a tensor of that shape is to this module where `replicas` like it are normalized together. */
-  replica(
-    shape: readonly number[],
-    replicas: number,
-  ): { call: NormCall; running: RunningTensors | undefined } {
-    const call = this.#describe(shape, replicas);
+  /** @internal What a tensor of that shape is to this module. */
+  replica(shape: readonly number[]): { call: NormCall; running: RunningTensors | undefined } {
+    const call = this.describe(shape);
     return { call, running: this.running(call) };
   }
 
   protected override describe(shape: readonly number[]): NormCall {
-    return this.#describe(shape, 1);
-  }
-
-  #describe(shape: readonly number[], replicas: number): NormCall {
     if (!this.ranks.includes(shape.length)) {
       throw new NormError(
         'shape',
@@ -66,7 +59,7 @@ export abstract class BatchNorm extends RunningNorm {
       );
     }
     this.checkChannels(shape, this.layout === 'channels-first' ? 1 : shape.length - 1);
-    return batchNormCall(shape, this.layout, this.eps, this.runningMode(), replicas);
+    return batchNormCall(shape, this.layout, this.eps, this.runningMode(), this.replicas);
   }
 
   protected override update(): Running {

@@ -469,11 +469,15 @@ export abstract class Module {
 
   /** @internal What {@link expects} asks a module without hooks. One of a user's own may say its output's shape. */
   protected accepts({ shape }: Like, _out?: Tensor): readonly number[] | null {
+    if (this.forward === Module.prototype.forward && !('forwardAsync' in this)) throw this.#lacks('forward');
     return this.outputShape === Module.prototype.outputShape ? null : this.outputShape(shape);
   }
 
   /** @internal What {@link expectsBackward} asks a module without hooks. */
-  protected acceptsBackward(_output: Like, _out?: Tensor): void {}
+  protected acceptsBackward(_output: Like, _out?: Tensor): void {
+    if (this.backward === Module.prototype.backward && !('backwardAsync' in this))
+      throw this.#lacks('backward');
+  }
 
   protected checkUsable(): void {
     this.checkOwn();

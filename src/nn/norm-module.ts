@@ -111,6 +111,8 @@ export abstract class NormModule extends Module {
   readonly #last = new LastForward<Saved>();
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
+  /** @internal How many inputs like x are normalized together: SyncBatchNorm's. */
+  replicas = 1;
   #warmForward: WarmForward<Saved> | null = null;
   /** The input that was last found acceptable, and what that depends on. */
   #accepted: readonly unknown[] = [];
@@ -212,11 +214,16 @@ export abstract class NormModule extends Module {
   }
 
   protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
-    if (this.forward !== NormModule.prototype.forward) return super.accepts(input);
+    const own = this.forward === NormModule.prototype.forward;
+    return own ? this.acceptsInput(input, out) : super.accepts(input);
+  }
+
+  /** @internal What forward of a norm accepts, whoever calls it. */
+  acceptsInput(input: Like, out?: Tensor): readonly number[] {
     const weight = this.weight?.data;
     const bias = this.bias?.data;
     const { shape, dtype } = input;
-    const key = [shape, dtype, out, weight, bias, this.runningKey(), tensorsDestroyed];
+    const key = [shape, dtype, out, weight, bias, this.runningKey(), this.replicas, tensorsDestroyed];
     if (key.every((value, i) => value === this.#accepted[i])) return shape;
     const call = this.describe(shape);
     checkOperands(this.gpu, { weight, bias, ...this.running(call) }, { 'out.y': out });
@@ -227,7 +234,11 @@ export abstract class NormModule extends Module {
   }
 
   protected override acceptsBackward(output: Like, out?: Tensor): void {
-    if (this.backward !== NormModule.prototype.backward) return;
+    if (this.backward === NormModule.prototype.backward) this.acceptsGradient(output, out);
+  }
+
+  /** @internal What backward of a norm accepts, likewise. */
+  acceptsGradient(output: Like, out?: Tensor): void {
     const { x, mean, rstd } = this.#savedWithout();
     this.gpu.checkUsable(x, 'x');
     checkOperands(this.gpu, { x, weight: this.weight?.data, mean, rstd }, { 'out.dx': out });

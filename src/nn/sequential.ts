@@ -18,6 +18,10 @@ import { Reusable } from './reusable.ts';
  * (`options.out`), of the shape that {@link Module.outputShape} says, and uses it again at the next pass. So nothing has
  * to be freed, and commands that are recorded but not yet submitted stay valid. A module that returns another tensor
  * all the same owns that. destroy() frees what passes between, and the modules.
+ *
+ * A pass that is refused has changed nothing: all modules are asked before the first one records. What only a module's own
+ * forward can tell comes too late for that: what a class of yours throws, what hooks put in the place of a tensor, a rank
+ * that is lost. The modules before have then updated running statistics, or those behind added to gradients.
  */
 export class Sequential extends Module {
   /** By position: the output of each module but the last. */
@@ -129,7 +133,7 @@ export class Sequential extends Module {
     this.checkUsable();
     this.gpu.checkUsable(dy, 'dy');
     const modules = this.#steps();
-    checkTarget(target);
+    this.#checkTarget(target);
     if (out) this.gpu.checkUsable(out, 'out');
     const inputs = this.#checkBackward(modules, dy, out);
     let current = dy;
@@ -146,7 +150,7 @@ export class Sequential extends Module {
 
   /** Throws what a module would, before any has recorded: a pass that fails half way has updated running statistics. */
   #checkForward(modules: readonly Module[], x: Tensor, out: Tensor | undefined, target: RecordOptions): void {
-    checkTarget(target);
+    this.#checkTarget(target);
     if (out) this.gpu.checkUsable(out, 'out');
     if (modules.length === 0) return;
     const dtype = floatDType(x, 'x');
@@ -185,6 +189,18 @@ export class Sequential extends Module {
     const own = Sequential.prototype;
     if (this.backward !== own.backward || this.backwardAsync !== own.backwardAsync) return;
     this.#checkBackward(this.#steps(), output, out);
+  }
+
+  /** Throws where a pass cannot be recorded as it is to be. */
+  #checkTarget(target: RecordOptions): void {
+    checkTarget(target);
+    if ((target.encoder || target.pass) && this.asynchronous) {
+      throw new NormError(
+        'unsupported',
+        'A module in this Sequential is asynchronous: what it does cannot be recorded.',
+        'Leave out encoder and pass.',
+      );
+    }
   }
 
   #refuseAsynchronous(method: string): void {

@@ -7,7 +7,7 @@ import { castProgram } from '../kernels/cast.ts';
 import { averageProgram, countProgram } from '../kernels/optim.ts';
 import { type AwaitedOptions, forwardOf } from '../nn/awaited.ts';
 import { checkModule, Module, type PassOptions } from '../nn/module.ts';
-import { checkTarget, checkTensorDType, checkTensorShape, floatDType } from '../ops/check.ts';
+import { checkTarget, checkTensorDType, checkTensorShape, floatDType, type Like } from '../ops/check.ts';
 import { remember } from '../ops/programs.ts';
 
 /** Options of {@link AveragedModel}. */
@@ -113,6 +113,12 @@ export class AveragedModel<M extends Module = Module> extends Module {
   async forwardAsync(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
     this.checkUsable();
     return forwardOf(this.module, x, options);
+  }
+
+  protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
+    const own = AveragedModel.prototype;
+    const overridden = this.forward !== own.forward || this.forwardAsync !== own.forwardAsync;
+    return overridden ? super.accepts(input) : this.module.expects(input, out);
   }
 
   override outputShape(shape: readonly number[]): readonly number[] {

@@ -1,4 +1,5 @@
 /** A call of a Sequential that fails changes nothing: neither running statistics nor gradients. */
+import { LocalProcessGroup, SyncBatchNorm } from '../../src/distributed/index.ts';
 import {
   BatchNorm1d,
   GroupNorm,
@@ -6,11 +7,13 @@ import {
   LayerNorm,
   LocalResponseNorm,
   Module,
+  ModuleList,
   type NormErrorCode,
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
-import { assertEqual } from '../harness/assert.ts';
+import { AveragedModel } from '../../src/optim/index.ts';
+import { assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
@@ -34,6 +37,9 @@ async function changesNothing(model: Module, code: NormErrorCode, body: () => un
 class Narrow extends Module {
   override outputShape([rows = 0]: readonly number[]): readonly number[] {
     return [rows, 2];
+  }
+  override forward(x: Tensor): Tensor {
+    return this.gpu.zeros(this.outputShape(x.shape));
   }
 }
 
@@ -128,6 +134,76 @@ function backward({ gpu }: Context): Promise<void> {
   });
 }
 
+/** One of several ranks: what it refuses is refused before it waits for the others. */
+async function ranks({ gpu }: Context): Promise<void> {
+  await withModels(async (models) => {
+    const [group] = LocalProcessGroup.create(2) as [LocalProcessGroup];
+    const [alone] = LocalProcessGroup.create(1) as [LocalProcessGroup];
+    const x = gpu.tensor(normal(24, { seed: 5 }), [6, 4]);
+    const one = gpu.tensor(normal(4, { seed: 6 }), [1, 4]);
+    const dy = gpu.tensor(normal(24, { seed: 7 }), [6, 4]);
+    const refusedAsync = async (model: Sequential, code: NormErrorCode, input: Tensor, options = {}) => {
+      models.push(model);
+      const first = model.at(0) as Module;
+      const before = await stateOf(first);
+      await assertThrows(() => model.forwardAsync(input, options), { code });
+      assertEqual(await stateOf(first), before, `state after ${code}`);
+    };
+    const sync = (channels: number, of = group) => new SyncBatchNorm(gpu, channels, { group: of });
+    await refusedAsync(new Sequential(gpu, new BatchNorm1d(gpu, 4), sync(5)), 'shape', x);
+    await refusedAsync(new Sequential(gpu, new BatchNorm1d(gpu, 4), sync(4)), 'shape', x, {
+      out: gpu.zeros([6, 5]),
+    });
+    const encoder = gpu.device.createCommandEncoder();
+    await refusedAsync(new Sequential(gpu, new BatchNorm1d(gpu, 4), sync(4)), 'unsupported', x, { encoder });
+    const inner = new Sequential(gpu, sync(4), new LayerNorm(gpu, 5));
+    await refusedAsync(new Sequential(gpu, new BatchNorm1d(gpu, 4), inner), 'shape', x);
+    const gone = sync(4);
+    gone.destroy();
+    await refusedAsync(new Sequential(gpu, new BatchNorm1d(gpu, 4), gone), 'destroyed', x);
+
+    // Alone it is BatchNorm; with others one value per channel is enough, which is found only by asking it.
+    const single = new Sequential(gpu, new LayerNorm(gpu, 4), new BatchNorm1d(gpu, 4), sync(4, alone));
+    models.push(single);
+    await changesNothing(single, 'shape', () => single.forward(one));
+    const evaluated = new Sequential(gpu, new BatchNorm1d(gpu, 4), sync(5)).train();
+    evaluated.at(1)?.eval();
+    models.push(evaluated);
+    await changesNothing(evaluated, 'shape', () => evaluated.forward(x));
+    const accepted = new Sequential(gpu, sync(4));
+    assertEqual(accepted.expects(one)?.join(), '1,4', 'one value per channel and rank');
+
+    const norms = new Sequential(gpu, new LayerNorm(gpu, 4), sync(4, alone), new LayerNorm(gpu, 4));
+    models.push(norms, accepted);
+    norms.forward(x);
+    norms.backward(dy);
+    (norms.at(1) as SyncBatchNorm).forward(x, { residual: dy });
+    await changesNothing(norms, 'order', () => norms.backward(dy));
+  });
+}
+
+/** Modules that hold others, or hold nothing that could run. */
+async function others({ gpu }: Context): Promise<void> {
+  await withModels(async (models) => {
+    const x = gpu.tensor(normal(24, { seed: 8 }), [6, 4]);
+    const averaged = new AveragedModel(new LayerNorm(gpu, 5), new LayerNorm(gpu, 5));
+    const lists = new ModuleList(gpu, [new LayerNorm(gpu, 4)]);
+    for (const [last, code] of [
+      [averaged, 'shape'],
+      [lists, 'unsupported'],
+    ] as const) {
+      const model = new Sequential(gpu, new BatchNorm1d(gpu, 4), last);
+      models.push(model);
+      await changesNothing(model, code, () => model.forward(x));
+    }
+    const silent = new Sequential(gpu, new LayerNorm(gpu, 4), new Narrow(gpu), new LayerNorm(gpu, 2));
+    models.push(silent);
+    silent.forward(x);
+    const dy = gpu.zeros([6, 2]);
+    await changesNothing(silent, 'unsupported', () => silent.backward(dy));
+  });
+}
+
 async function withModels(body: (models: Module[]) => Promise<void>): Promise<void> {
   const models: Module[] = [];
   try {
@@ -140,4 +216,6 @@ async function withModels(body: (models: Module[]) => Promise<void>): Promise<vo
 export const cases: Case[] = [
   { name: 'composites: a forward pass that fails leaves running statistics as they were', run: forward },
   { name: 'composites: a backward pass that fails leaves gradients as they were', run: backward },
+  { name: 'composites: SyncBatchNorm is asked before anything changes', run: ranks },
+  { name: 'composites: averaged models, lists and modules without a pass are asked too', run: others },
 ];
