@@ -34,6 +34,9 @@ const names = {
   dtype: 'string',
 } as const satisfies OptionNames<FrozenBatchNormModuleOptions>;
 
+/** Its buffers, and what they are filled with. */
+const initial = { weight: 1, bias: 0, running_mean: 0, running_var: 1 };
+
 /**
  * torchvision's and detectron2's FrozenBatchNorm2d: BatchNorm2d in evaluation whose weight (ones), bias (zeros), running
  * mean (zeros) and running variance (ones) are buffers, which no training changes; `train()` makes no difference.
@@ -66,10 +69,22 @@ export class FrozenBatchNorm2d extends NormModule {
     this.eps = eps;
     this.layout = layout;
     bytesOf(gpu, [numFeatures], 'f32'); // none of them is made where one is too large
-    this.registerBuffer('weight', filled(gpu, 1, [numFeatures], dtype));
-    this.registerBuffer('bias', filled(gpu, 0, [numFeatures], dtype));
-    this.registerBuffer('running_mean', filled(gpu, 0, [numFeatures]));
-    this.registerBuffer('running_var', filled(gpu, 1, [numFeatures]));
+    for (const [name, value] of Object.entries(initial)) {
+      const of = name.startsWith('running') ? 'f32' : dtype;
+      this.registerBuffer(name, filled(gpu, value, [numFeatures], of));
+    }
+  }
+
+  /** As every module's; its own four buffers cannot be null. */
+  override registerBuffer<T extends Tensor | null>(
+    name: string,
+    tensor: T,
+    options?: { persistent?: boolean | undefined },
+  ): T {
+    if (!tensor && name in initial) {
+      throw new NormError('value', `${name} of a FrozenBatchNorm2d cannot be absent.`, 'Pass a tensor.');
+    }
+    return super.registerBuffer(name, tensor, options);
   }
 
   /** γ: a buffer, which the passes see as a parameter without gradient. Assigning takes the data of another. */
@@ -141,9 +156,9 @@ export class FrozenBatchNorm2d extends NormModule {
     entries.delete(`${prefix}num_batches_tracked`);
     if ((version ?? 0) >= 2) return;
     const shape = [this.numFeatures];
-    for (const [name, value] of Object.entries({ running_mean: 0, running_var: 1 })) {
+    for (const name of ['running_mean', 'running_var'] as const) {
       const key = prefix + name;
-      const data = new Float32Array(this.numFeatures).fill(value);
+      const data = new Float32Array(this.numFeatures).fill(initial[name]);
       if (!entries.has(key)) entries.set(key, { dtype: 'f32', shape, data });
     }
   }
@@ -153,6 +168,10 @@ export class FrozenBatchNorm2d extends NormModule {
     return known?.data === tensor ? known : new Parameter(tensor, { requiresGrad: false });
   }
 }
+
+/** The values of a parameter; of nothing else. */
+const dataOf = (parameter: Parameter): Tensor =>
+  parameter instanceof Parameter ? parameter.data : (null as never);
 
 /**
  * Freezes every BatchNorm2d and SyncBatchNorm of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its

@@ -7,7 +7,7 @@ import type { HostTensor } from '../io/host-tensor.ts';
 import { checkCount, checkEps } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
-import { checkMomentum } from '../ops/running.ts';
+import { checkMomentum, runningTensors } from '../ops/running.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 
@@ -140,9 +140,9 @@ export abstract class RunningNorm extends NormModule {
   /** @internal How forward updates the running statistics in training; undefined where it does not. */
   protected abstract update(): Running | undefined;
 
-  /** @internal What a call has to do with the running statistics in this mode. */
+  /** @internal What a call has to do with the running statistics in this mode. Throws `value` if one of them is missing. */
   protected runningMode(): Running | undefined {
-    if (!this.runningMean) return undefined;
+    if (!runningTensors(this)) return undefined;
     if (!this.training) return { mode: 'frozen', momentum: null, counted: false };
     return this.trackRunningStats ? this.update() : undefined;
   }
@@ -164,13 +164,10 @@ export abstract class RunningNorm extends NormModule {
   }
 
   protected override running({ running }: NormCall): RunningTensors | undefined {
-    const { runningMean, runningVar, numBatchesTracked } = this;
-    if (!running || !runningMean || !runningVar) return undefined;
-    return {
-      runningMean,
-      runningVar,
-      numBatchesTracked: (running.counted && numBatchesTracked) || undefined,
-    };
+    const tensors = running && runningTensors(this);
+    return (
+      tensors && { ...tensors, numBatchesTracked: (running.counted && this.numBatchesTracked) || undefined }
+    );
   }
 }
 

@@ -323,6 +323,20 @@ export const cases: Case[] = [
       assert(frozen.stateDict().get('weight') === frozen.weight.data && frozen.parameters().length === 0);
       frozen.registerBuffer('bias', gpu.tensor([1], [1]));
       assertClose(await frozen.forward(gpu.tensor([2], [1, 1, 1, 1])).data(), [9], 1e-4);
+      const names = ['weight', 'bias', 'running_mean', 'running_var', 'runningMean', 'runningVar'];
+      for (const name of names) {
+        if (name.includes('_') || name in { weight: 1, bias: 1 }) {
+          refuses(gpu, 'value', () => frozen.registerBuffer(name, null));
+        }
+        for (const wrong of [null, undefined, 3]) {
+          refuses(gpu, 'value', () => Object.assign(frozen, { [name]: wrong }));
+        }
+      }
+      assertClose(await frozen.forward(gpu.tensor([2], [1, 1, 1, 1])).data(), [9], 1e-4);
+      assert(frozen.registerBuffer('of_mine', null) === null, 'a buffer of a class of the caller');
+      const half = new BatchNorm1d(gpu, 2).eval();
+      half.runningVar = null;
+      refuses(gpu, 'value', () => half.forward(x));
 
       class Block extends Module {
         norm: LayerNorm | null = this.registerModule('norm', new LayerNorm(this.gpu, 2));
