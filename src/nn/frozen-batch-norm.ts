@@ -169,10 +169,6 @@ export class FrozenBatchNorm2d extends NormModule {
   }
 }
 
-/** The values of a parameter; of nothing else. */
-const dataOf = (parameter: Parameter): Tensor =>
-  parameter instanceof Parameter ? parameter.data : (null as never);
-
 /**
  * Freezes every BatchNorm2d and SyncBatchNorm of a model: detectron2's convert_frozen_batchnorm. Each gives its place, its
  * name, its values and its hooks to a {@link FrozenBatchNorm2d}. Frees those that are replaced, so submit

@@ -9,8 +9,8 @@ import { shown } from '../gpu/shown.ts';
 import { type FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { StateDict } from '../io/state-dict.ts';
-import { cast } from '../ops/cast.ts';
 import { floatDType, type Like } from '../ops/check.ts';
+import { bindField, checkField } from './fields.ts';
 import {
   type BackwardHook,
   type BackwardPreHook,
@@ -20,7 +20,7 @@ import {
   ModuleHooks,
 } from './hooks.ts';
 import { type LoadableState, type LoadResult, loadable, loadState } from './load-state.ts';
-import { clearGradients, Parameter, type ZeroGradOptions } from './parameter.ts';
+import { clearGradients, convertParameters, Parameter, type ZeroGradOptions } from './parameter.ts';
 import { joined, modulePaths, namedIn, once, Registry } from './registry.ts';
 
 /** Options of every module's forward and backward. */
@@ -102,24 +102,22 @@ export abstract class Module {
   /** @internal What this module has by name, with what was assigned to fields of these names. */
   get registry(): Registry {
     this.checkOwn();
-    for (const name of this.#registry.names()) this.#bind(name);
+    // A class field of a registered name is defined after registering (`norm = this.registerModule('norm', …)`): it is
+    // bound, and what it has is taken, at the next look.
+    for (const name of this.#registry.names()) {
+      const value = this.#bind(name);
+      if (value !== undefined && value !== this.#registry.get(name)) this.#assign(name, value);
+    }
     return this.#registry;
   }
 
-  /**
-   * Makes a field of a registered name read and write the registry, as torch's attributes do. A class field of that name is
-   * defined after registering (`norm = this.registerModule('norm', …)`), so this is made up for at the next look.
-   */
-  #bind(name: string, adopt = true): void {
-    const own = Object.getOwnPropertyDescriptor(this, name);
-    if (own ? !('value' in own) : name in this) return;
-    Object.defineProperty(this, name, {
-      configurable: true,
-      get: () => this.#registry.get(name),
-      set: (value: unknown) => this.#assign(name, value),
-    });
-    if (adopt && own && own.value !== undefined && own.value !== this.#registry.get(name))
-      this.#assign(name, own.value);
+  #bind(name: string): unknown {
+    return bindField(
+      this,
+      name,
+      () => this.#registry.get(name),
+      (value) => this.#assign(name, value),
+    );
   }
 
   #assign(name: string, value: unknown): void {
@@ -133,17 +131,7 @@ export abstract class Module {
   #checkEntry(name: string, kind: 'parameters' | 'buffers' | 'modules', value: unknown): void {
     this.registry.checkName(name, kind);
     const needed = { parameters: Parameter, buffers: Tensor, modules: Module }[kind];
-    if (value !== null && !(value instanceof needed)) {
-      throw new NormError(
-        'value',
-        `${name} is ${shown(value)}, which is no ${needed.name}.`,
-        `Assign a ${needed.name}, or null.`,
-      );
-    }
-    const own = Object.getOwnPropertyDescriptor(this, name)?.value ?? null;
-    if (own !== null && own !== value && !(own instanceof needed)) {
-      throw new NormError('value', `The name "${name}" is that of a field.`, 'Choose another.');
-    }
+    checkField(this, name, needed, value);
   }
 
   /** The parameter of that name. */
@@ -176,7 +164,7 @@ export abstract class Module {
     this.#checkEntry(name, 'parameters', parameter);
     if (parameter) this.gpu.checkUsable(parameter.data, name);
     this.#registry.parameters.set(name, parameter);
-    this.#bind(name, false);
+    this.#bind(name);
     return parameter;
   }
 
@@ -202,7 +190,7 @@ export abstract class Module {
       this.gpu.keep(tensor as Tensor);
     }
     this.#registry.buffers.set(name, { tensor, persistent });
-    this.#bind(name, false);
+    this.#bind(name);
     return tensor;
   }
 
@@ -223,7 +211,7 @@ export abstract class Module {
       throw new NormError('value', `${name} contains the module that it is to be part of.`, 'Make another.');
     }
     this.#registry.modules.set(name, module);
-    this.#bind(name, false);
+    this.#bind(name);
     return module;
   }
 
@@ -311,17 +299,7 @@ export abstract class Module {
   to(dtype: FloatDType): this {
     this.checkUsable();
     this.gpu.checkDType(floatDType({ dtype }, 'the parameters'));
-    const others = this.parameters().filter(({ data }) => data.dtype !== dtype);
-    const converted: Tensor[] = [];
-    try {
-      for (const { data } of others) converted.push(cast(this.gpu, data, dtype));
-    } catch (error) {
-      for (const tensor of converted) tensor.destroy();
-      throw error;
-    }
-    others.forEach((parameter, i) => {
-      parameter.replace(converted[i] as Tensor);
-    });
+    convertParameters(this.gpu, this.parameters(), dtype);
     return this;
   }
 

@@ -2,7 +2,8 @@ import { checkRecorder } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
-import type { Tensor } from '../gpu/tensor.ts';
+import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { cast } from '../ops/cast.ts';
 import { floatDType } from '../ops/check.ts';
 
 /** Options of a {@link Parameter}. */
@@ -149,5 +150,20 @@ export function clearGradients(
     const own = gpu.device.createCommandEncoder({ label });
     clear(own);
     gpu.device.queue.submit([own.finish({ label })]);
+  });
+}
+
+/** @internal Converts the parameters of another dtype: all of them, or none where one cannot be. */
+export function convertParameters(gpu: Gpu, parameters: readonly Parameter[], dtype: FloatDType): void {
+  const others = parameters.filter(({ data }) => data.dtype !== dtype);
+  const converted: Tensor[] = [];
+  try {
+    for (const { data } of others) converted.push(cast(gpu, data, dtype));
+  } catch (error) {
+    for (const tensor of converted) tensor.destroy();
+    throw error;
+  }
+  others.forEach((parameter, i) => {
+    parameter.replace(converted[i] as Tensor);
   });
 }
