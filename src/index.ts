@@ -128,6 +128,7 @@ export {
   rmsNormBackward,
   rmsNormEps,
 } from './ops/rms-norm.ts';
+export type { RunningVariance } from './ops/running.ts';
 export { type WorkspaceOptions, workspaceBytes } from './ops/workspace.ts';
 export type { Layout } from './plan/geometry.ts';
 export type { Reduction, ScheduleOptions, Strategy } from './plan/strategy.ts';

@@ -1,11 +1,12 @@
 // running_update
-// Running statistics of BatchNorm: running = (1 − f)·running + f·batch, with the unbiased variance of the batch; f is the
+// Running statistics of BatchNorm: running = (1 − f)·running + f·batch, with M2 / (n − CORRECTION) of the batch; f is the
 // momentum or, cumulative, 1 / num_batches_tracked, which counts this batch already (torch.nn.BatchNorm2d).
 @group(0) @binding(16) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(17) var<storage, read_write> running_var: array<f32>;
 @group(0) @binding(18) var<storage, read> num_batches_tracked: array<u32>;
 
 override CUMULATIVE: bool = false;
+override CORRECTION: f32 = 1.0;  // 1: the unbiased variance; 0: the biased one
 
 fn track(which: u32, s: Statistics, p: Part) {
   var f = params.momentum;
@@ -13,5 +14,5 @@ fn track(which: u32, s: Statistics, p: Part) {
     f = 1.0 / f32(num_batches_tracked[0]);
   }
   running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
-  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - 1.0));
+  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - CORRECTION));
 }

@@ -3,7 +3,7 @@
 // statistics), which is the mean of the updates by each instance (torch.nn.functional.instance_norm).
 //
 // Mapping: a thread per channel.
-// Bindings: instances [samples, channels] (mean, unbiased variance); mean [samples, channels] (hi, lo); running_mean, running_var [channels].
+// Bindings: instances [samples, channels] (mean, variance); mean [samples, channels] (hi, lo); running_mean, running_var [channels].
 // Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the root of
 // their number long. Determinism: instances are added
 // in order.

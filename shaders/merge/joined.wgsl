@@ -20,5 +20,7 @@ fn main(
   let j = joined[channel];
   let s = statistics_from(j.x, j.y, bitcast<u32>(j.z));
   save(channel, s);
-  track(channel, s, Part(params.count, 0.0, abs(j.w), select(1.0, DOWN, j.w < 0.0)));
+  let all = Part(params.count, 0.0, abs(j.w), select(1.0, DOWN, j.w < 0.0));
+  track(channel, s, all);
+  keep_variance(channel, all);
 }

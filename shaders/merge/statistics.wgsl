@@ -50,6 +50,7 @@ fn main(
     let s = finish(total, k);
     save(which, s);
     track(which, s, total);
+    keep_variance(which, total);
   }
 }
 

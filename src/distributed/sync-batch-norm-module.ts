@@ -16,6 +16,7 @@ import {
 import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
 import type { Like } from '../ops/check.ts';
+import type { RunningVariance } from '../ops/running.ts';
 import { checkGroup } from './check-group.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
@@ -124,6 +125,11 @@ export class SyncBatchNorm extends Module {
 
   get eps(): number {
     return this[innerBatchNorm].eps;
+  }
+
+  /** As BatchNorm's. */
+  get runningVariance(): RunningVariance {
+    return this[innerBatchNorm].runningVariance;
   }
 
   /** γ, or null. */

@@ -48,6 +48,10 @@ export interface ForwardDescriptor extends NormDescriptor, Replicated {
   momentum?: number | null | undefined;
   /** Whether an update counts the batches. */
   counted?: boolean | undefined;
+  /** Whether an update takes the biased variance. */
+  biased?: boolean | undefined;
+  /** Whether the variance is kept. */
+  variance?: boolean | undefined;
 }
 
 export interface BackwardDescriptor extends NormDescriptor, Replicated {

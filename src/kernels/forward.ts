@@ -58,8 +58,8 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   if (running === 'update' && d.counted) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
   if (elementCount(geometry) === 0) return { steps: before, scratch: {} };
-  // Running statistics, and those of replicas, are a matter of the merge, which only a split has.
-  const options = running || stage ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
+  // Running statistics, those of replicas, and variances are a matter of the merge, which only a split has.
+  const options = running || stage || d.variance ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
   if (running === 'frozen') before.push(frozenStatistics(whole));
   const runs = geometry.inner > 1 ? channelRuns : setRuns;
@@ -170,10 +170,10 @@ const momentsFragment = (d: ForwardDescriptor) =>
 
 /** What becomes of a set's statistics beside `mean` and `rstd`. */
 interface Tracking {
-  fragment: ShaderSource;
+  fragments: ShaderSource[];
   reads?: Role[];
   writes?: Role[];
-  constants?: Record<string, boolean>;
+  constants?: Record<string, boolean | number>;
 }
 
 /** Whether running statistics are updated with those of several instances (InstanceNorm). */
@@ -181,14 +181,19 @@ const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
   running === 'update' && geometry.samples > 1;
 
 function trackingOf(d: ForwardDescriptor): Tracking {
-  if (d.stage === 'local') return { fragment: shaders.runningDeviations, writes: ['deviations'] };
-  if (d.running !== 'update') return { fragment: shaders.runningNone };
-  if (tracksInstances(d)) return { fragment: shaders.runningInstances, writes: ['instances'] };
+  const kept = d.variance ? shaders.variance : shaders.varianceNone;
+  const writes: Role[] = d.variance ? ['variance'] : [];
+  const constants = d.biased ? { CORRECTION: 0 } : {};
+  if (d.stage === 'local') return { fragments: [shaders.runningDeviations, kept], writes: ['deviations'] };
+  if (d.running !== 'update') return { fragments: [shaders.runningNone, kept], writes };
+  if (tracksInstances(d)) {
+    return { fragments: [shaders.runningInstances, kept], writes: ['instances', ...writes], constants };
+  }
   return {
-    fragment: shaders.runningUpdate,
+    fragments: [shaders.runningUpdate, kept],
     reads: ['numBatchesTracked'],
-    writes: ['runningMean', 'runningVar'],
-    constants: { CUMULATIVE: d.momentum === null },
+    writes: ['runningMean', 'runningVar', ...writes],
+    constants: { ...constants, CUMULATIVE: d.momentum === null },
   };
 }
 
@@ -209,11 +214,11 @@ const frozenStatistics = (at: Whole): Step =>
 
 /** mean and rstd, and the running statistics, from the statistics of all replicas. */
 function joinedStatistics(at: Whole): Step {
-  const { fragment, reads = [], writes = [], constants = {} } = trackingOf(at.d);
+  const { fragments, reads = [], writes = [], constants = {} } = trackingOf(at.d);
   return step(at, {
     main: shaders.mergeJoined,
     // As in the merge of one replica's own.
-    fragments: [tensorsFragment(true), momentsFragment(at.d), fragment],
+    fragments: [tensorsFragment(true), momentsFragment(at.d), ...fragments],
     reads: ['joined', ...reads],
     writes: ['mean', 'rstd', ...writes],
     constants,
@@ -317,15 +322,18 @@ function channelStatistics(at: At): Step {
   });
 }
 
-function mergeStatistics(at: At, tracking: Tracking = { fragment: shaders.runningNone }): Step {
+/** Without a tracking, what only some norms have stays out of the bundles of others. */
+const untracked: Tracking = { fragments: [shaders.runningNone, shaders.varianceNone] };
+
+function mergeStatistics(at: At, tracking = untracked): Step {
   const { d, g, schedule } = at;
   const { merge } = schedule;
   const { width, slots } = partialsOf(g, schedule);
-  const { fragment, reads = [], writes = [], constants = {} } = tracking;
+  const { fragments, reads = [], writes = [], constants = {} } = tracking;
   return step(at, {
     main: shaders.mergeStatistics,
     // moments.wgsl masks what it sums, though nothing is summed here.
-    fragments: [tensorsFragment(true), momentsFragment(d), reduceFragment(merge), fragment],
+    fragments: [tensorsFragment(true), momentsFragment(d), reduceFragment(merge), ...fragments],
     reads: ['partials', ...reads],
     writes: [...statisticsOf(d), ...writes],
     constants,

@@ -34,6 +34,8 @@ export const bindingOf = {
   // Statistics over replicas: those of all, and the standard deviations of this one.
   joined: 22,
   deviations: 23,
+  // Of what y was made with.
+  variance: 30,
   // Of optimizers and averages; no kernel has two of 27.
   param: 24,
   grad: 25,

@@ -69,6 +69,8 @@ export { default as upstream } from '../../shaders/lib/upstream.wgsl?raw';
 export { default as upstreamActivation } from '../../shaders/lib/upstream_activation.wgsl?raw';
 export { default as upstreamAgain } from '../../shaders/lib/upstream_again.wgsl?raw';
 export { default as upstreamResidual } from '../../shaders/lib/upstream_residual.wgsl?raw';
+export { default as variance } from '../../shaders/lib/variance.wgsl?raw';
+export { default as varianceNone } from '../../shaders/lib/variance_none.wgsl?raw';
 export { default as visit } from '../../shaders/lib/visit.wgsl?raw';
 export { default as visitVec4 } from '../../shaders/lib/visit_vec4.wgsl?raw';
 export { default as wantedGradients } from '../../shaders/lib/wanted_gradients.wgsl?raw';

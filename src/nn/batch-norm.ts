@@ -3,6 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
+import { isBiased } from '../ops/running.ts';
 import type { Module } from './module.ts';
 import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
 
@@ -63,7 +64,8 @@ export abstract class BatchNorm extends RunningNorm {
   }
 
   protected override update(): Running {
-    return { mode: 'update', momentum: this.momentum, counted: true };
+    const { momentum } = this;
+    return { mode: 'update', momentum, counted: true, biased: isBiased(this.runningVariance) };
   }
 }
 

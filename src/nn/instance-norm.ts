@@ -5,6 +5,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { instanceNormCall } from '../ops/instance-norm.ts';
 import type { NormCall, Running } from '../ops/norm.ts';
+import { isBiased, runningTensors } from '../ops/running.ts';
 import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
 
 /**
@@ -57,7 +58,7 @@ export abstract class InstanceNorm extends RunningNorm {
 
   /** As torch's, unlike BatchNorm: see {@link trackRunningStats}. */
   protected override runningMode(): Running | undefined {
-    if (!this.runningMean) return undefined;
+    if (!runningTensors(this)) return undefined;
     if (this.#usesInput) return this.update();
     return { mode: 'frozen', momentum: null, counted: false };
   }
@@ -72,7 +73,8 @@ export abstract class InstanceNorm extends RunningNorm {
 
   protected override update(): Running | undefined {
     const { momentum } = this;
-    return momentum === null ? undefined : { mode: 'update', momentum, counted: false };
+    const biased = isBiased(this.runningVariance);
+    return momentum === null ? undefined : { mode: 'update', momentum, counted: false, biased };
   }
 }
 

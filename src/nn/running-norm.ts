@@ -7,7 +7,7 @@ import type { HostTensor } from '../io/host-tensor.ts';
 import { checkCount, checkEps } from '../ops/check.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
-import { checkMomentum, runningTensors } from '../ops/running.ts';
+import { checkMomentum, isBiased, type RunningVariance, runningTensors } from '../ops/running.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 
@@ -21,6 +21,8 @@ export interface RunningNormModuleOptions extends EpilogueModuleOptions {
   affine?: boolean | undefined;
   /** Whether there are running statistics. Without, evaluation uses those of its input too. Default: see the module. */
   trackRunningStats?: boolean | undefined;
+  /** The variance that the running one is updated with: see {@link RunningVariance}. Default 'unbiased', PyTorch's. */
+  runningVariance?: RunningVariance | undefined;
   /** Of the inputs. Default 'channels-first'. */
   layout?: Layout | undefined;
   /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. The running statistics are f32 always. */
@@ -34,6 +36,7 @@ export const runningModuleNames = {
   momentum: 'number?',
   affine: 'boolean',
   trackRunningStats: 'boolean',
+  runningVariance: 'string',
   layout: 'string',
   dtype: 'string',
 } as const satisfies OptionNames<RunningNormModuleOptions>;
@@ -47,6 +50,8 @@ export abstract class RunningNorm extends NormModule {
   readonly numFeatures: number;
   readonly eps: number;
   readonly layout: Layout;
+  /** What the running variance is made of. */
+  readonly runningVariance: RunningVariance;
   /** As PyTorch's: it can be changed at any time. */
   momentum: number | null;
   /**
@@ -63,11 +68,14 @@ export abstract class RunningNorm extends NormModule {
   ) {
     super(gpu, options);
     const { eps = 1e-5, momentum = 0.1, layout = 'channels-first', dtype = 'f32' } = options;
+    const { runningVariance = 'unbiased' } = options;
     checkCount('numFeatures', numFeatures);
     checkEps(eps);
     checkMomentum({ momentum, counted: true });
     checkLayout(layout);
+    isBiased(runningVariance);
     if (options.trackRunningStats) bytesOf(gpu, [numFeatures], 'f32'); // before there are parameters
+    this.runningVariance = runningVariance;
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.momentum = momentum;
@@ -93,7 +101,7 @@ export abstract class RunningNorm extends NormModule {
     this.registerBuffer('running_mean', tensor);
   }
 
-  /** f32 [numFeatures], ones at first, unbiased; or null. */
+  /** f32 [numFeatures], ones at first, unbiased unless {@link runningVariance} says otherwise; or null. */
   get runningVar(): Tensor | null {
     return this.bufferOf('running_var');
   }

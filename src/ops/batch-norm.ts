@@ -30,11 +30,13 @@ import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 import {
   checkMomentum,
+  isBiased,
   modeOf,
   type RunningOptions,
   rememberMode,
   runningNames,
   runningTensors,
+  wantsVariance,
 } from './running.ts';
 
 /** Options of {@link batchNorm}. */
@@ -101,13 +103,13 @@ export const batchNormBackwardNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * In training, with the mean and the biased variance of x; numBatchesTracked becomes one more, and then
- * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance. In evaluation, with
+ * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance or, by `runningVariance`, the biased one. In evaluation, with
  * the running statistics. An empty x is counted and changes nothing else.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
  * reduced as a whole, so it must fit one binding (maxStorageBufferBindingSize).
  * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with; both null with
- * `statistics: false`.
+ * `statistics: false`; variance f32 [C], if wanted.
  * @throws NormError `shape` (also for a single value per channel in training), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`. The running statistics are then as they were.
  */
@@ -120,9 +122,9 @@ export function batchNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, norm);
+  const { y, mean, rstd, variance } = normForward(gpu, call, x, undefined, options.bias, norm);
   if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
+  return { y, mean: mean ?? null, rstd: rstd ?? null, ...(variance && { variance }) } as ForwardResult<Kept>;
 }
 
 /**
@@ -153,10 +155,11 @@ export function batchNormParts(
   }
   // Evaluation counts nothing.
   const counted = training && !!numBatchesTracked;
-  const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted } as const);
+  const biased = isBiased(options.runningVariance);
+  const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted, biased } as const);
   const call = batchNormCall(shape, layout, eps, running, replicas);
   return {
-    call,
+    call: { ...call, variance: wantsVariance(options, training) },
     running: tensors && { ...tensors, numBatchesTracked: counted ? numBatchesTracked : undefined },
   };
 }

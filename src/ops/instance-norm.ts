@@ -29,11 +29,13 @@ import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 import {
   checkMomentum,
+  isBiased,
   modeOf,
   type RunningOptions,
   rememberMode,
   runningNames,
   runningTensors,
+  wantsVariance,
 } from './running.ts';
 
 /** Options of {@link instanceNorm}. */
@@ -94,10 +96,10 @@ const gradientNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
- * statistic), with unbiased variances; without useInputStats every sample is normalized with them.
+ * statistic), with unbiased variances or, by `runningVariance`, biased ones; without useInputStats every sample is normalized with them.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
- * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C]; both null with `statistics: false`.
+ * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C], both null with `statistics: false`; variance f32 [N, C], if wanted.
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`.
  */
@@ -118,16 +120,18 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
     );
   }
   const mode = useInputStats ? 'update' : 'frozen';
-  const call = instanceNormCall(x.shape, layout, eps, {
-    running: running && { mode, momentum, counted: false },
+  const biased = isBiased(options.runningVariance);
+  const described = instanceNormCall(x.shape, layout, eps, {
+    running: running && { mode, momentum, counted: false, biased },
   });
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+  const call = { ...described, variance: wantsVariance(options, useInputStats) };
+  const { y, mean, rstd, variance } = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
     running,
   });
   if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
+  return { y, mean: mean ?? null, rstd: rstd ?? null, ...(variance && { variance }) } as ForwardResult<Kept>;
 }
 
 /**

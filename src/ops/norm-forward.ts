@@ -39,6 +39,7 @@ export interface NormForwardResult {
   mean: Tensor | undefined;
   /** Undefined, as mean, where statistics are not wanted. */
   rstd: Tensor | undefined;
+  variance: Tensor | undefined;
 }
 
 /** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */
@@ -68,7 +69,13 @@ export function planForward(
   const centred = call.kind === 'moments';
   const perSet = statisticsLike(call);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
-  const outputs = { 'out.y': out.y, 'out.sum': out.sum, 'out.mean': out.mean, 'out.rstd': out.rstd };
+  const outputs = {
+    'out.y': out.y,
+    'out.sum': out.sum,
+    'out.mean': out.mean,
+    'out.rstd': out.rstd,
+    'out.variance': out.variance,
+  };
   const updates = call.running?.mode === 'update';
   checkOperands(
     gpu,
@@ -84,9 +91,10 @@ export function planForward(
     if (out[name] && !wanted) refuseOutput(name, 'statistics is false');
   }
   if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
+  if (out.variance && !call.variance) refuseOutput('variance', 'this norm gives none');
   checkLike({ residual, 'out.y': out.y, 'out.sum': out.sum }, x);
   checkLike({ 'out.mean': out.mean }, perSet.mean);
-  checkLike({ 'out.rstd': out.rstd }, perSet.rstd);
+  checkLike({ 'out.rstd': out.rstd, 'out.variance': out.variance }, perSet.rstd);
   const d: ForwardDescriptor = {
     ...descriptor(
       call,
@@ -109,10 +117,11 @@ export function planForward(
     const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
     const y = out.y ?? like(x);
     const sum = addend ? (out.sum ?? like(x)) : undefined;
-    if (!theirs) return { y, sum, mean: undefined, rstd: undefined };
+    const variance = call.variance ? (out.variance ?? like(perSet.rstd)) : undefined;
+    if (!theirs) return { y, sum, mean: undefined, rstd: undefined, variance };
     const mean = centred ? (theirs.mean ?? like(perSet.mean)) : undefined;
     const rstd = theirs.rstd ?? like(perSet.rstd);
-    return { y, sum, mean, rstd };
+    return { y, sum, mean, rstd, variance };
   };
   return { d, inputs: { ...inputs, ...running }, make };
 }

@@ -51,6 +51,8 @@ export interface ForwardOutputs {
   mean?: Tensor | undefined;
   /** f32, [...sets]. */
   rstd?: Tensor | undefined;
+  /** f32, [...sets]: of batchNorm and instanceNorm, see there. */
+  variance?: Tensor | undefined;
 }
 
 export const forwardOutputNames = {
@@ -58,6 +60,7 @@ export const forwardOutputNames = {
   sum: 'tensor',
   mean: 'tensor',
   rstd: 'tensor',
+  variance: 'tensor',
 } as const satisfies OptionNames<ForwardOutputs>;
 
 /** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
@@ -97,6 +100,8 @@ export interface BackwardOptions extends NormOptions {
   y?: Tensor | undefined;
   /** Likewise. */
   sum?: Tensor | undefined;
+  /** Likewise. */
+  variance?: Tensor | boolean | undefined;
 }
 
 export const backwardNames = {
@@ -108,6 +113,7 @@ export const backwardNames = {
   eps: 'number',
   y: 'tensor',
   sum: 'tensor',
+  variance: 'other',
 } as const satisfies OptionNames<BackwardOptions>;
 
 /** What a forward pass returns. */
@@ -121,6 +127,8 @@ export interface ForwardResult<Kept extends boolean | undefined = true> {
   mean: Statistic<Kept>;
   /** f32, [...sets]: 1 / sqrt(variance + eps). */
   rstd: Statistic<Kept>;
+  /** f32, [...sets]: the biased variance that y was made with; where it was asked for. */
+  variance?: Tensor | undefined;
 }
 
 /** What a backward pass returns. */
@@ -154,6 +162,8 @@ export interface NormCall {
   castFirst?: boolean | undefined;
   /** What becomes of running statistics; absent where there are none. */
   running?: Running | undefined;
+  /** Whether the variance is a result. */
+  variance?: boolean | undefined;
 }
 
 /** Running statistics: updated with those of x, or used instead of them, so that they do not depend on x. */
@@ -163,6 +173,8 @@ export interface Running {
   momentum: number | null;
   /** Whether an update counts the batches. */
   counted: boolean;
+  /** Whether an update takes the biased variance. Default false. */
+  biased?: boolean | undefined;
 }
 
 /** The tensors of {@link Running}: f32 [C] and u32 []. */
@@ -223,8 +235,12 @@ export const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', 
 });
 
 /** What a call does with running statistics, as the kernels see it. */
-export const runningOf = ({ running }: NormCall) =>
-  running && { running: running.mode, momentum: running.momentum, counted: running.counted };
+export const runningOf = ({ running, variance }: NormCall) => ({
+  ...(running && { running: running.mode, momentum: running.momentum, counted: running.counted }),
+  // Absent rather than false, so that a program has one description.
+  ...(running?.biased && { biased: true }),
+  ...(variance && { variance }),
+});
 
 /** Throws `value`: an output that the call does not have. */
 export function refuseOutput(name: string, reason: string): never {

@@ -40,7 +40,7 @@ export function chooseBy(gpu: Gpu, chosen: Choices): void {
 
 /** @internal Passes whose merge, or whose two passes over x, only a split has. */
 export const splitOnly = {
-  forward: (d: ForwardDescriptor): boolean => d.running !== undefined,
+  forward: (d: ForwardDescriptor): boolean => d.running !== undefined || d.variance === true,
   backward: (d: BackwardDescriptor): boolean => d.frozen || d.residual === 'after',
 };
 

@@ -83,8 +83,8 @@ export class ReplicaForward {
     const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
     const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     return gpu.orNothing(() => {
-      const { y, mean, rstd } = make();
-      const result = { y, mean: mean as Tensor, rstd: rstd as Tensor };
+      const { y, mean, rstd, variance } = make();
+      const result = { y, mean: mean as Tensor, rstd: rstd as Tensor, ...(variance && { variance }) };
       if (total === 0) return result;
       const joined = gpu.tensor(values, [this.channels, 4]);
       execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);
@@ -102,6 +102,7 @@ export class ReplicaForward {
     return forwardOf(this.#gpu, this.call, {
       ...d,
       running: undefined,
+      variance: undefined,
       weight: false,
       bias: false,
       activation: 'none',

@@ -8,6 +8,7 @@ import { cases as batchNorm } from './batch-norm.ts';
 import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
+import { cases as conventions } from './conventions.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
@@ -49,6 +50,7 @@ export const allCases: Case[] = [
   ...syncBatchNorm,
   ...frozenBatchNorm,
   ...instanceNorm,
+  ...conventions,
   ...epilogue,
   ...localResponseNorm,
   ...golden,

@@ -151,6 +151,29 @@ describe('BatchNormalization in training', () => {
     }
   });
 
+  it('takes the moving variance from the sum of squares: beside eps 1e-3 one of 1e-8 is nothing', async () => {
+    for (const [shape, axis] of [
+      [[64, 5], -1],
+      [[8, 3, 4, 5], 1],
+    ] as const) {
+      const { x, moving } = await page.batchNormLayer(true, [...shape], axis, { std: 1e-4, momentum: 0 });
+      const at = axis < 0 ? shape.length - 1 : axis;
+      const geometry = batchNormGeometry(
+        [...shape],
+        at === 1 && shape.length > 2 ? 'channels-first' : 'channels-last',
+      );
+      const { rstd } = normReference(x, geometry, { kind: 'moments', eps: 0 });
+      const ratios = (moving[1] as number[]).map(
+        (value: number, channel: number) => value * (rstd[channel] as number) ** 2,
+      );
+      expectClose(
+        ratios,
+        ratios.map(() => 1),
+        1e-5,
+      );
+    }
+  });
+
   it('has what tfjs fails over', async () => {
     await expect(page.batchNormLayer(false, [4, 3, 5, 2], 1)).rejects.toThrow();
     await expect(page.batchNormLayer(false, [6, 4, 4, 3], -1, { scale: false })).rejects.toThrow();

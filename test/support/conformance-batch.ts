@@ -43,7 +43,7 @@ export interface BatchCase {
   training: boolean;
   /** The library's: the share of the new statistics. */
   momentum: number;
-  /** Whether the suite's running variance takes the biased variance; the library's takes the unbiased one. */
+  /** Whether the running variance is of biased variances. */
   biased: boolean;
   dtype: 'f32' | 'f16';
   paramDtype: 'f32' | 'f16';
@@ -97,7 +97,6 @@ export function describeBatch(testCase: ConformanceCase): BatchCase | Unsupporte
     const variance = vector(training ? inputs.running_var : inputs.var, 'f32');
     const [weight, bias] = [vector(inputs.scale, paramDtype), vector(inputs.bias, paramDtype)];
     const biased = attrs.running_var === 'biased';
-    if (biased) notes.push('running variance compared after taking it from unbiased to biased');
     if (training && setSize(geometry) === 1) throw new Unsupported('training on one value per channel');
     const expected = expectedBy(testCase, OUTPUTS);
     applyActivation(testCase, expected.y, notes);
@@ -124,7 +123,7 @@ export function describeBatch(testCase: ConformanceCase): BatchCase | Unsupporte
   });
 }
 
-/** The library's running variance as the suite has it. */
+/** The reference's running variance, which is unbiased, as the suite has it. */
 export function inConvention(
   { biased, momentum, running, geometry }: BatchCase,
   runningVar: ArrayLike<number>,

@@ -133,6 +133,11 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
                   for (const running of ['update', 'frozen'] as const) {
                     add(forwardProgram({ ...d, running, momentum: null, counted: true }, facts));
                   }
+                  if (d.activation === 'none' && d.residual === 'none') {
+                    const kept = { momentum: 0.1, counted: false, biased: true, variance: true } as const;
+                    add(forwardProgram({ ...d, ...kept, running: 'update' }, facts));
+                    add(forwardProgram({ ...d, variance: true }, facts));
+                  }
                   add(backwardProgram({ ...backward, frozen: true }, facts));
                   if (geometry.samples === 1) {
                     const of = { momentum: null, counted: true, total: 999 } as const;

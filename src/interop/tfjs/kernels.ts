@@ -26,6 +26,8 @@ export interface Call {
   bias: boolean;
   /** BatchNorm: whether the statistics are given, not those of x. */
   frozen: boolean;
+  /** BatchNorm: whether the variance is wanted. */
+  variance?: boolean;
 }
 
 const channelsOf = ({ norm, view, layout }: Call): number =>
@@ -111,7 +113,7 @@ export const batchOf = (tf: TensorFlow): number => tf.env().getNumber('WEBGPU_DE
 const view = (info: TensorInfo | undefined, shape: readonly number[]) => info && { info, shape };
 
 /**
- * y, then the statistics: mean (not of RMSNorm) and rstd.
+ * y, then the statistics: mean (not of RMSNorm), rstd and, where it is wanted, the biased variance.
  *
  * @param running - of frozen statistics.
  */
@@ -132,7 +134,13 @@ export function forward(
     runningMean: view(inputs.runningMean, channels),
     runningVar: view(inputs.runningVar, channels),
   };
-  const outputs = { y: x.shape, ...(mean as { mean: number[] }), rstd: sets };
+  const variance: Named<readonly number[]> = call.variance ? { variance: sets } : {};
+  const outputs = {
+    y: x.shape,
+    ...(mean as { mean: number[] }),
+    rstd: sets,
+    ...(variance as { variance: number[] }),
+  };
   const made = record(backend, views, outputs, { y: call.view }, batchOf(tf), ({ gpu, pass, ...tensors }) =>
     runForward(call, gpu, tensors.inputs, tensors.outputs, pass),
   );

@@ -64,15 +64,15 @@ function batchNormalization(
     weight: 'weight' in parameters,
     bias: 'bias' in parameters,
     frozen: false,
+    variance: true,
   };
-  const [y, mean, rstd] = run(tf, call, { x, ...parameters }) as [Tensor, Tensor, Tensor];
-  const variance = tf.relu(tf.sub(tf.reciprocal(tf.square(rstd)), eps));
+  const [y, mean, , variance] = run(tf, call, { x, ...parameters }) as [Tensor, Tensor, Tensor, Tensor];
   for (const [variable, value] of [
     [layer.movingMean, tf.sum(mean, 1)],
     [layer.movingVariance, variance],
   ] as const) {
     const old = variable.read();
-    variable.write(tf.sub(old, tf.mul(tf.sub(old, value), 1 - layer.momentum)));
+    variable.write(tf.add(tf.mul(old, layer.momentum), tf.mul(value, 1 - layer.momentum)));
   }
   return y;
 }

@@ -111,11 +111,11 @@ async function batchNormLayer(
   ours: boolean,
   shape: number[],
   axis: number,
-  options: { scale?: boolean; center?: boolean } = {},
+  { std = 2, ...options }: { scale?: boolean; center?: boolean; momentum?: number; std?: number } = {},
 ) {
   return having(ours, async () => {
     const count = shape.reduce((product, size) => product * size, 1);
-    const x = tf.tensor(normal(count, { mean: 3, std: 2, seed: 1 }), shape);
+    const x = tf.tensor(normal(count, { mean: 3, std, seed: 1 }), shape);
     const dy = tf.tensor(normal(count, { seed: 2 }), shape);
     const layer = tfl.layers.batchNormalization({ axis, ...options });
     layer.build([null, ...shape.slice(1)]);
