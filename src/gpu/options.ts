@@ -36,6 +36,7 @@ const otherNames: Readonly<Record<string, string>> = {
   shift: 'bias',
   groups: 'numGroups',
   format: 'layout',
+  useinputstats: 'training',
 };
 
 /** What to pass for an option of a kind. */

@@ -183,7 +183,7 @@ export function batchNormBackward(
   checkOptions('batchNormBackward', options, batchNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const { layout, mean } = options;
-  const training = modeOf(options.rstd, 'training', options.training, false);
+  const training = modeOf(options.rstd, options.training, false);
   const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
   const call = batchNormCall(x.shape, layout, 1, running);
   return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });

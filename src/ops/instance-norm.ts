@@ -44,9 +44,9 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
   bias?: Tensor | null | undefined;
   /**
    * Normalizes with the statistics of x, and updates the running ones where they are given; else with the running ones.
-   * Default true.
+   * PyTorch's use_input_stats. Default true.
    */
-  useInputStats?: boolean | undefined;
+  training?: boolean | undefined;
   /** Factor of the statistics of x in the update. Default 0.1. */
   momentum?: number | undefined;
   /** Added to the variance. Default 1e-5. */
@@ -62,7 +62,7 @@ const names = {
   ...runningNames,
   ...statisticsNames,
   bias: 'tensor?',
-  useInputStats: 'boolean',
+  training: 'boolean',
   momentum: 'number',
   eps: 'number',
   layout: 'string',
@@ -77,7 +77,7 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
    * What forward was given: whether the statistics depended on x. Default: as in the call that made `rstd`; true where
    * no call here did.
    */
-  useInputStats?: boolean | undefined;
+  training?: boolean | undefined;
   layout?: Layout | undefined;
 }
 
@@ -85,7 +85,7 @@ const gradientNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
   mean: 'tensor',
-  useInputStats: 'boolean',
+  training: 'boolean',
   layout: 'string',
 } as const satisfies OptionNames<InstanceNormBackwardOptions>;
 
@@ -96,7 +96,7 @@ const gradientNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
- * statistic), with unbiased variances or, by `runningVariance`, biased ones; without useInputStats every sample is normalized with them.
+ * statistic), with unbiased variances or, by `runningVariance`, biased ones; without training every sample is normalized with them.
  *
  * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C], both null with `statistics: false`; variance f32 [N, C], if wanted.
@@ -110,21 +110,21 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('instanceNorm', options, names);
   checkTensor(gpu, x, 'x');
-  const { useInputStats = true, momentum = 0.1, layout, eps } = options;
+  const { training = true, momentum = 0.1, layout, eps } = options;
   const running = runningTensors(options);
-  if (!useInputStats && !running) {
+  if (!training && !running) {
     throw new NormError(
       'value',
-      'runningMean and runningVar are needed where useInputStats is false.',
-      'Pass them, or use the statistics of x.',
+      'runningMean and runningVar are needed where training is false.',
+      'Pass them, or leave training out to use the statistics of x.',
     );
   }
-  const mode = useInputStats ? 'update' : 'frozen';
+  const mode = training ? 'update' : 'frozen';
   const biased = isBiased(options.runningVariance);
   const described = instanceNormCall(x.shape, layout, eps, {
     running: running && { mode, momentum, counted: false, biased },
   });
-  const call = { ...described, variance: wantsVariance(options, useInputStats) };
+  const call = { ...described, variance: wantsVariance(options, training) };
   const { y, mean, rstd, variance } = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -152,8 +152,8 @@ export function instanceNormBackward(
   checkOptions('instanceNormBackward', options, gradientNames);
   checkTensor(gpu, x, 'x');
   const { layout } = options;
-  const useInputStats = modeOf(options.rstd, 'useInputStats', options.useInputStats, true);
-  const running = useInputStats ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
+  const training = modeOf(options.rstd, options.training, true);
+  const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
   const call = instanceNormCall(x.shape, layout, 0, { running });
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }

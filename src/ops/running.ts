@@ -105,13 +105,13 @@ export function rememberMode(rstd: Tensor, ofInput: boolean): void {
  *
  * @throws NormError `value` if the option contradicts forward.
  */
-export function modeOf(rstd: Tensor, name: string, option: boolean | undefined, otherwise: boolean): boolean {
+export function modeOf(rstd: Tensor, option: boolean | undefined, otherwise: boolean): boolean {
   const known = fromInput.get(rstd);
   if (known !== undefined && option !== undefined && known !== option) {
     throw new NormError(
       'value',
-      `${name} is ${option}, but the statistics are those of a forward pass with ${name}: ${known}.`,
-      `Leave ${name} out, or pass what forward was given.`,
+      `training is ${option}, but the statistics are those of a forward pass with training: ${known}.`,
+      'Leave training out, or pass what forward was given.',
     );
   }
   return known ?? option ?? otherwise;

@@ -193,7 +193,7 @@ export const cases: Case[] = [
       refuses(gpu, 'value', () => batchNorm(gpu, x, { ...running, variance: true }));
       const variance = gpu.zeros([2]);
       refuses(gpu, 'value', () => batchNorm(gpu, x, { ...running, out: { variance } }));
-      refuses(gpu, 'value', () => instanceNorm(gpu, x, { ...running, useInputStats: false, variance: true }));
+      refuses(gpu, 'value', () => instanceNorm(gpu, x, { ...running, training: false, variance: true }));
       refuses(gpu, 'value', () => layerNorm(gpu, x, { normalizedShape: 3, out: { variance } }));
       refuses(gpu, 'shape', () => instanceNorm(gpu, x, { out: { variance } }));
       for (const runningVariance of ['unbiased', 'biased'] as const) {

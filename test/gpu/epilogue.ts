@@ -329,9 +329,9 @@ const behaviour: Case[] = [
       const frozen = batchNorm(gpu, x, { ...statistics, eps: 1e-12 });
       await near(batchNormBackward(gpu, dy, x, frozen).dx, values, 'frozen batch: dx');
       await throws('value', () => batchNormBackward(gpu, dy, x, { ...frozen, training: true }));
-      const still = instanceNorm(gpu, x, { ...statistics, useInputStats: false, eps: 1e-12 });
+      const still = instanceNorm(gpu, x, { ...statistics, training: false, eps: 1e-12 });
       await near(instanceNormBackward(gpu, dy, x, still).dx, values, 'frozen instance: dx');
-      await throws('value', () => instanceNormBackward(gpu, dy, x, { ...still, useInputStats: true }));
+      await throws('value', () => instanceNormBackward(gpu, dy, x, { ...still, training: true }));
       // No bias is no bias, however it is said.
       const relu = { numGroups: 1, activation: 'relu', ...groupNorm(gpu, x, { numGroups: 1 }) } as const;
       const absent = groupNormBackward(gpu, dy, x, { ...relu, bias: undefined });

@@ -186,17 +186,17 @@ const behaviour: Case[] = [
       const runningVar = gpu.tensor([1, 1, 1], [3]);
       const running = { runningMean, runningVar };
       const x = gpu.tensor(normal(48), [2, 3, 8]);
-      await throws('value', () => instanceNorm(gpu, x, { useInputStats: false }));
+      await throws('value', () => instanceNorm(gpu, x, { training: false }));
       await throws('value', () => instanceNorm(gpu, x, { runningMean }));
-      await throws('value', () => instanceNorm(gpu, x, { runningVar, useInputStats: false }));
+      await throws('value', () => instanceNorm(gpu, x, { runningVar, training: false }));
       await throws('value', () => instanceNorm(gpu, x, { ...running, momentum: Number.NaN }));
       await throws('shape', () => instanceNorm(gpu, x, { ...running, runningVar: gpu.zeros([4]) }));
       await throws('shape', () => instanceNorm(gpu, gpu.zeros([2, 3, 1]), running));
       await throws('aliasing', () => instanceNorm(gpu, x, { runningMean, runningVar: runningMean }));
       await throws('value', () => instanceNorm(gpu, x, { ...running, schedule: { strategy: 'thread' } }));
-      const { mean, rstd } = instanceNorm(gpu, x, { ...running, useInputStats: false });
+      const { mean, rstd } = instanceNorm(gpu, x, { ...running, training: false });
       await throws('shape', () =>
-        instanceNormBackward(gpu, gpu.zeros([2, 3, 7]), x, { mean, rstd, useInputStats: false }),
+        instanceNormBackward(gpu, gpu.zeros([2, 3, 7]), x, { mean, rstd, training: false }),
       );
       assertEqual([...(await runningMean.data())], [0, 0, 0]);
       assertEqual([...(await runningVar.data())], [1, 1, 1]);

@@ -117,7 +117,7 @@ export const cases: Case[] = [
             };
             const results = [
               batchNorm(context, x, { ...options, training: false }).y,
-              instanceNorm(context, x, { ...options, useInputStats: false }).y,
+              instanceNorm(context, x, { ...options, training: false }).y,
             ];
             return Promise.all(results.map((y) => y.data()));
           });

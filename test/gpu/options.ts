@@ -111,6 +111,8 @@ export const cases: Case[] = [
         ["Did you mean 'bias'?", () => layerNorm(gpu, x, given({ normalizedShape: 6, beta: 1 }))],
         ["Did you mean 'normalizedShape'?", () => layerNorm(gpu, x, given({ normalized_shape: 6 }))],
         ["Did you mean 'numGroups'?", () => groupNorm(gpu, x, given({ num_groups: 2 }))],
+        ["Did you mean 'training'?", () => instanceNorm(gpu, x, given({ useInputStats: true }))],
+        ["Did you mean 'training'?", () => instanceNorm(gpu, x, given({ use_input_stats: true }))],
         ["Did you mean 'momentum'?", () => batchNorm(gpu, x, given({ training: true, momentun: 1 }))],
         [
           "Did you mean 'elementwiseAffine'?",

@@ -153,7 +153,7 @@ export function worldOf(gpu: Gpu): World {
     fn('instanceNorm', norms.instanceNorm, () => [
       gpu,
       image,
-      { ...channels, ...statistics, useInputStats: true, momentum: 0.1 },
+      { ...channels, ...statistics, training: true, momentum: 0.1 },
     ]),
     fn('instanceNormBackward', norms.instanceNormBackward, () => [
       gpu,

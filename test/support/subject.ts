@@ -357,7 +357,7 @@ export function runForward(
     case 'groupNorm':
       return groupNorm(gpu, x, { ...common, ...epilogue, numGroups: groups, layout });
     case 'instanceNorm':
-      return instanceNorm(gpu, x, { ...common, ...epilogue, ...running, useInputStats: !running, layout });
+      return instanceNorm(gpu, x, { ...common, ...epilogue, ...running, training: !running, layout });
     case 'batchNorm':
       return batchNorm(gpu, x, { ...common, ...epilogue, ...running, training: !running, layout });
   }
@@ -394,7 +394,7 @@ export function runBackward(
   };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
   if (op === 'instanceNorm') {
-    return instanceNormBackward(gpu, dy, x, { ...centred, useInputStats: !subject.evaluation, layout });
+    return instanceNormBackward(gpu, dy, x, { ...centred, training: !subject.evaluation, layout });
   }
   if (op === 'batchNorm') {
     return batchNormBackward(gpu, dy, x, { ...centred, training: !subject.evaluation, layout });
