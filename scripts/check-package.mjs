@@ -9,11 +9,11 @@ import { build } from 'vite';
 import { pack } from './lib/pack.mjs';
 import { root } from './lib/paths.mjs';
 
-/** Bytes that a minified, gzipped bundle may have, by what it exports: 3 % above what was measured last. */
+/** Bytes that a minified, gzipped bundle may have, by what it exports: up to 2 % above what was measured last. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 30_400 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 35_900 },
-  everything: { code: "export * from 'webgpu-norm'", most: 55_500 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 30_900 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 36_800 },
+  everything: { code: "export * from 'webgpu-norm'", most: 57_400 },
 };
 
 /** @type {string[]} */
