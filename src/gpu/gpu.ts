@@ -196,7 +196,7 @@ export class Gpu {
   keep<T extends Tensor>(tensor: T): T {
     this.checkOwn();
     this.checkTensor(tensor, 'what is to be kept');
-    this.#scopes.take(tensor);
+    if (!tensor.destroyed) this.#scopes.take(tensor);
     return tensor;
   }
 

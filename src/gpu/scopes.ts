@@ -69,6 +69,7 @@ export class Scopes {
         if (!(tensor instanceof Tensor)) {
           throw new NormError('value', `add() was given ${shown(tensor)}.`, 'Pass a Tensor.');
         }
+        if (tensor.destroyed) return tensor;
         this.take(tensor);
         made.add(tensor);
         return tensor;

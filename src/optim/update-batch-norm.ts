@@ -16,8 +16,8 @@ export interface UpdateBatchNormOptions {
   /** Called after each batch with the number of batches so far. */
   onProgress?: ((batches: number) => void) | undefined;
   /**
-   * What to do with a batch. What it makes is freed. For a model that is {@link Module.asynchronous} it may promise to be
-   * done; then only the tensor that it returns is freed. Default: the model's forward of the batch's input.
+   * What to do with a batch. What it makes is freed: of an async one what it makes before its first `await`, and the
+   * tensor that it returns. Default: the model's forward of the batch's input.
    */
   forward?: ((batch: Batch) => unknown) | undefined;
 }
@@ -73,17 +73,11 @@ export async function updateBatchNorm(
       signal?.throwIfAborted();
       const input = Array.isArray(batch) ? (batch[0] as Tensor) : (batch as Tensor);
       model.gpu.checkUsable(input, "a batch's input");
-      const pass = () => (forward ? forward(batch) : forwardOf(model, input, {}));
-      if (model.asynchronous) {
-        const output = await pass();
-        if (output instanceof Tensor && output !== input) output.destroy();
-      } else {
-        // No scope can be around what is awaited: it refuses promises.
-        model.gpu.scope(() => {
-          const output = pass();
-          return output instanceof Promise ? output : undefined;
-        });
-      }
+      await model.gpu.scope(async (scope) => {
+        const output = await (forward ? forward(batch) : forwardOf(model, input, {}));
+        // That of an asynchronous forward is made after an await, when the scope cannot know by itself.
+        if (output instanceof Tensor && output !== input && !output.destroyed) scope.add(output);
+      });
       done += 1;
       onProgress?.(done);
       // Lets an abort in between, and the page, where batches are a plain list.
