@@ -79,6 +79,9 @@ export const cases: Case[] = [
             assertClose(await (plain.variance as Tensor).data(), variances, 1e-6, 'relative', what),
           );
           assertEqual(call({}).variance, undefined, `${what}: not asked for`);
+          const alone = call({ variance: true, statistics: false });
+          assertEqual(alone.rstd, null, `${what}: without statistics`);
+          assertEqual(await (alone.variance as Tensor).data(), await (plain.variance as Tensor).data(), what);
           for (const [runningVariance, factor] of [
             ['unbiased', count / (count - 1)],
             ['biased', 1],
