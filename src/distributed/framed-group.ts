@@ -79,13 +79,18 @@ export abstract class FramedGroup implements ProcessGroup {
     return true;
   }
 
-  get traffic(): Readonly<Traffic> {
+  /** @internal Throws `value` if this is a Proxy of a group. */
+  checkOwn(): void {
     if (!(#member in this)) throw proxied('ProcessGroup');
+  }
+
+  get traffic(): Readonly<Traffic> {
+    this.checkOwn();
     return { ...this.#traffic };
   }
 
   async allGather(values: Float32Array, options: CollectiveOptions = {}) {
-    if (!(#member in this)) throw proxied('ProcessGroup');
+    this.checkOwn();
     const all = await this.#collective(Op.allGather, 0, values, gathering, options);
     const { length } = values;
     return Array.from({ length: this.size }, (_, rank) => {
@@ -98,7 +103,7 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async allMerge(values: Float32Array, merge: Merge, options: CollectiveOptions = {}) {
-    if (!(#member in this)) throw proxied('ProcessGroup');
+    this.checkOwn();
     if (typeof merge?.lift !== 'function' || typeof merge.join !== 'function') {
       throw new NormError('value', `merge is ${shown(merge)}.`, 'Pass { lift, join }, both functions.');
     }
@@ -107,7 +112,7 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async broadcast(values: Float32Array, root: number, options: CollectiveOptions = {}) {
-    if (!(#member in this)) throw proxied('ProcessGroup');
+    this.checkOwn();
     if (!Number.isInteger(root) || root < 0 || root >= this.size) {
       throw new NormError('value', `root is ${shown(root)}.`, `Use a rank from 0 to ${this.size - 1}.`);
     }
@@ -116,12 +121,12 @@ export abstract class FramedGroup implements ProcessGroup {
   }
 
   async barrier(options: CollectiveOptions = {}) {
-    if (!(#member in this)) throw proxied('ProcessGroup');
+    this.checkOwn();
     await this.#collective(Op.barrier, 0, new Float32Array(), gathering, options);
   }
 
   close(): Promise<void> {
-    if (!(#member in this)) throw proxied('ProcessGroup');
+    this.checkOwn();
     this.#closing ??= this.#close();
     return this.#closing;
   }

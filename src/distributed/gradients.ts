@@ -1,10 +1,9 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKind, checkOptions, listOf, type OptionNames } from '../gpu/options.ts';
-import { shown } from '../gpu/shown.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
 import { Module } from '../nn/module.ts';
-import { Parameter } from '../nn/parameter.ts';
+import { checkParameter, Parameter } from '../nn/parameter.ts';
 import { checkGroup } from './check-group.ts';
 import { hashText } from './frame.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
@@ -156,10 +155,7 @@ function namesOf(parameters: Module | Iterable<Parameter>): Map<Parameter, strin
     return new Map(parameters.namedParameters().map(([name, parameter]) => [parameter, name]));
   }
   const all = [...new Set(listOf('The parameters', parameters))];
-  for (const one of all) {
-    if (one instanceof Parameter) continue;
-    throw new NormError('value', `${shown(one)} is no Parameter.`, 'Pass model.parameters().');
-  }
+  for (const one of all) checkParameter(one, 'Pass model.parameters().');
   return new Map(all.map((parameter, i) => [parameter, String(i)]));
 }
 

@@ -2,7 +2,6 @@ import { NormError } from '../gpu/errors.ts';
 import { bytesOf, filled } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
@@ -14,7 +13,7 @@ import type { Layout } from '../plan/geometry.ts';
 import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
 import { checkModule, type Module } from './module.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
-import { Parameter } from './parameter.ts';
+import { checkParameter, Parameter } from './parameter.ts';
 import { replaceModules } from './replace-module.ts';
 
 /** Options of {@link FrozenBatchNorm2d}. */
@@ -216,6 +215,6 @@ function frozenCopy(module: BatchNorm): FrozenBatchNorm2d {
 }
 
 function dataOf(parameter: Parameter): Tensor {
-  if (parameter instanceof Parameter) return parameter.data;
-  throw new NormError('value', `${shown(parameter)} is no Parameter.`, 'Pass new Parameter(tensor).');
+  checkParameter(parameter, 'Pass new Parameter(tensor).');
+  return parameter.data;
 }

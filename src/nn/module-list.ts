@@ -1,6 +1,8 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { Module } from './module.ts';
+import { checkKind, listOf } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
+import { checkModule, Module } from './module.ts';
 
 /**
  * torch.nn.ModuleList: modules that belong to a module of your own, named '0', '1', …, so that state dicts, optimizers and
@@ -26,6 +28,7 @@ export class ModuleList<T extends Module = Module> extends Module {
 
   /** The module at a position; negative ones count from the end. undefined where there is none. */
   at(index: number): T | undefined {
+    checkKind('at', 'index', index, 'number');
     return this.registeredModules().at(index) as T | undefined;
   }
 
@@ -47,8 +50,7 @@ export class ModuleList<T extends Module = Module> extends Module {
 
   /** Adds modules at the end: all, or none where one is refused. */
   extend(modules: Iterable<T>): this {
-    if (typeof modules?.[Symbol.iterator] !== 'function') throw noModules('[module, module]');
-    return this.#rename([...this, ...modules]);
+    return this.#rename([...this, ...listOf('The modules', modules)]);
   }
 
   /**
@@ -58,8 +60,9 @@ export class ModuleList<T extends Module = Module> extends Module {
    * @throws NormError `value` unless the position is an integer; as {@link Module.registerModule}.
    */
   insert(index: number, module: T): this {
-    if (!Number.isInteger(index))
-      throw new NormError('value', `The position is ${index}.`, 'Use an integer.');
+    if (!Number.isInteger(index)) {
+      throw new NormError('value', `The position is ${shown(index)}.`, 'Use an integer.');
+    }
     const modules = [...this];
     modules.splice(index, 0, module);
     return this.#rename(modules);
@@ -83,9 +86,14 @@ export class ModuleList<T extends Module = Module> extends Module {
   }
 
   #position(index: number): number {
-    const position = index < 0 ? index + this.length : index;
-    if (Number.isInteger(position) && position >= 0 && position < this.length) return position;
-    throw new NormError('value', `There is no module ${index} of ${this.length}.`, 'See length.');
+    if (Number.isInteger(index) && index >= -this.length && index < this.length) {
+      return index < 0 ? index + this.length : index;
+    }
+    throw new NormError(
+      'value',
+      `There is no module ${shown(index)} in a list of ${this.length}.`,
+      'Use a position in the list, or a negative one that counts from its end.',
+    );
   }
 
   /** Numbers these from 0. */
@@ -94,7 +102,10 @@ export class ModuleList<T extends Module = Module> extends Module {
     const before = [...names];
     names.clear();
     try {
-      for (const [i, module] of modules.entries()) this.registerModule(String(i), checked(module, String(i)));
+      for (const [i, module] of modules.entries()) {
+        checkModule(module, `Module ${i}`);
+        this.registerModule(String(i), module);
+      }
     } catch (error) {
       names.clear();
       for (const [name, module] of before) names.set(name, module);
@@ -103,6 +114,8 @@ export class ModuleList<T extends Module = Module> extends Module {
     return this;
   }
 }
+
+const byName = 'Pass { name: module }, or a list of [name, module].';
 
 /**
  * torch.nn.ModuleDict: modules by name that belong to a module of your own, in order of insertion; otherwise as
@@ -121,10 +134,12 @@ export class ModuleDict<T extends Module = Module> extends Module {
    */
   constructor(gpu: Gpu, modules: Iterable<readonly [string, T]> | Readonly<Record<string, T>> = {}) {
     super(gpu);
-    if (modules === null || typeof modules !== 'object') throw noModules('{ name: module }');
-    const entries = Symbol.iterator in modules ? [...modules] : Object.entries(modules);
+    const named = typeof modules === 'object' && modules !== null && !(Symbol.iterator in modules);
+    const entries = named ? Object.entries(modules) : listOf('The modules', modules, byName);
     for (const entry of entries) {
-      if (!Array.isArray(entry)) throw noModules('{ name: module }');
+      if (!Array.isArray(entry)) {
+        throw new NormError('value', `${shown(entry)} is no pair of a name and a module.`, byName);
+      }
       this.set(entry[0], entry[1]);
     }
   }
@@ -150,7 +165,8 @@ export class ModuleDict<T extends Module = Module> extends Module {
    * @throws NormError as {@link Module.registerModule}.
    */
   set(name: string, module: T): this {
-    this.registerModule(name, checked(module, name));
+    checkModule(module, shown(name));
+    this.registerModule(name, module);
     return this;
   }
 
@@ -173,12 +189,3 @@ export class ModuleDict<T extends Module = Module> extends Module {
     return (this.registry.modules as Map<string, T>)[Symbol.iterator]();
   }
 }
-
-/** Neither has places without a module. */
-function checked<T extends Module>(module: T, name: string): T {
-  if (module instanceof Module) return module;
-  throw new NormError('value', `${name} is no Module.`, 'Pass a module.');
-}
-
-const noModules = (example: string): NormError =>
-  new NormError('value', 'These are no modules.', `Pass ${example}.`);

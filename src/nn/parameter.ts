@@ -1,7 +1,9 @@
+import { NormError } from '../gpu/errors.ts';
 import { checkRecorder } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
+import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { cast } from '../ops/cast.ts';
 import { floatDType } from '../ops/check.ts';
@@ -151,6 +153,12 @@ export function clearGradients(
     clear(own);
     gpu.device.queue.submit([own.finish({ label })]);
   });
+}
+
+/** @internal Throws `value` unless it is a Parameter, or a Proxy of one. */
+export function checkParameter(parameter: Parameter, fix: string): void {
+  if (parameter instanceof Parameter) return;
+  throw new NormError('value', `${shown(parameter)} is no Parameter.`, fix);
 }
 
 /** @internal Converts the parameters of another dtype: all of them, or none where one cannot be. */

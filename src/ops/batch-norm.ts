@@ -27,7 +27,7 @@ import {
   statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
+import { forwardResult, normForward } from './norm-forward.ts';
 import {
   checkMomentum,
   isBiased,
@@ -122,9 +122,9 @@ export function batchNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
-  const { y, mean, rstd, variance } = normForward(gpu, call, x, undefined, options.bias, norm);
-  if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean ?? null, rstd: rstd ?? null, ...(variance && { variance }) } as ForwardResult<Kept>;
+  const made = normForward(gpu, call, x, undefined, options.bias, norm);
+  if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
+  return forwardResult(made);
 }
 
 /**

@@ -26,7 +26,7 @@ import {
   statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
+import { forwardResult, normForward } from './norm-forward.ts';
 
 /** Options of {@link groupNorm}. */
 export interface GroupNormOptions extends NormOptions, EpilogueOptions {
@@ -88,11 +88,11 @@ export function groupNorm<Kept extends boolean | undefined = true>(
   checkOptions('groupNorm', options, names);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
-  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
+  return forwardResult(made);
 }
 
 /**

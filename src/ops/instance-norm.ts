@@ -26,7 +26,7 @@ import {
   statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
+import { forwardResult, normForward } from './norm-forward.ts';
 import {
   checkMomentum,
   isBiased,
@@ -125,13 +125,13 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
     running: running && { mode, momentum, counted: false, biased },
   });
   const call = { ...described, variance: wantsVariance(options, training) };
-  const { y, mean, rstd, variance } = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
     running,
   });
-  if (rstd) rememberMode(rstd, call.running?.mode !== 'frozen');
-  return { y, mean: mean ?? null, rstd: rstd ?? null, ...(variance && { variance }) } as ForwardResult<Kept>;
+  if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
+  return forwardResult(made);
 }
 
 /**

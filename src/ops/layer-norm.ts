@@ -26,7 +26,7 @@ import {
   statisticsNames,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
+import { forwardResult, normForward } from './norm-forward.ts';
 
 /** Options of {@link layerNorm}. */
 export interface LayerNormOptions extends NormOptions, EpilogueOptions {
@@ -89,11 +89,11 @@ export function layerNorm<Kept extends boolean | undefined = true>(
   checkOptions('layerNorm', options, names);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  const { y, mean, rstd } = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, call, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
-  return { y, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept>;
+  return forwardResult(made);
 }
 
 /**
@@ -118,10 +118,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  const { y, sum, mean, rstd } = normForward(gpu, call, x, residual, options.bias, options);
-  return { y, sum: sum as Tensor, mean: mean ?? null, rstd: rstd ?? null } as ForwardResult<Kept> & {
-    sum: Tensor;
-  };
+  return forwardResult(normForward(gpu, call, x, residual, options.bias, options));
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   checkParameters,
   descriptor,
   type ForwardOutputs,
+  type ForwardResult,
   forwardOutputNames,
   type MakeTensor,
   type NormCall,
@@ -40,6 +41,19 @@ export interface NormForwardResult {
   /** Undefined, as mean, where statistics are not wanted. */
   rstd: Tensor | undefined;
   variance: Tensor | undefined;
+}
+
+/** What the functional norms with a mean return of what {@link normForward} made. */
+export function forwardResult<Kept extends boolean | undefined>({
+  y,
+  sum,
+  mean,
+  rstd,
+  variance,
+}: NormForwardResult): ForwardResult<Kept> & { sum: Tensor } {
+  const kept = { mean: mean ?? null, rstd: rstd ?? null };
+  const result = { y, ...kept, ...(sum && { sum }), ...(variance && { variance }) };
+  return result as ForwardResult<Kept> & { sum: Tensor };
 }
 
 /** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */

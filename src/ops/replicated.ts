@@ -7,7 +7,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { setSize } from '../plan/geometry.ts';
 import type { BackwardResult, NormCall } from './norm.ts';
 import { type NormBackwardOptions, planBackward } from './norm-backward.ts';
-import { type NormForwardOptions, planForward } from './norm-forward.ts';
+import { forwardResult, type NormForwardOptions, planForward } from './norm-forward.ts';
 import { backwardOf, forwardOf } from './programs.ts';
 
 /** The first step of a forward or backward pass, recorded and submitted. */
@@ -83,8 +83,7 @@ export class ReplicaForward {
     const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
     const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     return gpu.orNothing(() => {
-      const { y, mean, rstd, variance } = make();
-      const result = { y, mean: mean as Tensor, rstd: rstd as Tensor, ...(variance && { variance }) };
+      const result = forwardResult<true>(make());
       if (total === 0) return result;
       const joined = gpu.tensor(values, [this.channels, 4]);
       execute(gpu, program, { ...inputs, ...result, joined }, {}, `${this.call.name}.forward.joined`);

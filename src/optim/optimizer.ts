@@ -3,9 +3,8 @@ import { type Call, executeAll, type RecordOptions, recordNames } from '../gpu/e
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, listOf, type OptionKind, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
-import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { clearGradients, Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
+import { checkParameter, clearGradients, type Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
 import {
   groupProblem,
@@ -245,13 +244,7 @@ export abstract class Optimizer<Settings extends object> {
         throw new NormError('value', 'A parameter group has no parameters.', 'Leave it out.');
       }
       for (const parameter of params) {
-        if (!(parameter instanceof Parameter)) {
-          throw new NormError(
-            'value',
-            `The optimizer got ${shown(parameter)}, which is no Parameter.`,
-            `${passParameters} A tensor becomes one by new Parameter(tensor).`,
-          );
-        }
+        checkParameter(parameter, `${passParameters} A tensor becomes one by new Parameter(tensor).`);
         if (seen.has(parameter)) {
           throw new NormError(
             'value',

@@ -136,6 +136,11 @@ export function worldOf(gpu: Gpu): World {
       { ...rows, mean: row.mean, rstd: row.rstd, ...wants, dsum: y, out: { dx: gpu.zeros([2, 4]) } },
     ]),
     fn('rmsNorm', norms.rmsNorm, () => [gpu, x, { normalizedShape: [4], weight, cast: 'llama', out: { y } }]),
+    fn('rmsNorm without statistics', norms.rmsNorm, () => [
+      gpu,
+      x,
+      { normalizedShape: 4, statistics: false },
+    ]),
     fn('addRmsNorm', norms.addRmsNorm, () => [gpu, x, dy, { normalizedShape: [4], eps: 1e-5 }]),
     fn('rmsNormBackward', norms.rmsNormBackward, () => [
       gpu,
@@ -153,7 +158,14 @@ export function worldOf(gpu: Gpu): World {
     fn('instanceNorm', norms.instanceNorm, () => [
       gpu,
       image,
-      { ...channels, ...statistics, training: true, momentum: 0.1 },
+      {
+        ...channels,
+        ...statistics,
+        training: true,
+        momentum: 0.1,
+        runningVariance: 'biased',
+        variance: true,
+      },
     ]),
     fn('instanceNormBackward', norms.instanceNormBackward, () => [
       gpu,
@@ -164,7 +176,14 @@ export function worldOf(gpu: Gpu): World {
     fn('batchNorm', norms.batchNorm, () => [
       gpu,
       x,
-      { ...channels, ...statistics, numBatchesTracked, training: true, momentum: 0.1 },
+      {
+        ...channels,
+        ...statistics,
+        numBatchesTracked,
+        training: true,
+        momentum: 0.1,
+        runningVariance: 'biased',
+      },
     ]),
     fn('batchNormBackward', norms.batchNormBackward, () => [
       gpu,
@@ -224,6 +243,8 @@ export function worldOf(gpu: Gpu): World {
         ['b', batch],
       ],
     ]),
+    make('ModuleList', norms.ModuleList, () => [gpu, [layer, batch]]),
+    make('ModuleDict', norms.ModuleDict, () => [gpu, { a: layer, b: batch }]),
     make('Parameter', norms.Parameter, () => [tensor([4]), { requiresGrad: true, sequenceParallel: false }]),
     make('SGD', optim.SGD, () => [
       [{ params: rms.parameters(), lr: 1 }],
@@ -244,6 +265,16 @@ export function worldOf(gpu: Gpu): World {
     method('gpu', gpu, 'empty', () => [[2, 2], {}]),
     method('gpu', gpu, 'wrap', () => [x.buffer, [2, 4], { dtype: 'f32', offset: 0 }]),
     method('gpu', gpu, 'scope', () => [() => [gpu.zeros([2])]]),
+    fn(
+      'scope.run',
+      (body: () => unknown) => gpu.scope((scope) => scope.run(body)),
+      () => [() => [gpu.zeros([2])]],
+    ),
+    fn(
+      'scope.add',
+      (added: Tensor) => gpu.scope((scope) => [scope.add(added)]),
+      () => [gpu.zeros([2])],
+    ),
     method('gpu', gpu, 'keep', () => [x]),
     method('gpu', gpu, 'memory'),
     method('gpu', gpu, 'idle'),
@@ -262,6 +293,33 @@ export function worldOf(gpu: Gpu): World {
     method('chain', chain, 'forwardAsync', () => [x, { out: y }]),
     method('chain', chain, 'backwardAsync', () => [dy, {}]),
     method('chain', chain, 'at', () => [-1]),
+    ...(['append', 'extend', 'insert', 'set', 'pop', 'at'] as const).map(
+      (key): CallCase => ({
+        name: `list.${key}`,
+        args: () =>
+          ({ append: [rms], extend: [[rms]], insert: [0, rms], set: [0, rms], pop: [0], at: [0] })[key],
+        call: (_, args) => {
+          const list = new norms.ModuleList(gpu, [layer, batch]) as unknown as Record<
+            string,
+            (...of: never[]) => unknown
+          >;
+          return list[key]?.(...args);
+        },
+      }),
+    ),
+    ...(['get', 'has', 'set', 'delete'] as const).map(
+      (key): CallCase => ({
+        name: `dict.${key}`,
+        args: () => (key === 'set' ? ['b', rms] : ['a']),
+        call: (_, args) => {
+          const dict = new norms.ModuleDict(gpu, { a: layer }) as unknown as Record<
+            string,
+            (...of: never[]) => unknown
+          >;
+          return dict[key]?.(...args);
+        },
+      }),
+    ),
     method('batch', batch, 'resetRunningStats'),
     method('group', local, 'allReduce', () => [new Float32Array(2), { timeout: 1000, label: 'sum' }]),
     method('group', local, 'allGather', () => [new Float32Array(2), {}]),
