@@ -9,8 +9,8 @@ const usage = `webgpu-norm COMMAND [options]
   bench    every norm's speed here, beside a copy of as many bytes
   launch   a script once per rank, as torchrun
 
-webgpu-norm COMMAND --help tells the options, webgpu-norm --version the version; -h and -v are short for these. Exit codes: 0, 1 where it did not work, 2 for a mistake in the command line;
-launch returns that of the first rank that failed.`;
+webgpu-norm COMMAND --help tells the options, and webgpu-norm --version the version; -h and -v are short for them.
+Exit codes: 0, 1 where it did not work, 2 for a mistake in the command line; launch returns that of the first rank that failed.`;
 
 const doctorUsage = `webgpu-norm doctor [options]
 

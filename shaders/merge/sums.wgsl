@@ -6,9 +6,10 @@
 // Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
 // weight is one for `inner` neighbouring partials;
 // mean [samples·groups] (hi, lo), with JOINT;
-// sums [samples·groups] (mean(g), mean(g·x̂), scale, unit): what lib/statistics.wgsl makes of rstd rides along, for kernels that have no
-// binding left for rstd, and so that they need not make it again for each of their threads: on SwiftShader LayerNorm's backward pass at
-// 4096×1024 takes 42 ms with that and 37 without. With JOINT two vec4s, the second (hi, lo, 0, 0), both times unit.
+// sums [samples·groups] (mean(g), mean(g·x̂), scale, unit): scale and unit are what lib/statistics.wgsl makes of rstd. They are stored here
+// because some kernels have no binding left for rstd, and because making them again in every thread is slow: LayerNorm's backward pass at
+// 4096×1024 took 42 ms on SwiftShader when its threads did that, and takes 37 now. With JOINT there are two vec4s per set, the second
+// (hi, lo, 0, 0), both multiplied by unit.
 // Numerics: blocks about the root of the number of parts. Determinism: parts are added in a fixed order.
 @group(0) @binding(12) var<storage, read> partials: array<vec2<f32>>;
 @group(0) @binding(13) var<storage, read_write> sums: array<vec4<f32>>;

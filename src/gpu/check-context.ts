@@ -15,7 +15,7 @@ export function checkTensor(gpu: Gpu, tensor: Tensor, name: string): void {
   gpu.checkUsable(tensor, name);
 }
 
-// By a method that nothing else has: the class itself would come along wherever a norm is imported. A Proxy is found by that method.
+// Told by a method, since an import of the class itself would bring all of it into the bundle of every norm. The method finds Proxies.
 const isContext = (gpu: Gpu): boolean => typeof gpu?.checkAlive === 'function';
 
 function noContext(given: unknown): NormError {
@@ -25,6 +25,6 @@ function noContext(given: unknown): NormError {
       ? ['a promise', 'Await it: const gpu = await init().']
       : typeof createBuffer === 'function'
         ? ['a GPUDevice', 'Make a context on it: const gpu = await init({ device }).']
-        : [shown(given), 'Pass what `await init()` returned, before all else.'];
+        : [shown(given), 'Pass what `await init()` returned as the first argument.'];
   return new NormError('value', `A context of init() is needed, not ${what}.`, fix);
 }

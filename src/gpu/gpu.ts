@@ -175,9 +175,8 @@ export class Gpu {
    * arrays and plain objects. As tfjs's tidy. Submit what was recorded inside before it ends: a destroyed buffer makes the
    * submit fail. What modules own (parameters, gradients, buffers) is not freed.
    *
-   * `body` may be async: the scope then ends when its promise settles. What it makes before its first `await` is the scope's by
-   * itself; after that, what it makes by `scope.run(() => …)` or hands to `scope.add`. What it makes otherwise is left alone, as is
-   * what others make meanwhile.
+   * `body` may be async: the scope then ends when its promise settles. Tensors made before the first `await` belong to it. After that
+   * other code may run and make tensors, too, so only those made inside `scope.run(() => …)` or handed to `scope.add` belong to it.
    *
    * @returns what `body` returns; of an async one a promise of that, once all else is freed.
    * @throws NormError `value` if `body` is no function; what `body` throws, after freeing.

@@ -9,13 +9,13 @@ import { tensorsIn } from './tensors-in.ts';
  */
 export interface TensorScope {
   /**
-   * Runs `body` at once; what is made inside is the scope's.
+   * Runs `body` at once; the tensors that are made inside belong to the scope.
    *
    * @throws NormError `value` if `body` is no function, `order` if `body` returns a promise, or the scope has ended; what `body` throws.
    */
   run<T>(body: () => T): T;
   /**
-   * Makes a tensor the scope's that was made elsewhere, such as what an async function returned.
+   * Hands a tensor to the scope that was made elsewhere, such as what an async function returned: it is freed when the scope ends.
    *
    * @throws NormError `value` if it is no Tensor, `order` if the scope has ended.
    */

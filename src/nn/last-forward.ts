@@ -8,12 +8,12 @@ import type { Tensor } from '../gpu/tensor.ts';
 export class LastForward<Saved extends { readonly x: Tensor }> {
   #x: Tensor | undefined;
   #saved: Saved | null = null;
-  /** Whether backward has gone with it. */
+  /** Whether a backward pass has used it. */
   #answered = false;
-  /** Whether forwards of other inputs came before it, and backward went with none of them. */
+  /** Whether forwards of other inputs came before it that no backward pass has used. */
   #others = false;
 
-  /** A forward of x has begun: until it is kept, backward goes with nothing. */
+  /** A forward of x has begun: until keep() is called, there is nothing for backward. */
   begin(x: Tensor | undefined): void {
     if (this.#answered || !x) this.#others = false;
     else if (this.#x && this.#x !== x) this.#others = true;
@@ -22,18 +22,18 @@ export class LastForward<Saved extends { readonly x: Tensor }> {
     this.#saved = null;
   }
 
-  /** backward is to go with this; with nothing, if null. */
+  /** What the next backward is to use; null for nothing. */
   keep(saved: Saved | null): void {
     this.begin(saved?.x);
     this.#saved = saved;
   }
 
-  /** Throws `order` before forward, and where backward would be that of another forward. */
+  /** What backward needs. Throws `order` before forward, and where it would be that of another forward. */
   get(): Saved {
     if (this.#answered && this.#others) {
       throw new NormError(
         'order',
-        'forward() was called with several inputs, and keeps what the last needs: backward() has already gone with that one.',
+        'forward() was called with several inputs. The module keeps what the last one needs, and backward() has used that.',
         'Call backward() after each forward(), or make several modules that share their parameters.',
       );
     }
@@ -41,7 +41,7 @@ export class LastForward<Saved extends { readonly x: Tensor }> {
     throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
   }
 
-  /** backward has gone with it. */
+  /** A backward pass has used it. */
   answer(): void {
     this.#answered = true;
   }

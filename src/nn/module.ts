@@ -123,9 +123,9 @@ export abstract class Module {
   #assign(name: string, value: unknown): void {
     const { parameters, buffers } = this.#registry;
     if (parameters.has(name)) this.registerParameter(name, value as Parameter | null);
-    else if (buffers.has(name))
+    else if (buffers.has(name)) {
       this.registerBuffer(name, value as Tensor | null, { persistent: buffers.get(name)?.persistent });
-    else this.registerModule(name, value as Module | null);
+    } else this.registerModule(name, value as Module | null);
   }
 
   /** Throws `value` unless this can be registered by that name, as what it is to be or null. */

@@ -17,7 +17,7 @@ export class Registry {
     );
     const wrong =
       typeof name !== 'string'
-        ? 'is no text'
+        ? 'is not a string'
         : name === ''
           ? 'is empty'
           : name.includes('.')

@@ -148,6 +148,21 @@ export const cases: Case[] = [
     },
   },
   {
+    name: 'modules: a buffer that is assigned to its field is registered in place, and saved or not as before',
+    async run({ gpu }) {
+      const tree = new Tree(gpu) as Tree & { seen: Tensor; cache: Tensor };
+      const [seen, cache] = [gpu.tensor([7], [], { dtype: 'u32' }), gpu.tensor([1, 2, 3], [3])];
+      const before = [tree.seen, tree.cache];
+      tree.seen = seen;
+      tree.cache = cache;
+      assert(tree.seen === seen && tree.cache === cache, 'the fields');
+      assert(tree.buffers().includes(seen) && tree.buffers().includes(cache), 'the registry');
+      assert(tree.stateDict().get('seen') === seen && !tree.stateDict().has('cache'), 'the state dict');
+      tree.destroy();
+      for (const tensor of before) tensor.destroy();
+    },
+  },
+  {
     name: 'modules: names that PyTorch refuses, and what cannot be registered',
     async run({ gpu, navigatorGpu }) {
       const tree = new Tree(gpu);
