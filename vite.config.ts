@@ -1,5 +1,5 @@
 import { defineConfig } from 'vite';
-import { shortShaders } from './scripts/lib/short-shaders.mjs';
+import { wgslModules } from './scripts/lib/wgsl-modules.mjs';
 
 // Three uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, and
 // `vite build --mode demo` makes the static demo page in dist-demo/.
@@ -8,15 +8,16 @@ export default defineConfig(({ command, mode }) => {
     return {
       root: 'demo',
       base: './',
+      plugins: [wgslModules()],
       // The demo imports ../src, and through it ../shaders: outside its own root.
       server: { fs: { allow: ['..'] } },
       // Workers import what only some of them need.
-      worker: { format: 'es' },
+      worker: { format: 'es', plugins: () => [wgslModules()] },
       build: { outDir: '../dist-demo', emptyOutDir: true, target: 'es2022' },
     };
   }
   return {
-    plugins: [shortShaders()],
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,

@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { wgslModules } from './scripts/lib/wgsl-modules.mjs';
 
 const demoInFirefox = 'test/demo/firefox.test.ts';
 const demo = {
@@ -12,6 +13,7 @@ const demo = {
 const patience = { testTimeout: 300_000, hookTimeout: 300_000 };
 
 export default defineConfig({
+  plugins: [wgslModules()],
   test: {
     // What the GPU run says about its adapter should read as plain lines.
     disableConsoleIntercept: true,

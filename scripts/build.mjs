@@ -27,9 +27,7 @@ if (process.exitCode === 0) {
       .replace(
         /\b((?:Float|Uint|Int|BigInt|BigUint)\d+(?:Clamped)?Array)<ArrayBuffer>/g,
         "ReturnType<$1Constructor['of']>",
-      )
-      // Nor should it have to find shaders.
-      .replace(/export \{ default as (\w+) \} from '[^']*\.wgsl\?raw';/g, 'export declare const $1: string;');
+      );
     writeFileSync(path, lib + declarations);
   }
 }

@@ -11,9 +11,9 @@ import { root } from './lib/paths.mjs';
 
 /** Bytes that a minified, gzipped bundle may have, by what it exports: up to 2 % above what was measured last. */
 const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 30_900 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 36_800 },
-  everything: { code: "export * from 'webgpu-norm'", most: 57_400 },
+  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 36_200 },
+  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 42_300 },
+  everything: { code: "export * from 'webgpu-norm'", most: 64_500 },
 };
 
 /** @type {string[]} */
@@ -39,7 +39,7 @@ for (const problem of 'problems' in types ? types.problems : []) {
 for (const needed of [
   'dist/index.js',
   'dist/index.d.ts',
-  'shaders/lib/moments.wgsl',
+  'shaders/interfaces/statistics/moments.wgsl',
   'README.md',
   'LICENSE',
 ]) {

@@ -7,6 +7,7 @@ import { startNats } from '../bin/nats-server.mjs';
 import { ensureNats } from './lib/install.mjs';
 import { cache, root } from './lib/paths.mjs';
 import { message, option } from './lib/steps.mjs';
+import { wgslModules } from './lib/wgsl-modules.mjs';
 
 const outDir = join(cache, 'scaling');
 
@@ -16,6 +17,7 @@ try {
     configFile: false,
     logLevel: 'warn',
     publicDir: false,
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,

@@ -1,6 +1,7 @@
 import { basename, dirname, join } from 'node:path';
 import { build } from 'vite';
 import { cache, root } from '../../scripts/lib/paths.mjs';
+import { wgslModules } from '../../scripts/lib/wgsl-modules.mjs';
 
 export const bundleFolder = join(cache, 'bench');
 export const bundleFile = join(bundleFolder, 'bench.mjs');
@@ -13,6 +14,7 @@ async function bundle(entry, fileName) {
     configFile: false,
     logLevel: 'warn',
     publicDir: false,
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,
@@ -44,6 +46,7 @@ export async function bundleBare(commit) {
     configFile: false,
     logLevel: 'warn',
     publicDir: false,
+    plugins: [wgslModules()],
     define: { 'process.env.WEBGPU_NORM_COMMIT': JSON.stringify(commit) },
     ssr: { noExternal: true, external: ['webgpu'] },
     build: {

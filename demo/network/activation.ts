@@ -14,7 +14,7 @@ class Activation extends Module {
   override forward(x: Tensor, { out, ...target }: PassOptions = {}): Tensor {
     this.checkUsable();
     const y = out ?? this.gpu.empty(x.shape);
-    dispatch(this.gpu, 'activation', this.#flags, [x.size], x.size, { x, y }, target);
+    dispatch(this.gpu, 'activation', this.#flags, { count: x.size }, x.size, { x, y }, target);
     this.#y = y;
     return y;
   }
@@ -24,7 +24,7 @@ class Activation extends Module {
     const y = this.#y;
     if (!y) throw new NormError('order', 'backward() was called before forward().', 'Call forward() first.');
     const dx = out ?? this.gpu.empty(y.shape);
-    dispatch(this.gpu, 'activationBackward', this.#flags, [y.size], y.size, { y, dy, dx }, target);
+    dispatch(this.gpu, 'activationBackward', this.#flags, { count: y.size }, y.size, { y, dy, dx }, target);
     return dx;
   }
 

@@ -2,13 +2,13 @@
 //
 // Mapping: a thread per element.
 // Bindings: x, y [count].
-struct Sizes {
+struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+var<uniform> params: Params;
+var<storage, read> x: array<f32>;
+var<storage, read_write> y: array<f32>;
 
 override RELU: bool = false;
 
@@ -19,7 +19,7 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let i = (wid.x + wid.y * grid.x) * 64u + index;
-  if (i < sizes.count) {
+  if (i < params.count) {
     // e^-x is infinite only where y is 0 anyway; clamped, since WGSL promises nothing about infinities.
     y[i] = select(1.0 / (1.0 + exp(min(-x[i], 80.0))), max(x[i], 0.0), RELU);
   }

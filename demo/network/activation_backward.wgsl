@@ -2,14 +2,14 @@
 //
 // Mapping: a thread per element.
 // Bindings: y, dy, dx [count].
-struct Sizes {
+struct Params {
   count: u32,
 }
 
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> y: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+var<uniform> params: Params;
+var<storage, read> y: array<f32>;
+var<storage, read> dy: array<f32>;
+var<storage, read_write> dx: array<f32>;
 
 override RELU: bool = false;
 
@@ -20,7 +20,7 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let i = (wid.x + wid.y * grid.x) * 64u + index;
-  if (i < sizes.count) {
+  if (i < params.count) {
     let slope = select(y[i] * (1.0 - y[i]), select(0.0, 1.0, y[i] > 0.0), RELU);
     dx[i] = dy[i] * slope;
   }

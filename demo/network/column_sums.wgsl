@@ -2,14 +2,14 @@
 //
 // Mapping: a thread per column.
 // Bindings: a [rows, cols]; c [cols].
-struct Sizes {
+struct Params {
   rows: u32,
   cols: u32,
 }
 
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(4) var<storage, read_write> c: array<f32>;
+var<uniform> params: Params;
+var<storage, read> a: array<f32>;
+var<storage, read_write> c: array<f32>;
 
 override ACCUMULATE: bool = false;
 
@@ -20,12 +20,12 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let col = (wid.x + wid.y * grid.x) * 64u + index;
-  if (col >= sizes.cols) {
+  if (col >= params.cols) {
     return;
   }
   var sum = 0.0;
-  for (var row = 0u; row < sizes.rows; row++) {
-    sum += a[row * sizes.cols + col];
+  for (var row = 0u; row < params.rows; row++) {
+    sum += a[row * params.cols + col];
   }
   if (ACCUMULATE) {
     sum += c[col];

@@ -49,12 +49,12 @@ export class CrossEntropyLoss {
       this.gpu,
       'crossEntropy',
       {},
-      [n, classes as number],
+      { rows: n, classes: classes as number },
       n,
       { logits, labels, gradient, scores },
       target,
     );
-    dispatch(this.gpu, 'tally', {}, [n], 1, { scores, tally: this.#tally }, target);
+    dispatch(this.gpu, 'tally', {}, { rows: n }, 1, { scores, tally: this.#tally }, target);
     return gradient;
   }
 

@@ -3,16 +3,16 @@
 // Mapping: a thread per sample.
 // Bindings: logits [rows, classes]; labels [rows]; gradient [rows, classes]; scores [rows] (−ln p(label), whether the
 // largest logit is the label's).
-struct Sizes {
+struct Params {
   rows: u32,
   classes: u32,
 }
 
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(4) var<storage, read_write> gradient: array<f32>;
-@group(0) @binding(5) var<storage, read_write> scores: array<vec2<f32>>;
+var<uniform> params: Params;
+var<storage, read> logits: array<f32>;
+var<storage, read> labels: array<u32>;
+var<storage, read_write> gradient: array<f32>;
+var<storage, read_write> scores: array<vec2<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -21,13 +21,13 @@ fn main(
   @builtin(local_invocation_index) index: u32,
 ) {
   let row = (wid.x + wid.y * grid.x) * 64u + index;
-  if (row >= sizes.rows) {
+  if (row >= params.rows) {
     return;
   }
-  let first = row * sizes.classes;
+  let first = row * params.classes;
   let label = labels[row];
   var best = 0u;
-  for (var j = 1u; j < sizes.classes; j++) {
+  for (var j = 1u; j < params.classes; j++) {
     if (logits[first + j] > logits[first + best]) {
       best = j;
     }
@@ -35,12 +35,12 @@ fn main(
   // Relative to the largest logit, so that no exponential overflows.
   let largest = logits[first + best];
   var sum = 0.0;
-  for (var j = 0u; j < sizes.classes; j++) {
+  for (var j = 0u; j < params.classes; j++) {
     sum += exp(logits[first + j] - largest);
   }
-  for (var j = 0u; j < sizes.classes; j++) {
+  for (var j = 0u; j < params.classes; j++) {
     let probability = exp(logits[first + j] - largest) / sum;
-    gradient[first + j] = (probability - select(0.0, 1.0, j == label)) / f32(sizes.rows);
+    gradient[first + j] = (probability - select(0.0, 1.0, j == label)) / f32(params.rows);
   }
   scores[row] = vec2<f32>(log(sum) - (logits[first + label] - largest), select(0.0, 1.0, best == label));
 }

@@ -85,7 +85,15 @@ export class Linear extends Module {
     if (bias?.requiresGrad) {
       const flags = { ACCUMULATE: true };
       const c = bias.takeGradient();
-      dispatch(this.gpu, 'columnSums', flags, [n, outFeatures], outFeatures, { a: dy, c }, target);
+      dispatch(
+        this.gpu,
+        'columnSums',
+        flags,
+        { rows: n, cols: outFeatures },
+        outFeatures,
+        { a: dy, c },
+        target,
+      );
       bias.keepGradient();
     }
     return dx;
@@ -109,6 +117,8 @@ export class Linear extends Module {
     target: PassOptions,
   ): void {
     const tiles = Math.ceil(rows / 4) * Math.ceil(cols / 4);
-    dispatch(this.gpu, 'matmul', flags, [rows, cols, depth, ...strides], tiles, operands, target);
+    const [a_row, a_depth, b_depth, b_col] = strides;
+    const sizes = { rows, cols, depth, a_row, a_depth, b_depth, b_col };
+    dispatch(this.gpu, 'matmul', flags, sizes, tiles, operands, target);
   }
 }

@@ -13,7 +13,7 @@ export function fingerprint() {
       .sort();
     for (const file of files) hash.update(file.slice(root.length)).update(readFileSync(file));
   }
-  for (const file of ['package-lock.json', 'scripts/lib/tests.mjs'])
+  for (const file of ['package-lock.json', 'scripts/lib/tests.mjs', 'scripts/lib/wgsl-modules.mjs'])
     hash.update(readFileSync(join(root, file)));
   return hash.digest('hex');
 }

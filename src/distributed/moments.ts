@@ -101,7 +101,7 @@ export function unpackMoments(joined: Float64Array<ArrayBuffer>, layers: readonl
 
 /**
  * What the GPU gets of a layer: [C, 4], the mean as hi + lo, 1 / sqrt(variance + eps), Σ(x − mean)² or, where f32 has no room
- * for it, its negative times 2^-168. As on the GPU, all is NaN beyond a reciprocal of 2^104 (shaders/lib/statistics.wgsl).
+ * for it, its negative times 2^-168. As on the GPU, all is NaN beyond a reciprocal of 2^104 (shaders/shared/set_statistics.wgsl).
  */
 export function statisticsOf({ count, mean, spread }: Moments, eps: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(4 * mean.length);

@@ -155,9 +155,9 @@ export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptio
 function outputsOf({ program, operands }: Call): Tensor[] {
   const outputs = new Set<Tensor>();
   for (const { kernel } of program.steps) {
-    for (const { role, writes } of kernel.bindings) {
+    for (const { role, access } of kernel.bindings) {
       const tensor = operands[role];
-      if (writes && tensor) outputs.add(tensor);
+      if (access === 'read_write' && tensor) outputs.add(tensor);
     }
   }
   return [...outputs];
@@ -196,25 +196,19 @@ function sameCall(a: Call, b: Call): boolean {
 
 function dispatchOf(gpu: Gpu, step: Step, { pipeline, layout }: Pipeline, call: Call): Dispatch {
   const { kernel } = step;
-  const entries: GPUBindGroupEntry[] = [
-    { binding: 0, resource: { buffer: gpu.shared.uniform(step.params) } },
-  ];
-  for (const { role, binding, writes } of kernel.bindings) {
-    entries.push({ binding, resource: resource(gpu, role, binding, writes, step, call) });
+  const entries: GPUBindGroupEntry[] = kernel.bindings.map(({ role, binding }) => ({
+    binding,
+    resource: resource(gpu, role, step, call),
+  }));
+  if (kernel.fields.length > 0) {
+    entries.unshift({ binding: 0, resource: { buffer: gpu.shared.uniform(step.params) } });
   }
-  const group = gpu.device.createBindGroup({ label: kernel.key, layout, entries });
+  const group = gpu.device.createBindGroup({ label: kernel.label, layout, entries });
   const [columns, lines] = fold(step.workgroups, gpu.facts.maxWorkgroupsPerDimension);
   return { pipeline, group, columns, lines };
 }
 
-function resource(
-  gpu: Gpu,
-  role: string,
-  binding: number,
-  writes: boolean,
-  step: Step,
-  { program, operands }: Call,
-): GPUBufferBinding {
+function resource(gpu: Gpu, role: string, step: Step, { program, operands }: Call): GPUBufferBinding {
   const range = step.ranges[role];
   const tensor = operands[role];
   if (tensor) {
@@ -222,14 +216,13 @@ function resource(
     return { buffer: tensor.buffer, offset, size: alignUp(range?.size ?? tensor.byteLength, 4) };
   }
   const bytes = program.scratch[role];
-  if (bytes !== undefined) {
-    return {
-      buffer: gpu.shared.scratch(role, bytes),
-      offset: range?.offset ?? 0,
-      size: alignUp(range?.size ?? bytes, 4),
-    };
-  }
-  return gpu.shared.placeholder(binding, writes);
+  if (bytes === undefined)
+    throw new Error(`${step.kernel.name} binds ${role}, which is neither an operand nor scratch.`);
+  return {
+    buffer: gpu.shared.scratch(role, bytes),
+    offset: range?.offset ?? 0,
+    size: alignUp(range?.size ?? bytes, 4),
+  };
 }
 
 /** The two dispatch sizes whose product is at least `workgroups`; kernels skip the surplus. */

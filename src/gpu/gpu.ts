@@ -49,7 +49,7 @@ export class Gpu {
   readonly #watch: Watch;
   /** @internal What is wrong with buffers and tensors, as far as WebGPU has said. */
   readonly faults: Faults;
-  /** @internal Numbers, scratch and placeholders of dispatches. */
+  /** @internal Numbers and scratch of dispatches. */
   readonly shared: SharedBuffers;
   readonly #scopes = new Scopes();
   readonly #tensors = new LiveTensors();

@@ -44,7 +44,7 @@ export class PipelineCache {
    * asynchronously.
    */
   get(kernel: Kernel, report: (check: Promise<NormError | undefined>) => void): Pipeline {
-    const known = this.#ready.get(kernel.key);
+    const known = this.#ready.get(kernel.code);
     if (known) return known;
     const layout = this.#layout(kernel);
     // Pushed and popped without an await in between: error scopes belong to the device, which others may share.
@@ -56,11 +56,11 @@ export class PipelineCache {
       ] as const;
     });
     const made = { pipeline, layout };
-    this.#ready.set(kernel.key, made);
+    this.#ready.set(kernel.code, made);
     report(
       scope.then(async (error) => {
         if (!error) return undefined;
-        this.#ready.delete(kernel.key);
+        this.#ready.delete(kernel.code);
         return compileError(kernel, module, error);
       }),
     );
@@ -69,12 +69,12 @@ export class PipelineCache {
 
   /** Compiles without blocking, once however often it is asked for meanwhile. */
   prepare(kernel: Kernel): Promise<Pipeline> {
-    const known = this.#ready.get(kernel.key);
+    const known = this.#ready.get(kernel.code);
     if (known) return Promise.resolve(known);
-    const begun = this.#inFlight.get(kernel.key);
+    const begun = this.#inFlight.get(kernel.code);
     if (begun) return begun;
-    const promise = this.#compile(kernel).finally(() => this.#inFlight.delete(kernel.key));
-    this.#inFlight.set(kernel.key, promise);
+    const promise = this.#compile(kernel).finally(() => this.#inFlight.delete(kernel.code));
+    this.#inFlight.set(kernel.code, promise);
     return promise;
   }
 
@@ -85,12 +85,12 @@ export class PipelineCache {
     const [error, pipeline] = await Promise.all([scope, compiling.catch((cause: unknown) => cause as Error)]);
     if (error || pipeline instanceof Error) throw await compileError(kernel, module, error ?? pipeline);
     const made = { pipeline, layout };
-    this.#ready.set(kernel.key, made);
+    this.#ready.set(kernel.code, made);
     return made;
   }
 
   #module(kernel: Kernel): GPUShaderModule {
-    return this.#device.createShaderModule({ label: kernel.key, code: kernel.code() });
+    return this.#device.createShaderModule({ label: kernel.label, code: kernel.code });
   }
 
   #descriptor(
@@ -99,25 +99,26 @@ export class PipelineCache {
     module: GPUShaderModule,
   ): GPUComputePipelineDescriptor {
     return {
-      label: kernel.key,
-      layout: this.#device.createPipelineLayout({ label: kernel.key, bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: 'main', constants: kernel.constants },
+      label: kernel.label,
+      layout: this.#device.createPipelineLayout({ label: kernel.label, bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: 'main' },
     };
   }
 
   #layout(kernel: Kernel): GPUBindGroupLayout {
-    const key = kernel.bindings.map(({ binding, writes }) => `${binding}${writes ? 'w' : 'r'}`).join();
+    const uniform = kernel.fields.length > 0;
+    const accesses = kernel.bindings.map(({ access }) => (access === 'read' ? 'r' : 'w'));
+    const key = `${uniform ? 'u' : ''}${accesses.join('')}`;
     let layout = this.#layouts.get(key);
     if (!layout) {
-      const storage = kernel.bindings.map(({ binding, writes }) => ({
+      const entries: GPUBindGroupLayoutEntry[] = kernel.bindings.map(({ binding, access }) => ({
         binding,
         visibility: ShaderStage.COMPUTE,
-        buffer: { type: writes ? ('storage' as const) : ('read-only-storage' as const) },
+        buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
       }));
-      layout = this.#device.createBindGroupLayout({
-        label: key,
-        entries: [{ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } }, ...storage],
-      });
+      if (uniform)
+        entries.unshift({ binding: 0, visibility: ShaderStage.COMPUTE, buffer: { type: 'uniform' } });
+      layout = this.#device.createBindGroupLayout({ label: key, entries });
       this.#layouts.set(key, layout);
     }
     return layout;
@@ -127,15 +128,14 @@ export class PipelineCache {
 async function compileError(kernel: Kernel, module: GPUShaderModule, cause: unknown): Promise<NormError> {
   const info = await module.getCompilationInfo();
   const said = info.messages.map((m) => `${m.lineNum}:${m.linePos} ${m.type}: ${m.message}`).join('\n');
-  const source = kernel
-    .code()
+  const source = kernel.code
     .split('\n')
     .map((line, index) => `${String(index + 1).padStart(4)} ${line}`)
     .join('\n');
   const reason = (cause as { message?: string }).message ?? '';
   return new NormError(
     'shader',
-    `The shader ${kernel.key} did not compile: ${reason}\n${said}\n${source}\n`,
+    `The shader ${kernel.name} did not compile: ${reason}\n${said}\n${source}\n`,
     'Please report this with the name of your browser and adapter.',
     cause,
   );

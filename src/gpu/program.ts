@@ -1,18 +1,32 @@
 // What one operation asks of the GPU, as data: made without a device, recorded by execute.ts.
 
-/** A WGSL module with its specialization. Equal keys mean equal shaders and constants. */
+/** A WGSL module, valid by itself, and the operands that its buffers stand for. Equal `code` means equal kernels. */
 export interface Kernel {
-  /** Names the variant: shader, dtypes, fragments, constants. Also the label. */
-  key: string;
-  /** Assembles the WGSL. */
-  code(): string;
-  /** Values of `override`s; booleans as 0 and 1. */
-  constants: Readonly<Record<string, number>>;
-  /**
-   * Roles of the storage bindings, and whether the shader writes them; `updates` where it changes what outlives the
-   * operation, such as running statistics, which stay good if the commands are refused.
-   */
-  bindings: readonly { role: string; binding: number; writes: boolean; updates?: boolean }[];
+  /** Of its file: `rows/forward_tile`. */
+  readonly name: string;
+  /** For a GPU debugger: at most 60 characters that a person can read. */
+  readonly label: string;
+  readonly code: string;
+  /** Its storage buffers. */
+  readonly bindings: readonly KernelBinding[];
+  /** Its numbers, in the order in which the uniform buffer at binding 0 has them, four bytes each. Without any there is no such buffer. */
+  readonly fields: readonly { readonly name: string; readonly type: string }[];
+  /** What the host chose of its overrides and types. */
+  readonly constants: Readonly<Record<string, number | boolean | string>>;
+}
+
+/** A storage buffer of a kernel. */
+export interface KernelBinding {
+  /** In WGSL. */
+  readonly name: string;
+  readonly binding: number;
+  readonly access: 'read' | 'read_write';
+  /** As WGSL has it: `array<vec4<f32>>`. */
+  readonly type: string;
+  /** The operand or scratch that is bound: nearly always of the same name. */
+  readonly role: string;
+  /** Whether the kernel changes what outlives the operation, such as running statistics, which stay good if the commands are refused. */
+  readonly updates: boolean;
 }
 
 /** The part of a role's buffer that a step binds, in bytes from the tensor's own offset. */
@@ -24,7 +38,7 @@ export interface Range {
 /** One dispatch. */
 export interface Step {
   kernel: Kernel;
-  /** Contents of the uniform buffer at binding 0. */
+  /** Contents of the uniform buffer at binding 0, if the kernel has one. */
   params: ArrayBuffer;
   /** By role; roles that are not here are bound whole, in scratch and in tensors. */
   ranges: Readonly<Record<string, Range>>;

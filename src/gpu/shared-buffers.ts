@@ -2,8 +2,6 @@ import { BufferUsage } from './constants.ts';
 import { alignUp, scratchSize } from './program.ts';
 
 const uniformCapacity = 1024;
-const placeholderWindow = 256;
-const placeholderWindows = 32;
 
 /** Makes buffers; `forget` is called if there turns out to be no memory for one. */
 interface BufferMaker {
@@ -11,7 +9,7 @@ interface BufferMaker {
 }
 
 /**
- * The small buffers that all dispatches of a context share: numbers, scratch, placeholders.
+ * The small buffers that all dispatches of a context share: numbers and scratch.
  *
  * Nothing is destroyed before destroy(): a pass that is recorded but not yet submitted may refer to it. Numbers that
  * have not been used for long are let go of, so that those which change all the time, such as learning rates, do not add
@@ -22,7 +20,6 @@ export class SharedBuffers {
   readonly #maker: BufferMaker;
   readonly #uniforms = new Map<string, GPUBuffer>();
   readonly #scratch = new Map<string, GPUBuffer>();
-  readonly #placeholders = new Map<'read' | 'write', GPUBuffer>();
   readonly #retired: GPUBuffer[] = [];
 
   constructor(device: GPUDevice, maker: BufferMaker) {
@@ -83,26 +80,8 @@ export class SharedBuffers {
     return buffer;
   }
 
-  /**
-   * What is bound where an optional operand is absent; no kernel touches it. Written ones have a window each, since
-   * writable bindings of a dispatch must not overlap.
-   */
-  placeholder(binding: number, writes: boolean): GPUBufferBinding {
-    const kind = writes ? 'write' : 'read';
-    let buffer = this.#placeholders.get(kind);
-    if (!buffer) {
-      const size = placeholderWindows * placeholderWindow;
-      const descriptor = { label: `placeholder ${kind}`, size, usage: BufferUsage.STORAGE };
-      buffer = this.#maker.createBuffer(descriptor, () => {
-        this.#placeholders.delete(kind);
-      });
-      this.#placeholders.set(kind, buffer);
-    }
-    return { buffer, offset: binding * placeholderWindow, size: placeholderWindow };
-  }
-
   destroy(): void {
-    for (const map of [this.#uniforms, this.#scratch, this.#placeholders]) {
+    for (const map of [this.#uniforms, this.#scratch]) {
       for (const buffer of map.values()) buffer.destroy();
       map.clear();
     }

@@ -1,79 +1,83 @@
 // The dispatches that backward passes are made of.
+import gradientsPartials from '../../shaders/interfaces/gradients/partials.wgsl';
+import gradientsScalar from '../../shaders/interfaces/gradients/scalar.wgsl';
+import gradientsVec4 from '../../shaders/interfaces/gradients/vec4.wgsl';
+import gradientSums from '../../shaders/interfaces/statistics/gradient_sums.wgsl';
+import columnsApply from '../../shaders/kernels/channels/backward_apply.wgsl';
+import columnsSums from '../../shaders/kernels/channels/backward_sums.wgsl';
+import collect from '../../shaders/kernels/merge/collect.wgsl';
+import joinGradients from '../../shaders/kernels/merge/gradients.wgsl';
+import pack from '../../shaders/kernels/merge/pack.wgsl';
+import joinSums from '../../shaders/kernels/merge/sums.wgsl';
+import rowsApply from '../../shaders/kernels/rows/backward_apply.wgsl';
+import rowsChannels from '../../shaders/kernels/rows/backward_channels.wgsl';
+import rowsColumns from '../../shaders/kernels/rows/backward_columns.wgsl';
+import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
+import rowsTile from '../../shaders/kernels/rows/backward_tile.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { longestTileSlot } from '../plan/schedule.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
+import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import {
-  activationFragments,
-  affineConstants,
-  blockOf,
-  columnsOf,
-  mapConstants,
-  type Pass,
-  partialsOf,
-  reduceFragment,
-  savedFragment,
-  statisticsOf,
-  step,
-  sumRuns,
-  tensorsFragment,
-} from './parts.ts';
-import type { Role } from './roles.ts';
-import * as shaders from './sources.ts';
+import { blockOf, columnsOf, dispatch, normChoices, type Pass, partialsOf, sumRuns } from './parts.ts';
 
 /** Everything that the steps of a chunk are made from. */
 export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
   /**
    * Where the gradient of z comes from: from dy (`dy`; an earlier pass has stored it rounded: `again`), or from what an
-   * earlier pass stored (`dz`).
+   * earlier pass stored (`dresidual`).
    */
-  upstream: 'dy' | 'again' | 'dz';
+  upstream: Upstream;
   /** Whether dweight and dbias are added to what their tensors hold. */
   accumulate: BackwardDescriptor['accumulate'];
   /** Says that scratch of a role takes so many bytes. */
   need(role: string, bytes: number): void;
 }
 
-/**
- * The same after a pass that stored the gradient of z in dresidual. In f32 neither residual nor activation is left; in f16
- * what is stored is rounded, so it is computed again.
- */
-export function afterFirstPass<T extends Pick<At, 'd' | 'upstream'>>(at: T): T {
-  if (at.d.residual !== 'after') return at;
-  if (at.d.dtype === 'f16') return { ...at, upstream: 'again' };
-  return { ...at, d: { ...at.d, residual: 'none', activation: 'none' }, upstream: 'dz' };
+type Upstream = 'dy' | 'again' | 'dresidual';
+
+/** What every kernel of a backward pass may ask for. */
+export const backwardChoices = (d: BackwardDescriptor): Choices => ({
+  ...normChoices(d),
+  statistics: gradientSums,
+  HAS_DSUM: d.dsum,
+  FROZEN: d.frozen === true,
+  NEEDS_X: !d.frozen || d.activation !== 'none',
+  WANTS_WEIGHT: d.dweight,
+  WANTS_BIAS: d.dbias,
+});
+
+/** Where a pass gets the gradient of z from after one that may have stored it in dresidual. */
+export function secondUpstream({ residual, dtype }: BackwardDescriptor): Upstream {
+  if (residual !== 'after') return 'dy';
+  // What is stored in f16 is rounded, so it is computed again.
+  return dtype === 'f16' ? 'again' : 'dresidual';
 }
 
-/** What a pass reads the gradient of z from. */
-const upstreams = ({ upstream }: Pick<At, 'upstream'>): Role[] =>
-  upstream === 'again' ? ['dy', 'residual'] : [upstream];
-const secondFragments = ({ d, upstream }: At) =>
-  activationFragments(d, upstream === 'again' ? 'again' : 'backward');
+/** The same pass after the first one. Where it reads the gradient of z, neither residual nor activation is left. */
+export function afterFirstPass(at: At): At {
+  const upstream = secondUpstream(at.d);
+  if (upstream !== 'dresidual') return { ...at, upstream };
+  const d = { ...at.d, residual: 'none', activation: 'none' } as const;
+  return { ...at, d, upstream, choices: { ...at.choices, ...backwardChoices(d) } };
+}
 
-/** What a pass gets statistics from: one binding where residual, or dresidual too, takes another. */
-const packedStatistics = (d: BackwardDescriptor): Role[] =>
-  d.residual === 'after' ? ['statistics'] : statisticsOf(d);
-const biases = (d: BackwardDescriptor): Role[] => (d.activation === 'none' ? [] : ['bias']);
-const residuals = (d: BackwardDescriptor): Role[] => (d.residual === 'after' ? ['residual'] : []);
-const dresiduals = (d: BackwardDescriptor): Role[] => (d.residual === 'after' ? ['dresidual'] : []);
-const dsums = (d: BackwardDescriptor): Role[] => (d.dsum ? ['dsum'] : []);
-const shiftFragment = (d: BackwardDescriptor) =>
-  d.activation === 'none' ? shaders.shiftNone : shaders.shift;
-const dsumFragment = (d: BackwardDescriptor) => (d.dsum ? shaders.dsum : shaders.dsumNone);
-const means = (d: BackwardDescriptor): Role[] => (d.kind === 'moments' ? ['mean'] : []);
-const packedFragment = (d: BackwardDescriptor) =>
-  d.residual === 'after' ? shaders.savedPacked : savedFragment(d);
+/** The buffer dy of a second pass. */
+const sourcesOf = ({ upstream }: At) => (upstream === 'dresidual' ? { sources: { dy: upstream } } : {});
+
+/** Statistics come in one binding where residual, or dresidual too, takes another. */
+const packedChoices = ({ d }: At): Choices => ({ PACKED: d.residual === 'after' });
+
+/** The first pass over a residual stores its gradient. */
+const firstChoices = (at: At): Choices => ({
+  ...packedChoices(at),
+  STORES_DRESIDUAL: at.d.residual === 'after',
+});
 
 /** mean and rstd in one array. */
-export const packStatistics = (at: At): Step =>
-  step(at, {
-    main: shaders.mergePack,
-    reads: ['mean', 'rstd'],
-    writes: ['statistics'],
-    workers: setCount(at.g),
-  });
+export const packStatistics = (at: At): Step => dispatch(at, pack, { workers: setCount(at.g) });
 
 /** Slots of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add. */
 export function slotsOfChunk({ samples }: Chunk, most: number): number {
@@ -84,27 +88,12 @@ export function slotsOfChunk({ samples }: Chunk, most: number): number {
 /** dx and the gradient partials of rows that stay in registers. */
 export function onePassPerRow(at: At, slots: number, add: boolean): Step {
   const { d, runs, schedule } = at;
-  const { team, items, vec4 } = schedule;
+  const { team, items } = schedule;
   const rounds = Math.ceil(runs.runs / slots);
   // Equal blocks, none longer than a slot is where scratch has room, but for very many rows.
   const blocks = Math.ceil(rounds / Math.max(longestTileSlot, blockOf(rounds)));
-  return step(at, {
-    main: shaders.rowsBackwardTile,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      runs.affine,
-      savedFragment(d),
-      shaders.gradientSums,
-      reduceFragment(team),
-      ...activationFragments(d, 'backward'),
-      shiftFragment(d),
-      dsumFragment(d),
-    ],
-    reads: ['x', 'dy', ...dsums(d), 'weight', ...biases(d), ...statisticsOf(d)],
-    writes: ['dx', 'gradients'],
-    constants: { ...mapConstants(d), HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add },
-    items,
+  return dispatch(at, rowsTile, {
+    choices: { HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add, ITEMS: items },
     numbers: { rows: runs.runs, cols: runs.cols, slots, rounds, block: Math.ceil(rounds / blocks) },
     team,
     workers: slots,
@@ -113,26 +102,12 @@ export function onePassPerRow(at: At, slots: number, add: boolean): Step {
 
 /** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, position, channel, slot). */
 export function runSums(at: At): Step {
-  const { d, g, runs, schedule } = at;
-  const { team, slots, rounds, fourRows, vec4 } = schedule;
+  const { g, runs, schedule } = at;
+  const { team, slots, rounds, fourRows } = schedule;
   const rows = sumRuns(runs, g, rounds);
   const slotLength = Math.ceil(quadsOf(runs.cols) / slots);
-  return step(at, {
-    main: shaders.rowsBackwardSums,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      runs.affine,
-      packedFragment(d),
-      shaders.gradientSums,
-      reduceFragment(team),
-      runs.fragment,
-      ...activationFragments(d, 'backward'),
-      shiftFragment(d),
-    ],
-    reads: ['x', 'dy', ...residuals(d), 'weight', ...biases(d), ...packedStatistics(d)],
-    writes: ['partials', ...dresiduals(d)],
-    constants: { ...mapConstants(d), FOUR_ROWS: fourRows },
+  return dispatch(at, rowsSums, {
+    choices: { ...firstChoices(at), FOUR_ROWS: fourRows },
     numbers: {
       rows,
       cols: runs.cols,
@@ -147,21 +122,10 @@ export function runSums(at: At): Step {
 }
 
 export function channelSums(at: At): Step {
-  const { d, g, schedule } = at;
+  const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
-  return step(at, {
-    main: shaders.channelsBackwardSums,
-    fragments: [
-      tensorsFragment(schedule.vec4),
-      shaders.affine,
-      packedFragment(d),
-      shaders.columns,
-      shaders.columnStatistics,
-      ...activationFragments(d, 'backward'),
-    ],
-    reads: ['x', 'dy', ...residuals(d), 'weight', 'bias', ...packedStatistics(d)],
-    writes: ['partials', ...dresiduals(d)],
-    constants: mapConstants(d),
+  return dispatch(at, columnsSums, {
+    choices: firstChoices(at),
     numbers: { ...walk, block: blockOf(walk.slot_length / 16) },
     team: schedule.team,
     workers: g.samples * walk.slots * quadsOf(walk.cols),
@@ -175,14 +139,10 @@ export function mergeSums(
   { width, slots, inner } = partialsOf(at.g, at.schedule),
   joint = false,
 ): Step {
-  const { d, g } = at;
+  const { g } = at;
   const { merge } = at.schedule;
-  return step(at, {
-    main: shaders.mergeSums,
-    fragments: [shaders.affine, shaders.gradientSums, reduceFragment(merge)],
-    reads: ['partials', 'weight', 'mean', 'rstd'],
-    writes: ['sums'],
-    constants: { ...affineConstants(d), PER_CHANNEL: perChannel, FROZEN: d.frozen === true, JOINT: joint },
+  return dispatch(at, joinSums, {
+    choices: { PER_CHANNEL: perChannel, JOINT: joint },
     numbers: { channels: width, inner, slots, block: blockOf((slots * (width / g.groups)) / merge.lanes) },
     team: merge,
     workers: setCount(g),
@@ -195,19 +155,16 @@ export interface Columns {
   span: number;
 }
 
-const columnReads = ({ d, upstream }: Pick<At, 'd' | 'upstream'>, joint: boolean): Role[] => [
-  'x',
-  ...upstreams({ upstream }),
-  ...dsums(d),
-  'weight',
-  ...biases(d),
-  ...(joint ? [] : means(d)),
-  'sums',
-];
-
-/** Whether `columns` can make dweight and dbias itself: there is but one slot to sum, and a binding left for each. */
-export const makesGradients = (at: Pick<At, 'd' | 'upstream'>, slots: number): boolean =>
-  slots === 1 && columnReads(at, true).length <= 5;
+/**
+ * Whether `columns` can make dweight and dbias itself: there is but one slot to sum, and a binding left for each beside x, the
+ * gradients of the outputs, weight, bias, the sums and dx.
+ */
+export function makesGradients(d: BackwardDescriptor, slots: number): boolean {
+  const upstream = secondUpstream(d);
+  const activation = upstream !== 'dresidual' && d.activation !== 'none';
+  const reads = 4 + Number(upstream === 'again') + Number(d.dsum) + Number(activation);
+  return slots === 1 && reads <= 5;
+}
 
 /**
  * dx of some columns of rows whose sums are known, and dweight and dbias themselves (`whole`) or their partials. With
@@ -216,36 +173,24 @@ export const makesGradients = (at: Pick<At, 'd' | 'upstream'>, slots: number): b
  * @param add - whether partials are added to those of the rows before.
  */
 export function columns(at: At, slots: number, whole: boolean, add: boolean, { first, span }: Columns): Step {
-  const { d, g, runs, schedule, upstream } = at;
+  const { d, g, schedule, upstream } = at;
   const { columnsWorkgroup, columnRounds, vec4 } = schedule;
   const rows = setCount(g);
   const oneRow = rows === slots;
-  const joint = whole || upstream === 'again';
   const twoQuads = schedule.twoQuads && !oneRow;
-  const gradients = vec4 ? shaders.gradientsVec4 : shaders.gradientsScalar;
-  return step(at, {
-    main: shaders.rowsBackwardColumns,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      runs.affine,
-      savedFragment(d),
-      joint ? shaders.sumsJoint : shaders.sumsApart,
-      ...(whole ? [shaders.wantedGradients, gradients] : [shaders.gradientsPartials]),
-      vec4 && !d.dsum && d.activation === 'none' ? shaders.visitVec4 : shaders.visit,
-      ...secondFragments(at),
-      shiftFragment(d),
-      dsumFragment(d),
-    ],
-    reads: columnReads(at, joint),
-    writes: ['dx', ...(whole ? (['dweight', 'dbias'] as const) : (['gradients'] as const))],
-    constants: {
-      ...mapConstants(d),
+  const gradients = vec4 ? gradientsVec4 : gradientsScalar;
+  return dispatch(at, rowsColumns, {
+    choices: {
+      JOINT: whole || upstream === 'again',
+      gradients: whole ? gradients : gradientsPartials,
+      DIRECT: vec4 && !d.dsum && d.activation === 'none',
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,
-      ...(whole ? gradientConstants(at) : { ADD_PARTIALS: add }),
+      ADD_PARTIALS: add,
+      ...accumulateChoices(at),
     },
+    ...sourcesOf(at),
     numbers: {
       rows,
       cols: setSize(g),
@@ -263,23 +208,9 @@ export function columns(at: At, slots: number, whole: boolean, add: boolean, { f
 
 /** dx and the gradient partials of sets of contiguous channels, one team per set. */
 export function onePassPerChannel(at: At): Step {
-  const { d, g, runs, schedule } = at;
-  const { team, vec4 } = schedule;
-  return step(at, {
-    main: shaders.rowsBackwardChannels,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      runs.affine,
-      savedFragment(d),
-      shaders.gradientSums,
-      reduceFragment(team),
-      ...activationFragments(d, 'backward'),
-      shiftFragment(d),
-    ],
-    reads: ['x', 'dy', 'weight', ...biases(d), 'mean', 'rstd'],
-    writes: ['dx', 'partials'],
-    constants: mapConstants(d),
+  const { g, schedule } = at;
+  const { team } = schedule;
+  return dispatch(at, rowsChannels, {
     numbers: { block: blockOf(quadsOf(g.inner) / team.lanes / 16) },
     team,
     workers: setCount(g),
@@ -287,22 +218,10 @@ export function onePassPerChannel(at: At): Step {
 }
 
 export function runApply(at: At): Step {
-  const { d, runs, schedule } = at;
-  const { team, slots, vec4 } = schedule;
-  return step(at, {
-    main: shaders.rowsBackwardApply,
-    fragments: [
-      tensorsFragment(vec4),
-      shaders.affine,
-      runs.affine,
-      savedFragment(d),
-      runs.fragment,
-      ...secondFragments(at),
-      shiftFragment(d),
-    ],
-    reads: ['x', ...upstreams(at), 'weight', ...biases(d), 'mean', 'sums'],
-    writes: ['dx'],
-    constants: { ...mapConstants(d), FROZEN: d.frozen === true },
+  const { runs, schedule } = at;
+  const { team, slots } = schedule;
+  return dispatch(at, rowsApply, {
+    ...sourcesOf(at),
     numbers: { rows: runs.runs, cols: runs.cols, slots, slot_length: Math.ceil(quadsOf(runs.cols) / slots) },
     team: { ...team, reduction: 'serial' },
     workers: runs.runs * slots,
@@ -310,36 +229,23 @@ export function runApply(at: At): Step {
 }
 
 export function channelApply(at: At): Step {
-  const { d, g, schedule } = at;
+  const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
-  return step(at, {
-    main: shaders.channelsBackwardApply,
-    fragments: [
-      tensorsFragment(schedule.vec4),
-      shaders.affine,
-      packedFragment(d),
-      shaders.columns,
-      shaders.columnStatistics,
-      ...secondFragments(at),
-    ],
-    reads: ['x', ...upstreams(at), 'weight', 'bias', ...packedStatistics(d), 'sums'],
-    writes: ['dx'],
-    constants: { ...mapConstants(d), FROZEN: d.frozen === true },
+  return dispatch(at, columnsApply, {
+    choices: packedChoices(at),
+    ...sourcesOf(at),
     numbers: walk,
     team: schedule.team,
     workers: g.samples * walk.slots * quadsOf(walk.cols),
   });
 }
 
-/** Overrides of what writes dweight and dbias. */
-const gradientConstants = ({ d, accumulate }: Pick<At, 'd' | 'accumulate'>) => ({
-  WANTS_WEIGHT: d.dweight,
-  WANTS_BIAS: d.dbias,
+const accumulateChoices = ({ accumulate }: Pick<At, 'accumulate'>): Choices => ({
   ACCUMULATE_WEIGHT: accumulate.dweight,
   ACCUMULATE_BIAS: accumulate.dbias,
 });
 
-type Merged = Pick<At, 'd' | 'params' | 'facts' | 'accumulate'> & {
+type Merged = Pick<At, 'd' | 'g' | 'numbers' | 'facts' | 'choices' | 'accumulate'> & {
   schedule: Pick<BackwardSchedule, 'gradients'>;
 };
 
@@ -360,20 +266,21 @@ export function mergeGradients(at: Merged, { role, offset = 0, slots, inner = 1,
   const { first, span } = columns ?? { first: 0, span: at.d.geometry.channels };
   const { gradients: team } = at.schedule;
   const ranges = { [role]: { offset, size: Math.max(8, 8 * slots * span * inner) } };
-  return step(
-    { ...at, ranges },
-    {
-      main: shaders.mergeGradients,
-      fragments: [shaders.wantedGradients, shaders.gradientSums, shaders.sumOfSlots, reduceFragment(team)],
-      reads: [role],
-      writes: ['dweight', 'dbias'],
-      constants: gradientConstants(at),
-      numbers: { channels: span, first_col: first, inner, slots, block: blockOf(slots / team.lanes) },
-      team,
-      workers: span,
-    },
-  );
+  return dispatch({ ...at, ranges }, joinGradients, {
+    choices: { ...storageOf(at), ...accumulateChoices(at) },
+    sources: { partials: role },
+    numbers: { channels: span, first_col: first, inner, slots, block: blockOf(slots / team.lanes) },
+    team,
+    workers: span,
+  });
 }
+
+/** What dweight and dbias are stored in, and which are wanted: a replica's own are others than those of the pass. */
+const storageOf = ({ d }: Pick<At, 'd'>): Choices => ({
+  W: d.paramDtype,
+  WANTS_WEIGHT: d.dweight,
+  WANTS_BIAS: d.dbias,
+});
 
 /** The sum of a part's partials, added to that of the parts before, `behind` so many bytes of the same scratch. */
 export function collectGradients(
@@ -383,12 +290,8 @@ export function collectGradients(
   add: boolean,
 ): Step {
   const { gradients: team } = at.schedule;
-  return step(at, {
-    main: shaders.mergeCollect,
-    fragments: [shaders.gradientSums, shaders.sumOfSlots, reduceFragment(team)],
-    reads: [],
-    writes: ['partials'],
-    constants: { ADD_PARTIALS: add },
+  return dispatch(at, collect, {
+    choices: { ADD_PARTIALS: add },
     numbers: { first_col: behind / 8, inner, slots, block: blockOf(slots / team.lanes) },
     team,
     workers: at.g.channels,

@@ -10,6 +10,7 @@ import { workspaceBudget } from '../plan/workspace.ts';
 import {
   type At,
   afterFirstPass,
+  backwardChoices,
   channelApply,
   channelSums,
   collectGradients,
@@ -22,14 +23,15 @@ import {
   packStatistics,
   runApply,
   runSums,
+  secondUpstream,
   slotsOfChunk,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns } from './parts.ts';
+import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns, tensorsChoices } from './parts.ts';
 
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
- * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out; dz is dresidual, read.
+ * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out.
  */
 export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry } = d;
@@ -39,13 +41,12 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const any = d.dweight || d.dbias;
   const whole = { first: 0, span: geometry.channels };
   const { gradientSlots } = schedule;
-  const then = afterFirstPass<Pick<At, 'd' | 'upstream'>>({ d, upstream: 'dy' });
-  const makes = !tile && makesGradients(then, gradientSlots);
+  const makes = !tile && makesGradients(d, gradientSlots);
   // Where one slot of a long row is too much scratch, its partials come in ranges, if there have to be any.
   const long = !tile && any && schedule.span < whole.span;
   const span = long && !makes ? schedule.span : whole.span;
-  const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 8;
-  const again = then.upstream === 'again';
+  const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 0;
+  const again = secondUpstream(d) === 'again';
   const sumBytes = makes || again ? 32 : 16;
   const rowBytes = tile ? [] : [8 * schedule.slots, sumBytes, d.residual === 'after' ? 16 : 0];
   const fixed = { 'The partials of dweight and dbias': gradients };
@@ -65,7 +66,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
         ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
         : 0;
     const direct = makes && !shared && (long || chunks.length === 1);
-    if (!direct) at.need('gradients', shared ? 8 * most * shared : gradients);
+    if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
     const merged = () =>
       index === chunks.length - 1 && !direct
         ? wanted({ ...at, accumulate: d.accumulate }, { role: 'gradients', slots: most })
@@ -132,7 +133,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   return inParts(d, schedule, channelRuns, facts, bytes, sumsOfParts, (at, index, chunks) => {
     const { samples } = chunks[index] as Chunk;
     if (stage === 'joined') {
-      const all = { ...at, params: { ...at.params, count: d.total ?? 0 } };
+      const all = { ...at, numbers: { ...at.numbers, count: d.total ?? 0 } };
       at.need('sums', 16 * setCount(at.g));
       // The sums of all replicas are as one slot.
       const sums = mergeSums(all, true, { width: geometry.channels, slots: 1, inner: 1 });
@@ -179,7 +180,7 @@ function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
   if (geometry.channels === 0) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
-  const at = { d, facts, ...part, accumulate, schedule: { gradients: alone } };
+  const at = { d, facts, ...part, choices: backwardChoices(d), accumulate, schedule: { gradients: alone } };
   return { steps: wanted(at, { role: 'gradients', slots: 0 }), scratch: { gradients: 8 } };
 }
 
@@ -216,7 +217,9 @@ function inParts(
     const runs = runsOf(part.g, schedule.vec4);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-    return stepsOf({ d, schedule, facts, ...part, runs, accumulate, need, upstream: 'dy' }, index, chunks);
+    const choices = { ...backwardChoices(d), ...tensorsChoices(schedule.vec4), ...runs.choices };
+    const at = { d, schedule, facts, ...part, runs, choices, accumulate, need, upstream: 'dy' } as const;
+    return stepsOf(at, index, chunks);
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
   const fewer = samplesWithin(steps, most, facts);

@@ -1,25 +1,16 @@
+import cast from '../../shaders/kernels/convert/cast.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step } from '../gpu/program.ts';
 import { byteSize, type DType } from '../gpu/tensor.ts';
 import { bindableBytes } from '../plan/chunks.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
-import { assemble } from './assemble.ts';
-import { packParams } from './params.ts';
-import * as shaders from './sources.ts';
+import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 const workgroup = 64;
 
 /** The dispatches that convert `size` elements. Roles: x in, y out. */
 export function castProgram(size: number, from: DType, to: DType, facts: DeviceFacts): Program {
-  const kernel = assemble({
-    main: shaders.convertCast,
-    fragments: [],
-    dtype: from,
-    paramDtype: to,
-    reads: ['x'],
-    writes: ['y'],
-    constants: { WORKGROUP: workgroup },
-  });
+  const kernel = kernelOf(cast, { ...storageChoices(from, to), WORKGROUP: workgroup });
   const widest = Math.max(byteSize(from), byteSize(to));
   // Every part begins at an aligned offset in both tensors: they have at least two bytes per element.
   const bindable = Math.min(bindableBytes(widest, facts), mostWorkgroups(facts) * workgroup * widest);
@@ -32,12 +23,13 @@ export function castProgram(size: number, from: DType, to: DType, facts: DeviceF
       offset: first * byteSize(dtype),
       size: alignUp(count * byteSize(dtype), 4),
     });
-    steps.push({
-      kernel,
-      params: packParams({ cols: count }),
-      ranges: { x: range(from), y: range(to) },
-      workgroups: Math.ceil(count / workgroup),
-    });
+    steps.push(
+      stepOf(kernel, {
+        numbers: { cols: count },
+        ranges: { x: range(from), y: range(to) },
+        workgroups: Math.ceil(count / workgroup),
+      }),
+    );
   }
   return { steps, scratch: {} };
 }

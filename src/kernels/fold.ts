@@ -1,11 +1,11 @@
+import foldBias from '../../shaders/kernels/convert/fold_bias.wgsl';
+import foldWeight from '../../shaders/kernels/convert/fold_weight.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { chunksOf } from '../plan/chunks.ts';
-import { assemble } from './assemble.ts';
-import { packParams } from './params.ts';
 import { rangeOf } from './parts.ts';
-import * as shaders from './sources.ts';
+import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 /** A BatchNorm in evaluation and the weights that it is folded into. */
 export interface FoldDescriptor {
@@ -30,39 +30,26 @@ export interface FoldDescriptor {
 const workgroup = 64;
 
 /**
- * The dispatches that fold. Roles: linearWeight, linearBias, weight, bias, runningMean, runningVar in; foldedWeight,
- * foldedBias out.
+ * The dispatches that fold. Roles: linear_weight, linear_bias, weight, bias, running_mean, running_var in; folded_weight,
+ * folded_bias out.
  */
 export function foldProgram(d: FoldDescriptor, facts: DeviceFacts): Program {
   const { dtype, paramDtype, channels, outer, width, inner, eps } = d;
-  const common = { fragments: [], dtype, paramDtype };
-  const foldWeight = assemble({
-    ...common,
-    main: shaders.convertFoldWeight,
-    reads: ['linearWeight', 'weight', 'runningVar'],
-    writes: ['foldedWeight'],
-    constants: { WORKGROUP: workgroup, HAS_WEIGHT: d.weight },
-  });
-  const foldBias = assemble({
-    ...common,
-    main: shaders.convertFoldBias,
-    reads: ['linearBias', 'weight', 'bias', 'runningMean', 'runningVar'],
-    writes: ['foldedBias'],
-    constants: {
-      WORKGROUP: workgroup,
-      HAS_LINEAR_BIAS: d.linearBias,
-      HAS_WEIGHT: d.weight,
-      HAS_BIAS: d.bias,
-    },
-  });
+  const choices = {
+    ...storageChoices(dtype, paramDtype),
+    WORKGROUP: workgroup,
+    HAS_LINEAR_BIAS: d.linearBias,
+    HAS_WEIGHT: d.weight,
+    HAS_BIAS: d.bias,
+  };
+  const weights = kernelOf(foldWeight, choices);
   // Runs of one output channel, cut where a binding ends.
   const runs = { samples: outer * width, positions: 1, channels: inner, inner: 1, groups: 0 };
   const chunks = outer * width * inner === 0 ? [] : chunksOf(runs, byteSize(dtype), [], {}, facts);
   const steps = chunks.map((chunk): Step => {
     const { first, like } = rangeOf(runs, dtype, chunk, facts);
-    return {
-      kernel: foldWeight,
-      params: packParams({
+    return stepOf(weights, {
+      numbers: {
         channels: width,
         positions: Math.max(1, (outer * width) / channels),
         rows: chunk.samples,
@@ -70,16 +57,14 @@ export function foldProgram(d: FoldDescriptor, facts: DeviceFacts): Program {
         eps,
         first_element: first,
         first_set: chunk.firstSample,
-      }),
-      ranges: { linearWeight: like, foldedWeight: like },
+      },
+      ranges: { linear_weight: like, folded_weight: like },
       workgroups: Math.ceil((chunk.samples * inner) / workgroup),
-    };
+    });
   });
-  steps.push({
-    kernel: foldBias,
-    params: packParams({ channels, eps }),
-    ranges: {},
-    workgroups: Math.ceil(channels / workgroup),
-  });
+  const biases = kernelOf(foldBias, choices);
+  steps.push(
+    stepOf(biases, { numbers: { channels, eps }, ranges: {}, workgroups: Math.ceil(channels / workgroup) }),
+  );
   return { steps, scratch: {} };
 }

@@ -1,3 +1,20 @@
+import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
+import moments from '../../shaders/interfaces/statistics/moments.wgsl';
+import deviations from '../../shaders/interfaces/tracking/deviations.wgsl';
+import instances from '../../shaders/interfaces/tracking/instances.wgsl';
+import update from '../../shaders/interfaces/tracking/update.wgsl';
+import columnsApply from '../../shaders/kernels/channels/apply.wgsl';
+import columnsStatistics from '../../shaders/kernels/channels/statistics.wgsl';
+import countBatch from '../../shaders/kernels/merge/count.wgsl';
+import frozen from '../../shaders/kernels/merge/frozen.wgsl';
+import joinInstances from '../../shaders/kernels/merge/instances.wgsl';
+import joined from '../../shaders/kernels/merge/joined.wgsl';
+import joinStatistics from '../../shaders/kernels/merge/statistics.wgsl';
+import rowsApply from '../../shaders/kernels/rows/apply.wgsl';
+import stream from '../../shaders/kernels/rows/forward_stream.wgsl';
+import thread from '../../shaders/kernels/rows/forward_thread.wgsl';
+import tile from '../../shaders/kernels/rows/forward_tile.wgsl';
+import rowsStatistics from '../../shaders/kernels/rows/statistics.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
@@ -7,35 +24,29 @@ import { samplesWithin } from '../plan/grid.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
+import type { Choices } from '../shaders/link.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
-  activationFragments,
   blockOf,
   channelRuns,
   columnsOf,
-  mapConstants,
+  dispatch,
+  normChoices,
   type Pass,
   parameterBytes,
   partFrom,
   partialsOf,
   partOf,
-  reduceFragment,
-  savedFragment,
   setRuns,
-  statisticsOf,
-  step,
   sumRuns,
-  tensorsFragment,
+  tensorsChoices,
 } from './parts.ts';
-import type { Role } from './roles.ts';
-import type { ShaderSource } from './sources.ts';
-import * as shaders from './sources.ts';
 
 type At = Pass<ForwardDescriptor, ForwardSchedule>;
 
 /**
  * The dispatches of a forward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, residual,
- * weight, bias in; y, sum, mean, rstd out; `summed` is sum again, for what reads it. Where nobody wants mean and rstd, a split
+ * weight, bias in; y, sum, mean, rstd out. Where nobody wants mean and rstd, a split
  * has them as scratch.
  */
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
@@ -53,7 +64,8 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
 /** The dispatches of any forward pass. Roles: those of {@link rowForward}, and of running statistics. */
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, running, stage } = d;
-  const whole = { d, facts, ...partOf(d, { firstSample: 0, samples: geometry.samples }, facts) };
+  const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
+  const whole = { d, facts, ...part, choices: { ...normChoices(d), ...statisticsChoices(d) } };
   const before: Step[] = [];
   if (running === 'update' && d.counted) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
@@ -76,7 +88,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     const { columns } = schedule;
     return [
       (columns ? channelStatistics : runStatistics)(at),
-      mergeStatistics(at, trackingOf(d)),
+      mergeStatistics(at, trackingChoices(d)),
       ...(tracksInstances(d) ? [mergeInstances(at)] : []),
       ...(stage === 'local' ? [] : [(columns ? channelApply : runApply)(at)]),
     ];
@@ -109,7 +121,7 @@ function inParts(
   const chunks = chunksOf(d.geometry, elementBytes, each, parameterBytes(d), facts, budget, mostSamples);
   const steps = chunks.flatMap((chunk) => {
     const part = partOf(d, chunk, facts);
-    return stepsOf({ d, schedule, facts, runs: runsOf(part.g, schedule.vec4), ...part });
+    return stepsOf(passOf(d, schedule, runsOf, facts, part));
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
   const fewer = samplesWithin(steps, most, facts);
@@ -134,8 +146,9 @@ function knownApply(
     const runs = runsOf(geometry, schedule.vec4);
     return stretchesOf(runs.runs, runs.cols, bytes, facts).map(({ run, runs: count, cols, first }) => {
       const part = partFrom(d, geometry, first, count * cols, facts);
-      const params = { ...part.params, first_run: run };
-      return runApply({ d, schedule, facts, ...part, params, runs: { ...runs, runs: count, cols } });
+      const at = passOf(d, schedule, runsOf, facts, part);
+      const numbers = { ...at.numbers, first_run: run };
+      return runApply({ ...at, numbers, runs: { ...runs, runs: count, cols } });
     });
   }
   // Threads own columns of whole positions, of one sample after the other where one does not fit a binding.
@@ -149,91 +162,74 @@ function knownApply(
       ({ runs: rows, first }) => {
         const g = apart ? { ...each, positions: rows * schedule.fold } : each;
         const part = partFrom(d, g, (sample * all) / samples + first, rows * length, facts);
-        const params = { ...part.params, first_set: sample * groups };
-        return channelApply({ d, schedule, facts, runs: runsOf(g, schedule.vec4), ...part, params });
+        const at = passOf(d, schedule, runsOf, facts, part);
+        return channelApply({ ...at, numbers: { ...at.numbers, first_set: sample * groups } });
       },
     ),
   ).flat();
 }
 
-/** What is normalized. */
-const inputs = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['x', 'residual'] : ['x']);
-/** What y is made from, beside parameters and statistics. */
-const tensors = (d: ForwardDescriptor): Role[] => (d.residual === 'none' ? ['x'] : ['x', 'residual']);
-/** What is stored of what is normalized. */
-const sums = (d: ForwardDescriptor): Role[] => (d.residual === 'before' ? ['sum'] : []);
-const inputFragment = (d: ForwardDescriptor) =>
-  d.residual === 'before' ? shaders.inputResidual : shaders.inputX;
-const emitFragment = (vec4: boolean) => (vec4 ? shaders.emitVec4 : shaders.emit);
-const momentsFragment = (d: ForwardDescriptor) =>
-  d.kind === 'moments' ? shaders.moments : shaders.meanSquare;
+/** The statistic of a norm. */
+const statisticsChoices = ({ kind }: ForwardDescriptor): Choices => ({
+  statistics: kind === 'moments' ? moments : meanSquare,
+});
 
-/** What becomes of a set's statistics beside `mean` and `rstd`. */
-interface Tracking {
-  fragments: ShaderSource[];
-  reads?: Role[];
-  writes?: Role[];
-  constants?: Record<string, boolean | number>;
+function passOf(
+  d: ForwardDescriptor,
+  schedule: ForwardSchedule,
+  runsOf: typeof setRuns,
+  facts: DeviceFacts,
+  part: ReturnType<typeof partOf>,
+): At {
+  const runs = runsOf(part.g, schedule.vec4);
+  const choices = {
+    ...normChoices(d),
+    ...statisticsChoices(d),
+    ...tensorsChoices(schedule.vec4),
+    ...runs.choices,
+    SAVES: d.statistics !== false,
+  };
+  return { d, schedule, facts, runs, choices, ...part };
 }
 
 /** Whether running statistics are updated with those of several instances (InstanceNorm). */
 const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
   running === 'update' && geometry.samples > 1;
 
-function trackingOf(d: ForwardDescriptor): Tracking {
-  const kept = d.variance ? shaders.variance : shaders.varianceNone;
-  const writes: Role[] = d.variance ? ['variance'] : [];
-  const constants = d.biased ? { CORRECTION: 0 } : {};
-  if (d.stage === 'local') return { fragments: [shaders.runningDeviations, kept], writes: ['deviations'] };
-  if (d.running !== 'update') return { fragments: [shaders.runningNone, kept], writes };
-  if (tracksInstances(d)) {
-    return { fragments: [shaders.runningInstances, kept], writes: ['instances', ...writes], constants };
-  }
+/** What becomes of a set's statistics beside mean and rstd. */
+function trackingChoices(d: ForwardDescriptor): Choices {
+  const HAS_VARIANCE = d.variance === true;
+  if (d.stage === 'local') return { TRACKS: true, tracking: deviations, HAS_VARIANCE };
+  if (d.running !== 'update') return { HAS_VARIANCE };
   return {
-    fragments: [shaders.runningUpdate, kept],
-    reads: ['numBatchesTracked'],
-    writes: ['runningMean', 'runningVar', ...writes],
-    constants: { ...constants, CUMULATIVE: d.momentum === null },
+    TRACKS: true,
+    tracking: tracksInstances(d) ? instances : update,
+    HAS_VARIANCE,
+    CORRECTION: d.biased ? 0 : 1,
+    CUMULATIVE: d.momentum === null,
   };
 }
 
 type Whole = Omit<At, 'schedule' | 'runs'>;
 
 /** One batch more. */
-const count = (at: Whole): Step =>
-  step(at, { main: shaders.mergeCount, reads: [], writes: ['numBatchesTracked'], workers: 1 });
+const count = (at: Whole): Step => dispatch(at, countBatch, { workers: 1 });
 
 /** mean and rstd from the running statistics. */
-const frozenStatistics = (at: Whole): Step =>
-  step(at, {
-    main: shaders.mergeFrozen,
-    reads: ['runningMean', 'runningVar'],
-    writes: ['mean', 'rstd'],
-    workers: setCount(at.g),
-  });
+const frozenStatistics = (at: Whole): Step => dispatch(at, frozen, { workers: setCount(at.g) });
 
 /** mean and rstd, and the running statistics, from the statistics of all replicas. */
-function joinedStatistics(at: Whole): Step {
-  const { fragments, reads = [], writes = [], constants = {} } = trackingOf(at.d);
-  return step(at, {
-    main: shaders.mergeJoined,
-    // As in the merge of one replica's own.
-    fragments: [tensorsFragment(true), momentsFragment(at.d), ...fragments],
-    reads: ['joined', ...reads],
-    writes: ['mean', 'rstd', ...writes],
-    constants,
+const joinedStatistics = (at: Whole): Step =>
+  dispatch(at, joined, {
+    choices: trackingChoices(at.d),
     numbers: { count: at.d.total ?? 0, momentum: at.d.momentum ?? 0 },
     workers: at.g.channels,
   });
-}
 
 /** The running statistics from those of some instances, which stand for their share of the batch. */
 const mergeInstances = (at: Whole): Step =>
-  step(at, {
-    main: shaders.mergeInstances,
-    reads: ['instances', 'mean'],
-    writes: ['runningMean', 'runningVar'],
-    constants: { FIRST: at.params.first_set === 0 },
+  dispatch(at, joinInstances, {
+    choices: { FIRST: at.numbers['first_set'] === 0 },
     numbers: {
       count: at.d.geometry.samples,
       momentum: at.d.momentum ?? 0,
@@ -242,38 +238,16 @@ const mergeInstances = (at: Whole): Step =>
     workers: at.g.channels,
   });
 
-const onePassKernels = {
-  thread: shaders.rowsForwardThread,
-  tile: shaders.rowsForwardTile,
-  workgroup: shaders.rowsForwardStream,
-} as const;
+const onePassKernels = { thread, tile, workgroup: stream } as const;
 
 /** Statistics and y in one dispatch. */
 function onePass(at: At): Step {
-  const { d, g, runs, schedule } = at;
-  const { strategy, team, items, fourRows, vec4 } = schedule;
-  const thread = strategy === 'thread';
-  const wanted = d.statistics !== false;
+  const { g, runs, schedule } = at;
+  const { strategy, team, items, fourRows } = schedule;
   const rows = setCount(g);
   const cols = setSize(g);
-  return step(at, {
-    main: onePassKernels[strategy as keyof typeof onePassKernels],
-    fragments: [
-      tensorsFragment(vec4),
-      inputFragment(d),
-      shaders.affine,
-      runs.setAffine,
-      momentsFragment(d),
-      wanted ? shaders.saveAll : shaders.saveNone,
-      ...(thread ? [] : [reduceFragment(team)]),
-      shaders.scan,
-      ...activationFragments(d, 'forward'),
-      ...(strategy === 'tile' ? [] : [emitFragment(vec4)]),
-    ],
-    reads: [...tensors(d), 'weight', 'bias'],
-    writes: ['y', ...sums(d), ...(wanted ? statisticsOf(d) : [])],
-    constants: { ...mapConstants(d), ...runs.constants, ...(thread ? { FOUR_ROWS: fourRows } : {}) },
-    ...(strategy === 'tile' ? { items } : {}),
+  return dispatch(at, onePassKernels[strategy as keyof typeof onePassKernels], {
+    choices: { ...runs.setChoices, FOUR_ROWS: fourRows, ITEMS: items },
     numbers: { rows, cols, block: blockOf(Math.ceil(quadsOf(cols) / team.lanes) / 16) },
     team,
     workers: fourRows ? Math.ceil(rows / 4) : rows,
@@ -286,22 +260,11 @@ function slotNumbers({ runs: { runs, cols }, schedule: { slots } }: At) {
 }
 
 function runStatistics(at: At): Step {
-  const { d, g, runs, schedule } = at;
-  const { team, slots, rounds, vec4 } = schedule;
+  const { g, runs, schedule } = at;
+  const { team, slots, rounds } = schedule;
   const numbers = slotNumbers(at);
   const rows = sumRuns(runs, g, rounds);
-  return step(at, {
-    main: shaders.rowsStatistics,
-    fragments: [
-      tensorsFragment(vec4),
-      inputFragment(d),
-      momentsFragment(d),
-      reduceFragment(team),
-      shaders.scan,
-      runs.fragment,
-    ],
-    reads: inputs(d),
-    writes: ['partials', ...sums(d)],
+  return dispatch(at, rowsStatistics, {
     numbers: { ...numbers, rows, rounds, block: blockOf(numbers.slot_length / team.lanes / 16) },
     team,
     workers: rows * slots,
@@ -311,32 +274,20 @@ function runStatistics(at: At): Step {
 function channelStatistics(at: At): Step {
   const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
-  return step(at, {
-    main: shaders.channelsStatistics,
-    fragments: [tensorsFragment(schedule.vec4), shaders.affine, shaders.moments, shaders.columns],
-    reads: ['x'],
-    writes: ['partials'],
+  return dispatch(at, columnsStatistics, {
     numbers: { ...walk, block: blockOf(walk.slot_length / 64) },
     team: schedule.team,
     workers: g.samples * walk.slots * quadsOf(walk.cols),
   });
 }
 
-/** Without a tracking, what only some norms have stays out of the bundles of others. */
-const untracked: Tracking = { fragments: [shaders.runningNone, shaders.varianceNone] };
-
-function mergeStatistics(at: At, tracking = untracked): Step {
+/** @param tracking - absent for norms without running statistics, so that what tracks stays out of their bundles. */
+function mergeStatistics(at: At, tracking: Choices = {}): Step {
   const { d, g, schedule } = at;
   const { merge } = schedule;
   const { width, slots } = partialsOf(g, schedule);
-  const { fragments, reads = [], writes = [], constants = {} } = tracking;
-  return step(at, {
-    main: shaders.mergeStatistics,
-    // moments.wgsl masks what it sums, though nothing is summed here.
-    fragments: [tensorsFragment(true), momentsFragment(d), reduceFragment(merge), ...fragments],
-    reads: ['partials', ...reads],
-    writes: [...statisticsOf(d), ...writes],
-    constants,
+  return dispatch(at, joinStatistics, {
+    choices: tracking,
     numbers: {
       channels: width,
       slots,
@@ -350,26 +301,10 @@ function mergeStatistics(at: At, tracking = untracked): Step {
 
 function runApply(at: At): Step {
   const { d, runs, schedule } = at;
-  return step(at, {
-    main: shaders.rowsApply,
-    fragments: [
-      tensorsFragment(schedule.vec4),
-      shaders.inputX,
-      shaders.affine,
-      runs.affine,
-      savedFragment(d),
-      runs.fragment,
-      ...activationFragments(d, 'forward'),
-      emitFragment(schedule.vec4),
-    ],
-    reads: [
-      ...(d.residual === 'before' ? (['summed'] as const) : tensors(d)),
-      'weight',
-      'bias',
-      ...statisticsOf(d),
-    ],
-    writes: ['y'],
-    constants: mapConstants(d),
+  return dispatch(at, rowsApply, {
+    // The residual was added, and the sum stored, with the statistics.
+    choices: { ADDS_RESIDUAL: false },
+    ...(d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
     numbers: slotNumbers(at),
     team: { ...schedule.team, reduction: 'serial' },
     workers: runs.runs * schedule.slots,
@@ -377,21 +312,9 @@ function runApply(at: At): Step {
 }
 
 function channelApply(at: At): Step {
-  const { d, g, schedule } = at;
+  const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
-  return step(at, {
-    main: shaders.channelsApply,
-    fragments: [
-      tensorsFragment(schedule.vec4),
-      shaders.affine,
-      shaders.savedMoments,
-      shaders.columns,
-      shaders.columnStatistics,
-      ...activationFragments(d, 'forward'),
-    ],
-    reads: [...tensors(d), 'weight', 'bias', 'mean', 'rstd'],
-    writes: ['y'],
-    constants: mapConstants(d),
+  return dispatch(at, columnsApply, {
     numbers: walk,
     team: schedule.team,
     workers: g.samples * walk.slots * quadsOf(walk.cols),

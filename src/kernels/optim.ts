@@ -1,38 +1,14 @@
 // Optimizer steps as programs: one dispatch per parameter, or per part of one that is larger than a binding may be.
+import adamw from '../../shaders/kernels/optim/adamw.wgsl';
+import average from '../../shaders/kernels/optim/average.wgsl';
+import countSteps from '../../shaders/kernels/optim/count.wgsl';
+import sgd from '../../shaders/kernels/optim/sgd.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Kernel, Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { bindableBytes } from '../plan/chunks.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
-import { assemble } from './assemble.ts';
-import { packFields } from './params.ts';
-import type { Role } from './roles.ts';
-import * as shaders from './sources.ts';
-
-/** The fields of `struct Sgd` in shaders/optim/sgd.wgsl, in order. */
-export const sgdFields = ['count', 'lr', 'momentum', 'take', 'weight_decay', 'sign'] as const;
-/** The fields of `struct Adamw` in shaders/optim/adamw.wgsl, in order. */
-export const adamwFields = [
-  'count',
-  'lr',
-  'decay',
-  'keep_avg',
-  'take_avg',
-  'keep_avg_sq',
-  'take_avg_sq',
-  'log_avg',
-  'log_avg_sq',
-  'eps',
-  'sign',
-] as const;
-/** The fields of `struct Average` in shaders/optim/average.wgsl, in order. */
-export const averageFields = ['count', 'keep', 'take'] as const;
-/** The fields of `struct Count` in shaders/optim/count.wgsl, in order. */
-export const countFields = ['first', 'count', 'stride'] as const;
-
-/** Those that are f32; the others are u32. */
-const floatsOf = <Field extends string>(fields: readonly Field[]): ReadonlySet<Field> =>
-  new Set(fields.filter((field) => field !== 'count'));
+import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 /** A parameter as the kernels see it. */
 export interface ParameterDescriptor {
@@ -44,51 +20,43 @@ export interface ParameterDescriptor {
 const workgroup = 64;
 const items = 4;
 
-/** One step of SGD. Roles: param, grad, momentumBuffer. */
+const element = { WORKGROUP: workgroup, ITEMS: items };
+
+/** One step of SGD. Roles: param, grad, momentum_buffer. */
 export function sgdProgram(
   d: ParameterDescriptor & { momentum: boolean; nesterov: boolean },
   numbers: Readonly<Record<'lr' | 'momentum' | 'take' | 'weight_decay' | 'sign', number>>,
   facts: DeviceFacts,
 ): Program {
-  const kernel = assemble({
-    main: shaders.optimSgd,
-    fragments: [],
-    dtype: d.dtype,
-    paramDtype: d.dtype,
-    reads: ['grad'],
-    writes: ['param', 'momentumBuffer'],
-    constants: { WORKGROUP: workgroup, HAS_MOMENTUM: d.momentum, NESTEROV: d.nesterov },
-    items,
-    params: null,
-  });
-  const widths = { param: d.dtype, grad: d.dtype, momentumBuffer: 'f32' } as const;
-  return elementwise(d.size, kernel, widths, facts, (count) =>
-    packFields(sgdFields, floatsOf(sgdFields), { ...numbers, count }),
-  );
+  const choices = { ...element, HAS_MOMENTUM: d.momentum, NESTEROV: d.nesterov };
+  const kernel = kernelOf(sgd, { ...storageChoices(d.dtype, d.dtype), ...choices });
+  const dtypes = { param: d.dtype, grad: d.dtype, momentum_buffer: 'f32' } as const;
+  return elementwise(d.size, kernel, dtypes, facts, numbers);
 }
 
-/** One step of AdamW. Roles: param, grad, expAvg, expAvgSq, maxExpAvgSq, and steps, the number of this step. */
+/** One step of AdamW. Roles: param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, and steps, the number of this step. */
 export function adamwProgram(
   d: ParameterDescriptor & { amsgrad: boolean },
-  numbers: Readonly<Record<Exclude<(typeof adamwFields)[number], 'count'>, number>>,
+  numbers: Readonly<Record<AdamwNumber, number>>,
   facts: DeviceFacts,
 ): Program {
-  const kernel = assemble({
-    main: shaders.optimAdamw,
-    fragments: [shaders.moveTowards],
-    dtype: d.dtype,
-    paramDtype: d.dtype,
-    reads: ['grad', 'steps'],
-    writes: ['param', 'expAvg', 'expAvgSq', 'maxExpAvgSq'],
-    constants: { WORKGROUP: workgroup, AMSGRAD: d.amsgrad },
-    items,
-    params: null,
-  });
-  const state = { expAvg: 'f32', expAvgSq: 'f32', maxExpAvgSq: 'f32' } as const;
-  return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, (count) =>
-    packFields(adamwFields, floatsOf(adamwFields), { ...numbers, count }),
-  );
+  const kernel = kernelOf(adamw, { ...storageChoices(d.dtype, d.dtype), ...element, AMSGRAD: d.amsgrad });
+  const state = { exp_avg: 'f32', exp_avg_sq: 'f32', max_exp_avg_sq: 'f32' } as const;
+  return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, numbers);
 }
+
+/** The numbers of shaders/kernels/optim/adamw.wgsl. */
+type AdamwNumber =
+  | 'lr'
+  | 'decay'
+  | 'keep_avg'
+  | 'take_avg'
+  | 'keep_avg_sq'
+  | 'take_avg_sq'
+  | 'log_avg'
+  | 'log_avg_sq'
+  | 'eps'
+  | 'sign';
 
 /**
  * Averages a parameter. Roles: param, average, and steps, how many have been averaged.
@@ -100,41 +68,22 @@ export function averageProgram(
   decay: number | null,
   facts: DeviceFacts,
 ): Program {
-  const kernel = assemble({
-    main: shaders.optimAverage,
-    fragments: [shaders.moveTowards],
-    dtype: d.dtype,
-    paramDtype: d.averageDtype,
-    reads: ['param', 'steps'],
-    writes: ['average'],
-    constants: { WORKGROUP: workgroup, EQUAL: decay === null },
-    items,
-    params: null,
-  });
-  const numbers = decay === null ? {} : { keep: decay, take: 1 - decay };
-  return elementwise(d.size, kernel, { param: d.dtype, average: d.averageDtype }, facts, (count) =>
-    packFields(averageFields, floatsOf(averageFields), { ...numbers, count }),
-  );
+  const choices = { ...storageChoices(d.dtype, d.averageDtype), ...element, EQUAL: decay === null };
+  const numbers: Record<string, number> = decay === null ? {} : { keep: decay, take: 1 - decay };
+  const dtypes = { param: d.dtype, average: d.averageDtype };
+  return elementwise(d.size, kernelOf(average, choices), dtypes, facts, numbers);
 }
 
 /** Adds one to the counts of runs of parameters, [first, count] each. Role: steps, a count every `stride` words. */
 export function countProgram(runs: readonly (readonly [number, number])[], stride: number): Program {
-  const kernel = assemble({
-    main: shaders.optimCount,
-    fragments: [],
-    dtype: 'f32',
-    paramDtype: 'f32',
-    reads: [],
-    writes: ['steps'],
-    constants: { WORKGROUP: workgroup },
-    params: null,
-  });
-  const steps = runs.map(([first, count]) => ({
-    kernel,
-    params: packFields(countFields, new Set(), { first, count, stride }),
-    ranges: {},
-    workgroups: Math.ceil(count / workgroup),
-  }));
+  const kernel = kernelOf(countSteps, { WORKGROUP: workgroup });
+  const steps = runs.map(([first, count]) =>
+    stepOf(kernel, {
+      numbers: { first, count, stride },
+      ranges: {},
+      workgroups: Math.ceil(count / workgroup),
+    }),
+  );
   return { steps, scratch: {} };
 }
 
@@ -142,9 +91,9 @@ export function countProgram(runs: readonly (readonly [number, number])[], strid
 function elementwise(
   size: number,
   kernel: Kernel,
-  dtypes: Partial<Record<Role, FloatDType>>,
+  dtypes: Readonly<Record<string, FloatDType>>,
   facts: DeviceFacts,
-  numbers: (count: number) => ArrayBuffer,
+  numbers: Readonly<Record<string, number>>,
 ): Program {
   // Parts begin at aligned offsets in all tensors: an element takes two bytes or four.
   const bindable = Math.min(bindableBytes(4, facts), 4 * mostWorkgroups(facts) * workgroup * items);
@@ -156,12 +105,13 @@ function elementwise(
       const bytes = byteSize(dtype);
       return [role, { offset: first * bytes, size: count * bytes }];
     });
-    steps.push({
-      kernel,
-      params: numbers(count),
-      ranges: Object.fromEntries(ranges),
-      workgroups: Math.ceil(count / (workgroup * items)),
-    });
+    steps.push(
+      stepOf(kernel, {
+        numbers: { ...numbers, count },
+        ranges: Object.fromEntries(ranges),
+        workgroups: Math.ceil(count / (workgroup * items)),
+      }),
+    );
   }
   return { steps, scratch: {} };
 }

@@ -1,64 +1,57 @@
-// What forward and backward programs share: fragments by role, numbers, workgroup counts, ranges of a chunk.
+// What forward and backward programs share: choices, numbers, workgroup counts, ranges of a chunk.
+import affineChannel from '../../shaders/interfaces/affine/channel.wgsl';
+import affineColumnScalar from '../../shaders/interfaces/affine/column_scalar.wgsl';
+import affineColumnVec4 from '../../shaders/interfaces/affine/column_vec4.wgsl';
+import affineRun from '../../shaders/interfaces/affine/run.wgsl';
+import reducePortable from '../../shaders/interfaces/reduce/portable.wgsl';
+import reduceSerial from '../../shaders/interfaces/reduce/serial.wgsl';
+import reduceSubgroups from '../../shaders/interfaces/reduce/subgroups.wgsl';
+import runsChannel from '../../shaders/interfaces/runs/channel.wgsl';
+import runsRow from '../../shaders/interfaces/runs/row.wgsl';
+import tensorsScalar from '../../shaders/interfaces/tensors/scalar.wgsl';
+import tensorsVec4 from '../../shaders/interfaces/tensors/vec4.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import type { ForwardSchedule, Team } from '../plan/strategy.ts';
-import { activationShaders } from './activation.ts';
-import { type Assembly, assemble } from './assemble.ts';
+import type { Choices } from '../shaders/link.ts';
+import type { ShaderModule } from '../shaders/module.ts';
+import { activations } from './activation.ts';
 import type { NormDescriptor } from './descriptor.ts';
-import { type ParamField, packParams } from './params.ts';
-import type { Role } from './roles.ts';
-import type { ShaderSource } from './sources.ts';
-import * as shaders from './sources.ts';
+import { kernelOf, stepOf, storageChoices } from './step.ts';
 
-export const tensorsFragment = (vec4: boolean): ShaderSource =>
-  vec4 ? shaders.tensorsVec4 : shaders.tensorsScalar;
+/** How a kernel loads and stores x and its likes: four elements at once, or one by one. */
+export const tensorsChoices = (vec4: boolean): Choices => ({
+  tensors: vec4 ? tensorsVec4 : tensorsScalar,
+  VEC4: vec4,
+});
 
-export function reduceFragment({ reduction }: Team): ShaderSource {
-  if (reduction === 'serial') return shaders.reduceSerial;
-  return reduction === 'portable' ? shaders.reducePortable : shaders.reduceSubgroups;
-}
+const reductions = { serial: reduceSerial, portable: reducePortable, subgroups: reduceSubgroups };
 
-/** Overrides of the affine map. */
-export function affineConstants(d: NormDescriptor): Record<string, number | boolean> {
-  return { HAS_WEIGHT: d.weight, HAS_BIAS: d.bias, WEIGHT_OFFSET: d.weightOffset, CAST_FIRST: d.castFirst };
-}
+/** How many threads share a piece of work, and how they join what they have. */
+const teamChoices = ({ workgroup, lanes, reduction }: Team, { subgroup }: DeviceFacts): Choices => ({
+  reduce: reductions[reduction],
+  WORKGROUP: workgroup,
+  LANES: lanes,
+  SUBGROUP: subgroup,
+});
 
-/** The same, and those of the activation. */
-export function mapConstants(d: NormDescriptor): Record<string, number | boolean> {
-  const slope = d.activation === 'leakyRelu' ? { NEGATIVE_SLOPE: d.negativeSlope } : {};
-  return { ...affineConstants(d), ...slope };
-}
-
-/** The statistics that a norm stores. */
-export const statisticsOf = ({ kind }: NormDescriptor): Role[] =>
-  kind === 'moments' ? ['mean', 'rstd'] : ['rstd'];
-
-export const savedFragment = ({ kind }: NormDescriptor): ShaderSource =>
-  kind === 'moments' ? shaders.savedMoments : shaders.savedMeanSquare;
-
-/**
- * The activation, and what calls it: `epilogue` in a forward pass, `upstream` in a backward pass, which stores dresidual, or
- * `again` computes what an earlier dispatch stored.
- */
-export function activationFragments(
-  { activation, residual }: NormDescriptor,
-  direction: 'forward' | 'backward' | 'again',
-): ShaderSource[] {
-  const after = residual === 'after';
-  if (direction === 'forward') {
-    return [activationShaders[activation], after ? shaders.epilogueResidual : shaders.epilogue];
-  }
-  if (after) {
-    const again = direction === 'again';
-    return [activationShaders[activation], again ? shaders.upstreamAgain : shaders.upstreamResidual];
-  }
-  return activation === 'none'
-    ? [shaders.upstream]
-    : [activationShaders[activation], shaders.upstreamActivation];
-}
+/** What every kernel of a norm may ask for: types, the affine map, what follows it. */
+export const normChoices = (d: NormDescriptor): Choices => ({
+  ...storageChoices(d.dtype, d.paramDtype),
+  HAS_MEAN: d.kind === 'moments',
+  HAS_WEIGHT: d.weight,
+  HAS_BIAS: d.bias,
+  WEIGHT_OFFSET: d.weightOffset,
+  CAST_FIRST: d.castFirst,
+  activation: activations[d.activation],
+  HAS_ACTIVATION: d.activation !== 'none',
+  NEGATIVE_SLOPE: d.negativeSlope,
+  RESIDUAL_AFTER: d.residual === 'after',
+  ADDS_RESIDUAL: d.residual === 'before',
+});
 
 /** Chunks or rows that are merged before they meet the total: about the root of `count`. */
 export const blockOf = (count: number): number => Math.max(1, Math.ceil(Math.sqrt(count)));
@@ -66,18 +59,19 @@ export const blockOf = (count: number): number => Math.max(1, Math.ceil(Math.sqr
 /** Some samples of a tensor: their geometry, the numbers that every dispatch over them gets, what to bind. */
 export interface Part {
   g: Geometry;
-  params: Partial<Record<ParamField, number>>;
-  ranges: Partial<Record<Role, Range>>;
+  numbers: Readonly<Record<string, number>>;
+  /** By operand or scratch. */
+  ranges: Readonly<Record<string, Range>>;
 }
 
-const likeX: Role[] = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dz', 'summed'];
+const likeX = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual'];
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {
   const each = elementCount({ ...d.geometry, samples: 1 });
   const g = { ...d.geometry, samples: chunk.samples };
   const part = partFrom(d, g, chunk.firstSample * each, chunk.samples * each, facts);
-  return { ...part, params: { ...part.params, first_set: chunk.firstSample * g.groups } };
+  return { ...part, numbers: { ...part.numbers, first_set: chunk.firstSample * g.groups } };
 }
 
 /** What to bind of a tensor like x for a chunk, and the place of the chunk's first element in that. */
@@ -115,7 +109,7 @@ export function partFrom(
   const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
   return {
     g,
-    params: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
+    numbers: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
     ranges: Object.fromEntries(likeX.map((role) => [role, like])),
   };
 }
@@ -125,25 +119,15 @@ export interface Runs {
   runs: number;
   /** Elements of a run. */
   cols: number;
-  fragment: ShaderSource;
-  /** weight and bias of a run. */
-  affine: ShaderSource;
-  /** Those of a whole set, and its overrides. */
-  setAffine: ShaderSource;
-  constants: Readonly<Record<string, boolean>>;
+  choices: Choices;
+  /** The same where a kernel walks whole sets. */
+  setChoices: Choices;
 }
 
 /** A run is a set, with a weight per column. */
 export function setRuns(g: Geometry, vec4: boolean): Runs {
-  const affine = vec4 ? shaders.affineColumnVec4 : shaders.affineColumnScalar;
-  return {
-    runs: setCount(g),
-    cols: setSize(g),
-    fragment: shaders.runsRow,
-    affine,
-    setAffine: affine,
-    constants: {},
-  };
+  const choices = { runs: runsRow, PER_CHANNEL: false, affine: vec4 ? affineColumnVec4 : affineColumnScalar };
+  return { runs: setCount(g), cols: setSize(g), choices, setChoices: choices };
 }
 
 /** A run is one channel at one position, with one weight. */
@@ -151,10 +135,8 @@ export function channelRuns({ samples, positions, channels, inner }: Geometry): 
   return {
     runs: samples * positions * channels,
     cols: inner,
-    fragment: shaders.runsChannel,
-    affine: shaders.affineRun,
-    setAffine: shaders.affineChannel,
-    constants: { QUAD_IN_CHANNEL: inner % 4 === 0 },
+    choices: { runs: runsChannel, PER_CHANNEL: true, affine: affineRun },
+    setChoices: { affine: affineChannel, QUAD_IN_CHANNEL: inner % 4 === 0 },
   };
 }
 
@@ -168,14 +150,17 @@ export interface Pass<Descriptor extends NormDescriptor, Schedule extends Forwar
   schedule: Schedule;
   runs: Runs;
   facts: DeviceFacts;
+  /** What all kernels of the pass are linked with. */
+  choices: Choices;
 }
 
 /** What a dispatch has of its own. */
-interface StepParts extends Pick<Assembly, 'main' | 'reads' | 'writes' | 'items'> {
-  fragments?: Assembly['fragments'];
-  constants?: Assembly['constants'];
-  /** Beside those of the part. */
-  numbers?: Part['params'];
+interface DispatchParts {
+  /** Beside those of the pass. */
+  choices?: Choices;
+  numbers?: Part['numbers'];
+  /** By the name of a buffer in WGSL the operand that stands for it, where that has another name. */
+  sources?: Readonly<Record<string, string>>;
   team?: Team;
   /** Teams of lanes that there is work for. */
   workers: number;
@@ -185,39 +170,20 @@ interface StepParts extends Pick<Assembly, 'main' | 'reads' | 'writes' | 'items'
 export const alone: Team = { workgroup: 64, lanes: 1, reduction: 'serial' };
 
 /** A dispatch over a part. */
-export function step(
-  {
-    d,
-    params,
-    ranges,
-    facts,
-  }: Pick<Pass<NormDescriptor, ForwardSchedule>, 'd' | 'params' | 'ranges' | 'facts'>,
-  { team = alone, fragments = [], constants = {}, numbers, workers, ...own }: StepParts,
+export function dispatch(
+  at: Part & { facts: DeviceFacts; choices: Choices },
+  module: ShaderModule,
+  { team = alone, choices, numbers, sources, workers }: DispatchParts,
 ): Step {
-  const { workgroup, lanes, reduction } = team;
-  const subgroups = reduction === 'subgroups';
-  return {
-    kernel: assemble({
-      ...own,
-      fragments,
-      dtype: d.dtype,
-      paramDtype: d.paramDtype,
-      // SUBGROUP only where it is declared.
-      constants: {
-        WORKGROUP: workgroup,
-        LANES: lanes,
-        ...(subgroups ? { SUBGROUP: facts.subgroup } : {}),
-        ...constants,
-      },
-      subgroups,
-    }),
-    params: packParams({ ...params, ...numbers }),
-    ranges,
-    workgroups: Math.ceil(workers / (workgroup / lanes)),
-  };
+  const kernel = kernelOf(module, { ...at.choices, ...teamChoices(team, at.facts), ...choices }, sources);
+  return stepOf(kernel, {
+    numbers: { ...at.numbers, ...numbers },
+    ranges: at.ranges,
+    workgroups: Math.ceil(workers / (team.workgroup / team.lanes)),
+  });
 }
 
-/** The rows and columns that a geometry is walked by where threads own columns (shaders/lib/columns.wgsl). */
+/** The rows and columns that a geometry is walked by where threads own columns (shaders/shared/columns.wgsl). */
 export function columnsOf(g: Geometry, { slots, fold }: Split) {
   const rows = g.positions / fold;
   return { rows, cols: fold * g.channels * g.inner, slots, slot_length: Math.ceil(rows / slots) };

@@ -1,16 +1,18 @@
+import elementQuads from '../../shaders/interfaces/elements/quads.wgsl';
+import elementScalars from '../../shaders/interfaces/elements/scalar.wgsl';
+import backward from '../../shaders/kernels/response/backward.wgsl';
+import forward from '../../shaders/kernels/response/forward.wgsl';
+import ratios from '../../shaders/kernels/response/ratios.wgsl';
 import type { DeviceFacts } from '../gpu/facts.ts';
-import type { Kernel, Program, Step } from '../gpu/program.ts';
+import type { Program, Step } from '../gpu/program.ts';
 import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry } from '../plan/geometry.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
-import { assemble } from './assemble.ts';
-import { packFields } from './params.ts';
-import { rangeOf, tensorsFragment } from './parts.ts';
-import type { Role } from './roles.ts';
-import type { ShaderSource } from './sources.ts';
-import * as shaders from './sources.ts';
+import type { ShaderModule } from '../shaders/module.ts';
+import { rangeOf, tensorsChoices } from './parts.ts';
+import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 /** Local response normalization as the kernels see it. */
 export interface ResponseDescriptor {
@@ -24,42 +26,12 @@ export interface ResponseDescriptor {
   k: number;
 }
 
-/** The fields of `struct Params` in shaders/response/params.wgsl, in order. */
-export const responseFields = [
-  'runs',
-  'channels',
-  'inner',
-  'before',
-  'after',
-  'mask',
-  'first_element',
-  'scale',
-  'k',
-  'beta',
-  'beta_head',
-  'beta_tail',
-  'slope',
-  'first_inner',
-  'span',
-] as const;
-
-type ResponseField = (typeof responseFields)[number];
-
-export const responseFloats: ReadonlySet<ResponseField> = new Set([
-  'scale',
-  'k',
-  'beta',
-  'beta_head',
-  'beta_tail',
-  'slope',
-]);
-
 /** The dispatches of a forward pass. Roles: x in; y out. */
 export function responseForward(d: ResponseDescriptor, facts: DeviceFacts): Program {
   const whole = { first: 0, span: d.geometry.inner };
   const chunks = partsOf(d, [], facts, whole.span);
   return {
-    steps: chunks.map((chunk) => stepOf(d, chunk, whole, facts, shaders.responseForward, ['x'], ['y'])),
+    steps: chunks.map((chunk) => dispatch(d, chunk, whole, forward, facts)),
     scratch: {},
   };
 }
@@ -74,10 +46,7 @@ export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Pro
   const steps = chunks.flatMap((chunk) =>
     Array.from({ length: Math.ceil(inner / span) }, (_, i) => {
       const range = { first: i * span, span: Math.min(span, inner - i * span) };
-      return [
-        stepOf(d, chunk, range, facts, shaders.responseRatios, ['x', 'dy'], ['ratios']),
-        stepOf(d, chunk, range, facts, shaders.responseBackward, ['x', 'dy', 'ratios'], ['dx']),
-      ];
+      return [dispatch(d, chunk, range, ratios, facts), dispatch(d, chunk, range, backward, facts)];
     }).flat(),
   );
   const most = Math.max(0, ...chunks.map(({ samples }) => samples));
@@ -117,40 +86,29 @@ function headOf(value: number): number {
   return new Float32Array(bits.map((word) => word & 0xffffe000).buffer)[0] as number;
 }
 
-function stepOf(
+function dispatch(
   d: ResponseDescriptor,
   chunk: Chunk,
   { first: firstInner, span }: { first: number; span: number },
+  module: ShaderModule,
   facts: DeviceFacts,
-  main: ShaderSource,
-  reads: readonly Role[],
-  writes: readonly Role[],
 ): Step {
   const { geometry, dtype, size, alpha, beta, k } = d;
   const { channels, inner } = geometry;
   const runs = chunk.samples;
   const quads = inner % 4 === 0;
   const threads = (runs * channels * span) / perThread(geometry);
-  const kernel: Kernel = assemble({
-    main,
-    params: shaders.responseParams,
-    fragments: [
-      tensorsFragment(quads),
-      quads ? shaders.responseQuads : shaders.responseElements,
-      shaders.responsePower,
-      shaders.responseWindow,
-    ],
-    dtype,
-    paramDtype: dtype,
-    reads,
-    writes,
-    constants: { WORKGROUP: workgroup, POWER: powers[beta] ?? 0 },
+  const kernel = kernelOf(module, {
+    ...storageChoices(dtype, dtype),
+    ...tensorsChoices(quads),
+    elements: quads ? elementQuads : elementScalars,
+    WORKGROUP: workgroup,
+    POWER: powers[beta] ?? 0,
   });
   const { first, like } = rangeOf(runsOf(geometry), dtype, chunk, facts);
   const head = headOf(beta);
-  return {
-    kernel,
-    params: packFields(responseFields, responseFloats, {
+  return stepOf(kernel, {
+    numbers: {
       runs,
       channels,
       inner,
@@ -166,8 +124,8 @@ function stepOf(
       slope: (2 * alpha * beta) / size,
       first_inner: firstInner,
       span,
-    }),
+    },
     ranges: { x: like, dy: like, y: like, dx: like },
     workgroups: Math.ceil(threads / workgroup),
-  };
+  });
 }

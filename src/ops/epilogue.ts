@@ -4,7 +4,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { type Activation, activationShaders } from '../kernels/activation.ts';
+import { type Activation, activations } from '../kernels/activation.ts';
 
 /** What a norm does with z = x̂·weight + bias: y = activation(z + residual), with no pass over memory of its own. */
 export interface EpilogueOptions {
@@ -56,11 +56,11 @@ export function epilogueOf({
 
 /** @throws NormError `value`. */
 export function checkActivation(activation: Activation, negativeSlope: number): void {
-  if (!Object.hasOwn(activationShaders, activation)) {
+  if (!Object.hasOwn(activations, activation)) {
     throw new NormError(
       'value',
       `There is no activation '${shown(activation)}'.`,
-      `Use one of ${Object.keys(activationShaders).join(', ')}.`,
+      `Use one of ${Object.keys(activations).join(', ')}.`,
     );
   }
   if (!Number.isFinite(negativeSlope)) {

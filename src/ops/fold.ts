@@ -54,14 +54,14 @@ export function fold(
     const foldedWeight = gpu.empty(weight.shape, { dtype: weight.dtype });
     const foldedBias = gpu.empty(runningMean.shape, { dtype: weight.dtype });
     const operands = {
-      linearWeight: weight,
-      linearBias: bias ?? undefined,
+      linear_weight: weight,
+      linear_bias: bias ?? undefined,
       weight: gamma ?? undefined,
       bias: beta ?? undefined,
-      runningMean,
-      runningVar,
-      foldedWeight,
-      foldedBias,
+      running_mean: runningMean,
+      running_var: runningVar,
+      folded_weight: foldedWeight,
+      folded_bias: foldedBias,
     };
     execute(gpu, program, operands, { encoder, pass }, 'fold_batch_norm');
     return { weight: foldedWeight, bias: foldedBias };

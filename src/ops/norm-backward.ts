@@ -128,7 +128,7 @@ export function planBackward(
     const dweight = wantsWeight ? (theirs.dweight ?? like(parameter)) : undefined;
     const dbias = wantsBias ? (theirs.dbias ?? like(parameter)) : undefined;
     return {
-      operands: { ...inputs, dx, dweight, dbias, dresidual, dz: dresidual },
+      operands: { ...inputs, dx, dweight, dbias, dresidual },
       dx,
       dweight: dweight ?? null,
       dbias: dbias ?? null,

@@ -137,7 +137,13 @@ export function planForward(
     const rstd = theirs.rstd ?? like(perSet.rstd);
     return { y, sum, mean, rstd, variance };
   };
-  return { d, inputs: { ...inputs, ...running }, make };
+  const { runningMean, runningVar } = statistics as Partial<RunningTensors>;
+  const state = {
+    running_mean: runningMean,
+    running_var: runningVar,
+    num_batches_tracked: numBatchesTracked,
+  };
+  return { d, inputs: { ...inputs, ...state }, make };
 }
 
 /**
@@ -157,7 +163,7 @@ export function normForward(
   const program = forwardOf(gpu, call, d);
   return gpu.orNothing(() => {
     const result = make();
-    record(gpu, program, { ...inputs, ...result, summed: result.sum }, options, `${call.name}.forward`);
+    record(gpu, program, { ...inputs, ...result }, options, `${call.name}.forward`);
     return result;
   });
 }

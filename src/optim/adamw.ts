@@ -143,9 +143,9 @@ export class AdamW extends Optimizer<AdamWSettings> {
       param,
       grad: grad ?? undefined,
       steps: state.get('step'),
-      expAvg: state.get('exp_avg'),
-      expAvgSq: state.get('exp_avg_sq'),
-      maxExpAvgSq: amsgrad ? state.get('max_exp_avg_sq') : undefined,
+      exp_avg: state.get('exp_avg'),
+      exp_avg_sq: state.get('exp_avg_sq'),
+      max_exp_avg_sq: amsgrad ? state.get('max_exp_avg_sq') : undefined,
     };
     return { program, operands };
   }

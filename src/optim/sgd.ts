@@ -107,8 +107,8 @@ export class SGD extends Optimizer<SGDSettings> {
         sign: maximize ? -1 : 1,
       };
       const program = remember(this.gpu, 'sgd', { d, numbers }, () => sgdProgram(d, numbers, this.gpu.facts));
-      const momentumBuffer = momentum === 0 ? undefined : state.get('momentum_buffer');
-      return { program, operands: { param, grad: grad ?? undefined, momentumBuffer } };
+      const buffer = momentum === 0 ? undefined : state.get('momentum_buffer');
+      return { program, operands: { param, grad: grad ?? undefined, momentum_buffer: buffer } };
     });
   }
 }

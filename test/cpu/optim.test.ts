@@ -2,12 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Step } from '../../src/gpu/program.ts';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
-import { adamwFields, averageFields, countFields, sgdFields } from '../../src/kernels/optim.ts';
+import { sgdProgram } from '../../src/kernels/optim.ts';
 import { relativeError } from '../../src/reference/index.ts';
 import { decode } from '../support/golden.ts';
 import { type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
 import { OptimReference } from '../support/optim.ts';
+import { facts } from '../support/variants.ts';
 
 const root = join(import.meta.dirname, '../..');
 const { cases } = JSON.parse(readFileSync(join(root, 'test/golden/optim.json'), 'utf8')) as OptimFile;
@@ -47,17 +49,19 @@ describe('optimizers', () => {
     },
   );
 
-  it.each([
-    ['sgd', 'Sgd', sgdFields],
-    ['adamw', 'Adamw', adamwFields],
-    ['average', 'Average', averageFields],
-    ['count', 'Count', countFields],
-  ] as const)('packs the struct of %s as its shader declares it', (file, struct, fields) => {
-    const text = readFileSync(join(root, `shaders/optim/${file}.wgsl`), 'utf8');
-    const body = new RegExp(`struct ${struct} \\{([^}]*)\\}`).exec(text)?.[1] ?? '';
-    const declared = [...body.matchAll(/^\s*(\w+): (\w+),/gm)].map(([, name, type]) => [name, type]);
-    const typeOf = (name: string) => (file === 'count' || name === 'count' ? 'u32' : 'f32');
-    expect(declared).toEqual(fields.map((name) => [name, typeOf(name)]));
+  it('pack their numbers in the order and with the types of their kernel', () => {
+    const numbers = { lr: 0.5, momentum: 0.25, take: 1, weight_decay: 0.125, sign: -1 };
+    const settings = { size: 9, dtype: 'f32', momentum: true, nesterov: false } as const;
+    const { steps } = sgdProgram(settings, numbers, facts);
+    expect(steps).toHaveLength(1);
+    const { kernel, params } = steps[0] as Step;
+    const view = new DataView(params);
+    const packed = kernel.fields.map(({ name, type }, i) => [
+      name,
+      type === 'f32' ? view.getFloat32(4 * i, true) : view.getUint32(4 * i, true),
+    ]);
+    expect(params.byteLength).toBe(4 * kernel.fields.length);
+    expect(Object.fromEntries(packed)).toEqual({ count: 9, ...numbers });
   });
 });
 

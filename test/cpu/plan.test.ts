@@ -6,7 +6,6 @@ import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
-import { paramFields } from '../../src/kernels/params.ts';
 import { chunksOf, stretchesOf } from '../../src/plan/chunks.ts';
 import {
   batchNormGeometry,
@@ -263,7 +262,8 @@ describe('chunks', () => {
       expect(() => chunksOf(row(2, 2 ** 32), bytes, [], {}, vast)).toThrow(NormError);
     }
     const casts = castProgram(2 ** 33, 'f16', 'f16', vast).steps.map(
-      ({ params }) => new Uint32Array(params)[paramFields.indexOf('cols')] as number,
+      ({ kernel, params }) =>
+        new Uint32Array(params)[kernel.fields.findIndex(({ name }) => name === 'cols')] as number,
     );
     expect(casts).toHaveLength(3);
     expect(casts.reduce((sum, count) => sum + count)).toBe(2 ** 33);
@@ -325,7 +325,7 @@ describe('grids', () => {
         backwardProgram({ ...d(geometry), ...wanted }, narrow),
       ];
       for (const { steps } of programs) {
-        for (const { workgroups, kernel } of steps) expect(workgroups, kernel.key).toBeLessThanOrEqual(256);
+        for (const { workgroups, kernel } of steps) expect(workgroups, kernel.label).toBeLessThanOrEqual(256);
       }
     }
     for (const { workgroups } of castProgram(1_000_000, 'f32', 'f16', narrow).steps) {

@@ -47,15 +47,16 @@ async function checkHealthy(gpu: Gpu): Promise<void> {
 }
 
 /** A program of one dispatch whose shader does not compile. */
-function brokenProgram(key: string): Program {
+function brokenProgram(name: string): Program {
   const kernel: Kernel = {
-    key,
-    code: () =>
-      'const fine = 1;\n@compute @workgroup_size(1) fn main() {\n  let x: u32 = nothing_of_that_name;\n}',
-    constants: {},
+    name,
+    label: name,
+    code: `const fine = 1;\n@compute @workgroup_size(1) fn main() {\n  let x: u32 = nothing_of_that_name;\n}\n// ${name}`,
     bindings: [],
+    fields: [],
+    constants: {},
   };
-  return { steps: [{ kernel, params: new ArrayBuffer(64), ranges: {}, workgroups: 1 }], scratch: {} };
+  return { steps: [{ kernel, params: new ArrayBuffer(0), ranges: {}, workgroups: 1 }], scratch: {} };
 }
 
 function checkShaderError(error: NormError): void {

@@ -159,10 +159,10 @@ async function compare(
       residual: subject.residual,
       pass,
     });
-    const { tensor = 0, scratch = 0, params = 0, placeholder = 0, ...others } = Object.fromEntries(made);
+    const { tensor = 0, scratch = 0, params = 0, ...others } = Object.fromEntries(made);
     assertEqual(scratch, announced, `${op} ${shape} ${pass}`);
     assertEqual(tensor, outputs, `outputs of ${op} ${shape} ${pass}`);
-    assert(params + placeholder <= 32 * 1024, `${params + placeholder} bytes of numbers and placeholders`);
+    assert(params <= 32 * 1024, `${params} bytes of numbers`);
     assertEqual(Object.keys(others), [], 'other buffers');
     fresh.destroy();
     return scratch;

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { cache, root } from '../../scripts/lib/paths.mjs';
+import { wgslModules } from '../../scripts/lib/wgsl-modules.mjs';
 
 export const suiteFile = join(cache, 'suite', 'suite.mjs');
 
@@ -14,6 +15,7 @@ export async function bundleSuite(): Promise<void> {
     configFile: false,
     logLevel: 'warn',
     publicDir: false,
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,

@@ -8,6 +8,7 @@ import { build } from 'vite';
 import { findBrowser, installHint } from '../../scripts/lib/browsers.mjs';
 import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { cache, root } from '../../scripts/lib/paths.mjs';
+import { wgslModules } from '../../scripts/lib/wgsl-modules.mjs';
 
 const folder = join(cache, 'interop');
 const onnxRuntime = join(root, 'node_modules', 'onnxruntime-web', 'dist');
@@ -18,6 +19,7 @@ async function bundle(name: string): Promise<void> {
     configFile: false,
     logLevel: 'error',
     publicDir: false,
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,

@@ -1,7 +1,7 @@
-/** The table of legal shader variants: what every combination of geometry, dtype and schedule assembles. */
+/** The table of legal shader variants: what every combination of geometry, dtype and schedule links. */
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
-import type { Kernel, Program } from '../../src/gpu/program.ts';
-import { type Activation, activationShaders } from '../../src/kernels/activation.ts';
+import type { Kernel, Program, Step } from '../../src/gpu/program.ts';
+import { type Activation, activations } from '../../src/kernels/activation.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
@@ -62,18 +62,23 @@ const rmsAffines: Affine[] = [
 
 /** Each activation, and each way that one is called. Which of them goes with which kernel makes no difference to either. */
 const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>[] = [
-  ...(Object.keys(activationShaders) as Activation[]).map(
+  ...(['none', ...Object.keys(activations)] as Activation[]).map(
     (activation) => ({ activation, negativeSlope: 0.2, residual: 'none' }) as const,
   ),
   { activation: 'none', negativeSlope: 0, residual: 'after' },
   { activation: 'relu', negativeSlope: 0, residual: 'after' },
 ];
 
-/** Every kernel, once. `subgroups` says whether to shuffle. */
+/** Every kernel, once, by its code. `subgroups` says whether to shuffle. */
 export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kernel> {
-  const kernels = new Map<string, Kernel>();
-  const add = ({ steps }: Program) => {
-    for (const { kernel } of steps) kernels.set(kernel.key, kernel);
+  return new Map(everyStep(subgroups, f16).map(({ kernel }) => [kernel.code, kernel]));
+}
+
+/** The steps of the programs that have every kernel. */
+export function everyStep(subgroups: boolean, f16: boolean): Step[] {
+  const steps: Step[] = [];
+  const add = (program: Program) => {
+    steps.push(...program.steps);
   };
   for (const from of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
     for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
@@ -168,7 +173,7 @@ export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kerne
   if (f16) for (const program of partPrograms(reduction)) add(program);
   for (const program of responsePrograms(f16)) add(program);
   for (const program of optimizerPrograms(f16)) add(program);
-  return kernels;
+  return steps;
 }
 
 /** Gradients of several parts, which meet in f32. */

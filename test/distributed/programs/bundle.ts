@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { build } from 'vite';
 import { cache, root } from '../../../scripts/lib/paths.mjs';
+import { wgslModules } from '../../../scripts/lib/wgsl-modules.mjs';
 
 export async function bundleProgram(name: 'node' | 'page' | 'thread' | 'worker'): Promise<string> {
   const outDir = join(cache, 'programs', name);
@@ -10,6 +11,7 @@ export async function bundleProgram(name: 'node' | 'page' | 'thread' | 'worker')
     configFile: false,
     logLevel: 'error',
     publicDir: false,
+    plugins: [wgslModules()],
     build: {
       target: 'es2022',
       minify: false,

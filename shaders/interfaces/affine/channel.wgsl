@@ -1,0 +1,43 @@
+// affine/channel
+// needs: affine_map params storage
+// weight and bias of shape [channels]; a run holds channels/groups channels of `inner` elements each, and run `row`
+// is group row % groups.
+var<storage, read> weight: array<W>;
+var<storage, read> bias: array<W>;
+
+// Whether a quad never straddles two channels (inner is a multiple of four).
+override QUAD_IN_CHANNEL: bool = false;
+
+fn channel_at(row: u32, col: u32) -> u32 {
+  return (row % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
+}
+
+fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (!HAS_WEIGHT) {
+    return vec4<f32>(1.0);
+  } else if (QUAD_IN_CHANNEL) {
+    return vec4<f32>(f32(weight[channel_at(row, col)]));
+  } else {
+    return vec4<f32>(
+      f32(weight[channel_at(row, col)]),
+      f32(weight[channel_at(row, col + 1u)]),
+      f32(weight[channel_at(row, col + 2u)]),
+      f32(weight[channel_at(row, col + 3u)]),
+    );
+  }
+}
+
+fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (!HAS_BIAS) {
+    return vec4<f32>();
+  } else if (QUAD_IN_CHANNEL) {
+    return vec4<f32>(f32(bias[channel_at(row, col)]));
+  } else {
+    return vec4<f32>(
+      f32(bias[channel_at(row, col)]),
+      f32(bias[channel_at(row, col + 1u)]),
+      f32(bias[channel_at(row, col + 2u)]),
+      f32(bias[channel_at(row, col + 3u)]),
+    );
+  }
+}

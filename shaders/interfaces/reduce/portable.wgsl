@@ -1,0 +1,19 @@
+// reduce/portable
+// needs: statistics worker
+// Merges one Part per lane over the LANES lanes of a run, in workgroup memory; every lane gets the result. The tree is
+// fixed, so two runs give the same bits. To be called in uniform control flow.
+var<workgroup> scratch: array<Part, WORKGROUP>;
+
+fn reduce(part: Part, lane: u32, index: u32) -> Part {
+  scratch[index] = part;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      scratch[index] = merge(scratch[index], scratch[index + half]);
+    }
+    workgroupBarrier();
+  }
+  let total = scratch[index - lane];
+  workgroupBarrier();  // before the next call writes scratch
+  return total;
+}

@@ -1,0 +1,20 @@
+// channels/apply
+// needs: column_statistics columns epilogue tensors worker
+// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (shared/columns.wgsl).
+//
+// Mapping: a thread owns four neighbouring columns and one slot of the rows; its statistics and parameters stay
+// in registers. No barrier.
+// Bindings: x, y; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups].
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let c = column_of(thread_id(invocation));
+  if (!c.alive) {
+    return;
+  }
+  let s = column_statistics(c);
+  let scale = s.scale * column_weight(c);
+  let shift = column_bias(c);
+  for (var p = c.first; p < c.end; p++) {
+    let at = place_of(c, p);
+    store_y(at, c.valid, epilogue(at, c.valid, centre_columns(load_x(at, c.valid), s) * scale + shift));
+  }
+}

@@ -1,0 +1,61 @@
+// channels/backward_sums
+// needs: column_statistics columns params tensors upstream worker
+// Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows split over slots; dz is dy, or
+// dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx needs
+// (merge/sums.wgsl).
+//
+// Mapping: a thread owns four neighbouring columns and one slot of the rows. No barrier.
+// Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups];
+// partials [samples, slots, cols].
+// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
+var<storage, read_write> partials: array<vec2<f32>>;
+
+const CHUNK = 16u;  // rows in a chunk
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let c = column_of(thread_id(invocation));
+  if (!c.alive) {
+    return;
+  }
+  let s = column_statistics(c);
+  var w = vec4<f32>(1.0);
+  var b = vec4<f32>();
+  if (HAS_ACTIVATION) {
+    w = column_weight(c);
+    b = column_bias(c);
+  }
+  var sum_dz = vec4<f32>();
+  var sum_dz_xhat = vec4<f32>();
+  var some_dz = vec4<f32>();
+  var some_dz_xhat = vec4<f32>();
+  var merged = 0u;
+  var p = c.first;
+  while (p < c.end) {
+    let stop = min(c.end, p + CHUNK);
+    var block_dz = vec4<f32>();
+    var block_dz_xhat = vec4<f32>();
+    for (; p < stop; p++) {
+      let at = place_of(c, p);
+      let xhat = centre_columns(load_x(at, c.valid), s) * s.scale;
+      let dz = upstream(at, c.valid, xhat * w + b);
+      block_dz += dz;
+      block_dz_xhat += dz * xhat;
+    }
+    some_dz += block_dz;
+    some_dz_xhat += block_dz_xhat;
+    merged += 1u;
+    if (merged == params.block) {
+      sum_dz += some_dz;
+      sum_dz_xhat += some_dz_xhat;
+      some_dz = vec4<f32>();
+      some_dz_xhat = vec4<f32>();
+      merged = 0u;
+    }
+  }
+  sum_dz += some_dz;
+  sum_dz_xhat += some_dz_xhat;
+  let at = partial_of(c);
+  for (var j = 0u; j < c.valid; j++) {
+    partials[at + j] = vec2<f32>(sum_dz[j], sum_dz_xhat[j]);
+  }
+}

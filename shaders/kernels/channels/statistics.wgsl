@@ -1,0 +1,112 @@
+// channels/statistics
+// needs: columns params set_statistics statistics tensors worker
+// Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows split over slots;
+// merge/statistics.wgsl makes mean and rstd of them.
+//
+// Mapping: a thread owns four neighbouring columns and one slot of the rows, so neighbouring threads load
+// neighbouring columns. No barrier.
+// Bindings: x; partials [samples, slots, cols] (n, mean − k, M2, k).
+// Numerics: as interfaces/statistics/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to k, which is
+// common to the set. Determinism: one writer per partial.
+// The host guarantees rows ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
+var<storage, read_write> partials: array<vec4<f32>>;
+
+const CHUNK = 64u;  // rows in a chunk
+
+// Column-wise sums: mean − k and M2 of four columns that have seen the same number of rows.
+struct Columns {
+  n: f32,
+  mean: vec4<f32>,
+  m2: vec4<f32>,
+}
+
+fn join_columns(a: Columns, b: Columns) -> Columns {
+  let n = a.n + b.n;
+  let share = select(b.n / n, 1.0, a.n == 0.0);  // as join() in interfaces/statistics/moments.wgsl
+  let delta = b.mean - a.mean;
+  return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
+}
+
+// The mean of the first four rows, as in interfaces/statistics/moments.wgsl: one row alone may be far from the others, and
+// Σ(x−p)² − (Σ(x−p))²/n then cancels.
+fn chunk_pivot(c: Column, first: u32, stop: u32, scale: vec4<f32>) -> vec4<f32> {
+  let last = stop - 1u;
+  let a = load_x(place_of(c, first), c.valid) * scale;
+  let b = load_x(place_of(c, min(first + 1u, last)), c.valid) * scale - a;
+  let d = load_x(place_of(c, min(first + 2u, last)), c.valid) * scale - a;
+  let e = load_x(place_of(c, min(first + 3u, last)), c.valid) * scale - a;
+  return a + 0.25 * ((b + d) + e);
+}
+
+fn set_pivot(c: Column, j: u32) -> f32 {
+  let width = params.channels / params.groups;
+  let first = c.sample * params.rows * params.cols + channel_of(c, j) / width * width * params.inner;
+  return common_pivot(
+    load_x_element(first),
+    load_x_element(first + params.rows / 2u * params.cols),
+    load_x_element(first + (params.rows - 1u) * params.cols),
+  );
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let c = column_of(thread_id(invocation));
+  if (!c.alive) {
+    return;
+  }
+  var k: vec4<f32>;
+  for (var j = 0u; j < 4u; j++) {
+    k[j] = set_pivot(c, j);
+  }
+  var scale = vec4<f32>(1.0);
+  var total = Columns();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    total = scan_columns(c, k, scale);
+    var again = false;
+    for (var j = 0u; j < 4u; j++) {
+      let column = Sums(total.n, total.mean[j], total.m2[j]);
+      let next = next_scale(outside(column), squares_of(column), scale[j], attempt);
+      again = again || next != scale[j];
+      scale[j] = next;
+    }
+    if (!again) {
+      break;
+    }
+  }
+  let at = partial_of(c);
+  for (var j = 0u; j < c.valid; j++) {
+    partials[at + j] = pack(Part(total.n, total.mean[j], total.m2[j], scale[j]), k[j]);
+  }
+}
+
+// The sums of the rows of a thread, each column times its scale.
+fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
+  var total = Columns();
+  var block = Columns();
+  var merged = 0u;
+  var p = c.first;
+  while (p < c.end) {
+    let start = p;
+    let stop = min(c.end, p + CHUNK);
+    let pivot = chunk_pivot(c, p, stop, scale);
+    var s = vec4<f32>();
+    var q = vec4<f32>();
+    for (; p < stop; p++) {
+      let d = load_x(place_of(c, p), c.valid) * scale - pivot;
+      s += d;
+      q += d * d;
+    }
+    let n = f32(stop - start);
+    let m = s / n;
+    // As in interfaces/statistics/moments.wgsl: what has left the range must not look like a constant chunk.
+    let left = (bitcast<vec4<u32>>(q) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
+    let m2 = select(max(q - s * m, vec4<f32>()), q, left);
+    block = join_columns(block, Columns(n, (pivot - k * scale) + m, m2));
+    merged += 1u;
+    if (merged == params.block) {
+      total = join_columns(total, block);
+      block = Columns();
+      merged = 0u;
+    }
+  }
+  return join_columns(total, block);
+}

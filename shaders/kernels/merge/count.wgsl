@@ -1,0 +1,11 @@
+// merge/count
+// num_batches_tracked += 1, in a dispatch of its own before the merge that divides by it: its threads could not agree on
+// who of them counts.
+//
+// Bindings: num_batches_tracked [1].
+var<storage, read_write> num_batches_tracked: array<u32>;
+
+@compute @workgroup_size(1)
+fn main() {
+  num_batches_tracked[0] += 1u;
+}

@@ -1,0 +1,50 @@
+// optim/sgd
+// needs: storage worker
+// Stochastic gradient descent, as torch.optim.SGD: with g = ±grad + weight_decay·param,
+// momentum_buffer = momentum·momentum_buffer + take·g, and param −= lr·g, or with momentum lr·momentum_buffer, or, Nesterov,
+// lr·(g + momentum·momentum_buffer).
+//
+// Mapping: a workgroup takes WORKGROUP·ITEMS consecutive elements; a thread every WORKGROUP-th of them.
+// Bindings: param, grad [count], of the parameter's dtype; momentum_buffer [count] f32, zeros before the first step.
+// Numerics: f32; one rounding of param, at the store.
+// The host guarantees: take is 1 in the first step of a parameter, and 1 − dampening after it.
+struct Params {
+  count: u32,
+  lr: f32,
+  momentum: f32,
+  take: f32,
+  weight_decay: f32,
+  sign: f32,         // −1 to climb
+}
+
+var<uniform> params: Params;
+var<storage, read_write> param: array<W>;
+var<storage, read> grad: array<W>;
+var<storage, read_write> momentum_buffer: array<f32>;
+
+override HAS_MOMENTUM: bool = false;
+override NESTEROV: bool = false;
+
+fn update(i: u32) {
+  let p = f32(param[i]);
+  let g = params.sign * f32(grad[i]) + params.weight_decay * p;
+  var d = g;
+  if (HAS_MOMENTUM) {
+    d = params.momentum * momentum_buffer[i] + params.take * g;
+    momentum_buffer[i] = d;
+    if (NESTEROV) {
+      d = g + params.momentum * d;
+    }
+  }
+  param[i] = W(p - params.lr * d);
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let first = first_item(invocation);
+  for (var item = 0u; item < ITEMS; item++) {
+    let i = first + item * WORKGROUP;
+    if (i < params.count) {
+      update(i);
+    }
+  }
+}

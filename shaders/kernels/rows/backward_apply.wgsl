@@ -1,0 +1,42 @@
+// rows/backward_apply
+// needs: affine affine_map params runs saved_statistics set_statistics tensors upstream worker
+// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), where weight belongs to channels and the means over each set are known
+// from merge/sums.wgsl.
+//
+// Mapping: LANES lanes per (run, slot), a run being a channel (interfaces/runs/channel.wgsl); slot s holds quads s·slot_length, …
+// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), scale, unit).
+var<storage, read> sums: array<vec4<f32>>;
+
+// As in merge/sums.wgsl: dx = rstd·dz·weight.
+override FROZEN: bool = false;
+// Whether x̂ is: not where FROZEN meets no activation.
+override NEEDS_X: bool = true;
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let worker = worker_id(invocation);
+  if (worker >= params.rows * params.slots) {
+    return;
+  }
+  let run = worker / params.slots;
+  let which = set_of_run(run);
+  let base = run * params.cols;
+  let first = (worker % params.slots) * params.slot_length;
+  let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
+  let means = sums[which];
+  let s = saved_mean(which, means.z, means.w);
+  let w = weight_at(run, 0u, 1u);
+  let b = shift_at(run, 0u, 1u);
+  for (var q = first + lane_id(invocation); q < end; q += LANES) {
+    let valid = valid_of(params.cols - 4u * q);
+    let at = place(base + 4u * q);
+    var centred = vec4<f32>();
+    if (NEEDS_X) {
+      centred = centre(load_x(at, valid), s);
+    }
+    var g = upstream(at, valid, affine(centred, s.scale, w, b)) * w;
+    if (!FROZEN) {
+      g = g - means.x - centred * s.scale * means.y;
+    }
+    store_dx(at, valid, s.scale * g * s.unit);
+  }
+}

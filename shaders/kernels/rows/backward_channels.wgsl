@@ -1,0 +1,83 @@
+// rows/backward_channels
+// needs: affine affine_map params reduce saved_statistics set_statistics statistics tensors upstream worker
+// dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
+// dispatch: a set is one run of channels / groups channels. x and dy are read a second time for dx, from a cache.
+//   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)
+//
+// Mapping: LANES lanes per set, WORKGROUP / LANES sets per workgroup.
+// Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); rstd [sets]; partials [samples, channels] (A, B).
+// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
+// The host guarantees enough workgroups; surplus ones do nothing.
+var<storage, read_write> partials: array<vec2<f32>>;
+
+const CHUNK = 16u;  // quads in a chunk
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let lane = lane_id(invocation);
+  let wanted = worker_id(invocation);
+  let sets = params.samples * params.groups;
+  let alive = wanted < sets;
+  let which = min(wanted, sets - 1u);
+  let width = params.channels / params.groups;
+  let channel = (which % params.groups) * width;
+  let base = which * width * params.inner;
+  let quads = (params.inner + 3u) / 4u;
+  let s = saved(which);
+
+  var total = Part();
+  var some = Part();
+  for (var c = 0u; c < width; c++) {
+    let run = base + c * params.inner;
+    let w = weight_at(which * width + c, 0u, 1u);
+    let b = shift_at(which * width + c, 0u, 1u);
+    var part = Part();
+    var block = Part();
+    var merged = 0u;
+    var q = lane;
+    while (q < quads) {
+      let stop = min(quads, q + CHUNK * LANES);
+      var sum_dz = vec4<f32>();
+      var sum_dz_xhat = vec4<f32>();
+      for (; q < stop; q += LANES) {
+        let valid = valid_of(params.inner - 4u * q);
+        let at = place(run + 4u * q);
+        let centred = centre(load_x(at, valid), s);
+        let dz = within(valid, upstream(at, valid, affine(centred, s.scale, w, b)));
+        sum_dz += dz;
+        sum_dz_xhat += dz * within(valid, centred * s.scale);
+      }
+      block += Part(add_up(sum_dz), add_up(sum_dz_xhat));
+      merged += 1u;
+      if (merged == params.block) {
+        part += block;
+        block = Part();
+        merged = 0u;
+      }
+    }
+    part = reduce(part + block, lane, invocation.index);
+    if (lane == 0u && alive) {
+      partials[(which / params.groups) * params.channels + channel + c] = part;
+    }
+    some += w.x * part;
+    if (c % 32u == 31u) {
+      total += some;
+      some = Part();
+    }
+  }
+  total = (total + some) / params.count;
+  if (!alive) {
+    return;
+  }
+  for (var c = 0u; c < width; c++) {
+    let run = base + c * params.inner;
+    let w = weight_at(which * width + c, 0u, 1u);
+    let b = shift_at(which * width + c, 0u, 1u);
+    for (var q = lane; q < quads; q += LANES) {
+      let valid = valid_of(params.inner - 4u * q);
+      let at = place(run + 4u * q);
+      let centred = centre(load_x(at, valid), s);
+      let dz = upstream(at, valid, affine(centred, s.scale, w, b));
+      store_dx(at, valid, s.scale * (dz * w - total.x - centred * s.scale * total.y) * s.unit);
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// affine_map
+// needs: storage
+// y = x̂·weight + bias in f32. Absent ones are 1 and 0.
+override HAS_WEIGHT: bool = false;
+override HAS_BIAS: bool = false;
+// gemma's RMSNorm stores weight − 1.
+override WEIGHT_OFFSET: f32 = 0.0;
+// llama's RMSNorm rounds x̂ to the storage type before it multiplies by weight.
+override CAST_FIRST: bool = false;
+
+// The x̂ that meets weight; `centred` is x − mean.
+fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
+  let xhat = centred * scale;
+  if (CAST_FIRST) {
+    return round_to_storage(xhat);
+  } else {
+    return xhat;
+  }
+}
+
+// One rounding fewer than x̂·weight: (x − mean)·(rstd·weight) + bias.
+fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  if (CAST_FIRST) {
+    return normalized(centred, scale) * w + b;
+  } else {
+    return centred * (scale * w) + b;
+  }
+}

@@ -1,0 +1,65 @@
+// columns
+// needs: affine_map params storage tensors
+// For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a slot of the
+// rows. A row is one position, or `fold` of them: cols = fold·channels·inner, and column c belongs to channel
+// c / inner % channels. Several columns of a channel are so many partials of it.
+var<storage, read> weight: array<W>;
+var<storage, read> bias: array<W>;
+
+struct Column {
+  alive: bool,   // surplus threads are not
+  sample: u32,
+  slot: u32,
+  col: u32,      // the first of the four
+  valid: u32,    // how many of the four exist
+  first: u32,    // rows first … end − 1
+  end: u32,
+}
+
+fn column_of(thread: u32) -> Column {
+  let quads = (params.cols + 3u) / 4u;
+  let col = 4u * (thread % quads);
+  let slot = (thread / quads) % params.slots;
+  let sample = thread / (quads * params.slots);
+  let first = slot * params.slot_length;
+  let end = min(first + params.slot_length, params.rows);
+  return Column(sample < params.samples, sample, slot, col, valid_of(params.cols - col), first, end);
+}
+
+// Place in x of the four columns in a row.
+fn place_of(c: Column, row: u32) -> u32 {
+  return place((c.sample * params.rows + row) * params.cols + c.col);
+}
+
+// Index of the four columns in an array [samples, slots, cols] of partials.
+fn partial_of(c: Column) -> u32 {
+  return (c.sample * params.slots + c.slot) * params.cols + c.col;
+}
+
+fn channel_of(c: Column, j: u32) -> u32 {
+  return (c.col + min(j, c.valid - 1u)) / params.inner % params.channels;
+}
+
+fn set_of(c: Column, j: u32) -> u32 {
+  return c.sample * params.groups + channel_of(c, j) / (params.channels / params.groups);
+}
+
+fn column_weight(c: Column) -> vec4<f32> {
+  var w = vec4<f32>(1.0);
+  if (HAS_WEIGHT) {
+    for (var j = 0u; j < 4u; j++) {
+      w[j] = f32(weight[channel_of(c, j)]);
+    }
+  }
+  return w;
+}
+
+fn column_bias(c: Column) -> vec4<f32> {
+  var b = vec4<f32>();
+  if (HAS_BIAS) {
+    for (var j = 0u; j < 4u; j++) {
+      b[j] = f32(bias[channel_of(c, j)]);
+    }
+  }
+  return b;
+}

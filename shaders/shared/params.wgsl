@@ -1,0 +1,44 @@
+// params
+// The numbers of one dispatch. A kernel has those that it reads, and the host lays out the same.
+//
+// x is [samples, positions, channels, inner], row-major. Its channels form `groups` groups; a set is one
+// (sample, group) and is what one mean and one rstd belong to.
+struct Params {
+  samples: u32,
+  positions: u32,
+  channels: u32,
+  inner: u32,
+  groups: u32,
+  rows: u32,         // contiguous runs of x that this dispatch walks; of a sample where threads own columns
+  cols: u32,         // elements of such a run
+  slots: u32,        // parts that a run (rows) or a sample's rows (channels) are split into
+  slot_length: u32,  // quads (rows) or rows (channels, columns) of a slot
+  rounds: u32,       // rows that one row-group of a persistent dispatch walks; positions whose planes share a partial
+  block: u32,        // chunks that are merged before they meet the total: about the root of their number
+  opaque_ones: u32,  // all bits set, which the compiler must not know
+  count: f32,        // elements of a set
+  eps: f32,
+  momentum: f32,     // of running statistics
+  first_element: u32,  // where x and its likes begin in their bindings, which start at aligned offsets
+  first_set: u32,      // the set that is number 0 here, in mean and rstd, which are bound whole
+  first_col: u32,      // columns first_col … first_col + span − 1 of a row have partials of dweight and dbias here
+  span: u32,
+  first_run: u32,      // the run that is number 0 here, where x is cut between runs
+  // Of local response normalization. x is [runs, channels, inner]: a run is a sample (channels-first) or a position (channels-last, inner 1).
+  runs: u32,
+  before: u32,       // a window is channels c − before … c + after, as far as they exist
+  after: u32,
+  scale: f32,        // alpha / size
+  k: f32,
+  beta: f32,
+  beta_head: f32,    // beta = beta_head + beta_tail, the head of eleven bits
+  beta_tail: f32,
+  slope: f32,        // 2·alpha·beta / size
+  first_inner: u32,  // positions first_inner … first_inner + span − 1 of every channel are this dispatch's
+}
+
+var<uniform> params: Params;
+
+fn add_up(v: vec4<f32>) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}

@@ -1,0 +1,24 @@
+// row_sums
+// needs: saved_statistics set_statistics
+// What dx of a row is made with: the means of g and g·x̂, and the row's statistics (merge/sums.wgsl).
+var<storage, read> sums: array<vec4<f32>>;
+
+// Whether sums holds the mean of x, too: for a kernel that has no binding left for it.
+override JOINT: bool = false;
+
+struct RowSums {
+  mean_g: f32,
+  mean_g_xhat: f32,
+  s: Statistics,
+}
+
+fn sums_of_row(row: u32) -> RowSums {
+  if (JOINT) {
+    let first = sums[2u * row];
+    let m = sums[2u * row + 1u];
+    return RowSums(first.x, first.y, Statistics(m.x, m.y, first.z, first.w, first.z * first.w));
+  } else {
+    let first = sums[row];
+    return RowSums(first.x, first.y, saved_mean(row, first.z, first.w));
+  }
+}

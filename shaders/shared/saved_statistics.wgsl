@@ -1,0 +1,31 @@
+// saved_statistics
+// needs: params set_statistics
+// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), for kernels that
+// have no binding left for two.
+var<storage, read> mean: array<vec2<f32>>;
+var<storage, read> rstd: array<f32>;
+var<storage, read> statistics: array<vec4<f32>>;
+
+override PACKED: bool = false;
+
+fn saved(which: u32) -> Statistics {
+  if (PACKED) {
+    let packed = statistics[which];
+    return statistics_from(packed.x, packed.y, bitcast<u32>(packed.z));
+  } else {
+    var m = vec2<f32>();
+    if (HAS_MEAN) {
+      m = mean[params.first_set + which];
+    }
+    return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
+  }
+}
+
+// The same for kernels that get scale and unit from elsewhere and have no binding left for rstd.
+fn saved_mean(which: u32, scale: f32, unit: f32) -> Statistics {
+  var m = vec2<f32>();
+  if (HAS_MEAN) {
+    m = mean[params.first_set + which] * unit;
+  }
+  return Statistics(m.x, m.y, scale, unit, scale * unit);
+}

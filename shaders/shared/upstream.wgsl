@@ -1,0 +1,44 @@
+// upstream
+// needs: activation affine tensors
+// The gradient of z = x̂·weight + bias: dy, or dy·activation'(z) where forward stored activation(z). z is computed again, which
+// costs no pass over memory.
+override HAS_ACTIVATION: bool = false;
+// Forward stored activation(z + residual). The gradient of z is also that of residual; the first pass that computes it stores it.
+// What is summed has not been rounded: in f32 the pass that follows reads what is stored, in place of dy; in f16 it computes
+// this again.
+override RESIDUAL_AFTER: bool = false;
+override STORES_DRESIDUAL: bool = false;
+// Whether x is itself a residual sum, which has another gradient beside that of the norm.
+override HAS_DSUM: bool = false;
+
+fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var g = load_dy(at, valid);
+  if (HAS_ACTIVATION) {
+    var inside = z;
+    if (RESIDUAL_AFTER) {
+      inside += load_residual(at, valid);
+    }
+    g *= derivative(inside);
+  }
+  if (STORES_DRESIDUAL) {
+    store_dresidual(at, valid, g);
+  }
+  return g;
+}
+
+fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+  if (HAS_DSUM) {
+    return v + load_dsum(at, valid);
+  } else {
+    return v;
+  }
+}
+
+// The bias of z, where z is needed.
+fn shift_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (HAS_ACTIVATION) {
+    return bias_at(run, col, valid);
+  } else {
+    return vec4<f32>();
+  }
+}

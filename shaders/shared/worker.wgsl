@@ -1,0 +1,34 @@
+// worker
+// Who a thread is. A worker is a team of LANES threads that share one piece of work, such as a row.
+// Both are powers of two and LANES ≤ WORKGROUP, since trees halve them.
+override WORKGROUP: u32 = 64u;
+override LANES: u32 = 1u;
+override ITEMS: u32 = 1u;  // quads in a lane's registers, or elements that a thread takes
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+// The number of a workgroup; the host folds many into two dimensions.
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+fn thread_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * WORKGROUP + invocation.index;
+}
+
+fn worker_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+}
+
+fn lane_id(invocation: Invocation) -> u32 {
+  return invocation.index % LANES;
+}
+
+// The first element of a thread that takes every WORKGROUP-th of WORKGROUP·ITEMS neighbours.
+fn first_item(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * WORKGROUP * ITEMS + invocation.index;
+}
