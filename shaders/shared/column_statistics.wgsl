@@ -20,6 +20,7 @@ fn column_statistics(c: Column) -> ColumnStatistics {
   return s;
 }
 
+// As centre() in shared/set_statistics.wgsl.
 fn centre_columns(v: vec4<f32>, s: ColumnStatistics) -> vec4<f32> {
-  return (v * s.unit - s.hi) - s.lo;
+  return fma(v, s.unit, -s.hi) - s.lo;
 }

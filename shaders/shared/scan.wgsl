@@ -19,14 +19,14 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
       let stop = min(end, q + CHUNK * LANES);
       var valid = valid_of(params.cols - 4u * q);
       var at = quad_at(start, q);
-      var v = keep(at, valid, input(at, valid)) * scale;
-      var chunk = chunk_add(chunk_start(v), v, valid);
+      var v = keep(at, valid, input(at, valid));
+      var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
       var n = valid;
       for (q += LANES; q < stop; q += LANES) {
         valid = valid_of(params.cols - 4u * q);
         at = quad_at(start, q);
-        v = keep(at, valid, input(at, valid)) * scale;
-        chunk = chunk_add(chunk, v, valid);
+        v = keep(at, valid, input(at, valid));
+        chunk = chunk_add(chunk, v, scale, valid);
         n += valid;
       }
       block = join(block, chunk_sums(chunk, n, k * scale));

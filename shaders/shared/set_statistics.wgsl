@@ -92,9 +92,10 @@ fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
 // Whether the norm subtracts a mean: RMSNorm does not.
 override HAS_MEAN: bool = true;
 
+// unit is a power of two, so that v·unit is exact and one operation that multiplies and adds gives the bits of two.
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
   if (HAS_MEAN) {
-    return (v * s.unit - s.hi) - s.lo;
+    return fma(v, vec4<f32>(s.unit), vec4<f32>(-s.hi)) - s.lo;
   } else {
     return v * s.unit;
   }

@@ -40,11 +40,9 @@ fn visit(
 }
 
 fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
-  var out = g - centred * (means.s.scale * means.mean_g_xhat);
+  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
   if (HAS_MEAN) {
-    out -= means.mean_g;
+    out -= means.mean_g * means.s.unit;
   }
-  out *= means.s.scale;
-  out *= means.s.unit;
-  return out;
+  return out * means.s.scale;
 }

@@ -222,7 +222,9 @@ export function fitted(configuration: Configuration, { f16, subgroup }: DeviceFa
   else if (strategy) {
     const geometry = geometryOf(whole);
     const tooLong = strategy === 'tile' && setSize(geometry) > 4 * 8 * (others.lanes ?? 1);
-    const legal = strategiesOf(geometry, 'forward').includes(strategy) && !tooLong;
+    // Known statistics are a matter of split passes alone.
+    const strategies = whole.evaluation ? ['split'] : strategiesOf(geometry, 'forward');
+    const legal = strategies.includes(strategy) && !tooLong;
     if (subgroup === 0 && others.reduction) others.reduction = 'portable';
     whole.schedule = legal ? { strategy, ...others } : {};
   }

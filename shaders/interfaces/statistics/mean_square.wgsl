@@ -43,8 +43,8 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(vec4<f32>());
 }
 
-fn chunk_add(c: Chunk, v: vec4<f32>, valid: u32) -> Chunk {
-  let d = within(valid, v);
+fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
+  let d = within(valid, v * scale);
   return Chunk(c.q + d * d);
 }
 

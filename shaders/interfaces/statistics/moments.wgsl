@@ -59,8 +59,9 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
 }
 
-fn chunk_add(c: Chunk, v: vec4<f32>, valid: u32) -> Chunk {
-  let d = within(valid, v - c.pivot);
+// v·scale − pivot in one operation: scale is a power of two.
+fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
+  let d = within(valid, fma(v, vec4<f32>(scale), vec4<f32>(-c.pivot)));
   return Chunk(c.pivot, c.s + d, c.q + d * d);
 }
 

@@ -24,22 +24,22 @@ override NEEDS_X: bool = true;
     b = column_bias(c);
   }
   var mean_g: vec4<f32>;
-  var mean_g_xhat: vec4<f32>;
+  var slope: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
     let one = sums[set_of(c, j)];
-    mean_g[j] = one.x;
-    mean_g_xhat[j] = one.y;
+    mean_g[j] = one.x * s.unit[j];
+    slope[j] = one.y * s.scale[j];
   }
   for (var p = c.first; p < c.end; p++) {
     let at = place_of(c, p);
-    var xhat = vec4<f32>();
+    var centred = vec4<f32>();
     if (NEEDS_X) {
-      xhat = centre_columns(load_x(at, c.valid), s) * s.scale;
+      centred = centre_columns(load_x(at, c.valid), s);
     }
-    var g = upstream(at, c.valid, xhat * w + b) * w;
+    var g = upstream(at, c.valid, centred * s.scale * w + b) * w;
     if (!FROZEN) {
-      g = g - mean_g - xhat * mean_g_xhat;
+      g = fma(-centred, slope, g);
     }
-    store_dx(at, c.valid, s.scale * g * s.unit);
+    store_dx(at, c.valid, s.scale * fma(g, s.unit, -mean_g));
   }
 }

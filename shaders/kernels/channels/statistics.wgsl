@@ -91,7 +91,7 @@ fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
     var s = vec4<f32>();
     var q = vec4<f32>();
     for (; p < stop; p++) {
-      let d = load_x(place_of(c, p), c.valid) * scale - pivot;
+      let d = fma(load_x(place_of(c, p), c.valid), scale, -pivot);
       s += d;
       q += d * d;
     }

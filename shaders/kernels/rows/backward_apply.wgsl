@@ -26,6 +26,7 @@ override NEEDS_X: bool = true;
   let s = saved_mean(which, means.z, means.w);
   let w = weight_at(run, 0u, 1u);
   let b = shift_at(run, 0u, 1u);
+  let slope = s.scale * means.y;
   for (var q = first + lane_id(invocation); q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);
     let at = place(base + 4u * q);
@@ -35,8 +36,8 @@ override NEEDS_X: bool = true;
     }
     var g = upstream(at, valid, affine(centred, s.scale, w, b)) * w;
     if (!FROZEN) {
-      g = g - means.x - centred * s.scale * means.y;
+      g = fma(-centred, vec4<f32>(slope), g);
     }
-    store_dx(at, valid, s.scale * g * s.unit);
+    store_dx(at, valid, s.scale * fma(g, vec4<f32>(s.unit), vec4<f32>(-s.unit * means.x)));
   }
 }

@@ -65,6 +65,7 @@ const CHUNK = 16u;  // quads in a chunk
     }
   }
   total = (total + some) / params.count;
+  let slope = s.scale * total.y;
   if (!alive) {
     return;
   }
@@ -77,7 +78,8 @@ const CHUNK = 16u;  // quads in a chunk
       let at = place(run + 4u * q);
       let centred = centre(load_x(at, valid), s);
       let dz = upstream(at, valid, affine(centred, s.scale, w, b));
-      store_dx(at, valid, s.scale * (dz * w - total.x - centred * s.scale * total.y) * s.unit);
+      let g = fma(-centred, vec4<f32>(slope), dz * w);
+      store_dx(at, valid, s.scale * fma(g, vec4<f32>(s.unit), vec4<f32>(-s.unit * total.x)));
     }
   }
 }

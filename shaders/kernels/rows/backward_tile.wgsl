@@ -71,12 +71,11 @@ override ADD_PARTIALS: bool = false;
           if (q < quads) {
             let col = 4u * q;
             let valid = valid_of(params.cols - col);
-            var out = gs[j] - xhats[j] * total.y;
+            var out = fma(-xhats[j], vec4<f32>(total.y), gs[j]) * s.unit;
             if (HAS_MEAN) {
-              out -= total.x;
+              out -= total.x * s.unit;
             }
             out *= s.scale;
-            out *= s.unit;
             let at = place(base + col);
             store_dx(at, valid, add_dsum(at, valid, out));
           }

@@ -55,7 +55,7 @@ fn tile_part(tile: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32
       let q = lane + j * LANES;
       if (q < quads) {
         let valid = valid_of(params.cols - 4u * q);
-        chunk = chunk_add(chunk, tile[j] * scale, valid);
+        chunk = chunk_add(chunk, tile[j], scale, valid);
         n += valid;
       }
     }
