@@ -7,18 +7,17 @@ import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkOperands, checkTarget, floatDType, type Like, parameterDType } from './check.ts';
+import { backwardDescriptor, backwardLikes, checkGradientOptions } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
   backwardOutputNames,
   checkParameters,
-  descriptor,
   type NormCall,
   type Repeatable,
   record,
   refuseOutput,
-  statisticsLike,
 } from './norm.ts';
 import { backwardOf } from './programs.ts';
 
@@ -28,8 +27,6 @@ export interface NormBackwardOptions extends BackwardOptions, Repeatable {
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
 }
-
-const gradientNames = { dweight: 'boolean', dbias: 'boolean' } as const;
 
 /** As {@link ForwardPlan}. */
 interface BackwardPlan {
@@ -53,8 +50,7 @@ export function planBackward(
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, backwardOutputNames);
   const { wants = {} } = options;
-  checkOptions(`${call.name}'s wants`, wants, gradientNames);
-  if (typeof accumulate !== 'boolean') checkOptions(`${call.name}'s accumulate`, accumulate, gradientNames);
+  checkGradientOptions(call.name, wants, accumulate);
   const weight = options.weight ?? undefined;
   const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
   const bias = options.epilogue?.bias ?? undefined;
@@ -90,49 +86,44 @@ export function planBackward(
   if (out.dresidual && !stored) {
     refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
   }
-  const perSet = statisticsLike(call);
-  const parameter = { shape: call.parameterShape, dtype: paramDtype };
-  checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
-  checkLike({ mean }, perSet.mean);
-  checkLike({ rstd }, perSet.rstd);
-  checkLike({ 'out.dweight': out.dweight, 'out.dbias': out.dbias }, parameter);
-  const common = descriptor(
-    call,
-    floatDType(x, 'x'),
+  const d = backwardDescriptor(call, {
+    dtype: floatDType(x, 'x'),
     paramDtype,
-    !!weight,
-    activation !== 'none' && !!bias,
-    { activation, negativeSlope, residual: stored ? 'after' : 'none' },
+    weight: !!weight,
+    bias: !!bias,
+    residual: dsum ? 'before' : residual ? 'after' : 'none',
+    activation,
+    negativeSlope,
+    wants: { dweight: wantsWeight, dbias: wantsBias },
+    accumulate,
     schedule,
-  );
-  const d: BackwardDescriptor = {
-    ...common,
-    frozen: call.running?.mode === 'frozen',
-    dweight: wantsWeight,
-    dbias: wantsBias,
-    dsum: !!dsum,
-    accumulate:
-      typeof accumulate === 'boolean'
-        ? { dweight: accumulate, dbias: accumulate }
-        : { dweight: accumulate.dweight === true, dbias: accumulate.dbias === true },
-  };
+  });
+  const likes = backwardLikes(call, d, x.shape);
+  checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
+  checkLike({ mean }, likes.inputs.mean);
+  checkLike({ rstd }, likes.inputs.rstd);
+  checkLike({ 'out.dweight': out.dweight }, likes.outputs.dweight);
+  checkLike({ 'out.dbias': out.dbias }, likes.outputs.dbias);
   const make = () => {
+    const { dweight, dbias, dresidual } = likes.outputs;
     // A module's gradients outlive a call that fails: they are not among what goes then.
     const theirs = {
-      dweight: out.dweight ?? (wantsWeight ? options.newDweight?.() : undefined),
-      dbias: out.dbias ?? (wantsBias ? options.newDbias?.() : undefined),
+      dweight: out.dweight ?? (dweight && options.newDweight?.()),
+      dbias: out.dbias ?? (dbias && options.newDbias?.()),
     };
-    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
-    const dx = out.dx ?? like(x);
-    const dresidual = stored ? (out.dresidual ?? like(x)) : undefined;
-    const dweight = wantsWeight ? (theirs.dweight ?? like(parameter)) : undefined;
-    const dbias = wantsBias ? (theirs.dbias ?? like(parameter)) : undefined;
+    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
+    const made = {
+      dx: out.dx ?? (like(x) as Tensor),
+      dresidual: out.dresidual ?? like(dresidual),
+      dweight: theirs.dweight ?? like(dweight),
+      dbias: theirs.dbias ?? like(dbias),
+    };
     return {
-      operands: { ...inputs, dx, dweight, dbias, dresidual },
-      dx,
-      dweight: dweight ?? null,
-      dbias: dbias ?? null,
-      dresidual: dresidual ?? (residual ? dy : null),
+      operands: { ...inputs, ...made },
+      dx: made.dx,
+      dweight: made.dweight ?? null,
+      dbias: made.dbias ?? null,
+      dresidual: made.dresidual ?? (residual ? dy : null),
     };
   };
   return { d, inputs, make };

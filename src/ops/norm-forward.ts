@@ -4,10 +4,10 @@ import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkOperands, checkTarget, floatDType, type Like } from './check.ts';
+import { forwardDescriptor, forwardLikes } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
   checkParameters,
-  descriptor,
   type ForwardOutputs,
   type ForwardResult,
   forwardOutputNames,
@@ -18,8 +18,6 @@ import {
   type RunningTensors,
   record,
   refuseOutput,
-  runningOf,
-  statisticsLike,
 } from './norm.ts';
 import { forwardOf } from './programs.ts';
 
@@ -80,8 +78,6 @@ export function planForward(
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
-  const centred = call.kind === 'moments';
-  const perSet = statisticsLike(call);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
   const outputs = {
     'out.y': out.y,
@@ -97,47 +93,48 @@ export function planForward(
     updates ? { ...running, ...outputs } : outputs,
   );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
-  const { numBatchesTracked, ...statistics } = running ?? {};
-  checkLike(statistics, { shape: call.parameterShape, dtype: 'f32' });
-  checkLike({ numBatchesTracked }, { shape: [], dtype: 'u32' });
-  if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
-  for (const name of ['mean', 'rstd'] as const) {
-    if (out[name] && !wanted) refuseOutput(name, 'statistics is false');
-  }
-  if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
-  if (out.variance && !call.variance) refuseOutput('variance', 'this norm gives none');
-  checkLike({ residual, 'out.y': out.y, 'out.sum': out.sum }, x);
-  checkLike({ 'out.mean': out.mean }, perSet.mean);
-  checkLike({ 'out.rstd': out.rstd, 'out.variance': out.variance }, perSet.rstd);
-  const d: ForwardDescriptor = {
-    ...descriptor(
-      call,
-      floatDType(x, 'x'),
-      paramDtype,
-      !!inputs.weight,
-      !!inputs.bias,
-      { activation, negativeSlope, residual: addend ? 'before' : after ? 'after' : 'none' },
-      schedule,
-    ),
-    ...runningOf(call),
-    statistics: wanted ? undefined : false,
+  const d = forwardDescriptor(call, {
+    dtype: floatDType(x, 'x'),
+    paramDtype,
+    weight: !!inputs.weight,
+    bias: !!inputs.bias,
+    residual: addend ? 'before' : after ? 'after' : 'none',
+    activation,
+    negativeSlope,
+    schedule,
+    statistics: wanted,
+  });
+  const likes = forwardLikes(call, d, x.shape);
+  const { numBatchesTracked, runningMean, runningVar } = running ?? {};
+  checkLike({ runningMean, runningVar }, likes.inputs.running_mean);
+  checkLike({ numBatchesTracked }, likes.inputs.num_batches_tracked);
+  const reasons = {
+    y: '',
+    sum: 'nothing is added to x',
+    mean: wanted ? 'this norm has none' : 'statistics is false',
+    rstd: 'statistics is false',
+    variance: 'this norm gives none',
   };
+  const names = Object.keys(reasons) as (keyof typeof reasons)[];
+  for (const name of names) if (out[name] && !likes.outputs[name]) refuseOutput(name, reasons[name]);
+  checkLike({ residual }, x);
+  for (const name of names) checkLike({ [`out.${name}`]: out[name] }, likes.outputs[name]);
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
-    const theirs = wanted && {
-      mean: out.mean ?? (centred ? newMean?.(perSet.mean.shape) : undefined),
-      rstd: out.rstd ?? newRstd?.(call.setShape),
+    const { y, sum, mean, rstd, variance } = likes.outputs;
+    const theirs = {
+      mean: out.mean ?? (mean && newMean?.(mean.shape)),
+      rstd: out.rstd ?? (rstd && newRstd?.(rstd.shape)),
     };
-    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
-    const y = out.y ?? like(x);
-    const sum = addend ? (out.sum ?? like(x)) : undefined;
-    const variance = call.variance ? (out.variance ?? like(perSet.rstd)) : undefined;
-    if (!theirs) return { y, sum, mean: undefined, rstd: undefined, variance };
-    const mean = centred ? (theirs.mean ?? like(perSet.mean)) : undefined;
-    const rstd = theirs.rstd ?? like(perSet.rstd);
-    return { y, sum, mean, rstd, variance };
+    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
+    return {
+      y: out.y ?? (like(y) as Tensor),
+      sum: out.sum ?? like(sum),
+      variance: out.variance ?? like(variance),
+      mean: theirs.mean ?? like(mean),
+      rstd: theirs.rstd ?? like(rstd),
+    };
   };
-  const { runningMean, runningVar } = statistics as Partial<RunningTensors>;
   const state = {
     running_mean: runningMean,
     running_var: runningVar,
