@@ -17,11 +17,13 @@ import { type Described, describeProgram } from './describe-program.ts';
 import type { DescribedOp, Description } from './description.ts';
 import {
   backwardDescriptor,
-  backwardLikes,
+  backwardInputs,
+  backwardOutputs,
   type CallOptions,
   checkGradientOptions,
   forwardDescriptor,
-  forwardLikes,
+  forwardInputs,
+  forwardOutputs,
 } from './descriptors.ts';
 import { refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
@@ -308,7 +310,8 @@ function forwardParts(
 ): Described {
   const call = forwardCall(op, shape, settingsOf(options));
   const d = forwardDescriptor(call, callOptions(op, 'forward', options));
-  const { inputs, outputs } = forwardLikes(call, d, shape);
+  const inputs = forwardInputs(call, d, shape);
+  const outputs = forwardOutputs(call, d, shape);
   checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: d.paramDtype }, undefined);
   return { program: makeForward(call, d, facts), inputs, outputs };
 }
@@ -322,7 +325,8 @@ function backwardParts(
   const call = backwardCall(op, shape, settingsOf(options));
   checkGradientOptions(`describe('${op}')`, options.wants, options.accumulate);
   const d = backwardDescriptor(call, callOptions(op, 'backward', options));
-  const { inputs, outputs } = backwardLikes(call, d, shape);
+  const inputs = backwardInputs(call, d, shape);
+  const outputs = backwardOutputs(call, d, shape);
   checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: d.paramDtype }, undefined);
   return { program: makeBackward(call, d, facts), inputs, outputs, accumulate: d.accumulate };
 }

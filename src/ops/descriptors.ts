@@ -122,64 +122,78 @@ export function backwardDescriptor(call: NormCall, options: CallOptions): Backwa
   };
 }
 
-/** Shapes and dtypes of tensors by role; undefined for those that a call does not have. */
-export type Likes<Role extends string> = Record<Role, Like | undefined>;
-
-/** Shapes and dtypes of a call's statistics. */
-const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', Like> => ({
+/** @internal Shapes and dtypes of a call's statistics. */
+export const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', Like> => ({
   mean: { shape: [...setShape, 2], dtype: 'f32' },
   rstd: { shape: setShape, dtype: 'f32' },
 });
 
-/** @internal The tensors of a forward pass of an x of that shape. */
-export function forwardLikes(call: NormCall, d: ForwardDescriptor, shape: readonly number[]) {
-  const { running, parameterShape } = call;
-  const x: Like = { shape, dtype: d.dtype };
-  const parameter: Like = { shape: parameterShape, dtype: d.paramDtype };
-  const statistic: Like | undefined = running && { shape: parameterShape, dtype: 'f32' };
+/** @internal Shapes and dtypes of what a forward pass over an x of that shape writes; undefined for what it does not. */
+export function forwardOutputs(call: NormCall, d: ForwardDescriptor, shape: readonly number[]) {
+  const y: Like = { shape, dtype: d.dtype };
   const { mean, rstd } = statisticsLike(call);
   const kept = d.statistics !== false;
   return {
-    inputs: {
-      x,
-      residual: d.residual === 'none' ? undefined : x,
-      weight: d.weight ? parameter : undefined,
-      bias: d.bias ? parameter : undefined,
-      running_mean: statistic,
-      running_var: statistic,
-      num_batches_tracked: running?.counted ? ({ shape: [], dtype: 'u32' } as Like) : undefined,
-    },
-    outputs: {
-      y: x,
-      sum: d.residual === 'before' ? x : undefined,
-      mean: kept && d.kind === 'moments' ? mean : undefined,
-      rstd: kept ? rstd : undefined,
-      variance: call.variance ? rstd : undefined,
-    },
+    y,
+    sum: d.residual === 'before' ? y : undefined,
+    mean: kept && d.kind === 'moments' ? mean : undefined,
+    rstd: kept ? rstd : undefined,
+    variance: call.variance ? rstd : undefined,
   };
 }
 
-/** @internal The tensors of a backward pass of an x of that shape. */
-export function backwardLikes(call: NormCall, d: BackwardDescriptor, shape: readonly number[]) {
+/** @internal Of the running statistics. */
+export const runningLike = ({ parameterShape }: NormCall): Record<'statistic' | 'count', Like> => ({
+  statistic: { shape: parameterShape, dtype: 'f32' },
+  count: { shape: [], dtype: 'u32' },
+});
+
+/** @internal Of what a backward pass writes. */
+export function backwardOutputs(call: NormCall, d: BackwardDescriptor, shape: readonly number[]) {
+  const dx: Like = { shape, dtype: d.dtype };
+  const parameter: Like = { shape: call.parameterShape, dtype: d.paramDtype };
+  return {
+    dx,
+    dweight: d.dweight ? parameter : undefined,
+    dbias: d.dbias ? parameter : undefined,
+    dresidual: d.residual === 'after' ? dx : undefined,
+  };
+}
+
+/** @internal Of what either pass is given beside what only the other one is. */
+export function inputsOf(call: NormCall, d: NormDescriptor, shape: readonly number[]) {
   const x: Like = { shape, dtype: d.dtype };
   const parameter: Like = { shape: call.parameterShape, dtype: d.paramDtype };
+  return {
+    x,
+    residual: d.residual === 'none' ? undefined : x,
+    weight: d.weight ? parameter : undefined,
+    bias: d.bias ? parameter : undefined,
+  };
+}
+
+/** @internal Of what a forward pass is given. */
+export function forwardInputs(call: NormCall, d: ForwardDescriptor, shape: readonly number[]) {
+  const { statistic, count } = runningLike(call);
+  const { running } = call;
+  return {
+    ...inputsOf(call, d, shape),
+    running_mean: running && statistic,
+    running_var: running && statistic,
+    num_batches_tracked: running?.counted ? count : undefined,
+  };
+}
+
+/** @internal Of what a backward pass is given. */
+export function backwardInputs(call: NormCall, d: BackwardDescriptor, shape: readonly number[]) {
+  const { x, ...rest } = inputsOf(call, d, shape);
   const { mean, rstd } = statisticsLike(call);
   return {
-    inputs: {
-      dy: x,
-      x,
-      weight: d.weight ? parameter : undefined,
-      bias: d.bias ? parameter : undefined,
-      residual: d.residual === 'after' ? x : undefined,
-      mean: d.kind === 'moments' ? mean : undefined,
-      rstd,
-      dsum: d.dsum ? x : undefined,
-    },
-    outputs: {
-      dx: x,
-      dweight: d.dweight ? parameter : undefined,
-      dbias: d.dbias ? parameter : undefined,
-      dresidual: d.residual === 'after' ? x : undefined,
-    },
+    dy: x,
+    x,
+    ...rest,
+    mean: d.kind === 'moments' ? mean : undefined,
+    rstd,
+    dsum: d.dsum ? x : undefined,
   };
 }

@@ -6,8 +6,16 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, type Like, parameterDType } from './check.ts';
-import { backwardDescriptor, backwardLikes, checkGradientOptions } from './descriptors.ts';
+import {
+  checkLike,
+  checkOperands,
+  checkTarget,
+  floatDType,
+  type Like,
+  named,
+  parameterDType,
+} from './check.ts';
+import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -71,12 +79,7 @@ export function planBackward(
   }
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
-  checkOperands(gpu, inputs, {
-    'out.dx': out.dx,
-    'out.dweight': out.dweight,
-    'out.dbias': out.dbias,
-    'out.dresidual': out.dresidual,
-  });
+  checkOperands(gpu, inputs, named(out));
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
@@ -98,14 +101,15 @@ export function planBackward(
     accumulate,
     schedule,
   });
-  const likes = backwardLikes(call, d, x.shape);
+  const outputs = backwardOutputs(call, d, x.shape);
+  const perSet = statisticsLike(call);
   checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
-  checkLike({ mean }, likes.inputs.mean);
-  checkLike({ rstd }, likes.inputs.rstd);
-  checkLike({ 'out.dweight': out.dweight }, likes.outputs.dweight);
-  checkLike({ 'out.dbias': out.dbias }, likes.outputs.dbias);
+  checkLike({ mean }, perSet.mean);
+  checkLike({ rstd }, perSet.rstd);
+  checkLike({ 'out.dweight': out.dweight }, outputs.dweight);
+  checkLike({ 'out.dbias': out.dbias }, outputs.dbias);
   const make = () => {
-    const { dweight, dbias, dresidual } = likes.outputs;
+    const { dweight, dbias, dresidual } = outputs;
     // A module's gradients outlive a call that fails: they are not among what goes then.
     const theirs = {
       dweight: out.dweight ?? (dweight && options.newDweight?.()),

@@ -3,8 +3,8 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, type Like } from './check.ts';
-import { forwardDescriptor, forwardLikes } from './descriptors.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, type Like, named } from './check.ts';
+import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
   checkParameters,
@@ -79,18 +79,11 @@ export function planForward(
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
-  const outputs = {
-    'out.y': out.y,
-    'out.sum': out.sum,
-    'out.mean': out.mean,
-    'out.rstd': out.rstd,
-    'out.variance': out.variance,
-  };
   const updates = call.running?.mode === 'update';
   checkOperands(
     gpu,
     updates ? inputs : { ...inputs, ...running },
-    updates ? { ...running, ...outputs } : outputs,
+    updates ? { ...running, ...named(out) } : named(out),
   );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   const d = forwardDescriptor(call, {
@@ -104,24 +97,21 @@ export function planForward(
     schedule,
     statistics: wanted,
   });
-  const likes = forwardLikes(call, d, x.shape);
+  const outputs = forwardOutputs(call, d, x.shape);
   const { numBatchesTracked, runningMean, runningVar } = running ?? {};
-  checkLike({ runningMean, runningVar }, likes.inputs.running_mean);
-  checkLike({ numBatchesTracked }, likes.inputs.num_batches_tracked);
-  const reasons = {
-    y: '',
-    sum: 'nothing is added to x',
-    mean: wanted ? 'this norm has none' : 'statistics is false',
-    rstd: 'statistics is false',
-    variance: 'this norm gives none',
-  };
-  const names = Object.keys(reasons) as (keyof typeof reasons)[];
-  for (const name of names) if (out[name] && !likes.outputs[name]) refuseOutput(name, reasons[name]);
+  const expected = runningLike(call);
+  checkLike({ runningMean, runningVar }, expected.statistic);
+  checkLike({ numBatchesTracked }, expected.count);
   checkLike({ residual }, x);
-  for (const name of names) checkLike({ [`out.${name}`]: out[name] }, likes.outputs[name]);
+  const kept = wanted ? 'this norm has none' : 'statistics is false';
+  const reasons = { sum: 'nothing is added to x', mean: kept, rstd: kept, variance: 'this norm gives none' };
+  for (const name of ['y', 'sum', 'mean', 'rstd', 'variance'] as const) {
+    if (out[name] && !outputs[name]) refuseOutput(name, reasons[name as 'sum']);
+    checkLike({ [`out.${name}`]: out[name] }, outputs[name]);
+  }
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
-    const { y, sum, mean, rstd, variance } = likes.outputs;
+    const { y, sum, mean, rstd, variance } = outputs;
     const theirs = {
       mean: out.mean ?? (mean && newMean?.(mean.shape)),
       rstd: out.rstd ?? (rstd && newRstd?.(rstd.shape)),
