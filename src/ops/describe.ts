@@ -36,7 +36,7 @@ import {
   responseProgram,
 } from './local-response-norm.ts';
 import { checkParameters } from './norm.ts';
-import { backwardCall, forwardCall, type NormOp } from './op-options.ts';
+import { addsResidual, backwardCall, forwardCall, type NormOp } from './op-options.ts';
 import { makeBackward, makeForward } from './programs.ts';
 import { rmsNormBackwardNames, rmsNormNames, rmsNormReasons } from './rms-norm.ts';
 
@@ -276,8 +276,8 @@ function responseParts(
 /** What is known of the call without its tensors. */
 function callOptions(op: NormOp, pass: 'forward' | 'backward', options: DescribeOptions): CallOptions {
   const names = functions[op][pass];
-  const adds = op === 'addLayerNorm' || op === 'addRmsNorm';
   const { dtype, paramDtype, activation, negativeSlope, schedule, statistics, accumulate, wants } = options;
+  const adds = addsResidual(op);
   const before = pass === 'forward' ? adds : (options.dsum ?? adds);
   return {
     dtype,

@@ -121,17 +121,19 @@ export function callOf(op: NormOp, shape: readonly number[], options: NormOpOpti
   return forwardCall(op, shape, { ...settings, ...running, training });
 }
 
+/** @internal Whether an op normalizes x + residual. */
+export const addsResidual = (op: NormOp): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
+
 /** @internal What the programs of the op are made from, beside the call. */
 export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
   const { dtype, paramDtype, affine = true, activation, residual, schedule } = options;
-  const before = op === 'addLayerNorm' || op === 'addRmsNorm';
   return {
     dtype,
     paramDtype,
     weight: affine,
     bias: affine && op !== 'rmsNorm' && op !== 'addRmsNorm',
     activation,
-    residual: before ? 'before' : residual ? 'after' : 'none',
+    residual: addsResidual(op) ? 'before' : residual ? 'after' : 'none',
     schedule,
   };
 }

@@ -325,6 +325,52 @@ group('mistakes', () => {
     });
   });
 
+  it('of any kind are NormErrors', () => {
+    const junk = [
+      null,
+      true,
+      -1,
+      0,
+      1.5,
+      Number.NaN,
+      '',
+      'f16',
+      [],
+      [3],
+      [-1],
+      {},
+      { strategy: 1 },
+      () => 1,
+      1n,
+      Symbol('s'),
+    ];
+    let refused = 0;
+    for (const { op, options } of describedCases) {
+      const pass = options.pass ?? 'forward';
+      for (const name of [...Object.keys(describeNames(op, pass)), 'nonsense']) {
+        for (const value of junk) {
+          try {
+            describe(op, { ...options, [name]: value });
+          } catch (error) {
+            refused += 1;
+            const said = `${nameOf({ op, options })}, ${name} ${typeof value}: ${error}`;
+            expect(error instanceof NormError, said).toBe(true);
+          }
+        }
+      }
+    }
+    for (const name of Object.keys(whole)) {
+      for (const value of junk) {
+        try {
+          describe('layerNorm', { shape: [6, 40] }, { [name]: value });
+        } catch (error) {
+          expect(error instanceof NormError, `fact ${name} ${typeof value}: ${error}`).toBe(true);
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(10_000);
+  });
+
   it('are none among the options that are documented', () => {
     // The compiler holds this to DescribeOptions; the names of each op come from the tables of its functions.
     const documented: Record<keyof DescribeOptions, true> = {
