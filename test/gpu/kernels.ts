@@ -1,7 +1,13 @@
 /** Descriptions: run with nothing but WebGPU and their JSON they have the bits of the functions that they describe. */
 import * as library from '../../src/index.ts';
-import { type DType, type Gpu, init, type Tensor } from '../../src/index.ts';
-import { type DescribedOp, type DescribeFacts, type DescribeOptions, describe } from '../../src/kernels.ts';
+import { type Gpu, init, type Tensor } from '../../src/index.ts';
+import {
+  type DescribedOp,
+  type DescribeFacts,
+  type DescribeOptions,
+  type Description,
+  describe,
+} from '../../src/kernels.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
@@ -41,85 +47,83 @@ function valuesOf(name: string, size: number, seed: number): Float32Array {
   return name === 'running_var' ? values.map((value) => 0.5 + Math.abs(value)) : values;
 }
 
+const productOf = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
+
+/** What the function of a pass is called with, beside the tensors that come first. */
+function argumentsOf(
+  plan: Description,
+  options: DescribeOptions,
+  tensors: Readonly<Record<string, Tensor>>,
+  first: readonly string[],
+): Record<string, unknown> {
+  const { shape, dtype, paramDtype, pass, ...rest } = options;
+  const { op, inputs, outputs } = plan;
+  const told = Object.entries(rest).filter(([name]) => !tensorOptions.includes(name));
+  const given: Record<string, unknown> = Object.fromEntries(told);
+  if (/(layer|rms)Norm$/i.test(op)) given.normalizedShape ??= shape[shape.length - 1];
+  const gradients = outputs.filter(({ name }) => name === 'dweight' || name === 'dbias');
+  const updated = outputs.filter((one) => one.inPlace && !gradients.includes(one));
+  for (const { name } of [...inputs, ...updated]) {
+    if (!first.includes(name)) given[optionNames[name] ?? name] = tensors[name];
+  }
+  if (pass === 'forward' || op === 'localResponseNorm') return given;
+  // A description names the statistics only where they are read; the function wants them in any case.
+  Object.assign(given, { rstd: tensors.rstd, ...(tensors.mean && { mean: tensors.mean }) });
+  given.out = Object.fromEntries(
+    gradients.filter(({ inPlace }) => inPlace).map(({ name }) => [name, tensors[name]]),
+  );
+  // Without an activation bias is not read, but its gradient is wanted all the same.
+  if (gradients.length > 0) given.wants = Object.fromEntries(gradients.map(({ name }) => [name, true]));
+  return given;
+}
+
 /** Runs both passes both ways and compares every output, byte by byte. Returns how many dispatches there were. */
-async function compare(gpu: Gpu, runner: RawRunner, facts: DescribeFacts, subject: Subject): Promise<number> {
-  const { op } = subject;
+async function compare(
+  gpu: Gpu,
+  runner: RawRunner,
+  facts: DescribeFacts,
+  { op, options: both, ...own }: Subject,
+): Promise<number> {
   const adds = op.startsWith('add');
-  const label = `${op} [${Array.from(subject.options.shape)}]`;
-  const tensors: Record<string, Tensor> = {};
-  const bytes: Record<string, Bytes> = {};
   const bytesOf = async (tensor: Tensor): Promise<Bytes> => {
     const [read] = await gpu.readBytes([tensor]);
     return new Uint8Array(read as ArrayBuffer);
   };
-  const compareWith = async (
-    found: Record<string, Bytes>,
-    expected: Record<string, Tensor>,
-    pass: string,
-  ) => {
-    for (const [name, tensor] of Object.entries(expected)) {
-      const ours = found[name];
-      assert(ours, `${label} ${pass} has no ${name}`);
-      assertEqual(ours.slice(0, tensor.byteLength), await bytesOf(tensor), `${label} ${pass} ${name}`);
-    }
-  };
+  /** Those of forward that backward takes, too, and what it is given beside. */
+  let tensors: Record<string, Tensor> = {};
   let dispatches = 0;
   for (const pass of ['forward', 'backward'] as const) {
-    const options: DescribeOptions = { ...subject.options, ...subject[pass], pass };
+    const label = `${op} [${Array.from(both.shape)}] ${pass}`;
+    const options: DescribeOptions = { ...both, ...own[pass], pass };
     // As another program would have it.
     const text = JSON.stringify(describe(op, options, facts));
-    const plan: ReturnType<typeof describe> = JSON.parse(text);
+    const plan: Description = JSON.parse(text);
     dispatches += plan.dispatches.length;
     const needed = [...plan.inputs, ...plan.outputs.filter(({ inPlace }) => inPlace)];
     for (const [i, { name, shape, dtype }] of needed.entries()) {
-      // Statistics and x of backward are those of forward.
-      if (pass === 'backward' && tensors[name] && !['weight', 'bias'].includes(name)) continue;
-      if (pass === 'backward' && tensors[name]?.dtype === dtype) continue;
-      const size = shape.reduce((product, length) => product * length, 1);
-      tensors[name] = gpu.tensor(valuesOf(name, size, 10 + i), shape, { dtype: dtype as DType });
+      tensors[name] ??= gpu.tensor(valuesOf(name, productOf(shape), 10 + i), shape, { dtype });
     }
-    for (const { name } of needed) bytes[name] = await bytesOf(tensors[name] as Tensor);
-    const found = await runner.run(text, bytes);
-    // The same by the function.
-    const { shape, dtype, paramDtype, pass: _, ...rest } = options;
-    const given: Record<string, unknown> = Object.fromEntries(
-      Object.entries(rest).filter(([name]) => !tensorOptions.includes(name)),
+    const given: Record<string, Bytes> = {};
+    for (const { name } of needed) given[name] = await bytesOf(tensors[name] as Tensor);
+    const found = await runner.run(text, given);
+
+    const first = pass === 'forward' ? ['x', ...(adds ? ['residual'] : [])] : ['dy', 'x'];
+    const backward = adds ? `${op[3]?.toLowerCase()}${op.slice(4)}Backward` : `${op}Backward`;
+    const call = functionOf(pass === 'forward' ? op : backward);
+    const result = call(
+      gpu,
+      ...first.map((name) => tensors[name]),
+      argumentsOf(plan, options, tensors, first),
     );
-    const positional = pass === 'forward' ? ['x', ...(adds ? ['residual'] : [])] : ['dy', 'x'];
-    const present = needed.filter(({ name }) => !positional.includes(name));
-    const outputs = plan.outputs.filter(({ inPlace }) => inPlace).map(({ name }) => name);
-    for (const { name } of present) {
-      if (name === 'dweight' || name === 'dbias') continue;
-      given[optionNames[name] ?? name] = tensors[name];
-    }
-    const gradients = plan.outputs.filter(({ name }) => name === 'dweight' || name === 'dbias');
-    if (pass === 'backward') {
-      const { mean, rstd } = tensors;
-      if (op !== 'localResponseNorm')
-        Object.assign(given, { rstd, ...(op.endsWith('RmsNorm') || op === 'rmsNorm' ? {} : { mean }) });
-      if (outputs.length > 0) {
-        given.out = Object.fromEntries(gradients.map(({ name }) => [name, tensors[name]]));
-      }
-      // A norm without an activation does not read bias, but its gradient is wanted all the same.
-      if (gradients.length > 0) given.wants = Object.fromEntries(gradients.map(({ name }) => [name, true]));
-    }
-    if ('normalizedShape' in rest === false && /ayerNorm|msNorm/.test(op))
-      given.normalizedShape = shape[shape.length - 1];
-    const backward = adds ? `${op[3]?.toLowerCase()}${op.slice(4)}` : op;
-    const call = functionOf(pass === 'forward' ? op : `${backward}Backward`);
-    const result = call(gpu, ...positional.map((name) => tensors[name]), given);
-    const expected: Record<string, Tensor> = {};
     for (const { name } of plan.outputs) {
-      const tensor = result[name] ?? tensors[name];
-      assert(tensor, `${label} ${pass}: the function gives no ${name}`);
-      expected[name] = tensor;
+      const [ours, theirs] = [found[name], result[name] ?? tensors[name]];
+      assert(ours && theirs, `${label}: ${name} is an output of one of both`);
+      assertEqual(ours.slice(0, theirs.byteLength), await bytesOf(theirs), `${label} ${name}`);
     }
-    await compareWith(found, expected, pass);
-    if (pass === 'forward') {
-      for (const name of ['mean', 'rstd'] as const) if (result[name]) tensors[name] = result[name];
-      if (adds) tensors.x = result.sum as Tensor;
-      delete tensors.residual;
-    }
+    const { x, weight, bias, residual } = tensors;
+    const kept = adds ? { x: result.sum, weight, bias } : { x, weight, bias, residual };
+    const all = Object.entries({ ...kept, mean: result.mean, rstd: result.rstd });
+    tensors = Object.fromEntries(all.filter((one): one is [string, Tensor] => !!one[1]));
   }
   return dispatches;
 }
