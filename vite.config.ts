@@ -26,6 +26,7 @@ export default defineConfig(({ command, mode }) => {
         entry: [
           'src/index.ts',
           'src/node.ts',
+          'src/kernels.ts',
           'src/optim/index.ts',
           'src/autotune.ts',
           'src/distributed/index.ts',

@@ -8,6 +8,8 @@ const usage = `webgpu-norm COMMAND [options]
   doctor   what this machine's WebGPU has, what will be used of it, and a self-check against float64
   bench    every norm's speed here, beside a copy of as many bytes
   launch   a script once per rank, as torchrun
+  export   the kernels of a norm as files, for other runtimes
+  shader   prints them
 
 webgpu-norm COMMAND --help tells the options, and webgpu-norm --version the version; -h and -v are short for them.
 Exit codes: 0, 1 where it did not work, 2 for a mistake in the command line; launch returns that of the first rank that failed.`;
@@ -40,6 +42,42 @@ NatsProcessGroup.join() needs no options. When one rank fails all are stopped, a
   --nodes M      machines that run this command, with the same --nats and --group; default 1
   --node I       which of them this is, from 0
   --help`;
+
+const describeUsage = `An op is a function's name: layerNorm, addLayerNorm, rmsNorm, addRmsNorm, groupNorm, instanceNorm, batchNorm,
+localResponseNorm. A shape is that of x: 4096x1024. Needs no GPU.
+
+  --pass PASS              forward or backward; default forward
+  --dtype TYPE             f32 or f16, of x; default f32
+  --param-dtype TYPE       of weight and bias; default that of x
+  --facts FILE             what gpu.facts says of the device that is to run them, as JSON; default what every device has
+  --schedule JSON          how the work is laid out, such as {"strategy":"split"}
+
+What the function is told, with flags for its tensors; --no-NAME turns one off. An op refuses what its function does not take.
+
+  --no-weight --no-bias --residual --dsum --running-mean --running-var --num-batches-tracked
+  --normalized-shape SIZES --num-groups N --layout LAYOUT --cast CAST --eps NUMBER --activation NAME --negative-slope NUMBER
+  --training --momentum NUMBER --running-variance NAME --variance --no-statistics
+  --wants NAMES            backward: dweight, dbias, both with a comma between them, or none
+  --accumulate             backward: adds to what dweight and dbias hold
+  --size N --alpha NUMBER --beta NUMBER --k NUMBER`;
+
+const exportUsage = `webgpu-norm export OP SHAPE --out FOLDER [options]
+
+Writes one .wgsl for each shader that differs, and manifest.json: the description with the names of those files. docs/kernels.md
+explains it.
+
+  --out FOLDER             is made where it is missing; files of the same names are overwritten
+  --help
+
+${describeUsage}`;
+
+const shaderUsage = `webgpu-norm shader OP SHAPE [options]
+
+Prints the WGSL of a norm, each shader once.
+
+  --help
+
+${describeUsage}`;
 
 /** @param {string | undefined} text @param {string} name @param {number} least */
 function integer(text, name, least) {
@@ -104,6 +142,14 @@ const commands = {
     },
   },
   launch: { usage: launchUsage, run: launchCommand },
+  export: {
+    usage: exportUsage,
+    run: async (/** @type {string[]} */ args) => (await import('./export.mjs')).exportKernels(args),
+  },
+  shader: {
+    usage: shaderUsage,
+    run: async (/** @type {string[]} */ args) => (await import('./export.mjs')).printShaders(args),
+  },
 };
 
 const isHelp = (/** @type {string | undefined} */ word) => word === '--help' || word === '-h';

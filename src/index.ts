@@ -76,6 +76,7 @@ export {
   batchNorm,
   batchNormBackward,
 } from './ops/batch-norm.ts';
+export type { RmsNormCast, RunningVariance } from './ops/conventions.ts';
 export type { EpilogueBackwardOptions, EpilogueOptions } from './ops/epilogue.ts';
 export type { Folded, FoldOptions } from './ops/fold.ts';
 export {
@@ -121,14 +122,12 @@ export type { NormOp, NormOpOptions } from './ops/op-options.ts';
 export {
   addRmsNorm,
   type RmsNormBackwardOptions,
-  type RmsNormCast,
   type RmsNormOptions,
   type RmsNormResult,
   rmsNorm,
   rmsNormBackward,
   rmsNormEps,
 } from './ops/rms-norm.ts';
-export type { RunningVariance } from './ops/running.ts';
 export { type WorkspaceOptions, workspaceBytes } from './ops/workspace.ts';
 export type { Layout } from './plan/geometry.ts';
 export type { Reduction, ScheduleOptions, Strategy } from './plan/strategy.ts';

@@ -16,7 +16,7 @@ import {
 import type { Parameter } from '../nn/parameter.ts';
 import { keepCount } from '../nn/running-norm.ts';
 import type { Like } from '../ops/check.ts';
-import type { RunningVariance } from '../ops/running.ts';
+import type { RunningVariance } from '../ops/conventions.ts';
 import { checkGroup } from './check-group.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';

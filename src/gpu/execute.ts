@@ -1,8 +1,9 @@
+import { boundBuffers, gridOf } from './bound.ts';
 import { NormError } from './errors.ts';
 import type { Gpu } from './gpu.ts';
 import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
-import { alignUp, type Program, type Step } from './program.ts';
+import type { Program, Step } from './program.ts';
 import { shown } from './shown.ts';
 import { type Tensor, tensorsDestroyed } from './tensor.ts';
 
@@ -196,46 +197,19 @@ function sameCall(a: Call, b: Call): boolean {
 
 function dispatchOf(gpu: Gpu, step: Step, { pipeline, layout }: Pipeline, call: Call): Dispatch {
   const { kernel } = step;
-  const entries: GPUBindGroupEntry[] = kernel.bindings.map(({ role, binding }) => ({
-    binding,
-    resource: resource(gpu, role, step, call),
-  }));
+  const { operands, program } = call;
+  const bound = boundBuffers(step, program.scratch, (role) => operands[role]?.byteLength);
+  const entries: GPUBindGroupEntry[] = bound.map(({ binding, role, offset, size }) => {
+    const tensor = operands[role];
+    const resource = tensor
+      ? { buffer: tensor.buffer, offset: tensor.offset + offset, size }
+      : { buffer: gpu.shared.scratch(role, program.scratch[role] as number), offset, size };
+    return { binding, resource };
+  });
   if (kernel.fields.length > 0) {
     entries.unshift({ binding: 0, resource: { buffer: gpu.shared.uniform(step.params) } });
   }
   const group = gpu.device.createBindGroup({ label: kernel.label, layout, entries });
-  const [columns, lines] = fold(step.workgroups, gpu.facts.maxWorkgroupsPerDimension);
+  const [columns, lines] = gridOf(step.workgroups, gpu.facts.maxWorkgroupsPerDimension);
   return { pipeline, group, columns, lines };
-}
-
-function resource(gpu: Gpu, role: string, step: Step, { program, operands }: Call): GPUBufferBinding {
-  const range = step.ranges[role];
-  const tensor = operands[role];
-  if (tensor) {
-    const offset = tensor.offset + (range?.offset ?? 0);
-    return { buffer: tensor.buffer, offset, size: alignUp(range?.size ?? tensor.byteLength, 4) };
-  }
-  const bytes = program.scratch[role];
-  if (bytes === undefined)
-    throw new Error(`${step.kernel.name} binds ${role}, which is neither an operand nor scratch.`);
-  return {
-    buffer: gpu.shared.scratch(role, bytes),
-    offset: range?.offset ?? 0,
-    size: alignUp(range?.size ?? bytes, 4),
-  };
-}
-
-/** The two dispatch sizes whose product is at least `workgroups`; kernels skip the surplus. */
-export function fold(workgroups: number, limit: number): [number, number] {
-  if (workgroups <= limit) return [workgroups, 1];
-  const columns = Math.ceil(Math.sqrt(workgroups));
-  const lines = Math.ceil(workgroups / columns);
-  if (columns > limit || lines > limit) {
-    throw new NormError(
-      'limit',
-      `${workgroups} workgroups exceed what the device dispatches at once.`,
-      'Split the tensor.',
-    );
-  }
-  return [columns, lines];
 }

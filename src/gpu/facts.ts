@@ -1,3 +1,5 @@
+import type { OptionNames } from './options.ts';
+
 /** What strategies are chosen from: plain numbers, so that choosing needs no GPU. */
 export interface DeviceFacts {
   /** Runs on the CPU (SwiftShader, llvmpipe, WARP): workgroup barriers cost hundreds of loads. */
@@ -16,25 +18,15 @@ export interface DeviceFacts {
   offsetAlignment: number;
 }
 
-/** Reads the facts of a device. */
-export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined): DeviceFacts {
-  const words = `${info?.vendor} ${info?.architecture} ${info?.device} ${info?.description}`;
-  const limits = device.limits;
-  const f16 = device.features.has('shader-f16');
-  const smallest = info?.subgroupMinSize ?? 0;
-  const software =
-    info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(words);
-  return {
-    software,
-    // Browsers may hide the driver's name: only SwiftShader is known to run on.
-    iterations: software && !/swiftshader/i.test(words) ? 60_000 : Number.POSITIVE_INFINITY,
-    f16,
-    // Shuffles by index work within aligned runs of the smallest size; a size of 1 to 3 would not pay.
-    subgroup: device.features.has('subgroups') && smallest >= 4 ? smallest : 0,
-    maxInvocations: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
-    maxBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
-    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-    leastWorkspace: 2 ** 20,
-    offsetAlignment: limits.minStorageBufferOffsetAlignment,
-  };
-}
+/** @internal */
+export const factNames = {
+  software: 'boolean',
+  iterations: 'number',
+  f16: 'boolean',
+  subgroup: 'number',
+  maxInvocations: 'number',
+  maxBindingBytes: 'number',
+  maxWorkgroupsPerDimension: 'number',
+  leastWorkspace: 'number',
+  offsetAlignment: 'number',
+} as const satisfies OptionNames<DeviceFacts>;

@@ -1,6 +1,7 @@
 import { BufferUsage } from './constants.ts';
+import { deviceFacts } from './device-facts.ts';
 import { NormError } from './errors.ts';
-import { type DeviceFacts, deviceFacts } from './facts.ts';
+import type { DeviceFacts } from './facts.ts';
 import { Faults } from './faults.ts';
 import { bytesOf } from './filled.ts';
 import { LiveTensors } from './live-tensors.ts';

@@ -1,5 +1,5 @@
 import { NormError } from './errors.ts';
-import type { DeviceFacts } from './facts.ts';
+import { type DeviceFacts, factNames } from './facts.ts';
 import { Gpu } from './gpu.ts';
 import { checkOptions, type OptionNames } from './options.ts';
 import { shown } from './shown.ts';
@@ -34,18 +34,6 @@ const wantedLimits = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
-
-const factNames = {
-  software: 'boolean',
-  iterations: 'number',
-  f16: 'boolean',
-  subgroup: 'number',
-  maxInvocations: 'number',
-  maxBindingBytes: 'number',
-  maxWorkgroupsPerDimension: 'number',
-  leastWorkspace: 'number',
-  offsetAlignment: 'number',
-} as const satisfies OptionNames<DeviceFacts>;
 
 function checkDevice(device: GPUDevice): void {
   const { createBuffer, queue, limits } = (device ?? {}) as Partial<GPUDevice>;

@@ -1,25 +1,12 @@
 import { BufferUsage } from './constants.ts';
+import { byteSize, type DType, elementCount } from './dtype.ts';
 import { NormError } from './errors.ts';
 import { decodeHalf, encodeHalf } from './float16.ts';
 import type { Gpu } from './gpu.ts';
 import { proxied } from './proxied.ts';
 import { shown } from './shown.ts';
 
-/** Storage types of what is normalized and of parameters. Arithmetic is f32 whichever it is. */
-export type FloatDType = 'f32' | 'f16';
-
-/** Storage type of a tensor's elements; u32 is for counts, such as BatchNorm's numBatchesTracked. */
-export type DType = FloatDType | 'u32';
-
-/** Bytes of one element. */
-export function byteSize(dtype: DType): number {
-  return dtype === 'f16' ? 2 : 4;
-}
-
-/** Number of elements of a shape; 1 for a scalar's []. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}
+export { byteSize, type DType, elementCount, type FloatDType } from './dtype.ts';
 
 /** @internal The sizes as a list of their own. Throws `shape` unless they are integers ≥ 0. */
 export function sizesOf(shape: ArrayLike<number>, name = 'shape'): readonly number[] {

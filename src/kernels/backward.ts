@@ -1,6 +1,6 @@
+import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
-import { byteSize } from '../gpu/tensor.ts';
 import { type Chunk, chunksOf } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
 import { samplesWithin } from '../plan/grid.ts';

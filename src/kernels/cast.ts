@@ -1,7 +1,7 @@
 import cast from '../../shaders/kernels/convert/cast.wgsl';
+import { byteSize, type DType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step } from '../gpu/program.ts';
-import { byteSize, type DType } from '../gpu/tensor.ts';
 import { bindableBytes } from '../plan/chunks.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
 import { kernelOf, stepOf, storageChoices } from './step.ts';

@@ -1,6 +1,6 @@
+import type { FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program } from '../gpu/program.ts';
-import type { FloatDType } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import type { Activation } from './activation.ts';

@@ -1,8 +1,8 @@
 import foldBias from '../../shaders/kernels/convert/fold_bias.wgsl';
 import foldWeight from '../../shaders/kernels/convert/fold_weight.wgsl';
+import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
-import { byteSize, type FloatDType } from '../gpu/tensor.ts';
 import { chunksOf } from '../plan/chunks.ts';
 import { rangeOf } from './parts.ts';
 import { kernelOf, stepOf, storageChoices } from './step.ts';

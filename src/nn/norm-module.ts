@@ -5,11 +5,12 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { type FloatDType, sizesOf, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
+import type { CallOptions } from '../ops/descriptors.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import { type BackwardResult, checkParameters, type NormCall, type RunningTensors } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
 import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
-import { type PrepareOptions, prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
+import { prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions } from './module.ts';
@@ -413,7 +414,7 @@ export abstract class NormModule extends Module {
   }
 
   /** @internal What prepare tells the function. */
-  prepareOptions(options: ModulePrepareOptions): PrepareOptions {
+  prepareOptions(options: ModulePrepareOptions): CallOptions {
     const { weight, bias, activation, negativeSlope } = this;
     const parameter = weight ?? bias;
     return {

@@ -2,9 +2,10 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { checkEps } from '../ops/check.ts';
+import type { RmsNormCast } from '../ops/conventions.ts';
 import { normalizedSizes } from '../ops/layer-norm.ts';
 import type { NormCall } from '../ops/norm.ts';
-import { type RmsNormCast, rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
+import { rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
 import { type ForwardOptions, NormModule } from './norm-module.ts';
 
 /** Options of {@link RMSNorm}. */

@@ -5,9 +5,10 @@ import type { OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import { checkCount, checkEps } from '../ops/check.ts';
+import type { RunningVariance } from '../ops/conventions.ts';
 import { checkLayout } from '../ops/group-norm.ts';
 import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
-import { checkMomentum, isBiased, type RunningVariance, runningTensors } from '../ops/running.ts';
+import { checkMomentum, isBiased, runningTensors } from '../ops/running.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 

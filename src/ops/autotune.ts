@@ -9,8 +9,9 @@ import { byteSize, sizesOf } from '../gpu/tensor.ts';
 import { type Candidate, candidatesOf, nameOf } from '../plan/candidates.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
+import { backwardDescriptor, forwardDescriptor } from './descriptors.ts';
 import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
-import { checkInput, descriptorsOf } from './prepare-norm.ts';
+import { checkInput } from './prepare-norm.ts';
 import { splitOnly } from './programs.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
 import { type Judged, judge, type Trial, trialOf } from './tuning-trial.ts';
@@ -123,7 +124,10 @@ export async function autotune(
   const call = callOf(op, sizes, options);
   const prepared = prepareOptionsOf(op, options);
   checkInput(gpu, call, prepared);
-  const described = descriptorsOf(call, prepared);
+  const described = {
+    forward: forwardDescriptor(call, prepared),
+    backward: backwardDescriptor(call, prepared),
+  };
   const d = described[pass];
   const name = classOf(pass, d, gpu.facts);
   const found = foundOf(gpu);

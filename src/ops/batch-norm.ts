@@ -22,7 +22,6 @@ import {
   type NormOptions,
   normNames,
   type Running,
-  type RunningTensors,
   type StatisticsOption,
   statisticsNames,
 } from './norm.ts';
@@ -30,12 +29,14 @@ import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
 import {
   checkMomentum,
+  frozenUnless,
   isBiased,
   modeOf,
   type RunningOptions,
   rememberMode,
   runningNames,
   runningTensors,
+  type With,
   wantsVariance,
 } from './running.ts';
 
@@ -73,7 +74,8 @@ export const batchNormNames = {
   out: 'other',
 } as const satisfies OptionNames<BatchNormOptions>;
 
-const names = { ...batchNormNames, ...statisticsNames };
+/** @internal */
+export const batchNormForwardNames = { ...batchNormNames, ...statisticsNames };
 
 /** Options of {@link batchNormBackward}. */
 export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
@@ -118,7 +120,7 @@ export function batchNorm<Kept extends boolean | undefined = true>(
   x: Tensor,
   options: BatchNormOptions & StatisticsOption<Kept> = {},
 ): ForwardResult<Kept> {
-  checkOptions('batchNorm', options, names);
+  checkOptions('batchNorm', options, batchNormForwardNames);
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
@@ -132,11 +134,14 @@ export function batchNorm<Kept extends boolean | undefined = true>(
  *
  * @param replicas - how many tensors like x are normalized together.
  */
-export function batchNormParts(
+export function batchNormParts<T = Tensor>(
   shape: readonly number[],
-  options: BatchNormOptions,
+  options: With<BatchNormOptions, T>,
   replicas = 1,
-): { call: NormCall; running: RunningTensors | undefined } {
+): {
+  call: NormCall;
+  running: { runningMean: T; runningVar: T; numBatchesTracked: T | undefined } | undefined;
+} {
   const { training = false, momentum = 0.1, eps, layout, numBatchesTracked } = options;
   const tensors = runningTensors(options);
   if (numBatchesTracked && !tensors) {
@@ -160,7 +165,10 @@ export function batchNormParts(
   const call = batchNormCall(shape, layout, eps, running, replicas);
   return {
     call: { ...call, variance: wantsVariance(options, training) },
-    running: tensors && { ...tensors, numBatchesTracked: counted ? numBatchesTracked : undefined },
+    running: tensors && {
+      ...tensors,
+      numBatchesTracked: counted ? (numBatchesTracked ?? undefined) : undefined,
+    },
   };
 }
 
@@ -184,10 +192,16 @@ export function batchNormBackward(
   checkTensor(gpu, x, 'x');
   const { layout, mean } = options;
   const training = modeOf(options.rstd, options.training, false);
-  const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
-  const call = batchNormCall(x.shape, layout, 1, running);
+  const call = batchNormBackwardCall(x.shape, layout, training);
   return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });
 }
+
+/** @internal */
+export const batchNormBackwardCall = (
+  shape: readonly number[],
+  layout: Layout | undefined,
+  training: boolean,
+): NormCall => batchNormCall(shape, layout, 1, frozenUnless(training));
 
 /**
  * @internal Without `running`, the statistics are those of x and leave no trace.

@@ -44,8 +44,8 @@ export function floatDType({ dtype }: { dtype: DType }, name: string): FloatDTyp
  */
 export function parameterDType(
   x: FloatDType,
-  weight: Tensor | undefined,
-  bias: Tensor | undefined,
+  weight: Pick<Like, 'dtype'> | undefined,
+  bias: Pick<Like, 'dtype'> | undefined,
 ): FloatDType {
   if (weight && bias) checkTensorDType(bias, weight.dtype, 'bias');
   const given = weight ?? bias;
@@ -105,6 +105,10 @@ export function checkOperands(
   }
 }
 
+/** Tensors to write to, as messages name them. */
+export const named = (out: object): Record<string, Tensor | undefined> =>
+  Object.fromEntries(Object.entries(out).map(([name, tensor]) => [`out.${name}`, tensor]));
+
 /** A shape and a dtype, such as a tensor has. */
 export interface Like {
   readonly shape: readonly number[];
@@ -114,11 +118,11 @@ export interface Like {
 /** Throws unless those tensors that are there have this shape and dtype. */
 export function checkLike(
   tensors: Readonly<Record<string, Like | null | undefined>>,
-  { shape, dtype }: Like,
+  like: Like | undefined,
 ): void {
   for (const [name, tensor] of Object.entries(tensors)) {
-    if (!tensor) continue;
-    checkTensorShape(tensor, shape, name);
-    checkTensorDType(tensor, dtype, name);
+    if (!tensor || !like) continue;
+    checkTensorShape(tensor, like.shape, name);
+    checkTensorDType(tensor, like.dtype, name);
   }
 }

@@ -41,7 +41,8 @@ export interface GroupNormOptions extends NormOptions, EpilogueOptions {
   out?: ForwardOutputs | undefined;
 }
 
-const names = {
+/** @internal */
+export const groupNormNames = {
   ...normNames,
   ...epilogueNames,
   ...statisticsNames,
@@ -60,7 +61,8 @@ export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackw
   layout?: Layout | undefined;
 }
 
-const gradientNames = {
+/** @internal */
+export const groupNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
   numGroups: 'number',
@@ -85,7 +87,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
   x: Tensor,
   options: GroupNormOptions & StatisticsOption<Kept>,
 ): ForwardResult<Kept> {
-  checkOptions('groupNorm', options, names);
+  checkOptions('groupNorm', options, groupNormNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
   const made = normForward(gpu, call, x, undefined, options.bias, {
@@ -111,7 +113,7 @@ export function groupNormBackward(
   x: Tensor,
   options: GroupNormBackwardOptions,
 ): BackwardResult {
-  checkOptions('groupNormBackward', options, gradientNames);
+  checkOptions('groupNormBackward', options, groupNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });

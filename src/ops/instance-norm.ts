@@ -29,12 +29,14 @@ import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
 import {
   checkMomentum,
+  frozenUnless,
   isBiased,
   modeOf,
   type RunningOptions,
   rememberMode,
   runningNames,
   runningTensors,
+  type With,
   wantsVariance,
 } from './running.ts';
 
@@ -56,7 +58,8 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
   out?: ForwardOutputs | undefined;
 }
 
-const names = {
+/** @internal */
+export const instanceNormNames = {
   ...normNames,
   ...epilogueNames,
   ...runningNames,
@@ -81,7 +84,8 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
   layout?: Layout | undefined;
 }
 
-const gradientNames = {
+/** @internal */
+export const instanceNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
   mean: 'tensor',
@@ -108,8 +112,23 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
   x: Tensor,
   options: InstanceNormOptions & StatisticsOption<Kept> = {},
 ): ForwardResult<Kept> {
-  checkOptions('instanceNorm', options, names);
+  checkOptions('instanceNorm', options, instanceNormNames);
   checkTensor(gpu, x, 'x');
+  const { call, running } = instanceNormParts(x.shape, options);
+  const made = normForward(gpu, call, x, undefined, options.bias, {
+    ...options,
+    epilogue: options,
+    running,
+  });
+  if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
+  return forwardResult(made);
+}
+
+/** @internal What instanceNorm makes of its options. */
+export function instanceNormParts<T = Tensor>(
+  shape: readonly number[],
+  options: With<InstanceNormOptions, T>,
+): { call: NormCall; running: { runningMean: T; runningVar: T } | undefined } {
   const { training = true, momentum = 0.1, layout, eps } = options;
   const running = runningTensors(options);
   if (!training && !running) {
@@ -121,17 +140,10 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
   }
   const mode = training ? 'update' : 'frozen';
   const biased = isBiased(options.runningVariance);
-  const described = instanceNormCall(x.shape, layout, eps, {
+  const call = instanceNormCall(shape, layout, eps, {
     running: running && { mode, momentum, counted: false, biased },
   });
-  const call = { ...described, variance: wantsVariance(options, training) };
-  const made = normForward(gpu, call, x, undefined, options.bias, {
-    ...options,
-    epilogue: options,
-    running,
-  });
-  if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
-  return forwardResult(made);
+  return { call: { ...call, variance: wantsVariance(options, training) }, running };
 }
 
 /**
@@ -149,14 +161,20 @@ export function instanceNormBackward(
   x: Tensor,
   options: InstanceNormBackwardOptions,
 ): BackwardResult {
-  checkOptions('instanceNormBackward', options, gradientNames);
+  checkOptions('instanceNormBackward', options, instanceNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const { layout } = options;
   const training = modeOf(options.rstd, options.training, true);
-  const running = training ? undefined : ({ mode: 'frozen', momentum: null, counted: false } as const);
-  const call = instanceNormCall(x.shape, layout, 0, { running });
+  const call = instanceNormBackwardCall(x.shape, layout, training);
   return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
 }
+
+/** @internal */
+export const instanceNormBackwardCall = (
+  shape: readonly number[],
+  layout: Layout | undefined,
+  training: boolean,
+): NormCall => instanceNormCall(shape, layout, 0, { running: frozenUnless(training) });
 
 /** @internal `unbatched`: shape lacks the batch dimension. Without `running`, the statistics are those of x. */
 export function instanceNormCall(

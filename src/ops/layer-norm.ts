@@ -39,7 +39,8 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
   out?: ForwardOutputs | undefined;
 }
 
-const addNames = {
+/** @internal */
+export const addLayerNormNames = {
   ...normNames,
   ...statisticsNames,
   normalizedShape: 'other',
@@ -47,7 +48,8 @@ const addNames = {
   eps: 'number',
   out: 'other',
 } as const satisfies OptionNames<AddLayerNormOptions & StatisticsOption>;
-const names = { ...addNames, ...epilogueNames } as const satisfies OptionNames<
+/** @internal */
+export const layerNormNames = { ...addLayerNormNames, ...epilogueNames } as const satisfies OptionNames<
   LayerNormOptions & StatisticsOption
 >;
 
@@ -63,7 +65,8 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
   dsum?: Tensor | null | undefined;
 }
 
-const gradientNames = {
+/** @internal */
+export const layerNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
   normalizedShape: 'other',
@@ -86,7 +89,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
   x: Tensor,
   options: LayerNormOptions & StatisticsOption<Kept>,
 ): ForwardResult<Kept> {
-  checkOptions('layerNorm', options, names);
+  checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   const made = normForward(gpu, call, x, undefined, options.bias, {
@@ -116,7 +119,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
-  checkOptions('addLayerNorm', options, addNames);
+  checkOptions('addLayerNorm', options, addLayerNormNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   return forwardResult(normForward(gpu, call, x, residual, options.bias, options));
 }
@@ -137,7 +140,7 @@ export function layerNormBackward(
   x: Tensor,
   options: LayerNormBackwardOptions,
 ): BackwardResult {
-  checkOptions('layerNormBackward', options, gradientNames);
+  checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
   return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, {

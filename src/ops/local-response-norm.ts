@@ -1,6 +1,7 @@
 import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import { execute, type RecordOptions, recordNames } from '../gpu/execute.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import { bytesOf } from '../gpu/filled.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
@@ -50,7 +51,8 @@ export interface LocalResponseNormBackwardResult {
   dx: Tensor;
 }
 
-const names = {
+/** @internal */
+export const localResponseNormNames = {
   ...recordNames,
   size: 'number',
   alpha: 'number',
@@ -77,7 +79,7 @@ export function localResponseNorm(
   x: Tensor,
   options: LocalResponseNormOptions,
 ): LocalResponseNormResult {
-  checkOptions('localResponseNorm', options, names);
+  checkOptions('localResponseNorm', options, localResponseNormNames);
   checkTensor(gpu, x, 'x');
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
@@ -108,7 +110,7 @@ export function localResponseNormBackward(
   x: Tensor,
   options: LocalResponseNormBackwardOptions,
 ): LocalResponseNormBackwardResult {
-  checkOptions('localResponseNormBackward', options, names);
+  checkOptions('localResponseNormBackward', options, localResponseNormNames);
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, dy, 'dy');
   const { out = {}, encoder, pass } = options;
@@ -133,6 +135,23 @@ export function localResponseNormProgram(
   settings: LocalResponseNormSettings,
 ): Program {
   bytesOf(gpu, shape, floatDType({ dtype }, 'dtype'));
+  const d = responseDescriptor(shape, dtype, settings);
+  return remember(gpu, `local_response_norm.${direction}`, d, () => responseProgram(direction, d, gpu.facts));
+}
+
+/** @internal */
+export const responseProgram = (
+  direction: 'forward' | 'backward',
+  d: ResponseDescriptor,
+  facts: DeviceFacts,
+): Program => (direction === 'forward' ? responseForward : responseBackward)(d, facts);
+
+/** @internal What the kernels are told of an x of that shape. Throws `shape` or `value` if it cannot be normalized. */
+export function responseDescriptor(
+  shape: readonly number[],
+  dtype: FloatDType,
+  settings: LocalResponseNormSettings,
+): ResponseDescriptor {
   const { layout = 'channels-first' } = settings;
   const { size, alpha, beta, k } = checkLocalResponseNorm(settings);
   if (shape.length < 3) {
@@ -144,9 +163,7 @@ export function localResponseNormProgram(
   }
   // No groups: there are no statistics.
   const geometry = { ...groupNormGeometry(shape, 1, layout), groups: 0 };
-  const d: ResponseDescriptor = { geometry, dtype, size, alpha, beta, k };
-  const make = direction === 'forward' ? responseForward : responseBackward;
-  return remember(gpu, `local_response_norm.${direction}`, d, () => make(d, gpu.facts));
+  return { geometry, dtype, size, alpha, beta, k };
 }
 
 type Settled = { [Key in keyof LocalResponseNormSettings]-?: NonNullable<LocalResponseNormSettings[Key]> };

@@ -6,19 +6,26 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, type Like, parameterDType } from './check.ts';
+import {
+  checkLike,
+  checkOperands,
+  checkTarget,
+  floatDType,
+  type Like,
+  named,
+  parameterDType,
+} from './check.ts';
+import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
   backwardOutputNames,
   checkParameters,
-  descriptor,
   type NormCall,
   type Repeatable,
   record,
   refuseOutput,
-  statisticsLike,
 } from './norm.ts';
 import { backwardOf } from './programs.ts';
 
@@ -28,8 +35,6 @@ export interface NormBackwardOptions extends BackwardOptions, Repeatable {
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
 }
-
-const gradientNames = { dweight: 'boolean', dbias: 'boolean' } as const;
 
 /** As {@link ForwardPlan}. */
 interface BackwardPlan {
@@ -53,8 +58,7 @@ export function planBackward(
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, backwardOutputNames);
   const { wants = {} } = options;
-  checkOptions(`${call.name}'s wants`, wants, gradientNames);
-  if (typeof accumulate !== 'boolean') checkOptions(`${call.name}'s accumulate`, accumulate, gradientNames);
+  checkGradientOptions(call.name, wants, accumulate);
   const weight = options.weight ?? undefined;
   const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
   const bias = options.epilogue?.bias ?? undefined;
@@ -75,12 +79,7 @@ export function planBackward(
   }
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
-  checkOperands(gpu, inputs, {
-    'out.dx': out.dx,
-    'out.dweight': out.dweight,
-    'out.dbias': out.dbias,
-    'out.dresidual': out.dresidual,
-  });
+  checkOperands(gpu, inputs, named(out));
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
@@ -90,49 +89,45 @@ export function planBackward(
   if (out.dresidual && !stored) {
     refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
   }
+  const d = backwardDescriptor(call, {
+    dtype: floatDType(x, 'x'),
+    paramDtype,
+    weight: !!weight,
+    bias: !!bias,
+    residual: dsum ? 'before' : residual ? 'after' : 'none',
+    activation,
+    negativeSlope,
+    wants: { dweight: wantsWeight, dbias: wantsBias },
+    accumulate,
+    schedule,
+  });
+  const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);
-  const parameter = { shape: call.parameterShape, dtype: paramDtype };
   checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
   checkLike({ mean }, perSet.mean);
   checkLike({ rstd }, perSet.rstd);
-  checkLike({ 'out.dweight': out.dweight, 'out.dbias': out.dbias }, parameter);
-  const common = descriptor(
-    call,
-    floatDType(x, 'x'),
-    paramDtype,
-    !!weight,
-    activation !== 'none' && !!bias,
-    { activation, negativeSlope, residual: stored ? 'after' : 'none' },
-    schedule,
-  );
-  const d: BackwardDescriptor = {
-    ...common,
-    frozen: call.running?.mode === 'frozen',
-    dweight: wantsWeight,
-    dbias: wantsBias,
-    dsum: !!dsum,
-    accumulate:
-      typeof accumulate === 'boolean'
-        ? { dweight: accumulate, dbias: accumulate }
-        : { dweight: accumulate.dweight === true, dbias: accumulate.dbias === true },
-  };
+  checkLike({ 'out.dweight': out.dweight }, outputs.dweight);
+  checkLike({ 'out.dbias': out.dbias }, outputs.dbias);
   const make = () => {
+    const { dweight, dbias, dresidual } = outputs;
     // A module's gradients outlive a call that fails: they are not among what goes then.
     const theirs = {
-      dweight: out.dweight ?? (wantsWeight ? options.newDweight?.() : undefined),
-      dbias: out.dbias ?? (wantsBias ? options.newDbias?.() : undefined),
+      dweight: out.dweight ?? (dweight && options.newDweight?.()),
+      dbias: out.dbias ?? (dbias && options.newDbias?.()),
     };
-    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
-    const dx = out.dx ?? like(x);
-    const dresidual = stored ? (out.dresidual ?? like(x)) : undefined;
-    const dweight = wantsWeight ? (theirs.dweight ?? like(parameter)) : undefined;
-    const dbias = wantsBias ? (theirs.dbias ?? like(parameter)) : undefined;
+    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
+    const made = {
+      dx: out.dx ?? (like(x) as Tensor),
+      dresidual: out.dresidual ?? like(dresidual),
+      dweight: theirs.dweight ?? like(dweight),
+      dbias: theirs.dbias ?? like(dbias),
+    };
     return {
-      operands: { ...inputs, dx, dweight, dbias, dresidual },
-      dx,
-      dweight: dweight ?? null,
-      dbias: dbias ?? null,
-      dresidual: dresidual ?? (residual ? dy : null),
+      operands: { ...inputs, ...made },
+      dx: made.dx,
+      dweight: made.dweight ?? null,
+      dbias: made.dbias ?? null,
+      dresidual: made.dresidual ?? (residual ? dy : null),
     };
   };
   return { d, inputs, make };

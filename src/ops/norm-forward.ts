@@ -3,11 +3,11 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, type Like } from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, type Like, named } from './check.ts';
+import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
   checkParameters,
-  descriptor,
   type ForwardOutputs,
   type ForwardResult,
   forwardOutputNames,
@@ -18,8 +18,6 @@ import {
   type RunningTensors,
   record,
   refuseOutput,
-  runningOf,
-  statisticsLike,
 } from './norm.ts';
 import { forwardOf } from './programs.ts';
 
@@ -80,64 +78,53 @@ export function planForward(
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
-  const centred = call.kind === 'moments';
-  const perSet = statisticsLike(call);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
-  const outputs = {
-    'out.y': out.y,
-    'out.sum': out.sum,
-    'out.mean': out.mean,
-    'out.rstd': out.rstd,
-    'out.variance': out.variance,
-  };
   const updates = call.running?.mode === 'update';
   checkOperands(
     gpu,
     updates ? inputs : { ...inputs, ...running },
-    updates ? { ...running, ...outputs } : outputs,
+    updates ? { ...running, ...named(out) } : named(out),
   );
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
-  const { numBatchesTracked, ...statistics } = running ?? {};
-  checkLike(statistics, { shape: call.parameterShape, dtype: 'f32' });
-  checkLike({ numBatchesTracked }, { shape: [], dtype: 'u32' });
-  if (out.sum && !addend) refuseOutput('sum', 'nothing is added to x');
-  for (const name of ['mean', 'rstd'] as const) {
-    if (out[name] && !wanted) refuseOutput(name, 'statistics is false');
+  const d = forwardDescriptor(call, {
+    dtype: floatDType(x, 'x'),
+    paramDtype,
+    weight: !!inputs.weight,
+    bias: !!inputs.bias,
+    residual: addend ? 'before' : after ? 'after' : 'none',
+    activation,
+    negativeSlope,
+    schedule,
+    statistics: wanted,
+  });
+  const outputs = forwardOutputs(call, d, x.shape);
+  const { numBatchesTracked, runningMean, runningVar } = running ?? {};
+  const expected = runningLike(call);
+  checkLike({ runningMean, runningVar }, expected.statistic);
+  checkLike({ numBatchesTracked }, expected.count);
+  checkLike({ residual }, x);
+  const kept = wanted ? 'this norm has none' : 'statistics is false';
+  const reasons = { sum: 'nothing is added to x', mean: kept, rstd: kept, variance: 'this norm gives none' };
+  for (const name of ['y', 'sum', 'mean', 'rstd', 'variance'] as const) {
+    if (out[name] && !outputs[name]) refuseOutput(name, reasons[name as 'sum']);
+    checkLike({ [`out.${name}`]: out[name] }, outputs[name]);
   }
-  if (out.mean && !centred) refuseOutput('mean', 'this norm has none');
-  if (out.variance && !call.variance) refuseOutput('variance', 'this norm gives none');
-  checkLike({ residual, 'out.y': out.y, 'out.sum': out.sum }, x);
-  checkLike({ 'out.mean': out.mean }, perSet.mean);
-  checkLike({ 'out.rstd': out.rstd, 'out.variance': out.variance }, perSet.rstd);
-  const d: ForwardDescriptor = {
-    ...descriptor(
-      call,
-      floatDType(x, 'x'),
-      paramDtype,
-      !!inputs.weight,
-      !!inputs.bias,
-      { activation, negativeSlope, residual: addend ? 'before' : after ? 'after' : 'none' },
-      schedule,
-    ),
-    ...runningOf(call),
-    statistics: wanted ? undefined : false,
-  };
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
-    const theirs = wanted && {
-      mean: out.mean ?? (centred ? newMean?.(perSet.mean.shape) : undefined),
-      rstd: out.rstd ?? newRstd?.(call.setShape),
+    const { y, sum, mean, rstd, variance } = outputs;
+    const theirs = {
+      mean: out.mean ?? (mean && newMean?.(mean.shape)),
+      rstd: out.rstd ?? (rstd && newRstd?.(rstd.shape)),
     };
-    const like = ({ shape, dtype }: Like) => gpu.empty(shape, { dtype });
-    const y = out.y ?? like(x);
-    const sum = addend ? (out.sum ?? like(x)) : undefined;
-    const variance = call.variance ? (out.variance ?? like(perSet.rstd)) : undefined;
-    if (!theirs) return { y, sum, mean: undefined, rstd: undefined, variance };
-    const mean = centred ? (theirs.mean ?? like(perSet.mean)) : undefined;
-    const rstd = theirs.rstd ?? like(perSet.rstd);
-    return { y, sum, mean, rstd, variance };
+    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
+    return {
+      y: out.y ?? (like(y) as Tensor),
+      sum: out.sum ?? like(sum),
+      variance: out.variance ?? like(variance),
+      mean: theirs.mean ?? like(mean),
+      rstd: theirs.rstd ?? like(rstd),
+    };
   };
-  const { runningMean, runningVar } = statistics as Partial<RunningTensors>;
   const state = {
     running_mean: runningMean,
     running_var: runningVar,

@@ -1,15 +1,14 @@
-// What forward and backward passes of all functional norms share: their options, what a norm is, how it is described to
-// the kernels and recorded.
+// What forward and backward passes of all functional norms share: their options, what a norm is, how it is recorded.
 
 import { NormError } from '../gpu/errors.ts';
 import { execute, type Operands, type RecordOptions, Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import type { NormDescriptor, NormKernels } from '../kernels/descriptor.ts';
+import type { NormKernels } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
-import { type ScheduleOptions, scheduleNames } from '../plan/strategy.ts';
+import type { ScheduleOptions } from '../plan/strategy.ts';
 import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } from './check.ts';
 
 /** Options that every functional norm has. */
@@ -185,62 +184,18 @@ export interface RunningTensors {
   numBatchesTracked?: Tensor | undefined;
 }
 
-/** A call as the kernels see it. */
-export function descriptor(
-  call: NormCall,
-  dtype: FloatDType,
-  paramDtype: FloatDType,
-  weight: boolean,
-  bias: boolean,
-  epilogue: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>,
-  schedule: ScheduleOptions = {},
-): NormDescriptor {
-  checkOptions('schedule', schedule, scheduleNames);
-  const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
-  // In f32 the cast to x's dtype changes nothing; in all else it is part of the variant.
-  const cast = castFirst && dtype !== 'f32';
-  const offset = weight ? weightOffset : 0;
-  return {
-    geometry,
-    kind,
-    dtype,
-    paramDtype,
-    eps,
-    weight,
-    bias,
-    weightOffset: offset,
-    castFirst: cast,
-    ...epilogue,
-    schedule,
-  };
-}
-
 /** The dtype of the parameters. Throws unless eps, weight and bias are those of the call. */
 export function checkParameters(
   call: NormCall,
   x: Like,
-  weight: Tensor | undefined,
-  bias: Tensor | undefined,
+  weight: Like | undefined,
+  bias: Like | undefined,
 ): FloatDType {
   checkEps(call.eps);
   if (weight) checkTensorShape(weight, call.parameterShape, 'weight');
   if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
   return parameterDType(floatDType(x, 'x'), weight, bias);
 }
-
-/** Shapes and dtypes of a call's statistics. */
-export const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', Like> => ({
-  mean: { shape: [...setShape, 2], dtype: 'f32' },
-  rstd: { shape: setShape, dtype: 'f32' },
-});
-
-/** What a call does with running statistics, as the kernels see it. */
-export const runningOf = ({ running, variance }: NormCall) => ({
-  ...(running && { running: running.mode, momentum: running.momentum, counted: running.counted }),
-  // Absent rather than false, so that a program has one description.
-  ...(running?.biased && { biased: true }),
-  ...(variance && { variance }),
-});
 
 /** Throws `value`: an output that the call does not have. */
 export function refuseOutput(name: string, reason: string): never {

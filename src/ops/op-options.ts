@@ -1,18 +1,20 @@
 // Calls of functional norms as plain data: no tensors, so that they can be asked about before there are any.
+import type { FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
-import type { FloatDType } from '../gpu/tensor.ts';
+
 import type { Activation } from '../kernels/activation.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import { batchNormCall } from './batch-norm.ts';
+import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
+import type { RmsNormCast, RunningVariance } from './conventions.ts';
+import type { CallOptions } from './descriptors.ts';
 import { groupNormCall } from './group-norm.ts';
-import { instanceNormCall } from './instance-norm.ts';
+import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
 import type { NormCall } from './norm.ts';
-import type { PrepareOptions } from './prepare-norm.ts';
-import { type RmsNormCast, rmsNormCall } from './rms-norm.ts';
+import { rmsNormCall } from './rms-norm.ts';
 
 /** A functional norm, by its name; its backward goes by the same. */
 export type NormOp =
@@ -64,24 +66,35 @@ export const normOpNames = {
   schedule: 'other',
 } as const satisfies OptionNames<NormOpOptions>;
 
-/** @internal The call that an op makes of x of that shape. */
-export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): NormCall {
-  const { normalizedShape = shape.slice(-1), numGroups = 1, layout, training = true, cast } = options;
+/** @internal Options of the functional norms that their calls are made from, with a boolean where they take a tensor. */
+export interface CallSettings
+  extends Pick<NormOpOptions, 'normalizedShape' | 'numGroups' | 'layout' | 'training' | 'cast'> {
+  eps?: number | undefined;
+  momentum?: number | null | undefined;
+  runningMean?: boolean | undefined;
+  runningVar?: boolean | undefined;
+  numBatchesTracked?: boolean | undefined;
+  runningVariance?: RunningVariance | undefined;
+  variance?: boolean | undefined;
+}
+
+/** @internal The call that a forward pass makes of x of that shape. */
+export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): NormCall {
+  const { normalizedShape = shape.slice(-1), numGroups, layout, cast, eps } = settings;
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return layerNormCall(shape, normalizedShape);
+      return layerNormCall(shape, normalizedShape, eps);
     case 'rmsNorm':
     case 'addRmsNorm':
-      return rmsNormCall(shape, normalizedShape, undefined, cast);
+      return rmsNormCall(shape, normalizedShape, eps, cast);
     case 'groupNorm':
-      return groupNormCall(shape, numGroups, layout);
+      return groupNormCall(shape, numGroups as number, layout, eps);
     case 'instanceNorm':
-      return instanceNormCall(shape, layout);
-    case 'batchNorm': {
-      const mode = training ? 'update' : 'frozen';
-      return batchNormCall(shape, layout, undefined, { mode, momentum: 0.1, counted: training });
-    }
+      return instanceNormParts<boolean>(shape, { ...settings, momentum: settings.momentum ?? undefined })
+        .call;
+    case 'batchNorm':
+      return batchNormParts<boolean>(shape, settings).call;
     default:
       throw new NormError(
         'value',
@@ -91,17 +104,36 @@ export function callOf(op: NormOp, shape: readonly number[], options: NormOpOpti
   }
 }
 
+/** @internal Likewise of a backward pass, which takes the statistics that forward left. */
+export function backwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): NormCall {
+  const { layout, training } = settings;
+  if (op === 'instanceNorm') return instanceNormBackwardCall(shape, layout, training ?? true);
+  if (op === 'batchNorm') return batchNormBackwardCall(shape, layout, training ?? false);
+  return forwardCall(op, shape, { ...settings, eps: 0 });
+}
+
+/** @internal The call that an op makes of x of that shape. */
+export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): NormCall {
+  const { normalizedShape, numGroups = 1, layout, training = true, cast } = options;
+  const settings = { normalizedShape, numGroups, layout, cast };
+  if (op !== 'batchNorm') return forwardCall(op, shape, settings);
+  const running = { runningMean: true, runningVar: true, numBatchesTracked: true };
+  return forwardCall(op, shape, { ...settings, ...running, training });
+}
+
+/** @internal Whether an op normalizes x + residual. */
+export const addsResidual = (op: NormOp): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
+
 /** @internal What the programs of the op are made from, beside the call. */
-export function prepareOptionsOf(op: NormOp, options: NormOpOptions): PrepareOptions {
+export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
   const { dtype, paramDtype, affine = true, activation, residual, schedule } = options;
-  const before = op === 'addLayerNorm' || op === 'addRmsNorm';
   return {
     dtype,
     paramDtype,
     weight: affine,
     bias: affine && op !== 'rmsNorm' && op !== 'addRmsNorm',
     activation,
-    residual: before ? 'before' : residual ? 'after' : 'none',
+    residual: addsResidual(op) ? 'before' : residual ? 'after' : 'none',
     schedule,
   };
 }

@@ -1,3 +1,4 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
@@ -44,15 +45,31 @@ export const splitOnly = {
   backward: (d: BackwardDescriptor): boolean => d.frozen || d.residual === 'after',
 };
 
+/** @internal The dispatches of a forward pass. Throws `value` for a schedule that it cannot have. */
+export function makeForward(
+  call: NormCall,
+  d: ForwardDescriptor,
+  facts: DeviceFacts,
+  chosen?: Choices,
+): Program {
+  checkSchedule(d.geometry, 'forward', facts, d.schedule, splitOnly.forward(d));
+  return chosen?.forward(call, d) ?? call.kernels.forward(d, facts);
+}
+
+/** @internal Likewise of a backward pass. */
+export function makeBackward(
+  call: NormCall,
+  d: BackwardDescriptor,
+  facts: DeviceFacts,
+  chosen?: Choices,
+): Program {
+  checkSchedule(d.geometry, 'backward', facts, d.schedule, splitOnly.backward(d));
+  return chosen?.backward(call, d) ?? call.kernels.backward(d, facts);
+}
+
 /** @internal */
 export const forwardOf = (gpu: Gpu, call: NormCall, d: ForwardDescriptor): Program =>
-  remember(gpu, 'forward', d, () => {
-    checkSchedule(d.geometry, 'forward', gpu.facts, d.schedule, splitOnly.forward(d));
-    return choices.get(gpu)?.forward(call, d) ?? call.kernels.forward(d, gpu.facts);
-  });
+  remember(gpu, 'forward', d, () => makeForward(call, d, gpu.facts, choices.get(gpu)));
 /** @internal */
 export const backwardOf = (gpu: Gpu, call: NormCall, d: BackwardDescriptor): Program =>
-  remember(gpu, 'backward', d, () => {
-    checkSchedule(d.geometry, 'backward', gpu.facts, d.schedule, splitOnly.backward(d));
-    return choices.get(gpu)?.backward(call, d) ?? call.kernels.backward(d, gpu.facts);
-  });
+  remember(gpu, 'backward', d, () => makeBackward(call, d, gpu.facts, choices.get(gpu)));

@@ -5,6 +5,7 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rowKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
+import type { RmsNormCast } from './conventions.ts';
 import { refuseEpilogue } from './epilogue.ts';
 import { trailingSizes } from './layer-norm.ts';
 import {
@@ -22,14 +23,6 @@ import {
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 
-/**
- * Where an RMSNorm rounds and what its weight means. They differ for f16 only, but for gemma's weight:
- * - `torch`: f32 throughout, rounded once at the end (PyTorch, Transformer Engine).
- * - `llama`: x̂ is rounded to x's dtype before it meets weight (Hugging Face's LlamaRMSNorm).
- * - `gemma`: multiplies by 1 + weight, f32 throughout (Hugging Face's GemmaRMSNorm).
- */
-export type RmsNormCast = 'torch' | 'llama' | 'gemma';
-
 /** The default eps of torch.nn.RMSNorm: the machine epsilon of the type it computes in, f32. */
 export const rmsNormEps = 2 ** -23;
 
@@ -44,7 +37,8 @@ export interface RmsNormOptions extends NormOptions {
   out?: Omit<ForwardOutputs, 'mean'> | undefined;
 }
 
-const names = {
+/** @internal */
+export const rmsNormNames = {
   ...normNames,
   ...statisticsNames,
   normalizedShape: 'other',
@@ -52,7 +46,8 @@ const names = {
   cast: 'string',
   out: 'other',
 } as const satisfies OptionNames<RmsNormOptions & StatisticsOption>;
-const reasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
+/** @internal */
+export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
 /** Options of {@link rmsNormBackward}. */
 export interface RmsNormBackwardOptions extends BackwardOptions {
@@ -63,7 +58,8 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
   dsum?: Tensor | null | undefined;
 }
 
-const gradientNames = {
+/** @internal */
+export const rmsNormBackwardNames = {
   ...backwardNames,
   normalizedShape: 'other',
   cast: 'string',
@@ -93,7 +89,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
 ): RmsNormResult<Kept> {
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
-  checkOptions('rmsNorm', options, names, reasons);
+  checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, rstd } = normForward(gpu, call, x, undefined, undefined, options);
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
@@ -116,7 +112,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
-  checkOptions('addRmsNorm', options, names, reasons);
+  checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
   const { y, sum, rstd } = normForward(gpu, call, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
@@ -139,7 +135,7 @@ export function rmsNormBackward(
 ): { dx: Tensor; dweight: Tensor | null } {
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNormBackward', options);
-  checkOptions('rmsNormBackward', options, gradientNames, reasons);
+  checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
   const result: BackwardResult = normBackward(
     gpu,

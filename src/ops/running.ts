@@ -4,7 +4,8 @@ import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { ForwardOutputs, Running, RunningTensors } from './norm.ts';
+import type { RunningVariance } from './conventions.ts';
+import type { ForwardOutputs, Running } from './norm.ts';
 
 // Whether the statistics that forward wrote are those of x, by their rstd: backward need not be told again.
 const fromInput = new WeakMap<Tensor, boolean>();
@@ -23,14 +24,6 @@ export interface RunningOptions {
    */
   variance?: boolean | undefined;
 }
-
-/**
- * What a running variance is an average of, with M2 = Σ(x − mean)² over the n elements of a channel: 'unbiased' is M2 / (n − 1), PyTorch's
- * (https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html); 'biased' is M2 / n, as in ONNX
- * (https://onnx.ai/onnx/operators/onnx__BatchNormalization.html), Keras (https://keras.io/api/layers/normalization_layers/batch_normalization/)
- * and Flax (https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html). Their momentum is 1 − momentum here.
- */
-export type RunningVariance = 'unbiased' | 'biased';
 
 export const runningNames = {
   runningMean: 'tensor?',
@@ -84,7 +77,13 @@ export function checkMomentum({ momentum, counted }: Pick<Running, 'momentum' | 
 }
 
 /** @throws NormError `value` if only one of them is there. */
-export function runningTensors({ runningMean, runningVar }: RunningOptions): RunningTensors | undefined {
+export function runningTensors<T = Tensor>({
+  runningMean,
+  runningVar,
+}: {
+  runningMean?: T | null | undefined;
+  runningVar?: T | null | undefined;
+}): { runningMean: T; runningVar: T } | undefined {
   if (!runningMean !== !runningVar) {
     throw new NormError(
       'value',
@@ -116,3 +115,14 @@ export function modeOf(rstd: Tensor, option: boolean | undefined, otherwise: boo
   }
   return known ?? option ?? otherwise;
 }
+
+/**
+ * Of a backward pass, what became of the statistics: nothing where they are those of x, and else they did not depend on it.
+ */
+export const frozenUnless = (ofInput: boolean): Running | undefined =>
+  ofInput ? undefined : { mode: 'frozen', momentum: null, counted: false };
+
+/** A function's options, with whatever stands for its tensors. */
+export type With<Options, T> = {
+  [Name in keyof Options]: Tensor extends NonNullable<Options[Name]> ? T | null | undefined : Options[Name];
+};

@@ -1,7 +1,7 @@
 /** Which strategy is chosen, from facts alone. */
 import { describe, expect, it } from 'vitest';
+import { gridOf } from '../../src/gpu/bound.ts';
 import { NormError } from '../../src/gpu/errors.ts';
-import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
 import { castProgram } from '../../src/kernels/cast.ts';
@@ -345,12 +345,12 @@ describe('grids', () => {
 describe('dispatch folding', () => {
   it('covers the workgroups with two dimensions within the limit', () => {
     for (const workgroups of [1, 65_535, 65_536, 200_000, 16_777_216, 65_535 * 65_535]) {
-      const [columns, lines] = fold(workgroups, 65_535);
+      const [columns, lines] = gridOf(workgroups, 65_535);
       expect(columns * lines).toBeGreaterThanOrEqual(workgroups);
       expect(columns).toBeLessThanOrEqual(65_535);
       expect(lines).toBeLessThanOrEqual(65_535);
       expect((lines - 1) * columns).toBeLessThan(workgroups);
     }
-    expect(() => fold(65_535 * 65_535 + 1, 65_535)).toThrow(NormError);
+    expect(() => gridOf(65_535 * 65_535 + 1, 65_535)).toThrow(NormError);
   });
 });

@@ -1,7 +1,7 @@
 /** What every program asks of a device, whatever the geometry and however small the device's limits. */
 import { describe, expect, it } from 'vitest';
+import { gridOf } from '../../src/gpu/bound.ts';
 import { NormError } from '../../src/gpu/errors.ts';
-import { fold } from '../../src/gpu/execute.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { type Program, scratchBytes } from '../../src/gpu/program.ts';
 import type { Activation } from '../../src/kernels/activation.ts';
@@ -148,7 +148,7 @@ function faultsOf(program: Program, drawn: Drawn): string[] {
     }
     if (!(Number.isInteger(workgroups) && workgroups >= 1)) faults.add(`${name}: ${workgroups} workgroups`);
     else {
-      const [columns, lines] = fold(workgroups, facts.maxWorkgroupsPerDimension);
+      const [columns, lines] = gridOf(workgroups, facts.maxWorkgroupsPerDimension);
       if (!(columns * lines >= workgroups)) faults.add(`${name}: ${columns} x ${lines} < ${workgroups}`);
     }
   }

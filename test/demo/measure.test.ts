@@ -21,11 +21,11 @@ const put = (page: Page, schedule: object): Promise<unknown> =>
     const source = (path) => import(${JSON.stringify(posix.join('/@fs', root.replaceAll('\\', '/'), 'src'))} + path);
     const { init } = await source('/index.ts');
     const { callOf, prepareOptionsOf } = await source('/ops/op-options.ts');
-    const { descriptorsOf } = await source('/ops/prepare-norm.ts');
+    const { forwardDescriptor } = await source('/ops/descriptors.ts');
     const { classOf, store } = await source('/ops/tuned.ts');
     const gpu = await init();
     const call = callOf('instanceNorm', [32, 256, 14, 14], {});
-    const { forward } = descriptorsOf(call, prepareOptionsOf('instanceNorm', {}));
+    const forward = forwardDescriptor(call, prepareOptionsOf('instanceNorm', {}));
     const name = classOf('forward', forward, gpu.facts);
     const problem = store(gpu, localStorage, name, ${JSON.stringify(schedule)});
     gpu.destroy();

@@ -1,8 +1,9 @@
 /** Schedules that are measured and remembered. */
 import { type AutotuneOptions, autotune, loadTuned, type TuningStorage } from '../../src/autotune.ts';
 import { type Gpu, init, LayerNorm, type NormOp, workspaceBytes } from '../../src/index.ts';
+import { forwardDescriptor } from '../../src/ops/descriptors.ts';
 import { callOf, prepareOptionsOf } from '../../src/ops/op-options.ts';
-import { descriptorsOf, programsOf } from '../../src/ops/prepare-norm.ts';
+import { programsOf } from '../../src/ops/prepare-norm.ts';
 import { classOf, store } from '../../src/ops/tuned.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
@@ -32,7 +33,7 @@ const programOf = (gpu: Gpu, of: readonly number[] = shape) =>
 async function stored(gpu: Gpu, text: (name: string) => string): Promise<Memory> {
   const memory = new Memory();
   const call = callOf('layerNorm', shape, {});
-  const { forward } = descriptorsOf(call, prepareOptionsOf('layerNorm', {}));
+  const forward = forwardDescriptor(call, prepareOptionsOf('layerNorm', {}));
   // The key is whatever is asked for.
   loadTuned(gpu, {
     getItem: (key) => {
@@ -169,7 +170,7 @@ export const cases: Case[] = [
       }
       if (!result.trustworthy) {
         note('storing', 'six runs of noise: the default is stored by hand');
-        const { forward } = descriptorsOf(callOf('layerNorm', shape, {}), prepareOptionsOf('layerNorm', {}));
+        const forward = forwardDescriptor(callOf('layerNorm', shape, {}), prepareOptionsOf('layerNorm', {}));
         store(gpu, memory, classOf('forward', forward, gpu.facts), null);
       }
       assertEqual(memory.items.size, 1);

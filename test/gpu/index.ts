@@ -16,6 +16,7 @@ import { cases as fuzz } from './fuzz.ts';
 import { cases as golden } from './golden.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
+import { cases as kernels } from './kernels.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
@@ -53,6 +54,7 @@ export const allCases: Case[] = [
   ...conventions,
   ...epilogue,
   ...localResponseNorm,
+  ...kernels,
   ...golden,
   ...conformance,
   ...conformanceChannels,

@@ -1,7 +1,9 @@
 /** Every shader variant compiles on this engine. */
 import type { Kernel } from '../../src/gpu/program.ts';
+import { describe } from '../../src/kernels.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Requirement } from '../harness/case.ts';
+import { describedCases } from '../support/descriptions.ts';
 import { everyKernel } from '../support/variants.ts';
 
 const compile = (name: string, requires: Requirement[], kernelsOf: () => Kernel[]): Case => ({
@@ -44,7 +46,28 @@ const variants = (subgroups: boolean, f16: boolean): Case => {
   );
 };
 
+/** As a program that has nothing of this library compiles them: with the layout that WebGPU reads off the text. */
+const described = (dtype: 'f32' | 'f16'): Case => ({
+  name: `variants: descriptions, ${dtype}`,
+  requires: dtype === 'f16' ? ['f16'] : [],
+  timeout: 300_000,
+  async run({ device, note }) {
+    const some = describedCases.filter(({ options }) => options.dtype === dtype);
+    const codes = new Set(
+      some.flatMap(({ op, options }) => describe(op, options).dispatches.map(({ wgsl }) => wgsl)),
+    );
+    for (const code of codes) {
+      const module = device.createShaderModule({ code });
+      await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } });
+    }
+    assert(codes.size > 30, `There are but ${codes.size}.`);
+    note('compiled', String(codes.size));
+  },
+});
+
 export const cases: Case[] = [
+  described('f32'),
+  described('f16'),
   variants(false, false),
   variants(true, false),
   variants(false, true),

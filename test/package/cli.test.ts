@@ -1,7 +1,9 @@
 // `npx webgpu-norm` from the packed package.
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { describe } from '../../src/kernels.ts';
+import { facts as everyDevice } from '../support/variants.ts';
 import { type App, makeApp } from './app.ts';
 import { run } from './run.ts';
 
@@ -20,7 +22,7 @@ const cli = (...args: string[]) =>
 it('tells what it can do', async () => {
   const { status, stdout } = await cli('--help');
   expect(status).toBe(0);
-  for (const name of ['doctor', 'bench', 'launch']) {
+  for (const name of ['doctor', 'bench', 'launch', 'export', 'shader']) {
     expect(stdout).toContain(name);
     const help = await cli(name, '--help');
     expect(help.status).toBe(0);
@@ -42,12 +44,99 @@ it('returns 2 for a mistake, and says which', async () => {
     [['nope'], "There is no command 'nope'"],
     [['doctor', '--jason'], '--jason'],
     [['bench', 'extra'], 'extra'],
+    [['export'], 'Which op, of which shape?'],
+    [['export', 'rmsNorm', '4x4'], '--out is missing'],
+    [['shader', 'rmsNorm', '4x4', '--out', 'here'], 'shader prints'],
+    [['shader', 'rmsNorm', '4x4', 'more'], "'more' is one argument too many"],
+    [['shader', 'rmsNorm', '4x'], "The shape is '4x'"],
+    [['shader', 'normNorm', '4x4'], "There is no op 'normNorm'"],
+    [['shader', 'rmsNorm', '4x4', '--bias'], 'RMSNorm has no bias'],
+    [['shader', 'rmsNorm', '4x4', '--eps', 'small'], "--eps is 'small', which is no number"],
+    [['shader', 'rmsNorm', '4x4', '--weight', '--no-weight'], 'contradict each other'],
+    [['shader', 'rmsNorm', '4x4', '--pass', 'back'], "no pass 'back'"],
+    [['shader', 'rmsNorm', '4x4', '--wants', 'weight'], "--wants is 'weight'"],
+    [['shader', 'rmsNorm', '4x4', '--facts', 'nowhere.json'], '--facts: '],
+    [['shader', 'rmsNorm', '4x4', '--facts', '{"subgroups":4}'], "facts has no option 'subgroups'"],
+    [['shader', 'rmsNorm', '4x4', '--schedule', '{"strategy":"fast"}'], "no strategy 'fast'"],
+    [['shader', 'rmsNorm', '4x4', '--dtypes', 'f16'], '--dtypes'],
   ] as const) {
     const { status, stdout, stderr } = await cli(...args);
     expect(status).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).toContain(said);
   }
+});
+
+it('export writes a manifest and one file for each shader that differs', async () => {
+  const facts = { ...everyDevice, iterations: null };
+  writeFileSync(join(app.folder, 'facts.json'), JSON.stringify(facts));
+  const args = [
+    'rmsNorm',
+    '300x64',
+    '--pass',
+    'backward',
+    '--dtype',
+    'f16',
+    '--param-dtype',
+    'f32',
+    '--no-dsum',
+  ];
+  const more = ['--cast', 'gemma', '--wants', 'dweight', '--accumulate', '--normalized-shape', '64'];
+  const { status, stdout, stderr } = await cli(
+    'export',
+    ...args,
+    ...more,
+    '--facts',
+    'facts.json',
+    '--schedule',
+    '{"strategy":"split"}',
+    '--out',
+    'some/where',
+  );
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  const folder = join(app.folder, 'some/where');
+  const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
+  const described = describe(
+    'rmsNorm',
+    {
+      shape: [300, 64],
+      pass: 'backward',
+      dtype: 'f16',
+      paramDtype: 'f32',
+      dsum: false,
+      cast: 'gemma',
+      wants: { dweight: true, dbias: false },
+      accumulate: true,
+      normalizedShape: [64],
+      schedule: { strategy: 'split' },
+    },
+    facts,
+  );
+  expect(manifest.dispatches.length).toBeGreaterThan(1);
+  const names = new Set<string>();
+  for (const dispatch of manifest.dispatches) {
+    names.add(dispatch.wgsl);
+    expect(stdout).toContain(dispatch.wgsl);
+    dispatch.wgsl = readFileSync(join(folder, dispatch.wgsl), 'utf8').trimEnd();
+  }
+  expect(manifest).toEqual(described);
+  expect(readdirSync(folder).sort()).toEqual(['manifest.json', ...names].sort());
+});
+
+it('shader prints each shader once', async () => {
+  const { status, stdout } = await cli(
+    'shader',
+    'batchNorm',
+    '2x4x6x6',
+    '--training',
+    '--activation',
+    'relu',
+  );
+  const options = { shape: [2, 4, 6, 6], training: true, activation: 'relu' } as const;
+  const codes = new Set(describe('batchNorm', options).dispatches.map(({ wgsl }) => wgsl));
+  expect(status).toBe(0);
+  expect(codes.size).toBeGreaterThan(1);
+  for (const code of codes) expect(stdout.split(code)).toHaveLength(2);
 });
 
 it('doctor checks every norm on this adapter', async () => {

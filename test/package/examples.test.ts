@@ -1,15 +1,17 @@
 // Every example of examples/, from the packed package.
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import puppeteer, { type Browser } from 'puppeteer';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { findBrowser, findDeno, installHint } from '../../scripts/lib/browsers.mjs';
 import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
-import { bin } from '../../scripts/lib/paths.mjs';
+import { bin, root } from '../../scripts/lib/paths.mjs';
 import {
   batchNormGeometry,
   type Geometry,
   groupNormGeometry,
   layerNormGeometry,
+  normBackwardReference,
   normReference,
   type ReferenceOptions,
   relativeError,
@@ -97,4 +99,58 @@ it('Deno', async () => {
   const { status, stdout, stderr } = await run(findDeno(), args, { cwd, engine: 'deno' });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   judge(stdout, layerNormGeometry([2, 4], 4));
+});
+
+/** Exports LayerNorm's kernels into a copy of an example, as its README says, and leaves the library out. */
+async function exported(example: string): Promise<string> {
+  const folder = app.copyOf(example);
+  const cli = join(folder, 'node_modules/webgpu-norm/bin/webgpu-norm.mjs');
+  for (const args of [
+    ['--out', 'forward'],
+    ['--pass', 'backward', '--out', 'backward'],
+  ]) {
+    const { status, stderr } = await run(process.execPath, [cli, 'export', 'layerNorm', '2x4', ...args], {
+      cwd: folder,
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  }
+  rmSync(join(folder, 'node_modules'), { recursive: true });
+  return folder;
+}
+
+/** What both examples of exported kernels print. */
+function judgeExported(printed: string): void {
+  const found: Record<string, number[]> = JSON.parse(printed);
+  const [weight, bias] = [
+    [1, 2, 3, 4],
+    [1, 0, 0, -1],
+  ];
+  const options = { kind: 'moments', eps: 1e-5, weight, bias } as const;
+  const geometry = layerNormGeometry([2, 4], 4);
+  const expected = normBackwardReference([1, 0, 0, 0, 0, 0, 2, 1], x, geometry, options);
+  expect(relativeError(found.y ?? [], normReference(x, geometry, options).y)).toBeLessThanOrEqual(
+    bounds.forward,
+  );
+  for (const name of ['dx', 'dweight', 'dbias'] as const) {
+    expect(relativeError(found[name] ?? [], expected[name]), name).toBeLessThanOrEqual(bounds.backward);
+  }
+}
+
+it('a plain page with exported kernels and no library', async () => {
+  judgeExported(await shown(await exported('examples/exported-page')));
+});
+
+it('Deno with exported kernels and no library', async () => {
+  const cwd = await exported('examples/exported-deno');
+  const args = ['run', '--allow-read', '--no-lock', 'main.js'];
+  const { status, stdout, stderr } = await run(findDeno(), args, { cwd, engine: 'deno' });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  judgeExported(stdout);
+});
+
+it('the examples of exported kernels have the same formulas', () => {
+  const [page, deno] = ['page', 'deno'].map((where) =>
+    readFileSync(join(root, `examples/exported-${where}/check.js`), 'utf8'),
+  );
+  expect(page).toBe(deno);
 });

@@ -5,6 +5,7 @@ import * as distributed from '../../src/distributed/index.ts';
 import type { Gpu, Module, Tensor } from '../../src/index.ts';
 import * as norms from '../../src/index.ts';
 import { fromOnnxRuntime } from '../../src/interop/onnxruntime.ts';
+import * as kernels from '../../src/kernels.ts';
 import * as optim from '../../src/optim/index.ts';
 import { normal } from './data.ts';
 
@@ -126,6 +127,15 @@ export function worldOf(gpu: Gpu): World {
   const wants = { wants: { dweight: true, dbias: true }, accumulate: { dweight: false, dbias: false } };
   const statistics = { runningMean, runningVar };
   const calls: CallCase[] = [
+    fn('describe', kernels.describe, () => [
+      'batchNorm',
+      { shape: [2, 4, 3], training: true, runningMean: true, runningVar: true, momentum: 0.1, schedule },
+      { subgroup: 0, iterations: null, f16: false, maxBindingBytes: 65_536 },
+    ]),
+    fn('describe backward', kernels.describe, () => [
+      'layerNorm',
+      { shape: [2, 4], pass: 'backward', ...wants },
+    ]),
     fn('layerNorm', norms.layerNorm, () => [gpu, x, { ...rows, ...epilogue, residual: dy, out: outs() }]),
     fn('layerNorm scheduled', norms.layerNorm, () => [gpu, x, { normalizedShape: 4, schedule }]),
     fn('addLayerNorm', norms.addLayerNorm, () => [gpu, x, dy, { ...rows, out: { y } }]),

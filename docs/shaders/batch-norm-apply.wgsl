@@ -1,0 +1,155 @@
+// BatchNorm forward in training, last of three: y.
+// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/apply, f32, 256 lanes
+//
+// workgroups: 2048 × 1 × 1
+// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, slots 1, slot_length 784, opaque_ones 4294967295, first_element 0, first_set 0, first_run 0
+// binding 1: x, f32 [32, 64, 56, 56]
+// binding 2: y, f32 [32, 64, 56, 56]
+// binding 3: mean, f32 [64, 2]
+// binding 4: rstd, f32 [64]
+// binding 5: weight, f32 [64]
+// binding 6: bias, f32 [64]
+//
+// Made by npm run kernels from shaders/.
+alias X = f32;
+alias X4 = vec4<X>;
+alias W = f32;
+const WORKGROUP: u32 = 256u;
+const LANES: u32 = 256u;
+struct Params {
+  positions: u32,
+  channels: u32,
+  groups: u32,
+  rows: u32,
+  cols: u32,
+  slots: u32,
+  slot_length: u32,
+  opaque_ones: u32,
+  first_element: u32,
+  first_set: u32,
+  first_run: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<X4>;
+@group(0) @binding(2) var<storage, read_write> y: array<X4>;
+@group(0) @binding(3) var<storage, read> mean: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<storage, read> weight: array<W>;
+@group(0) @binding(6) var<storage, read> bias: array<W>;
+
+fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return centred * (scale * w) + b;
+}
+
+fn place(i: u32) -> u32 {
+  return (i + params.first_element) >> 2u;
+}
+
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+fn load_x(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[at]);
+}
+
+fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var out = z;
+  return out;
+}
+
+fn kept(at: u32, valid: u32) -> vec4<f32> {
+  return load_x(at, valid);
+}
+
+struct Statistics {
+  hi: f32,
+  lo: f32,
+  scale: f32,
+  unit: f32,
+  rstd: f32,
+}
+
+const SMALL = 0x1p-60f;
+
+const NOT_A_NUMBER = 0x7fc00000u;
+
+fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
+  let r = bitcast<f32>(bits);
+  if (bits == NOT_A_NUMBER) {
+    let nan = bitcast<f32>(bits & params.opaque_ones);
+    return Statistics(nan, nan, nan, 1.0, nan);
+  }
+  if (bits >= 0x0d800000u || bits == 0u) {
+    return Statistics(hi, lo, r, 1.0, r);
+  }
+  let shift = countLeadingZeros(bits) - 8u;
+  let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
+  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
+  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+}
+
+fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
+  return fma(v, vec4<f32>(s.unit), vec4<f32>(-s.hi)) - s.lo;
+}
+
+fn emit(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
+  let out_y = &y[at];
+  *out_y = X4(epilogue(at, valid, affine(centre(kept(at, valid), s), s.scale, w, b)));
+}
+
+fn saved(which: u32) -> Statistics {
+  var m = vec2<f32>();
+  m = mean[params.first_set + which];
+  return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
+}
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+fn worker_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+}
+
+fn lane_id(invocation: Invocation) -> u32 {
+  return invocation.index % LANES;
+}
+
+fn weight_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[run % params.channels]));
+}
+
+fn bias_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[run % params.channels]));
+}
+
+fn set_of_run(run: u32) -> u32 {
+  let sample = run / (params.positions * params.channels);
+  return sample * params.groups + run % params.channels / (params.channels / params.groups);
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let worker = worker_id(invocation);
+  if (worker >= params.rows * params.slots) {
+    return;
+  }
+  let base = worker / params.slots * params.cols;
+  let run = params.first_run + worker / params.slots;
+  let first = (worker % params.slots) * params.slot_length;
+  let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
+  let s = saved(set_of_run(run));
+  var w = weight_at(run, 0u, 1u);
+  var b = bias_at(run, 0u, 1u);
+  for (var q = first + lane_id(invocation); q < end; q += LANES) {
+    let col = 4u * q;
+    let valid = valid_of(params.cols - col);
+    emit(place(base + col), valid, s, w, b);
+  }
+}

@@ -1,0 +1,251 @@
+// BatchNorm forward in training, second of three: mean, rstd and the running statistics.
+// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): merge/statistics, 32 lanes
+//
+// workgroups: 32 × 1 × 1
+// uniform: samples 1, channels 64, groups 64, slots 32, block 1, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_set 0
+// binding 1: mean, f32 [64, 2]
+// binding 2: rstd, f32 [64]
+// binding 3: running_mean, f32 [64]
+// binding 4: running_var, f32 [64]
+// binding 5: partials, scratch, 32768 bytes
+//
+// Made by npm run kernels from shaders/.
+alias Sums = vec3<f32>;
+alias Part = vec4<f32>;
+const CORRECTION: f32 = 1.0;
+const WORKGROUP: u32 = 64u;
+const LANES: u32 = 32u;
+struct Params {
+  samples: u32,
+  channels: u32,
+  groups: u32,
+  slots: u32,
+  block: u32,
+  opaque_ones: u32,
+  count: f32,
+  eps: f32,
+  momentum: f32,
+  first_set: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> mean: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
+@group(0) @binding(3) var<storage, read_write> running_mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> running_var: array<f32>;
+@group(0) @binding(5) var<storage, read> partials: array<vec4<f32>>;
+
+struct Statistics {
+  hi: f32,
+  lo: f32,
+  scale: f32,
+  unit: f32,
+  rstd: f32,
+}
+
+const DOWN = 0x1p-84f;
+
+const UP = 0x1p84f;
+
+const SMALL = 0x1p-60f;
+
+const NOT_A_NUMBER = 0x7fc00000u;
+
+fn out_of_range(v: f32) -> bool {
+  return (bitcast<u32>(v) & 0x7fffffffu) >= 0x7f000000u;
+}
+
+fn eps_at(scale: f32) -> f32 {
+  let bits = bitcast<u32>(params.eps);
+  if (scale > 1.0 && bits < 0x00800000u) {
+    return f32(bits) * 0x1p19f;
+  }
+  return params.eps * scale * scale;
+}
+
+fn rstd_of(squares: f32, scale: f32) -> u32 {
+  let r = inverseSqrt(squares / params.count + eps_at(scale));
+  let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
+  if ((out_of_range(squares) && scale == DOWN) || beyond) {
+    return NOT_A_NUMBER;
+  }
+  let bits = bitcast<u32>(r);
+  let exponent = bits >> 23u;
+  if (scale >= 1.0 || exponent == 255u) {
+    return bitcast<u32>(r * scale);
+  }
+  if (exponent > 84u) {
+    return bits - (84u << 23u);
+  }
+  let shift = 85u - exponent;
+  return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
+}
+
+fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
+  let r = bitcast<f32>(bits);
+  if (bits == NOT_A_NUMBER) {
+    let nan = bitcast<f32>(bits & params.opaque_ones);
+    return Statistics(nan, nan, nan, 1.0, nan);
+  }
+  if (bits >= 0x0d800000u || bits == 0u) {
+    return Statistics(hi, lo, r, 1.0, r);
+  }
+  let shift = countLeadingZeros(bits) - 8u;
+  let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
+  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
+  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+}
+
+fn join(a: Sums, b: Sums) -> Sums {
+  let n = a.x + b.x;
+  let share = select(b.x / n, 1.0, a.x == 0.0);
+  let delta = b.y - a.y;
+  return Sums(n, a.y + delta * share, a.z + b.z + delta * (a.x * share) * delta);
+}
+
+fn outside(s: Sums) -> bool {
+  return out_of_range(s.y) || out_of_range(s.z);
+}
+
+fn at_scale(p: Part, scale: f32) -> Sums {
+  let f = scale / p.w;
+  return Sums(p.x, p.y * f, p.z * f * f);
+}
+
+fn merge(a: Part, b: Part) -> Part {
+  if (a.x == 0.0) {
+    return b;
+  }
+  if (b.x == 0.0) {
+    return a;
+  }
+  var scale = min(a.w, b.w);
+  var both = join(at_scale(a, scale), at_scale(b, scale));
+  while (scale > DOWN && outside(both)) {
+    scale *= DOWN;
+    both = join(at_scale(a, scale), at_scale(b, scale));
+  }
+  return Part(both, scale);
+}
+
+fn unpack(v: vec4<f32>) -> Part {
+  let signs = vec2<u32>(bitcast<u32>(v.x), bitcast<u32>(v.z));
+  let scale = select(select(1.0, UP, signs.y >> 31u == 1u), DOWN, signs.x >> 31u == 1u);
+  return Part(bitcast<f32>(signs.x & 0x7fffffffu), v.y, bitcast<f32>(signs.y & 0x7fffffffu), scale);
+}
+
+fn relative(v: vec4<f32>, k: f32) -> f32 {
+  let p = unpack(v);
+  return p.y / p.w + (v.w - k);
+}
+
+fn unpack_to(v: vec4<f32>, k: f32) -> Part {
+  var p = unpack(v);
+  var both = Sums(p.x, p.y + (v.w - k) * p.w, p.z);
+  if (outside(both)) {
+    let own = bitcast<f32>(bitcast<u32>(v.w * DOWN) & params.opaque_ones);
+    let other = bitcast<f32>(bitcast<u32>(k * DOWN) & params.opaque_ones);
+    both = at_scale(p, DOWN);
+    both.y += own - other;
+    p.w = DOWN;
+  }
+  return Part(both, p.w);
+}
+
+fn finish(p: Part, k: f32) -> Statistics {
+  let pivot = k * p.w;
+  let hi = bitcast<f32>(bitcast<u32>(pivot + p.y) & params.opaque_ones);
+  let lo = (pivot - hi) + p.y;
+  return statistics_from(hi / p.w, lo / p.w, rstd_of(p.z, p.w));
+}
+
+fn spread(p: Part, count: f32) -> f32 {
+  return p.z / count / p.w / p.w;
+}
+
+fn save(which: u32, s: Statistics) {
+  mean[params.first_set + which] = vec2<f32>(s.hi, s.lo) / s.unit;
+  rstd[params.first_set + which] = s.rstd;
+}
+
+fn track(which: u32, s: Statistics, p: Part) {
+  var f = params.momentum;
+  running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
+  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - CORRECTION));
+}
+
+fn store_outcome(which: u32, s: Statistics, p: Part) {
+  save(which, s);
+  track(which, s, p);
+}
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+fn worker_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+}
+
+fn lane_id(invocation: Invocation) -> u32 {
+  return invocation.index % LANES;
+}
+
+var<workgroup> scratch: array<Part, WORKGROUP>;
+
+fn reduce(part: Part, lane: u32, index: u32) -> Part {
+  scratch[index] = part;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      scratch[index] = merge(scratch[index], scratch[index + half]);
+    }
+    workgroupBarrier();
+  }
+  let total = scratch[index - lane];
+  workgroupBarrier();
+  return total;
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let lane = lane_id(invocation);
+  let wanted = worker_id(invocation);
+  let sets = params.samples * params.groups;
+  let which = min(wanted, sets - 1u);
+  let width = params.channels / params.groups;
+  let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
+  var k = partials[first].w;
+  let parts = params.slots * width;
+  let samples = min(parts, 16u);
+  var estimate = 0.0;
+  for (var j = 0u; j < samples; j++) {
+    estimate += relative(partials[part_at(first, width, j * (parts / samples))], k);
+  }
+  if (!out_of_range(estimate)) {
+    k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
+  }
+  var total = Part();
+  var j = lane;
+  while (j < parts) {
+    let stop = min(parts, j + params.block * LANES);
+    var block = Part();
+    for (; j < stop; j += LANES) {
+      block = merge(block, unpack_to(partials[part_at(first, width, j)], k));
+    }
+    total = merge(total, block);
+  }
+  total = reduce(total, lane, invocation.index);
+  if (lane == 0u && wanted < sets) {
+    let s = finish(total, k);
+    store_outcome(which, s, total);
+  }
+}
+
+fn part_at(first: u32, width: u32, j: u32) -> u32 {
+  return first + (j / width) * params.channels + j % width;
+}

@@ -1,0 +1,272 @@
+// BatchNorm forward in training, first of three: partial statistics.
+// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/statistics, f32, 256 lanes
+//
+// workgroups: 2048 × 1 × 1
+// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, slots 1, slot_length 784, rounds 1, block 1, eps 0.000009999999747378752, first_element 0
+// binding 1: x, f32 [32, 64, 56, 56]
+// binding 2: partials, scratch, 32768 bytes
+//
+// Made by npm run kernels from shaders/.
+alias X = f32;
+alias X4 = vec4<X>;
+const WORKGROUP: u32 = 256u;
+const LANES: u32 = 256u;
+alias Sums = vec3<f32>;
+alias Part = vec4<f32>;
+struct Params {
+  samples: u32,
+  positions: u32,
+  channels: u32,
+  rows: u32,
+  cols: u32,
+  slots: u32,
+  slot_length: u32,
+  rounds: u32,
+  block: u32,
+  eps: f32,
+  first_element: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<X4>;
+@group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+
+fn add_up(v: vec4<f32>) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+fn place(i: u32) -> u32 {
+  return (i + params.first_element) >> 2u;
+}
+
+fn quad_at(start: u32, q: u32) -> u32 {
+  return start + q;
+}
+
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+fn load_x(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[at]);
+}
+
+fn input(at: u32, valid: u32) -> vec4<f32> {
+  return load_x(at, valid);
+}
+
+fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+const DOWN = 0x1p-84f;
+
+const UP = 0x1p84f;
+
+fn out_of_range(v: f32) -> bool {
+  return (bitcast<u32>(v) & 0x7fffffffu) >= 0x7f000000u;
+}
+
+fn quad_average(v: vec4<f32>) -> f32 {
+  return v.x + 0.25 * (((v.y - v.x) + (v.z - v.x)) + (v.w - v.x));
+}
+
+fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
+  if (too_large) {
+    return max(scale * DOWN, DOWN);
+  }
+  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) {
+    return UP;
+  }
+  return scale;
+}
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+fn worker_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+}
+
+fn lane_id(invocation: Invocation) -> u32 {
+  return invocation.index % LANES;
+}
+
+fn join(a: Sums, b: Sums) -> Sums {
+  let n = a.x + b.x;
+  let share = select(b.x / n, 1.0, a.x == 0.0);
+  let delta = b.y - a.y;
+  return Sums(n, a.y + delta * share, a.z + b.z + delta * (a.x * share) * delta);
+}
+
+fn outside(s: Sums) -> bool {
+  return out_of_range(s.y) || out_of_range(s.z);
+}
+
+fn at_scale(p: Part, scale: f32) -> Sums {
+  let f = scale / p.w;
+  return Sums(p.x, p.y * f, p.z * f * f);
+}
+
+fn merge(a: Part, b: Part) -> Part {
+  if (a.x == 0.0) {
+    return b;
+  }
+  if (b.x == 0.0) {
+    return a;
+  }
+  var scale = min(a.w, b.w);
+  var both = join(at_scale(a, scale), at_scale(b, scale));
+  while (scale > DOWN && outside(both)) {
+    scale *= DOWN;
+    both = join(at_scale(a, scale), at_scale(b, scale));
+  }
+  return Part(both, scale);
+}
+
+struct Chunk {
+  pivot: f32,
+  s: vec4<f32>,
+  q: vec4<f32>,
+}
+
+fn chunk_start(v: vec4<f32>) -> Chunk {
+  return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
+}
+
+fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
+  let d = within(valid, fma(v, vec4<f32>(scale), vec4<f32>(-c.pivot)));
+  return Chunk(c.pivot, c.s + d, c.q + d * d);
+}
+
+fn chunk_sums(c: Chunk, n: u32, k: f32) -> Sums {
+  let s = add_up(c.s);
+  let m = s / f32(n);
+  let q = add_up(c.q);
+  return Sums(f32(n), (c.pivot - k) + m, select(max(q - s * m, 0.0), q, out_of_range(q)));
+}
+
+fn squares_of(s: Sums) -> f32 {
+  return s.z;
+}
+
+fn common_pivot(a: f32, b: f32, c: f32) -> f32 {
+  return max(min(a, b), min(max(a, b), c));
+}
+
+fn pack(p: Part, k: f32) -> vec4<f32> {
+  let n = bitcast<u32>(p.x) | select(0u, 0x80000000u, p.w < 1.0);
+  let m2 = bitcast<u32>(p.z) | select(0u, 0x80000000u, p.w > 1.0);
+  return vec4<f32>(bitcast<f32>(n), p.y, bitcast<f32>(m2), k);
+}
+
+const CHUNK = 16u;
+
+fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
+  let start = place(base);
+  var scale = 1.0;
+  var total = Sums();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    total = Sums();
+    var block = Sums();
+    var merged = 0u;
+    var q = first;
+    while (q < end) {
+      let stop = min(end, q + CHUNK * LANES);
+      var valid = valid_of(params.cols - 4u * q);
+      var at = quad_at(start, q);
+      var v = keep(at, valid, input(at, valid));
+      var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
+      var n = valid;
+      for (q += LANES; q < stop; q += LANES) {
+        valid = valid_of(params.cols - 4u * q);
+        at = quad_at(start, q);
+        v = keep(at, valid, input(at, valid));
+        chunk = chunk_add(chunk, v, scale, valid);
+        n += valid;
+      }
+      block = join(block, chunk_sums(chunk, n, k * scale));
+      merged += 1u;
+      if (merged == params.block) {
+        total = join(total, block);
+        block = Sums();
+        merged = 0u;
+      }
+    }
+    total = join(total, block);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) {
+      break;
+    }
+    scale = next;
+  }
+  return Part(total, scale);
+}
+
+fn quad_mean(base: u32, q: u32) -> f32 {
+  let v = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+  let typical = quad_average(v);
+  return select(typical, v.x, out_of_range(typical));
+}
+
+fn run_pivot(base: u32) -> f32 {
+  let last = (params.cols - 1u) / 4u;
+  return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
+}
+
+var<workgroup> scratch: array<Part, WORKGROUP>;
+
+fn reduce(part: Part, lane: u32, index: u32) -> Part {
+  scratch[index] = part;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      scratch[index] = merge(scratch[index], scratch[index + half]);
+    }
+    workgroupBarrier();
+  }
+  let total = scratch[index - lane];
+  workgroupBarrier();
+  return total;
+}
+
+fn partial_of_run(run: u32, slot: u32) -> u32 {
+  return (run / params.channels * params.slots + slot) * params.channels + run % params.channels;
+}
+
+fn base_of_run(run: u32) -> u32 {
+  return (run / params.channels * params.rounds * params.channels + run % params.channels) * params.cols;
+}
+
+fn rounds_of_run(run: u32) -> u32 {
+  return min(params.rounds, params.samples * params.positions - run / params.channels * params.rounds);
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let lane = lane_id(invocation);
+  let wanted = worker_id(invocation);
+  let worker = min(wanted, params.rows * params.slots - 1u);
+  let base = base_of_run(worker / params.slots);
+  let quads = select((params.cols + 3u) / 4u, 0u, worker < wanted);
+  let first = (worker % params.slots) * params.slot_length;
+  let k = run_pivot(base);
+  var total = Part();
+  for (var round = 0u; round < rounds_of_run(worker / params.slots); round++) {
+    let at = base + round * params.channels * params.cols;
+    total = merge(total, scan(at, first + lane, min(first + params.slot_length, quads), k));
+  }
+  let part = reduce(total, lane, invocation.index);
+  if (lane == 0u && wanted < params.rows * params.slots) {
+    partials[partial_of_run(worker / params.slots, worker % params.slots)] = pack(part, k);
+  }
+}

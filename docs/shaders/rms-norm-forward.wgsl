@@ -1,0 +1,331 @@
+// RMSNorm forward in f16: arithmetic is f32, and one rounding at the store.
+// describe('rmsNorm', {shape: [4096, 1024], schedule: {strategy: 'tile'}, dtype: 'f16'}): rows/forward_tile, f16, 64 lanes
+//
+// workgroups: 2048 × 1 × 1
+// uniform: rows 4096, cols 1024, opaque_ones 4294967295, count 1024, eps 1.1920928955078125e-7, first_element 0, first_set 0
+// binding 1: x, f16 [4096, 1024]
+// binding 2: y, f16 [4096, 1024]
+// binding 3: rstd, f32 [4096]
+// binding 4: weight, f16 [1024]
+//
+// Made by npm run kernels from shaders/.
+enable f16;
+alias X = f16;
+alias X4 = vec4<X>;
+alias W = f16;
+alias W4 = vec4<W>;
+const WEIGHT_OFFSET: f32 = 0.0;
+alias Sums = f32;
+alias Part = vec2<f32>;
+const WORKGROUP: u32 = 128u;
+const LANES: u32 = 64u;
+const ITEMS: u32 = 4u;
+struct Params {
+  rows: u32,
+  cols: u32,
+  opaque_ones: u32,
+  count: f32,
+  eps: f32,
+  first_element: u32,
+  first_set: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<X4>;
+@group(0) @binding(2) var<storage, read_write> y: array<X4>;
+@group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read> weight: array<W4>;
+
+fn add_up(v: vec4<f32>) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return centred * (scale * w) + b;
+}
+
+fn place(i: u32) -> u32 {
+  return (i + params.first_element) >> 2u;
+}
+
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+fn load_x(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[at]);
+}
+
+fn store_y(at: u32, valid: u32, v: vec4<f32>) {
+  y[at] = X4(v);
+}
+
+fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var out = z;
+  return out;
+}
+
+fn input(at: u32, valid: u32) -> vec4<f32> {
+  return load_x(at, valid);
+}
+
+fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+struct Statistics {
+  hi: f32,
+  lo: f32,
+  scale: f32,
+  unit: f32,
+  rstd: f32,
+}
+
+const DOWN = 0x1p-84f;
+
+const UP = 0x1p84f;
+
+const SMALL = 0x1p-60f;
+
+const NOT_A_NUMBER = 0x7fc00000u;
+
+fn out_of_range(v: f32) -> bool {
+  return (bitcast<u32>(v) & 0x7fffffffu) >= 0x7f000000u;
+}
+
+fn quad_average(v: vec4<f32>) -> f32 {
+  return v.x + 0.25 * (((v.y - v.x) + (v.z - v.x)) + (v.w - v.x));
+}
+
+fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
+  if (too_large) {
+    return max(scale * DOWN, DOWN);
+  }
+  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) {
+    return UP;
+  }
+  return scale;
+}
+
+fn eps_at(scale: f32) -> f32 {
+  let bits = bitcast<u32>(params.eps);
+  if (scale > 1.0 && bits < 0x00800000u) {
+    return f32(bits) * 0x1p19f;
+  }
+  return params.eps * scale * scale;
+}
+
+fn rstd_of(squares: f32, scale: f32) -> u32 {
+  let r = inverseSqrt(squares / params.count + eps_at(scale));
+  let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
+  if ((out_of_range(squares) && scale == DOWN) || beyond) {
+    return NOT_A_NUMBER;
+  }
+  let bits = bitcast<u32>(r);
+  let exponent = bits >> 23u;
+  if (scale >= 1.0 || exponent == 255u) {
+    return bitcast<u32>(r * scale);
+  }
+  if (exponent > 84u) {
+    return bits - (84u << 23u);
+  }
+  let shift = 85u - exponent;
+  return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
+}
+
+fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
+  let r = bitcast<f32>(bits);
+  if (bits == NOT_A_NUMBER) {
+    let nan = bitcast<f32>(bits & params.opaque_ones);
+    return Statistics(nan, nan, nan, 1.0, nan);
+  }
+  if (bits >= 0x0d800000u || bits == 0u) {
+    return Statistics(hi, lo, r, 1.0, r);
+  }
+  let shift = countLeadingZeros(bits) - 8u;
+  let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
+  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
+  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+}
+
+fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
+  return v * s.unit;
+}
+
+fn outside(s: Sums) -> bool {
+  return out_of_range(s);
+}
+
+fn at_scale(p: Part, scale: f32) -> Sums {
+  let f = scale / p.y;
+  return p.x * f * f;
+}
+
+fn merge(a: Part, b: Part) -> Part {
+  if (a.y == 0.0) {
+    return b;
+  }
+  if (b.y == 0.0) {
+    return a;
+  }
+  var scale = min(a.y, b.y);
+  var both = at_scale(a, scale) + at_scale(b, scale);
+  while (scale > DOWN && outside(both)) {
+    scale *= DOWN;
+    both = at_scale(a, scale) + at_scale(b, scale);
+  }
+  return Part(both, scale);
+}
+
+struct Chunk {
+  q: vec4<f32>,
+}
+
+fn chunk_start(v: vec4<f32>) -> Chunk {
+  return Chunk(vec4<f32>());
+}
+
+fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
+  let d = within(valid, v * scale);
+  return Chunk(c.q + d * d);
+}
+
+fn chunk_sums(c: Chunk, n: u32, k: f32) -> Sums {
+  return add_up(c.q);
+}
+
+fn squares_of(s: Sums) -> f32 {
+  return s;
+}
+
+fn common_pivot(a: f32, b: f32, c: f32) -> f32 {
+  return 0.0;
+}
+
+fn finish(p: Part, k: f32) -> Statistics {
+  return statistics_from(0.0, 0.0, rstd_of(p.x, p.y));
+}
+
+fn save(which: u32, s: Statistics) {
+  rstd[params.first_set + which] = s.rstd;
+}
+
+fn save_for_backward(which: u32, s: Statistics) {
+  save(which, s);
+}
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+fn worker_id(invocation: Invocation) -> u32 {
+  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+}
+
+fn lane_id(invocation: Invocation) -> u32 {
+  return invocation.index % LANES;
+}
+
+fn quad_mean(base: u32, q: u32) -> f32 {
+  let v = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+  let typical = quad_average(v);
+  return select(typical, v.x, out_of_range(typical));
+}
+
+fn run_pivot(base: u32) -> f32 {
+  let last = (params.cols - 1u) / 4u;
+  return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
+}
+
+fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[col >> 2u]) + WEIGHT_OFFSET;
+}
+
+fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>();
+}
+
+var<workgroup> scratch: array<Part, WORKGROUP>;
+
+fn reduce(part: Part, lane: u32, index: u32) -> Part {
+  scratch[index] = part;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (lane < half) {
+      scratch[index] = merge(scratch[index], scratch[index + half]);
+    }
+    workgroupBarrier();
+  }
+  let total = scratch[index - lane];
+  workgroupBarrier();
+  return total;
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let lane = lane_id(invocation);
+  let wanted = worker_id(invocation);
+  let row = min(wanted, params.rows - 1u);
+  let base = row * params.cols;
+  let quads = (params.cols + 3u) / 4u;
+  var tile: array<vec4<f32>, ITEMS>;
+  for (var j = 0u; j < ITEMS; j++) {
+    let q = min(lane + j * LANES, quads - 1u);
+    tile[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+  }
+  let k = run_pivot(base);
+  var part = Part();
+  if (lane < quads) {
+    part = tile_part(&tile, lane, quads, k);
+  }
+  let s = finish(reduce(part, lane, invocation.index), k);
+  if (wanted >= params.rows) {
+    return;
+  }
+  if (lane == 0u) {
+    save_for_backward(row, s);
+  }
+  for (var j = 0u; j < ITEMS; j++) {
+    let q = lane + j * LANES;
+    if (q < quads) {
+      let col = 4u * q;
+      let valid = valid_of(params.cols - col);
+      let at = place(base + col);
+      let v = keep(at, valid, tile[j]);
+      let out = affine(centre(v, s), s.scale, weight_at(row, col, valid), bias_at(row, col, valid));
+      store_y(at, valid, epilogue(at, valid, out));
+    }
+  }
+}
+
+fn tile_part(tile: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+  var scale = 1.0;
+  var total = Sums();
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    var chunk = chunk_start(tile[0] * scale);
+    var n = 0u;
+    for (var j = 0u; j < ITEMS; j++) {
+      let q = lane + j * LANES;
+      if (q < quads) {
+        let valid = valid_of(params.cols - 4u * q);
+        chunk = chunk_add(chunk, tile[j], scale, valid);
+        n += valid;
+      }
+    }
+    total = chunk_sums(chunk, n, k * scale);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) {
+      break;
+    }
+    scale = next;
+  }
+  return Part(total, scale);
+}

@@ -1,0 +1,146 @@
+// What is committed of descriptions: docs/shaders, for people to read, and test/golden/kernels-*.json, which hold the format.
+import { manifestOf } from '../../bin/export.mjs';
+
+/** @typedef {{ op: string, options: Record<string, unknown>, kernel: string, what: string }} Sample */
+
+const rows = { shape: [4096, 1024], schedule: { strategy: 'tile' } };
+const image = { shape: [32, 64, 56, 56] };
+const training = { training: true, runningMean: true, runningVar: true };
+
+/** By file: one dispatch of a norm. @type {Record<string, Sample>} */
+const samples = {
+  'layer-norm-forward': {
+    op: 'layerNorm',
+    options: rows,
+    kernel: 'rows/forward_tile',
+    what: 'LayerNorm forward: rows stay in registers, x is read once.',
+  },
+  'layer-norm-backward': {
+    op: 'layerNorm',
+    options: { ...rows, pass: 'backward' },
+    kernel: 'rows/backward_tile',
+    what: 'LayerNorm backward: dx, and the partial sums of dweight and dbias, in one pass.',
+  },
+  'layer-norm-gradients': {
+    op: 'layerNorm',
+    options: { ...rows, pass: 'backward' },
+    kernel: 'merge/gradients',
+    what: 'LayerNorm backward: dweight and dbias from their partial sums.',
+  },
+  'rms-norm-forward': {
+    op: 'rmsNorm',
+    options: { ...rows, dtype: 'f16' },
+    kernel: 'rows/forward_tile',
+    what: 'RMSNorm forward in f16: arithmetic is f32, and one rounding at the store.',
+  },
+  'batch-norm-statistics': {
+    op: 'batchNorm',
+    options: { ...image, ...training },
+    kernel: 'rows/statistics',
+    what: 'BatchNorm forward in training, first of three: partial statistics.',
+  },
+  'batch-norm-merge': {
+    op: 'batchNorm',
+    options: { ...image, ...training },
+    kernel: 'merge/statistics',
+    what: 'BatchNorm forward in training, second of three: mean, rstd and the running statistics.',
+  },
+  'batch-norm-apply': {
+    op: 'batchNorm',
+    options: { ...image, ...training },
+    kernel: 'rows/apply',
+    what: 'BatchNorm forward in training, last of three: y.',
+  },
+  'group-norm-forward': {
+    op: 'groupNorm',
+    options: { shape: [8, 320, 32, 32], numGroups: 32, activation: 'silu' },
+    kernel: 'rows/forward_tile',
+    what: 'GroupNorm forward with SiLU, as diffusion models have it: each group stays in registers.',
+  },
+};
+
+/** By file: descriptions whose schedules are asked for, so that they change with the format and not with what is chosen. */
+const goldens = {
+  'layer-norm-backward': [
+    'layerNorm',
+    {
+      shape: [96, 64],
+      dtype: 'f16',
+      paramDtype: 'f32',
+      pass: 'backward',
+      accumulate: true,
+      schedule: { strategy: 'tile', workgroup: 64, lanes: 16, slots: 8 },
+    },
+    {},
+  ],
+  'batch-norm-forward': [
+    'batchNorm',
+    {
+      shape: [4, 3, 8, 8],
+      ...training,
+      numBatchesTracked: true,
+      schedule: { strategy: 'split', workgroup: 32, slots: 1 },
+    },
+    {},
+  ],
+  'layer-norm-in-parts': [
+    'layerNorm',
+    { shape: [130, 256], schedule: { strategy: 'workgroup', workgroup: 64 } },
+    { maxBindingBytes: 65_536, maxWorkgroupsPerDimension: 16 },
+  ],
+};
+
+const call = (op, options) =>
+  `describe('${op}', ${JSON.stringify(options)
+    .replaceAll(/"(\w+)":/g, '$1: ')
+    .replaceAll('"', "'")
+    .replaceAll(',', ', ')})`;
+
+/** A dispatch as a file that a person reads. @param {Sample} sample @param {any} plan @param {any} dispatch */
+function page({ op, options, what }, plan, { label, wgsl, bindings, workgroups, uniform }) {
+  const tensors = new Map([...plan.inputs, ...plan.outputs].map((one) => [one.name, one]));
+  const lines = [
+    what,
+    `${call(op, options)}: ${label}`,
+    '',
+    `workgroups: ${workgroups.join(' × ')}`,
+    ...(uniform
+      ? [`uniform: ${uniform.fields.map(({ name, value }) => `${name} ${value}`).join(', ')}`]
+      : []),
+    ...bindings.map(({ binding, resource, bytes }) => {
+      const tensor = tensors.get(resource);
+      const held = tensor ? `${tensor.dtype} [${tensor.shape.join(', ')}]` : `scratch, ${bytes} bytes`;
+      return `binding ${binding}: ${resource}, ${held}`;
+    }),
+    '',
+    'Made by npm run kernels from shaders/.',
+  ];
+  return `${lines.map((line) => `// ${line}`.trimEnd()).join('\n')}\n${wgsl}\n`;
+}
+
+/**
+ * The files and what they hold.
+ *
+ * @param {(op: any, options: any, facts?: any) => any} describe
+ * @returns {Map<string, string>} by path
+ */
+export function kernelSamples(describe) {
+  const files = new Map();
+  for (const [name, sample] of Object.entries(samples)) {
+    const plan = describe(sample.op, sample.options);
+    const dispatch = plan.dispatches.find(({ label }) => label.startsWith(sample.kernel));
+    if (!dispatch) {
+      const there = plan.dispatches.map(({ label }) => label).join('; ');
+      throw new Error(`docs/shaders/${name}.wgsl shows ${sample.kernel}, but there are ${there}.`);
+    }
+    files.set(`docs/shaders/${name}.wgsl`, page(sample, plan, dispatch));
+  }
+  for (const [name, [op, options, facts]] of Object.entries(goldens)) {
+    const { manifest } = manifestOf(describe(op, options, facts));
+    files.set(
+      `test/golden/kernels-${name}.json`,
+      `${JSON.stringify({ op, options, facts, manifest }, null, 1)}\n`,
+    );
+  }
+  return files;
+}

@@ -1,0 +1,83 @@
+/** Every op in every pass and dtype, with what its options may add, for tests of descriptions. */
+import type { DescribedOp, DescribeOptions } from '../../src/kernels.ts';
+
+export interface DescribedCase {
+  op: DescribedOp;
+  options: DescribeOptions;
+}
+
+type Options = Omit<DescribeOptions, 'dtype' | 'pass'>;
+
+const running = { runningMean: true, runningVar: true } as const;
+const counted = { ...running, numBatchesTracked: true, training: true } as const;
+const image = [2, 8, 6, 4];
+
+/** By op: what forward is told, and what backward is. */
+const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }> = {
+  layerNorm: {
+    forward: [
+      { shape: [6, 40] },
+      { shape: [4, 3, 5], normalizedShape: [3, 5], weight: false, bias: false, statistics: false },
+      { shape: [6, 40], residual: true, activation: 'gelu' },
+    ],
+    backward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], wants: { dbias: false }, accumulate: true, dsum: true },
+      { shape: [6, 40], residual: true, activation: 'gelu' },
+    ],
+  },
+  addLayerNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
+  rmsNorm: {
+    forward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], cast: 'gemma', eps: 1e-6 },
+      { shape: [6, 40], cast: 'llama' },
+    ],
+    backward: [{ shape: [6, 40] }, { shape: [6, 40], weight: false }],
+  },
+  addRmsNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
+  groupNorm: {
+    forward: [
+      { shape: image, numGroups: 2 },
+      { shape: image, numGroups: 2, layout: 'channels-last', residual: true, activation: 'relu' },
+    ],
+    backward: [
+      { shape: image, numGroups: 2 },
+      { shape: image, numGroups: 2, layout: 'channels-last' },
+    ],
+  },
+  instanceNorm: {
+    forward: [{ shape: image }, { shape: image, ...running, momentum: 0.2, variance: true }],
+    backward: [{ shape: image }, { shape: image, training: false }],
+  },
+  batchNorm: {
+    forward: [
+      { shape: image, ...running },
+      { shape: image, ...counted, runningVariance: 'biased' },
+      { shape: image, ...counted, momentum: null, layout: 'channels-last' },
+      { shape: image, training: true },
+    ],
+    backward: [{ shape: image }, { shape: image, training: true, activation: 'relu' }],
+  },
+  localResponseNorm: {
+    forward: [
+      { shape: image, size: 3 },
+      { shape: [2, 5, 7], size: 5, alpha: 1e-3, beta: 0.6, k: 2 },
+    ],
+    backward: [
+      { shape: image, size: 3 },
+      { shape: [2, 5, 7], size: 5, layout: 'channels-last' },
+    ],
+  },
+};
+
+export const describedCases: readonly DescribedCase[] = (Object.keys(settings) as DescribedOp[]).flatMap(
+  (op) =>
+    (['forward', 'backward'] as const).flatMap((pass) =>
+      settings[op][pass].flatMap((one) => {
+        const dtypes = [{ dtype: 'f32' }, { dtype: 'f16' }, { dtype: 'f16', paramDtype: 'f32' }] as const;
+        const some = op === 'localResponseNorm' ? dtypes.slice(0, 2) : dtypes;
+        return some.map((types) => ({ op, options: { ...one, ...types, pass } }));
+      }),
+    ),
+);
