@@ -105,10 +105,6 @@ export function checkOperands(
   }
 }
 
-/** Tensors to write to, as messages name them. */
-export const named = (out: object): Record<string, Tensor | undefined> =>
-  Object.fromEntries(Object.entries(out).map(([name, tensor]) => [`out.${name}`, tensor]));
-
 /** A shape and a dtype, such as a tensor has. */
 export interface Like {
   readonly shape: readonly number[];

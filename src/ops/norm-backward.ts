@@ -6,15 +6,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import {
-  checkLike,
-  checkOperands,
-  checkTarget,
-  floatDType,
-  type Like,
-  named,
-  parameterDType,
-} from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
@@ -25,8 +17,8 @@ import {
   type NormCall,
   type Repeatable,
   record,
-  refuseOutput,
 } from './norm.ts';
+import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { backwardOf } from './programs.ts';
 
 /** Options of {@link normBackward}. */
@@ -65,8 +57,6 @@ export function planBackward(
   if (activation !== 'none' && dsum) {
     throw new NormError('value', 'dsum was given with an activation.', 'Add it to dx yourself.');
   }
-  // Without an activation, the gradient of residual is dy, and the rest is as if there were no residual.
-  const stored = activation === 'none' ? undefined : residual;
   const inputs = { dy, x, weight, bias, residual, mean, rstd, dsum };
   gpu.checkUsable(dy, 'dy');
   for (const [name, tensor] of Object.entries({ mean, rstd })) {
@@ -84,11 +74,6 @@ export function planBackward(
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
   const wantsBias = hasBias && (wants.dbias ?? !!(weight ?? bias ?? out.dbias));
-  if (out.dweight && !wantsWeight) refuseOutput('dweight', 'it is not among what is wanted');
-  if (out.dbias && !wantsBias) refuseOutput('dbias', 'it is not among what is wanted');
-  if (out.dresidual && !stored) {
-    refuseOutput('dresidual', residual ? 'without an activation it is dy itself' : 'there is no residual');
-  }
   const d = backwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
     paramDtype,
@@ -103,28 +88,25 @@ export function planBackward(
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);
-  checkLike({ dy, dsum, residual, 'out.dx': out.dx, 'out.dresidual': out.dresidual }, x);
+  checkLike({ dy, dsum, residual }, x);
   checkLike({ mean }, perSet.mean);
   checkLike({ rstd }, perSet.rstd);
-  checkLike({ 'out.dweight': out.dweight }, outputs.dweight);
-  checkLike({ 'out.dbias': out.dbias }, outputs.dbias);
+  const unwanted = 'it is not among what is wanted';
+  checkOutputs(out, outputs, {
+    dweight: unwanted,
+    dbias: unwanted,
+    dresidual: residual ? 'without an activation it is dy itself' : 'there is no residual',
+  });
   const make = () => {
-    const { dweight, dbias, dresidual } = outputs;
     // A module's gradients outlive a call that fails: they are not among what goes then.
     const theirs = {
-      dweight: out.dweight ?? (dweight && options.newDweight?.()),
-      dbias: out.dbias ?? (dbias && options.newDbias?.()),
+      dweight: out.dweight ?? (outputs.dweight && options.newDweight?.()),
+      dbias: out.dbias ?? (outputs.dbias && options.newDbias?.()),
     };
-    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
-    const made = {
-      dx: out.dx ?? (like(x) as Tensor),
-      dresidual: out.dresidual ?? like(dresidual),
-      dweight: theirs.dweight ?? like(dweight),
-      dbias: theirs.dbias ?? like(dbias),
-    };
+    const made = withOutputs(gpu, { ...out, ...theirs }, outputs);
     return {
       operands: { ...inputs, ...made },
-      dx: made.dx,
+      dx: made.dx as Tensor,
       dweight: made.dweight ?? null,
       dbias: made.dbias ?? null,
       dresidual: made.dresidual ?? (residual ? dy : null),

@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, type Like, named } from './check.ts';
+import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
@@ -17,8 +17,8 @@ import {
   type Repeatable,
   type RunningTensors,
   record,
-  refuseOutput,
 } from './norm.ts';
+import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { forwardOf } from './programs.ts';
 
 /** Options of {@link normForward}. */
@@ -104,26 +104,20 @@ export function planForward(
   checkLike({ numBatchesTracked }, expected.count);
   checkLike({ residual }, x);
   const kept = wanted ? 'this norm has none' : 'statistics is false';
-  const reasons = { sum: 'nothing is added to x', mean: kept, rstd: kept, variance: 'this norm gives none' };
-  for (const name of ['y', 'sum', 'mean', 'rstd', 'variance'] as const) {
-    if (out[name] && !outputs[name]) refuseOutput(name, reasons[name as 'sum']);
-    checkLike({ [`out.${name}`]: out[name] }, outputs[name]);
-  }
+  checkOutputs(out, outputs, {
+    sum: 'nothing is added to x',
+    mean: kept,
+    rstd: kept,
+    variance: 'this norm gives none',
+  });
   const make = () => {
     // A module's statistics outlive a call that fails: they are not among what goes then.
-    const { y, sum, mean, rstd, variance } = outputs;
+    const { mean, rstd } = outputs;
     const theirs = {
       mean: out.mean ?? (mean && newMean?.(mean.shape)),
       rstd: out.rstd ?? (rstd && newRstd?.(rstd.shape)),
     };
-    const like = (one: Like | undefined) => one && gpu.empty(one.shape, { dtype: one.dtype });
-    return {
-      y: out.y ?? (like(y) as Tensor),
-      sum: out.sum ?? like(sum),
-      variance: out.variance ?? like(variance),
-      mean: theirs.mean ?? like(mean),
-      rstd: theirs.rstd ?? like(rstd),
-    };
+    return withOutputs(gpu, { ...out, ...theirs }, outputs) as NormForwardResult;
   };
   const state = {
     running_mean: runningMean,

@@ -1,6 +1,5 @@
 // What forward and backward passes of all functional norms share: their options, what a norm is, how it is recorded.
 
-import { NormError } from '../gpu/errors.ts';
 import { execute, type Operands, type RecordOptions, Repeat, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { OptionNames } from '../gpu/options.ts';
@@ -195,11 +194,6 @@ export function checkParameters(
   if (weight) checkTensorShape(weight, call.parameterShape, 'weight');
   if (bias) checkTensorShape(bias, call.parameterShape, 'bias');
   return parameterDType(floatDType(x, 'x'), weight, bias);
-}
-
-/** Throws `value`: an output that the call does not have. */
-export function refuseOutput(name: string, reason: string): never {
-  throw new NormError('value', `out.${name} was given, but ${reason}.`, 'Leave it out.');
 }
 
 /** Options of a pass that a module records again. */
