@@ -1,7 +1,7 @@
 // Every example of examples/, from the packed package.
 import { join } from 'node:path';
 import puppeteer, { type Browser } from 'puppeteer';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findBrowser, findDeno, installHint } from '../../scripts/lib/browsers.mjs';
 import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { bin } from '../../scripts/lib/paths.mjs';
@@ -18,11 +18,14 @@ import { bounds } from '../support/tolerances.ts';
 import { type App, makeApp, serveFolder } from './app.ts';
 import { run } from './run.ts';
 
+/** Libraries that examples share a device and buffers with. */
+const others = ['typegpu', 'three', '@jax-js/jax'];
+
 let app: App;
 let browser: Browser;
 
 beforeAll(async () => {
-  app = await makeApp(['webgpu', 'vite']);
+  app = await makeApp(['webgpu', 'vite', '@webgpu/types', ...others]);
   const executablePath = findBrowser('chromium');
   if (!executablePath) throw new Error(`Chromium was not found. ${installHint('chromium')}`);
   browser = await puppeteer.launch({ executablePath, headless: true, args: chromiumArguments });
@@ -64,12 +67,37 @@ async function shown(folder: string): Promise<string> {
   }
 }
 
+/** What the page of a folder shows once Vite has built it. */
+async function shownByVite(source: string): Promise<string> {
+  const folder = app.copyOf(source);
+  const { status, stdout, stderr } = await run(process.execPath, [bin.vite, 'build'], { cwd: folder });
+  expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: '' });
+  return shown(join(folder, 'dist'));
+}
+
+/** What TypeScript says of an example, with none of this project's settings. */
+async function compilerSays(source: string): Promise<string> {
+  const args = ['main.ts', '--noEmit', '--strict', '--skipLibCheck', '--types', '@webgpu/types'];
+  const settings = ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022'];
+  const lib = ['--lib', 'es2023,dom,dom.iterable,esnext.disposable'];
+  const { stdout } = await run(process.execPath, [bin.tsc, ...args, ...settings, ...lib], {
+    cwd: app.copyOf(source),
+  });
+  return stdout;
+}
+
+/** LayerNorm of rows in plain arithmetic. */
+function layerNormOf(x: readonly number[], columns: number): number[] {
+  return x.map((value, i) => {
+    const row = x.slice(i - (i % columns), i - (i % columns) + columns);
+    const mean = row.reduce((sum, one) => sum + one, 0) / columns;
+    const variance = row.reduce((sum, one) => sum + (one - mean) ** 2, 0) / columns;
+    return (value - mean) / Math.sqrt(variance + 1e-5);
+  });
+}
+
 it('a Vite app', async () => {
-  const folder = app.copyOf('examples/vite');
-  const { status, stderr } = await run(process.execPath, [bin.vite, 'build'], { cwd: folder });
-  expect(stderr).toBe('');
-  expect(status).toBe(0);
-  judge(await shown(join(folder, 'dist')), layerNormGeometry([2, 4], 4));
+  judge(await shownByVite('examples/vite'), layerNormGeometry([2, 4], 4));
 });
 
 it('a plain page, from a static server', async () => {
@@ -97,4 +125,19 @@ it('Deno', async () => {
   const { status, stdout, stderr } = await run(findDeno(), args, { cwd, engine: 'deno' });
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   judge(stdout, layerNormGeometry([2, 4], 4));
+});
+
+describe('beside TypeGPU', () => {
+  it('compiles', async () => {
+    expect(await compilerSays('examples/typegpu')).toBe('');
+  });
+
+  it('normalizes what one pass of TypeGPU makes, for another', async () => {
+    const { x, y, z } = JSON.parse(await shownByVite('examples/typegpu'));
+    expect(x).toEqual(Array.from({ length: 512 }, (_, i) => 10 + ((i * i) % 97)));
+    const expected = layerNormOf(x, 64);
+    expect(relativeError(y, expected)).toBeLessThanOrEqual(bounds.forward);
+    const scaled = expected.map((value) => 2 * value + 1);
+    expect(relativeError(z, scaled)).toBeLessThanOrEqual(2 * bounds.forward);
+  });
 });
