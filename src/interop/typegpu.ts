@@ -155,7 +155,7 @@ function deviceOf(root: TgpuRoot): GPUDevice {
 }
 
 /** What an array schema holds. Throws `dtype` unless that is numbers of one dtype without gaps. */
-function layoutOf(schema: BaseData): { dtype: DType; sizes: number[] } {
+function layoutOf(schema: BaseData): { dtype: DType; sizes: readonly number[] } {
   const sizes: number[] = [];
   let inner: BaseData | undefined = schema;
   while (inner?.type === 'array') {
@@ -163,12 +163,13 @@ function layoutOf(schema: BaseData): { dtype: DType; sizes: number[] } {
     sizes.push(count);
     inner = elementType;
   }
-  const element = elements[shown(inner?.type)];
+  const name = shown(inner?.type);
+  const element = Object.hasOwn(elements, name) ? elements[name] : undefined;
   if (sizes.length === 0 || !element) {
     throw new NormError('dtype', `There is no tensor of the schema ${shown(schema)}.`, dense);
   }
   const [dtype, ...vector] = element;
-  return { dtype, sizes: [...sizes, ...vector] };
+  return { dtype, sizes: sizesOf([...sizes, ...vector], 'schema') };
 }
 
 function checkSize(shape: readonly number[], sizes: readonly number[], fix: string): void {
