@@ -103,6 +103,24 @@ function layerNormOf(x: readonly number[], columns: number): number[] {
   });
 }
 
+/** The gradient of its input, likewise. */
+function layerNormGradientOf(x: readonly number[], dy: readonly number[], columns: number): number[] {
+  const y = layerNormOf(x, columns);
+  return x.map((_, i) => {
+    const first = i - (i % columns);
+    const [xs, ys, dys] = [x, y, dy].map((list) => list.slice(first, first + columns)) as [
+      number[],
+      number[],
+      number[],
+    ];
+    const meanOf = (list: readonly number[]) => list.reduce((sum, one) => sum + one, 0) / columns;
+    const mean = meanOf(xs);
+    const rstd = 1 / Math.sqrt(meanOf(xs.map((one) => (one - mean) ** 2)) + 1e-5);
+    const along = meanOf(dys.map((one, j) => one * (ys[j] as number)));
+    return rstd * ((dy[i] as number) - meanOf(dys) - (y[i] as number) * along);
+  });
+}
+
 function largestDifference(a: readonly number[], b: readonly number[]): number {
   expect(a).toHaveLength(b.length);
   return Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number))));
@@ -171,5 +189,49 @@ describe('beside three.js', () => {
     // A grey is a byte.
     const shades = expected.map((value) => 255 * (value / 6 + 0.5));
     expect(largestDifference(greys, shades)).toBeLessThan(1);
+  });
+});
+
+describe('beside jax-js', () => {
+  it('compiles', async () => {
+    expect(await compilerSays('examples/jax')).toBe('');
+  });
+
+  it('stands between two functions that jax-js differentiates', async () => {
+    const seen = JSON.parse(await shownByVite('examples/jax'));
+    expect(seen.sameDevice).toBe(true);
+    // All in float64, from the numbers that the example begins with, as f32 has them.
+    const numbers = (length: number, body: (i: number) => number) =>
+      Array.from({ length }, (_, i) => body(i));
+    const [data, target] = [Math.sin, Math.cos].map((body) => numbers(512, (i) => Math.fround(body(i))));
+    if (!data || !target) throw new Error('There are two lists.');
+    const scale = numbers(64, (i) => 1 + i / 64);
+    const h = data.map((value, i) => value * (scale[i % 64] as number));
+    expect(relativeError(seen.h.flat(), h)).toBeLessThanOrEqual(bounds.forward);
+    const y = layerNormOf(h, 64);
+    expect(relativeError(seen.y, y)).toBeLessThanOrEqual(bounds.forward);
+    const loss = y.reduce((sum, value, i) => sum + (value - (target[i] as number)) ** 2, 0);
+    expect(Math.abs(seen.loss - loss)).toBeLessThan(1e-5 * loss);
+    const dy = y.map((value, i) => 2 * (value - (target[i] as number)));
+    expect(relativeError(seen.dy.flat(), dy)).toBeLessThanOrEqual(bounds.forward);
+    const dx = layerNormGradientOf(h, dy, 64);
+    expect(relativeError(seen.dx, dx)).toBeLessThanOrEqual(bounds.backward);
+    const products = dx.map((value, i) => value * (data[i] as number));
+    const columnSums = (list: readonly number[]) =>
+      scale.map((_, column) => list.reduce((sum, value, i) => sum + (i % 64 === column ? value : 0), 0));
+    const dscale = columnSums(products);
+    // The products of a column cancel, so that their absolute values are the scale.
+    const terms = columnSums(products.map(Math.abs));
+    expect(relativeError(seen.dscale, dscale, terms)).toBeLessThanOrEqual(bounds.backward);
+    // And dscale is the gradient of the loss: what it tells of a small step is what the loss does.
+    const lossAt = (step: number) => {
+      const moved = data.map((value, i) => {
+        const column = i % 64;
+        return value * ((scale[column] as number) + step * (dscale[column] as number));
+      });
+      return layerNormOf(moved, 64).reduce((sum, value, i) => sum + (value - (target[i] as number)) ** 2, 0);
+    };
+    const slope = dscale.reduce((sum, value) => sum + value ** 2, 0);
+    expect((lossAt(1e-6) - lossAt(-1e-6)) / 2e-6 / slope).toBeCloseTo(1, 4);
   });
 });
