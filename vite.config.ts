@@ -33,6 +33,7 @@ export default defineConfig(({ command, mode }) => {
           'src/distributed/nats.ts',
           'src/interop/onnxruntime.ts',
           'src/interop/tfjs.ts',
+          'src/interop/typegpu.ts',
           'src/reference/index.ts', // for the self-check of bin/
         ],
         formats: ['es'],

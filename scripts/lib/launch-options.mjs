@@ -14,6 +14,14 @@ export const chromiumArguments = [
   ...(process.env.WEBGPU_NORM_CHROMIUM_ARGS?.split(/\s+/).filter(Boolean) ?? []),
 ];
 
+/** Chromium on SwiftShader throughout: without it, its GPU process ends when a canvas of WebGPU is shown where there is no GPU. */
+export const canvasArguments = [
+  ...chromiumArguments,
+  '--enable-features=Vulkan',
+  '--use-vulkan=swiftshader',
+  '--use-angle=swiftshader',
+];
+
 /**
  * For puppeteer.
  *

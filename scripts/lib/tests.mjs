@@ -54,7 +54,7 @@ export function testDemo(tally, browser = 'chromium') {
 }
 
 /**
- * Works beside onnxruntime-web and tfjs in headless Chromium.
+ * Works beside onnxruntime-web, tfjs and TypeGPU in headless Chromium.
  *
  * @param {Tally} tally
  */

@@ -20,6 +20,8 @@ async function bundle(name: string): Promise<void> {
     logLevel: 'error',
     publicDir: false,
     plugins: [wgslModules()],
+    // Vite replaces it in apps, but not in libraries.
+    define: { 'process.env.NODE_ENV': '"production"' },
     build: {
       target: 'es2022',
       minify: false,
@@ -61,6 +63,8 @@ type Remote<Page> = {
 
 export interface Opened<Page> {
   page: Remote<Page>;
+  /** The bundle, which other runtimes can import. */
+  file: string;
   /** Errors on the console and exceptions. */
   complaints: string[];
   close(): Promise<void>;
@@ -107,6 +111,7 @@ export async function open<Page extends object>(name: string): Promise<Opened<Pa
   });
   return {
     page,
+    file: join(folder, `${name}.mjs`),
     complaints,
     async close() {
       await browser.close();

@@ -90,6 +90,8 @@ const linked = [
   '@tensorflow/tfjs-backend-webgpu',
   '@nats-io/nats-core',
   '@nats-io/transport-node',
+  'typegpu',
+  '@jax-js/jax',
 ];
 
 /** Imports the snippets one after another and says what became of each. */

@@ -2,9 +2,9 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import puppeteer, { type Browser } from 'puppeteer';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findBrowser, findDeno, installHint } from '../../scripts/lib/browsers.mjs';
-import { chromiumArguments } from '../../scripts/lib/launch-options.mjs';
+import { canvasArguments, chromiumArguments } from '../../scripts/lib/launch-options.mjs';
 import { bin, root } from '../../scripts/lib/paths.mjs';
 import {
   batchNormGeometry,
@@ -20,14 +20,21 @@ import { bounds } from '../support/tolerances.ts';
 import { type App, makeApp, serveFolder } from './app.ts';
 import { run } from './run.ts';
 
+/** Libraries that examples share a device and buffers with. */
+const others = ['typegpu', 'three', '@jax-js/jax'];
+
+function launch(args: string[]): Promise<Browser> {
+  const executablePath = findBrowser('chromium');
+  if (!executablePath) throw new Error(`Chromium was not found. ${installHint('chromium')}`);
+  return puppeteer.launch({ executablePath, headless: true, args });
+}
+
 let app: App;
 let browser: Browser;
 
 beforeAll(async () => {
-  app = await makeApp(['webgpu', 'vite']);
-  const executablePath = findBrowser('chromium');
-  if (!executablePath) throw new Error(`Chromium was not found. ${installHint('chromium')}`);
-  browser = await puppeteer.launch({ executablePath, headless: true, args: chromiumArguments });
+  app = await makeApp(['webgpu', 'vite', '@webgpu/types', ...others]);
+  browser = await launch(chromiumArguments);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
@@ -45,9 +52,9 @@ function judge(printed: string, geometry: Geometry, options: Partial<ReferenceOp
 }
 
 /** What the page of a folder shows; fails on anything that it says on the console. */
-async function shown(folder: string): Promise<string> {
+async function shown(folder: string, inside = browser): Promise<string> {
   const { url, close } = await serveFolder(folder);
-  const page = await browser.newPage();
+  const page = await inside.newPage();
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => complaints.push(message.text()));
@@ -66,12 +73,63 @@ async function shown(folder: string): Promise<string> {
   }
 }
 
+/** What the page of a folder shows once Vite has built it. */
+async function shownByVite(source: string, inside = browser): Promise<string> {
+  const folder = app.copyOf(source);
+  const { status, stdout, stderr } = await run(process.execPath, [bin.vite, 'build'], { cwd: folder });
+  // three.js is larger than what Vite finds remarkable.
+  const large =
+    /^\[plugin builtin:vite-reporter\] \n\(!\) Some chunks are larger than[^!]*chunkSizeWarningLimit\.\n+$/;
+  expect({ status, stderr: stderr.replace(large, '') }, stdout).toEqual({ status: 0, stderr: '' });
+  return shown(join(folder, 'dist'), inside);
+}
+
+/** What TypeScript says of an example, with none of this project's settings. */
+async function compilerSays(source: string): Promise<string> {
+  const args = ['main.ts', '--noEmit', '--strict', '--skipLibCheck', '--types', '@webgpu/types'];
+  const settings = ['--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2022'];
+  const lib = ['--lib', 'es2023,dom,dom.iterable,esnext.disposable'];
+  const { stdout } = await run(process.execPath, [bin.tsc, ...args, ...settings, ...lib], {
+    cwd: app.copyOf(source),
+  });
+  return stdout;
+}
+
+/** LayerNorm of rows in plain arithmetic. */
+function layerNormOf(x: readonly number[], columns: number): number[] {
+  return x.map((value, i) => {
+    const row = x.slice(i - (i % columns), i - (i % columns) + columns);
+    const mean = row.reduce((sum, one) => sum + one, 0) / columns;
+    const variance = row.reduce((sum, one) => sum + (one - mean) ** 2, 0) / columns;
+    return (value - mean) / Math.sqrt(variance + 1e-5);
+  });
+}
+
+/** The gradient of its input, likewise. */
+function layerNormGradientOf(x: readonly number[], dy: readonly number[], columns: number): number[] {
+  const y = layerNormOf(x, columns);
+  return x.map((_, i) => {
+    const first = i - (i % columns);
+    const [xs, ys, dys] = [x, y, dy].map((list) => list.slice(first, first + columns)) as [
+      number[],
+      number[],
+      number[],
+    ];
+    const meanOf = (list: readonly number[]) => list.reduce((sum, one) => sum + one, 0) / columns;
+    const mean = meanOf(xs);
+    const rstd = 1 / Math.sqrt(meanOf(xs.map((one) => (one - mean) ** 2)) + 1e-5);
+    const along = meanOf(dys.map((one, j) => one * (ys[j] as number)));
+    return rstd * ((dy[i] as number) - meanOf(dys) - (y[i] as number) * along);
+  });
+}
+
+function largestDifference(a: readonly number[], b: readonly number[]): number {
+  expect(a).toHaveLength(b.length);
+  return Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number))));
+}
+
 it('a Vite app', async () => {
-  const folder = app.copyOf('examples/vite');
-  const { status, stderr } = await run(process.execPath, [bin.vite, 'build'], { cwd: folder });
-  expect(stderr).toBe('');
-  expect(status).toBe(0);
-  judge(await shown(join(folder, 'dist')), layerNormGeometry([2, 4], 4));
+  judge(await shownByVite('examples/vite'), layerNormGeometry([2, 4], 4));
 });
 
 it('a plain page, from a static server', async () => {
@@ -153,4 +211,83 @@ it('the examples of exported kernels have the same formulas', () => {
     readFileSync(join(root, `examples/exported-${where}/check.js`), 'utf8'),
   );
   expect(page).toBe(deno);
+});
+
+describe('beside TypeGPU', () => {
+  it('compiles', async () => {
+    expect(await compilerSays('examples/typegpu')).toBe('');
+  });
+
+  it('normalizes what one pass of TypeGPU makes, for another', async () => {
+    const { x, y, z } = JSON.parse(await shownByVite('examples/typegpu'));
+    expect(x).toEqual(Array.from({ length: 512 }, (_, i) => 10 + ((i * i) % 97)));
+    const expected = layerNormOf(x, 64);
+    expect(relativeError(y, expected)).toBeLessThanOrEqual(bounds.forward);
+    const scaled = expected.map((value) => 2 * value + 1);
+    expect(relativeError(z, scaled)).toBeLessThanOrEqual(2 * bounds.forward);
+  });
+});
+
+describe('beside three.js', () => {
+  let withCanvas: Browser;
+  beforeAll(async () => {
+    withCanvas = await launch(canvasArguments);
+  }, 120_000);
+  afterAll(() => withCanvas?.close());
+
+  it('normalizes a storage buffer of its renderer, for a material', async () => {
+    const { x, y, greys } = JSON.parse(await shownByVite('examples/three', withCanvas));
+    // WGSL's cos has an absolute error of 2^-11.
+    const made = Array.from({ length: 64 }, (_, i) => 100 + 3 * Math.cos(i));
+    expect(largestDifference(x, made)).toBeLessThan(3 * 2 ** -11 + 1e-5);
+    const expected = layerNormOf(x, 8);
+    expect(relativeError(y, expected)).toBeLessThanOrEqual(bounds.forward);
+    // A grey is a byte.
+    const shades = expected.map((value) => 255 * (value / 6 + 0.5));
+    expect(largestDifference(greys, shades)).toBeLessThan(1);
+  });
+});
+
+describe('beside jax-js', () => {
+  it('compiles', async () => {
+    expect(await compilerSays('examples/jax')).toBe('');
+  });
+
+  it('stands between two functions that jax-js differentiates', async () => {
+    const seen = JSON.parse(await shownByVite('examples/jax'));
+    expect(seen.sameDevice).toBe(true);
+    // All in float64, from the numbers that the example begins with, as f32 has them.
+    const numbers = (length: number, body: (i: number) => number) =>
+      Array.from({ length }, (_, i) => body(i));
+    const [data, target] = [Math.sin, Math.cos].map((body) => numbers(512, (i) => Math.fround(body(i))));
+    if (!data || !target) throw new Error('There are two lists.');
+    const scale = numbers(64, (i) => 1 + i / 64);
+    const h = data.map((value, i) => value * (scale[i % 64] as number));
+    expect(relativeError(seen.h.flat(), h)).toBeLessThanOrEqual(bounds.forward);
+    const y = layerNormOf(h, 64);
+    expect(relativeError(seen.y, y)).toBeLessThanOrEqual(bounds.forward);
+    const loss = y.reduce((sum, value, i) => sum + (value - (target[i] as number)) ** 2, 0);
+    expect(Math.abs(seen.loss - loss)).toBeLessThan(1e-5 * loss);
+    const dy = y.map((value, i) => 2 * (value - (target[i] as number)));
+    expect(relativeError(seen.dy.flat(), dy)).toBeLessThanOrEqual(bounds.forward);
+    const dx = layerNormGradientOf(h, dy, 64);
+    expect(relativeError(seen.dx, dx)).toBeLessThanOrEqual(bounds.backward);
+    const products = dx.map((value, i) => value * (data[i] as number));
+    const columnSums = (list: readonly number[]) =>
+      scale.map((_, column) => list.reduce((sum, value, i) => sum + (i % 64 === column ? value : 0), 0));
+    const dscale = columnSums(products);
+    // The products of a column cancel, so that their absolute values are the scale.
+    const terms = columnSums(products.map(Math.abs));
+    expect(relativeError(seen.dscale, dscale, terms)).toBeLessThanOrEqual(bounds.backward);
+    // And dscale is the gradient of the loss: what it tells of a small step is what the loss does.
+    const lossAt = (step: number) => {
+      const moved = data.map((value, i) => {
+        const column = i % 64;
+        return value * ((scale[column] as number) + step * (dscale[column] as number));
+      });
+      return layerNormOf(moved, 64).reduce((sum, value, i) => sum + (value - (target[i] as number)) ** 2, 0);
+    };
+    const slope = dscale.reduce((sum, value) => sum + value ** 2, 0);
+    expect((lossAt(1e-6) - lossAt(-1e-6)) / 2e-6 / slope).toBeCloseTo(1, 4);
+  });
 });

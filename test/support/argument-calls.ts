@@ -5,6 +5,7 @@ import * as distributed from '../../src/distributed/index.ts';
 import type { Gpu, Module, Tensor } from '../../src/index.ts';
 import * as norms from '../../src/index.ts';
 import { fromOnnxRuntime } from '../../src/interop/onnxruntime.ts';
+import { fromTypeGpu, toTypeGpu } from '../../src/interop/typegpu.ts';
 import * as kernels from '../../src/kernels.ts';
 import * as optim from '../../src/optim/index.ts';
 import { normal } from './data.ts';
@@ -59,6 +60,15 @@ export function worldOf(gpu: Gpu): World {
   const frozen = new norms.FrozenBatchNorm2d(gpu, 4);
   const response = new norms.LocalResponseNorm(gpu, 3);
   const identity = new norms.Identity(gpu);
+  // What TypeGPU makes, as far as our functions look at it.
+  const floats = { type: 'array', elementCount: 8, elementType: { type: 'f32' } };
+  const typed = { $usage: () => typed };
+  class TypeGpuRoot {
+    readonly resourceType = 'root';
+    readonly device = gpu.device;
+    readonly createBuffer = () => typed;
+  }
+  const typeGpuRoot = new TypeGpuRoot();
   const chain = new norms.Sequential(gpu, new norms.BatchNorm1d(gpu, 4), new norms.LayerNorm(gpu, 4));
   const sync = new distributed.SyncBatchNorm(gpu, 4, { group: local });
   const pictures = gpu.zeros([2, 4, 1, 3]);
@@ -234,6 +244,12 @@ export function worldOf(gpu: Gpu): World {
       gpu,
       { location: 'gpu-buffer', type: 'float32', gpuBuffer: x.buffer, dims: [2, 4] },
     ]),
+    fn('fromTypeGpu', fromTypeGpu, () => [
+      gpu,
+      { resourceType: 'buffer', dataType: floats, destroyed: false, usableAsStorage: true, buffer: x.buffer },
+      [2, 4],
+    ]),
+    fn('toTypeGpu', toTypeGpu, () => [typeGpuRoot, x, floats]),
     make('LayerNorm', norms.LayerNorm, () => [
       gpu,
       [4],

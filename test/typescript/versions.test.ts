@@ -28,7 +28,7 @@ export async function main(device: GPUDevice, buffer: GPUBuffer) {
 
 /** Every entry point that needs no other package's types. */
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const needOthers = ['./distributed/nats', './onnxruntime', './tfjs'];
+const needOthers = ['./distributed/nats', './onnxruntime', './tfjs', './typegpu'];
 const entries = Object.keys(exports).filter(
   (path) => typeof exports[path] === 'object' && !needOthers.includes(path),
 );
