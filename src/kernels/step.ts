@@ -1,5 +1,4 @@
 // A dispatch: a kernel linked with what its pass has chosen, and the numbers that it reads.
-
 import type { FloatDType } from '../gpu/dtype.ts';
 import type { Kernel, Step } from '../gpu/program.ts';
 import { type Choices, link } from '../shaders/link.ts';

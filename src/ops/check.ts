@@ -114,11 +114,11 @@ export interface Like {
 /** Throws unless those tensors that are there have this shape and dtype. */
 export function checkLike(
   tensors: Readonly<Record<string, Like | null | undefined>>,
-  like: Like | undefined,
+  { shape, dtype }: Like,
 ): void {
   for (const [name, tensor] of Object.entries(tensors)) {
-    if (!tensor || !like) continue;
-    checkTensorShape(tensor, like.shape, name);
-    checkTensorDType(tensor, like.dtype, name);
+    if (!tensor) continue;
+    checkTensorShape(tensor, shape, name);
+    checkTensorDType(tensor, dtype, name);
   }
 }

@@ -3,7 +3,6 @@ import type { FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
-
 import type { Activation } from '../kernels/activation.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';

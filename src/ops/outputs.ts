@@ -22,11 +22,10 @@ export function checkOutputs<Name extends string>(
   reasons: Readonly<Partial<Record<Name, string>>>,
 ): void {
   for (const name in likes) {
-    const label = `out.${name}`;
-    if (out[name] && !likes[name]) {
-      throw new NormError('value', `${label} was given, but ${reasons[name]}.`, 'Leave it out.');
-    }
-    checkLike({ [label]: out[name] }, likes[name]);
+    const [tensor, like, label] = [out[name], likes[name], `out.${name}`];
+    if (!tensor) continue;
+    if (!like) throw new NormError('value', `${label} was given, but ${reasons[name]}.`, 'Leave it out.');
+    checkLike({ [label]: tensor }, like);
   }
 }
 
