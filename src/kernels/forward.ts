@@ -66,16 +66,18 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   const { geometry, running, stage } = d;
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const whole = { d, facts, ...part, choices: { ...normChoices(d), ...statisticsChoices(d) } };
+  const known = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
   if (running === 'update' && d.counted) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
-  if (elementCount(geometry) === 0) return { steps: before, scratch: {} };
+  // Those of evaluation do not come from x: they are there where x is empty, too.
+  if (running === 'frozen' && setCount(geometry) > 0) before.push(frozenStatistics(whole));
+  if (elementCount(geometry) === 0) return { steps: before, scratch: known ? nobodys(d) : {} };
   // Running statistics, those of replicas, and variances are a matter of the merge, which only a split has.
   const options = running || stage || d.variance ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
-  if (running === 'frozen') before.push(frozenStatistics(whole));
   const runs = geometry.inner > 1 ? channelRuns : setRuns;
-  if (running === 'frozen' || stage === 'joined') {
+  if (known) {
     return { steps: [...before, ...knownApply(d, schedule, runs, facts)], scratch: nobodys(d) };
   }
   const partials = partialsOf(geometry, schedule);

@@ -102,7 +102,7 @@ export interface Description {
   pass: 'forward' | 'backward';
   /** Those that some dispatch reads, and those that are updated in place among {@link outputs}. */
   inputs: DescribedTensor[];
-  /** One that no dispatch writes, such as the statistics of an empty x, stays as it is. */
+  /** One that no dispatch writes, such as the statistics that training takes from an empty x, stays as it is. */
   outputs: DescribedOutput[];
   scratch: DescribedScratch[];
   /** In order. None where there is nothing to do. */

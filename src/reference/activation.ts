@@ -62,6 +62,23 @@ export function activationDerivative(z: number, activation: Activation, negative
   }
 }
 
+/**
+ * The sizes of the terms that the derivative is a sum of. Where they cancel (hardswish near -1.5, silu near -1.28, gelu near -0.75), it cannot be
+ * more exact than they are.
+ */
+export function derivativeTerms(z: number, activation: Activation, negativeSlope = 0.01): number {
+  switch (activation) {
+    case 'silu':
+      return sigmoid(z) * (1 + Math.abs(z) * (1 - sigmoid(z)));
+    case 'gelu':
+      return cumulative(z) + (Math.abs(z) * Math.exp(-0.5 * z * z)) / Math.sqrt(2 * Math.PI);
+    case 'hardswish':
+      return z <= -3 ? 0 : z >= 3 ? 1 : Math.abs(z) / 3 + 0.5;
+    default:
+      return Math.abs(activationDerivative(z, activation, negativeSlope));
+  }
+}
+
 /** Where the derivative jumps. */
 export const kinks: Readonly<Record<Activation, readonly number[]>> = {
   none: [],

@@ -1,5 +1,5 @@
 import type { Activation } from '../kernels/activation.ts';
-import { activate, activationDerivative } from './activation.ts';
+import { activate, activationDerivative, derivativeTerms } from './activation.ts';
 import { elementCount, forEachElement, type Geometry, setCount, setSize } from './geometry.ts';
 import { Sums } from './sums.ts';
 
@@ -47,11 +47,11 @@ export interface ReferenceBackward {
    * gradient that cancels to almost nothing cannot be more exact than its terms.
    */
   scale: {
-    /** |rstd * weight * dy| per element, plus |dsum| where there is one. */
+    /** |rstd * weight * dz| per element, plus |dsum| where there is one; here and below dz with the terms of activation'(z). */
     dx: Float64Array;
-    /** Per channel, sum of |dy * xhat|. */
+    /** Per channel, sum of |dz * xhat|. */
     dweight: Float64Array;
-    /** Per channel, sum of |dy|. */
+    /** Per channel, sum of |dz|. */
     dbias: Float64Array;
     /** |dy| per element. */
     dresidual: Float64Array;
@@ -168,7 +168,7 @@ export function normBackwardReference(
     dsum: [dsum, count],
     weight: [options.weight, channels],
   });
-  const dy = upstream(gradient, x, geometry, options);
+  const { dy, terms } = upstream(gradient, x, geometry, options);
   const weight = scaleOf(geometry, options);
   const { mean, rstd } = statistics(x, geometry, options);
   const centred = options.kind === 'moments';
@@ -190,8 +190,8 @@ export function normBackwardReference(
     sumGXhat.add(set, g * xhat);
     dweight.add(channel, dyHere * xhat);
     dbias.add(channel, dyHere);
-    dweightScale.add(channel, Math.abs(dyHere * xhat));
-    dbiasScale.add(channel, Math.abs(dyHere));
+    dweightScale.add(channel, (terms[element] as number) * Math.abs(xhat));
+    dbiasScale.add(channel, terms[element] as number);
   });
 
   const meanG = sumG.values(setSize(geometry));
@@ -204,7 +204,7 @@ export function normBackwardReference(
     const extra = dsum ? (dsum[element] as number) : 0;
     const through = (meanG[set] as number) + xhatAt(element, set) * (meanGXhat[set] as number);
     dx[element] = r * (options.frozen ? g : g - through) + extra;
-    dxScale[element] = Math.abs(r * g) + Math.abs(extra);
+    dxScale[element] = r * (terms[element] as number) * Math.abs(weight[channel] as number) + Math.abs(extra);
   });
   return {
     dx,
@@ -220,17 +220,17 @@ export function normBackwardReference(
   };
 }
 
-/** The gradient of z. */
+/** The gradient of z, and the sizes of its terms. */
 function upstream(
   dy: ArrayLike<number>,
   x: ArrayLike<number>,
   geometry: Geometry,
   options: ReferenceOptions,
-): ArrayLike<number> {
+): { dy: ArrayLike<number>; terms: Float64Array } {
   const { activation = 'none', negativeSlope } = options;
-  if (activation === 'none') return dy;
+  if (activation === 'none') return { dy, terms: Float64Array.from(dy, Math.abs) };
   const { y: z } = normReference(x, geometry, { ...options, activation: 'none' });
-  return z.map(
-    (value, element) => (dy[element] as number) * activationDerivative(value, activation, negativeSlope),
-  );
+  const of = (derivative: typeof activationDerivative, value: (upstream: number) => number) =>
+    z.map((at, i) => value(dy[i] as number) * derivative(at, activation, negativeSlope));
+  return { dy: of(activationDerivative, Number), terms: of(derivativeTerms, Math.abs) };
 }

@@ -1,5 +1,6 @@
 /** Values that break careless kernels: NaN, infinities, constants, huge, tiny, nothing at all. */
 import {
+  batchNorm,
   type Gpu,
   groupNorm,
   groupNormBackward,
@@ -205,4 +206,18 @@ async function checkEmpty(gpu: Gpu): Promise<void> {
   assertEqual(await gradients.dweight?.data(), new Float32Array(8));
   assertEqual(await gradients.dbias?.data(), new Float32Array(8));
   assertEqual(instanceNorm(gpu, gpu.empty([2, 3, 0])).y.shape, [2, 3, 0]);
+
+  // Statistics of evaluation do not come from x: they are there for an empty one, too.
+  const runningMean = gpu.tensor([1, 2, 3], [3]);
+  const running = { training: false, eps: 0, runningMean, runningVar: gpu.tensor([1, 4, 16], [3]) } as const;
+  for (const layout of ['channels-first', 'channels-last'] as const) {
+    const none = gpu.empty(layout === 'channels-first' ? [0, 3, 5] : [0, 5, 3]);
+    const batch = batchNorm(gpu, none, { ...running, layout });
+    assertEqual(await batch.mean.data(), [1, 0, 2, 0, 3, 0]);
+    assertEqual(await batch.rstd.data(), [1, 0.5, 0.25]);
+    batchNorm(gpu, none, { ...running, layout, statistics: false });
+  }
+  const instances = instanceNorm(gpu, gpu.empty([2, 3, 0]), running);
+  assertEqual(await instances.rstd.data(), [1, 0.5, 0.25, 1, 0.5, 0.25]);
+  assertEqual(instanceNorm(gpu, gpu.empty([0, 3, 5]), running).rstd.shape, [0, 3]);
 }
