@@ -1,8 +1,9 @@
 import { defineConfig } from 'vite';
 import { wgslModules } from './scripts/lib/wgsl-modules.mjs';
 
-// Three uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, and
-// `vite build --mode demo` makes the static demo page in dist-demo/.
+// Four uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, `vite build --mode demo` makes the
+// static demo page in dist-demo/, and `vite build --mode doctor` the float64 reference of the tests in dist/doctor/, by which
+// `npx webgpu-norm doctor` judges the GPU.
 export default defineConfig(({ command, mode }) => {
   if (command === 'serve' || mode === 'demo') {
     return {
@@ -16,6 +17,10 @@ export default defineConfig(({ command, mode }) => {
       build: { outDir: '../dist-demo', emptyOutDir: true, target: 'es2022' },
     };
   }
+  if (mode === 'doctor') {
+    const lib = { entry: { reference: 'test/reference/index.ts' }, formats: ['es' as const] };
+    return { build: { target: 'es2022', outDir: 'dist/doctor', emptyOutDir: false, lib } };
+  }
   return {
     plugins: [wgslModules()],
     build: {
@@ -28,13 +33,12 @@ export default defineConfig(({ command, mode }) => {
           'src/node.ts',
           'src/kernels.ts',
           'src/optim/index.ts',
-          'src/autotune.ts',
+          'src/autotune/index.ts',
           'src/distributed/index.ts',
           'src/distributed/nats.ts',
           'src/interop/onnxruntime.ts',
           'src/interop/tfjs.ts',
           'src/interop/typegpu.ts',
-          'src/reference/index.ts', // for the self-check of bin/
         ],
         formats: ['es'],
       },

@@ -1,7 +1,7 @@
 /** The tensors that a row reads: the same numbers on every machine and in every run. */
 import { encodeHalf } from '../src/gpu/float16.ts';
 import type { FloatDType, Gpu, Tensor } from '../src/index.ts';
-import { roundAllToHalf } from '../src/reference/index.ts';
+import { roundAllToHalf } from '../test/reference/index.ts';
 import { normal } from '../test/support/data.ts';
 import { isResidual, type Row } from './rows.ts';
 

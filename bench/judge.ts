@@ -7,7 +7,7 @@ import {
   type ReferenceBackward,
   relativeError,
   roundAllToHalf,
-} from '../src/reference/index.ts';
+} from '../test/reference/index.ts';
 import { bounds } from '../test/support/tolerances.ts';
 import { at, type Data } from './inputs.ts';
 import { eps } from './recorder.ts';

@@ -10,7 +10,7 @@ import {
   instanceNormGeometry,
   layerNormGeometry,
   setCount,
-} from '../src/reference/index.ts';
+} from '../test/reference/index.ts';
 import { type Inputs, makeData, makeInputs } from './inputs.ts';
 import { makeJudge, type Results, type Verdict } from './judge.ts';
 import { backwardRecorder, forwardRecorder, type Outputs } from './recorder.ts';

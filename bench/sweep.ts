@@ -1,7 +1,8 @@
 /** Schedules side by side: what src/plan should choose on a device. */
+
+import { candidatesOf } from '../src/autotune/candidates.ts';
 import type { DeviceFacts } from '../src/gpu/facts.ts';
 import type { Gpu, ScheduleOptions } from '../src/index.ts';
-import { candidatesOf } from '../src/plan/candidates.ts';
 import type { Clock, Sampler } from './clock.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';

@@ -1,5 +1,5 @@
 /** A row of the bench as autotune sees it. */
-import { type Autotuned, type AutotuneOptions, autotune } from '../src/autotune.ts';
+import { type Autotuned, type AutotuneOptions, autotune } from '../src/autotune/index.ts';
 import { type Gpu, init } from '../src/index.ts';
 import type { Row } from './rows.ts';
 

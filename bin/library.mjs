@@ -7,7 +7,7 @@ export async function library() {
   const [node, schedule, reference] = await Promise.all([
     built('node.js'),
     built('plan/schedule.js'),
-    built('reference/index.js'),
+    built('doctor/reference.js'),
   ]);
   return { ...node, schedule, reference };
 }

@@ -8,6 +8,7 @@ const dist = join(root, 'dist');
 rmSync(dist, { recursive: true, force: true });
 process.exitCode =
   (await node(bin.vite, ['build', '--logLevel', 'warn'])) ||
+  (await node(bin.vite, ['build', '--logLevel', 'warn', '--mode', 'doctor'])) ||
   (await node(bin.tsc, ['-p', 'tsconfig.build.json']));
 
 // tsc turns the .ts of relative imports into .js in code, but leaves it in declarations, where no consumer's

@@ -228,7 +228,7 @@ def run(h, inputs, spec, dtype):
 
 
 def gradient_scales(h, inputs, spec):
-    """The sizes of the terms that each gradient is a sum of: see src/reference/norm.ts."""
+    """The sizes of the terms that each gradient is a sum of: see test/reference/norm.ts."""
     h64 = torch.tensor(h, dtype=torch.float64)
     weight = torch.tensor(inputs["weight"], dtype=torch.float64) if "weight" in inputs else torch.ones(1)
     weight = weight + (spec.get("weightOffset", 0) if "weight" in inputs else 0)

@@ -3,7 +3,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { BatchNorm } from '../nn/batch-norm.ts';
 import type { ForwardOptions, ModulePrepareOptions, ResidualBackwardOptions } from '../nn/norm-module.ts';
 import { prepareNorm } from '../ops/prepare-norm.ts';
-import { ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
+import { ReplicaBackward, ReplicaForward } from './replicated.ts';
 
 /** forward over the norm's replicas. */
 export function forwardInSteps(

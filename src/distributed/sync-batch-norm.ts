@@ -16,10 +16,10 @@ import {
   oneValue,
 } from '../ops/batch-norm.ts';
 import type { BackwardResult, ForwardResult, NormCall } from '../ops/norm.ts';
-import { type Measured, ReplicaBackward, ReplicaForward } from '../ops/replicated.ts';
 import { checkGroup } from './check-group.ts';
 import { mergeMoments, momentsLayout, packMoments, statisticsOf, unpackMoments } from './moments.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
+import { type Measured, ReplicaBackward, ReplicaForward } from './replicated.ts';
 
 /** What makes a BatchNorm one over replicas. It reads back between two submits, so it cannot be recorded. */
 interface Replicas extends Pick<CollectiveOptions, 'signal' | 'timeout'> {

@@ -1,5 +1,5 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import type { TuningStorage } from '../ops/tuned.ts';
+import type { TuningStorage } from '../autotune/tuned.ts';
 
 /**
  * A file that keeps what autotune finds, as localStorage does in a browser: a JSON object of texts. It is made when

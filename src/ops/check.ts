@@ -3,6 +3,7 @@ import { checkRecorder, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { shown } from '../gpu/shown.ts';
 import type { DType, FloatDType, Tensor } from '../gpu/tensor.ts';
+import type { Layout } from '../plan/geometry.ts';
 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
@@ -120,5 +121,16 @@ export function checkLike(
     if (!tensor) continue;
     checkTensorShape(tensor, shape, name);
     checkTensorDType(tensor, dtype, name);
+  }
+}
+
+/** Throws `value` unless it is a layout. */
+export function checkLayout(layout: Layout): void {
+  if (layout !== 'channels-first' && layout !== 'channels-last') {
+    throw new NormError(
+      'value',
+      `There is no layout '${shown(layout)}'.`,
+      "Use 'channels-first' or 'channels-last'.",
+    );
   }
 }

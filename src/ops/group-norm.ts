@@ -6,7 +6,7 @@ import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
-import { checkCount } from './check.ts';
+import { checkCount, checkLayout } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
@@ -167,17 +167,6 @@ export function checkGroups(channels: number, numGroups: number): void {
       'shape',
       `${channels} channels are not divisible by ${numGroups} groups.`,
       'Choose a number of groups that divides the channels.',
-    );
-  }
-}
-
-/** Throws `value` unless it is a layout. */
-export function checkLayout(layout: Layout): void {
-  if (layout !== 'channels-first' && layout !== 'channels-last') {
-    throw new NormError(
-      'value',
-      `There is no layout '${shown(layout)}'.`,
-      "Use 'channels-first' or 'channels-last'.",
     );
   }
 }

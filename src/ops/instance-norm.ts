@@ -5,13 +5,13 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
+import { checkLayout } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
 } from './epilogue.ts';
-import { checkLayout } from './group-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,

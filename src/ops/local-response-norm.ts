@@ -9,8 +9,7 @@ import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
 import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
-import { checkCount, checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
-import { checkLayout } from './group-norm.ts';
+import { checkCount, checkLayout, checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
 import { remember } from './programs.ts';
 
 /** What a local response normalization is made of. */

@@ -3,10 +3,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { winnerOf } from '../../src/autotune/autotune.ts';
+import { candidatesOf } from '../../src/autotune/candidates.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { fileStorage } from '../../src/io/file-storage.ts';
-import { winnerOf } from '../../src/ops/autotune.ts';
-import { candidatesOf } from '../../src/plan/candidates.ts';
 import {
   batchNormGeometry,
   type Geometry,

@@ -6,7 +6,7 @@ import {
   normBackwardReference,
   normReference,
   roundToHalf,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import {
   CONFORMANCE_OPS,
   type ConformanceCase,

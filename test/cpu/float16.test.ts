@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { decodeHalf, encodeHalf, fromHalfBits, toHalfBits } from '../../src/gpu/float16.ts';
-import { roundToHalf } from '../../src/reference/half.ts';
+import { roundToHalf } from '../reference/half.ts';
 import { random } from '../support/data.ts';
 
 describe('f16 conversion', () => {

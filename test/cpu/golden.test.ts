@@ -1,11 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import {
-  normBackwardReference,
-  normReference,
-  relativeError,
-  roundAllToHalf,
-} from '../../src/reference/index.ts';
+import { normBackwardReference, normReference, relativeError, roundAllToHalf } from '../reference/index.ts';
 import {
   decode,
   GOLDEN_FILES,

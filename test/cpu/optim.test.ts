@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Step } from '../../src/gpu/program.ts';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
 import { sgdProgram } from '../../src/kernels/optim.ts';
-import { relativeError } from '../../src/reference/index.ts';
+import { relativeError } from '../reference/index.ts';
 import { decode } from '../support/golden.ts';
 import { type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
 import { OptimReference } from '../support/optim.ts';

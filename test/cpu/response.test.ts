@@ -7,7 +7,7 @@ import {
   localResponseNormBackwardReference,
   localResponseNormReference,
   relativeError,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { RESPONSE_GOLDEN, type ResponseGoldenFile } from '../support/response.ts';

@@ -22,7 +22,7 @@ const put = (page: Page, schedule: object): Promise<unknown> =>
     const { init } = await source('/index.ts');
     const { callOf, prepareOptionsOf } = await source('/ops/op-options.ts');
     const { forwardDescriptor } = await source('/ops/descriptors.ts');
-    const { classOf, store } = await source('/ops/tuned.ts');
+    const { classOf, store } = await source('/autotune/tuned.ts');
     const gpu = await init();
     const call = callOf('instanceNorm', [32, 256, 14, 14], {});
     const forward = forwardDescriptor(call, prepareOptionsOf('instanceNorm', {}));

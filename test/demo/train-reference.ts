@@ -8,7 +8,7 @@ import {
   groupNormGeometry,
   layerNormGeometry,
   normReference,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 
 /** x·weightᵀ with the weights of one seed. */

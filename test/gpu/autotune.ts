@@ -1,10 +1,10 @@
 /** Schedules that are measured and remembered. */
-import { type AutotuneOptions, autotune, loadTuned, type TuningStorage } from '../../src/autotune.ts';
+import { type AutotuneOptions, autotune, loadTuned, type TuningStorage } from '../../src/autotune/index.ts';
+import { classOf, store } from '../../src/autotune/tuned.ts';
 import { type Gpu, init, LayerNorm, type NormOp, workspaceBytes } from '../../src/index.ts';
 import { forwardDescriptor } from '../../src/ops/descriptors.ts';
 import { callOf, prepareOptionsOf } from '../../src/ops/op-options.ts';
 import { programsOf } from '../../src/ops/prepare-norm.ts';
-import { classOf, store } from '../../src/ops/tuned.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';

@@ -10,9 +10,9 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { AveragedModel, updateBatchNorm } from '../../src/optim/index.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
 import { bounds } from '../support/tolerances.ts';

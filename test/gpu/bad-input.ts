@@ -1,6 +1,6 @@
 /** What JavaScript lets pass and no type allows: each is refused with a code and a fix, and nothing is done. */
 
-import { autotune } from '../../src/autotune.ts';
+import { autotune } from '../../src/autotune/index.ts';
 import * as norms from '../../src/index.ts';
 import { NormError, type NormErrorCode, type Tensor } from '../../src/index.ts';
 import * as optim from '../../src/optim/index.ts';

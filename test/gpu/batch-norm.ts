@@ -16,14 +16,14 @@ import {
   type ScheduleOptions,
   type Tensor,
 } from '../../src/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
+import type { Case, Requirement } from '../harness/case.ts';
 import {
   batchNormGeometry,
   normBackwardReference,
   normReference,
   relativeError,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual } from '../harness/assert.ts';
-import type { Case, Requirement } from '../harness/case.ts';
+} from '../reference/index.ts';
 import { normal, withElement } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
 import { RunningReference } from '../support/running.ts';

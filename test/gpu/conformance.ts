@@ -1,14 +1,14 @@
 /** The published cases of other projects' suites, by the library. */
 import { batchNorm, layerNorm, localResponseNorm, NormError, type Tensor } from '../../src/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
+import type { Case, Context } from '../harness/case.ts';
 import {
   groupNormGeometry,
   localResponseNormReference,
   relativeError,
   roundAllToHalf,
   setSize,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual } from '../harness/assert.ts';
-import type { Case, Context } from '../harness/case.ts';
+} from '../reference/index.ts';
 import {
   CONFORMANCE_OPS,
   type ConformanceCase,

@@ -13,15 +13,10 @@ import {
   type RunningVariance,
   type Tensor,
 } from '../../src/index.ts';
-import {
-  batchNormGeometry,
-  instanceNormGeometry,
-  type Layout,
-  setSize,
-} from '../../src/reference/geometry.ts';
-import { normReference } from '../../src/reference/norm.ts';
 import { assert, assertClose, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { batchNormGeometry, instanceNormGeometry, type Layout, setSize } from '../reference/geometry.ts';
+import { normReference } from '../reference/norm.ts';
 import { normal } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
 

@@ -18,9 +18,9 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
-import { activate, kinks } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { activate, kinks } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import {
   asOnGpu,

@@ -23,9 +23,9 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { AdamW } from '../../src/optim/index.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { countWork, refuses } from '../support/refuses.ts';
 import { verifyAll } from '../support/subject.ts';

@@ -22,15 +22,15 @@ import {
   StateDict,
   type Tensor,
 } from '../../src/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
+import type { Case } from '../harness/case.ts';
 import {
   batchNormGeometry,
   normBackwardReference,
   normReference,
   relativeError,
   roundAllToHalf,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual } from '../harness/assert.ts';
-import type { Case } from '../harness/case.ts';
+} from '../reference/index.ts';
 import { normal, toHalf } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
 import { bounds } from '../support/tolerances.ts';

@@ -8,9 +8,9 @@ import {
   type Layout,
   type Tensor,
 } from '../../src/index.ts';
-import { relativeError, roundAllToHalf } from '../../src/reference/index.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
+import { relativeError, roundAllToHalf } from '../reference/index.ts';
 import { decode, GOLDEN_FILES, type GoldenCase, type GoldenFile, runningAfter } from '../support/golden.ts';
 import { RunningReference } from '../support/running.ts';
 import {

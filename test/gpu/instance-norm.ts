@@ -8,14 +8,14 @@ import {
   type NormErrorCode,
   type Tensor,
 } from '../../src/index.ts';
+import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
+import type { Case } from '../harness/case.ts';
 import {
   instanceNormGeometry,
   normBackwardReference,
   normReference,
   relativeError,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
-import type { Case } from '../harness/case.ts';
+} from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { RunningReference } from '../support/running.ts';
 import { bounds } from '../support/tolerances.ts';

@@ -10,9 +10,9 @@ import {
   rmsNorm,
   type Strategy,
 } from '../../src/index.ts';
-import { layerNormGeometry, normReference, relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { layerNormGeometry, normReference, relativeError } from '../reference/index.ts';
 import { normal, toHalf, withConstantRow, withElement } from '../support/data.ts';
 import { asOnGpu, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';

@@ -10,15 +10,15 @@ import {
   type NormErrorCode,
   type Tensor,
 } from '../../src/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
+import type { Case } from '../harness/case.ts';
 import {
   groupNormGeometry,
   localResponseNormBackwardReference,
   localResponseNormReference,
   relativeError,
   roundAllToHalf,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual } from '../harness/assert.ts';
-import type { Case } from '../harness/case.ts';
+} from '../reference/index.ts';
 import { normal, toHalf, withElement } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { refuses } from '../support/refuses.ts';

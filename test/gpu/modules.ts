@@ -14,9 +14,9 @@ import {
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
-import { roundToHalf } from '../../src/reference/index.ts';
 import { assert, assertClose, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { roundToHalf } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { bounds } from '../support/tolerances.ts';
 

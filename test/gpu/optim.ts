@@ -2,9 +2,9 @@
 
 import { BatchNorm1d, type Gpu, init, LayerNorm, type Parameter, type Tensor } from '../../src/index.ts';
 import { AdamW, SGD } from '../../src/optim/index.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { normal, toHalf } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { camel, type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';

@@ -13,9 +13,9 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { runLocally, verifyReplicas } from '../support/replicas.ts';
 import { RunningReference } from '../support/running.ts';

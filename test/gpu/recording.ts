@@ -13,9 +13,9 @@ import {
   RMSNorm,
   type Tensor,
 } from '../../src/index.ts';
-import { layerNormGeometry, normReference, relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { layerNormGeometry, normReference, relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { bounds } from '../support/tolerances.ts';
 

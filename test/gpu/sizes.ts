@@ -1,13 +1,13 @@
 /** Sizes at and past every threshold, and devices with small limits. */
 import { type Gpu, init, layerNorm, layerNormBackward } from '../../src/index.ts';
+import { assert } from '../harness/assert.ts';
+import type { Case, Context } from '../harness/case.ts';
 import {
   layerNormGeometry,
   normBackwardReference,
   normReference,
   relativeError,
-} from '../../src/reference/index.ts';
-import { assert } from '../harness/assert.ts';
-import type { Case, Context } from '../harness/case.ts';
+} from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { asOnGpu, type DataOptions, type Subject, summary, verify, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';

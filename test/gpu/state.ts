@@ -21,9 +21,9 @@ import {
   saveStateDict,
   type Tensor,
 } from '../../src/index.ts';
-import { relativeError, roundToHalf } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError, roundToHalf } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
 import { type GoldenState, savedGolden } from '../support/golden-state.ts';

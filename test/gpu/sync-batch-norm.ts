@@ -20,9 +20,9 @@ import {
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
 import {
   drawSizes,

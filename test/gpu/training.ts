@@ -9,9 +9,9 @@ import { Linear } from '../../demo/network/linear.ts';
 import { batchesOf, type LabelledBatch, Trainer } from '../../demo/network/trainer.ts';
 import { BatchNorm1d, type Gpu, type Module, Sequential, type Tensor } from '../../src/index.ts';
 import { SGD } from '../../src/optim/index.ts';
-import { relativeError } from '../../src/reference/index.ts';
 import { assert, assertClose, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { bounds } from '../support/tolerances.ts';
 

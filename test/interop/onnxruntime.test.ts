@@ -1,6 +1,6 @@
 // webgpu-norm/onnxruntime in Chromium, on onnxruntime-web's own device.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { layerNormGeometry, normReference, relativeError } from '../../src/reference/index.ts';
+import { layerNormGeometry, normReference, relativeError } from '../reference/index.ts';
 import { type Opened, open } from './browser.ts';
 import type { page as onnxPage } from './pages/onnxruntime.ts';
 

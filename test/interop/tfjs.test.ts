@@ -10,7 +10,7 @@ import {
   normReference,
   type ReferenceOptions,
   relativeError,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import { bounds } from '../support/tolerances.ts';
 import { type Opened, open } from './browser.ts';
 import type { page as tfjsPage } from './pages/tfjs.ts';

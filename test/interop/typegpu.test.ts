@@ -2,8 +2,8 @@
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { root } from '../../scripts/lib/paths.mjs';
-import { layerNormGeometry, normReference, relativeError } from '../../src/reference/index.ts';
 import { run } from '../package/run.ts';
+import { layerNormGeometry, normReference, relativeError } from '../reference/index.ts';
 import { bounds } from '../support/tolerances.ts';
 import { type Opened, open } from './browser.ts';
 import type { page as typegpuPage } from './pages/typegpu.ts';

@@ -15,7 +15,7 @@ import {
   normReference,
   type ReferenceOptions,
   relativeError,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import { bounds } from '../support/tolerances.ts';
 import { type App, makeApp, serveFolder } from './app.ts';
 import { run } from './run.ts';

@@ -1,6 +1,6 @@
 /** Calls of all that is public, each right as it stands, for arguments to be corrupted. */
 
-import { autotune, loadTuned } from '../../src/autotune.ts';
+import { autotune, loadTuned } from '../../src/autotune/index.ts';
 import * as distributed from '../../src/distributed/index.ts';
 import type { Gpu, Module, Tensor } from '../../src/index.ts';
 import * as norms from '../../src/index.ts';

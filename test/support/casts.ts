@@ -1,5 +1,5 @@
 /** What rounding x̂ to f16 before it meets weight (RMSNorm's cast 'llama') does to y and dweight, in float64. */
-import { forEachElement, type Geometry, roundToHalf } from '../../src/reference/index.ts';
+import { forEachElement, type Geometry, roundToHalf } from '../reference/index.ts';
 import { bounds } from './tolerances.ts';
 
 /**

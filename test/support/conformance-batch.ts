@@ -2,7 +2,7 @@
  * The published cases of BatchNorm as calls of this library, each in its own convention: momentum is the share of the old
  * or of the new statistics, and the running variance takes the biased or the unbiased one.
  */
-import { batchNormGeometry, type Geometry, type Layout, setSize } from '../../src/reference/geometry.ts';
+import { batchNormGeometry, type Geometry, type Layout, setSize } from '../reference/geometry.ts';
 import {
   applyActivation,
   type ConformanceCase,

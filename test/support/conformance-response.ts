@@ -1,5 +1,5 @@
 /** The published cases of local response normalization as calls of this library. */
-import { type Geometry, groupNormGeometry, type Layout } from '../../src/reference/geometry.ts';
+import { type Geometry, groupNormGeometry, type Layout } from '../reference/geometry.ts';
 import {
   type ConformanceCase,
   describeAs,

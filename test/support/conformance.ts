@@ -11,8 +11,8 @@ import {
   instanceNormGeometry,
   type Layout,
   layerNormGeometry,
-} from '../../src/reference/geometry.ts';
-import { roundToHalf } from '../../src/reference/half.ts';
+} from '../reference/geometry.ts';
+import { roundToHalf } from '../reference/half.ts';
 
 // ---- The format of a case.
 

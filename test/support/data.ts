@@ -1,5 +1,5 @@
 /** Seeded test data: the same numbers on every machine and in every run. */
-import { roundToHalf } from '../../src/reference/half.ts';
+import { roundToHalf } from '../reference/half.ts';
 
 /** Uniform numbers in [0, 1): the 32-bit generator mulberry32 (Tommy Ettinger, public domain). */
 export function random(seed: number): () => number {

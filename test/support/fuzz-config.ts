@@ -1,7 +1,7 @@
 /** Random configurations: what to run, on which data, on which device facts. The same seed and index always give the same one. */
 import type { Activation, DeviceFacts, FloatDType, Layout, ScheduleOptions } from '../../src/index.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
-import { setSize } from '../../src/reference/index.ts';
+import { setSize } from '../reference/index.ts';
 import { random } from './data.ts';
 import { type DataOptions, geometryOf, hasResidual, nameOf, type Op, type Subject } from './subject.ts';
 

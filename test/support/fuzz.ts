@@ -19,7 +19,7 @@ import {
   roundAllToHalf,
   setCount,
   setSize,
-} from '../../src/reference/index.ts';
+} from '../reference/index.ts';
 import { toHalf } from './data.ts';
 import { type Configuration, describeConfiguration, type FuzzData, simpler } from './fuzz-config.ts';
 import { damage, decoded, type Guarded, guarded, readBack, within } from './guarded.ts';

@@ -8,8 +8,8 @@ import {
   instanceNormGeometry,
   type Layout,
   layerNormGeometry,
-} from '../../src/reference/geometry.ts';
-import type { ReferenceOptions } from '../../src/reference/norm.ts';
+} from '../reference/geometry.ts';
+import type { ReferenceOptions } from '../reference/norm.ts';
 
 /** The files, one per op: test/golden/<name>.json. */
 export const GOLDEN_FILES = [

@@ -1,5 +1,5 @@
 /** torch.optim's rules in float64, element by element, with the sizes of the terms that errors are judged by. */
-import { roundToHalf } from '../../src/reference/half.ts';
+import { roundToHalf } from '../reference/half.ts';
 
 /** Settings of SGD and of AdamW, under the library's names. */
 export interface Settings {

@@ -1,14 +1,14 @@
 /** BatchNorm over replicas on the GPU, beside one BatchNorm of the joined batch in float64. */
 import { LocalProcessGroup, type ProcessGroup, SyncBatchNorm } from '../../src/distributed/index.ts';
 import type { Activation, FloatDType, Gpu, Layout, Tensor } from '../../src/index.ts';
+import { assert, assertEqual } from '../harness/assert.ts';
 import {
   batchNormGeometry,
   normBackwardReference,
   normReference,
   relativeError,
   roundToHalf,
-} from '../../src/reference/index.ts';
-import { assert, assertEqual } from '../harness/assert.ts';
+} from '../reference/index.ts';
 import { random } from './data.ts';
 import { RunningReference } from './running.ts';
 import { bounds } from './tolerances.ts';

@@ -1,5 +1,5 @@
 /** The golden file of LocalResponseNorm. Runs in browsers too: no fs. */
-import type { Layout } from '../../src/reference/geometry.ts';
+import type { Layout } from '../reference/geometry.ts';
 import type { GoldenTensor } from './golden.ts';
 
 /** Its stem: test/golden/<name>.json. */

@@ -1,11 +1,6 @@
 /** Running statistics in float64: the rules of torch.nn's BatchNorm and InstanceNorm. */
-import {
-  batchNormGeometry,
-  instanceNormGeometry,
-  type Layout,
-  setSize,
-} from '../../src/reference/geometry.ts';
-import { normReference } from '../../src/reference/norm.ts';
+import { batchNormGeometry, instanceNormGeometry, type Layout, setSize } from '../reference/geometry.ts';
+import { normReference } from '../reference/norm.ts';
 
 export class RunningReference {
   readonly mean: Float64Array;

@@ -27,6 +27,7 @@ import {
 } from '../../src/index.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
+import { assertEqual } from '../harness/assert.ts';
 import {
   batchNormGeometry,
   type Geometry,
@@ -42,8 +43,7 @@ import {
   relativeError,
   roundAllToHalf,
   setSize,
-} from '../../src/reference/index.ts';
-import { assertEqual } from '../harness/assert.ts';
+} from '../reference/index.ts';
 import { roundedFirst } from './casts.ts';
 import { normal, toHalf, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';

@@ -1,7 +1,7 @@
 // What is checked: every op, storage type and strategy, on small shapes with and without tails.
 import type { Gpu, ScheduleOptions, Strategy } from '../../../src/index.ts';
 import { strategiesOf } from '../../../src/plan/strategy.ts';
-import { setSize } from '../../../src/reference/index.ts';
+import { setSize } from '../../../test/reference/index.ts';
 import { type DataOptions, geometryOf, type Op, type Subject } from '../../../test/support/subject.ts';
 import type { CheckedOp, DType } from './settings.ts';
 

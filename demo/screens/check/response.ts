@@ -1,5 +1,6 @@
 // LocalResponseNorm beside float64: it has no statistics and no strategies, so a runner of its own.
 import { type Gpu, localResponseNorm, localResponseNormBackward } from '../../../src/index.ts';
+import { assertEqual } from '../../../test/harness/assert.ts';
 import {
   groupNormGeometry,
   type Layout,
@@ -7,8 +8,7 @@ import {
   localResponseNormReference,
   relativeError,
   roundAllToHalf,
-} from '../../../src/reference/index.ts';
-import { assertEqual } from '../../../test/harness/assert.ts';
+} from '../../../test/reference/index.ts';
 import { normal, toHalf } from '../../../test/support/data.ts';
 import { bounds } from '../../../test/support/tolerances.ts';
 

@@ -2,7 +2,7 @@
 import type { Outcome } from '../../../bench/measure.ts';
 import type { BenchFacts } from '../../../bench/page.ts';
 import type { TunedPass } from '../../../bench/tune.ts';
-import type { AutotuneProgress } from '../../../src/autotune.ts';
+import type { AutotuneProgress } from '../../../src/autotune/index.ts';
 
 /** Items of a storage. */
 export type Entries = [key: string, value: string][];

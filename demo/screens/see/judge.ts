@@ -1,5 +1,5 @@
 // What the worker computes: the float64 reference, and the variance formula that this library does not use.
-import { forEachElement, type Geometry, setCount, setSize } from '../../../src/reference/index.ts';
+import { forEachElement, type Geometry, setCount, setSize } from '../../../test/reference/index.ts';
 
 /** f32 sums run in this many lanes, merged as a tree: what a workgroup of a GPU would do, no straw man. */
 const lanes = 256;

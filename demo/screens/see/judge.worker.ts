@@ -7,7 +7,7 @@ import {
   normReference,
   type ReferenceResponseOptions,
   relativeError,
-} from '../../../src/reference/index.ts';
+} from '../../../test/reference/index.ts';
 import { largestDifference, naiveNorm } from './judge.ts';
 
 export interface Question {

@@ -1,6 +1,6 @@
 // What the GPU and the float64 reference say, drawn and written.
 
-import { setCount, setSize } from '../../../src/reference/index.ts';
+import { setCount, setSize } from '../../../test/reference/index.ts';
 import { canvas, get, write } from '../../shared/dom.ts';
 import { count, duration, error as errorText, short } from '../../shared/format.ts';
 import { bandwidth, type Outcome, type Timing } from './engine.ts';

@@ -6,7 +6,7 @@ import {
   instanceNormGeometry,
   type Layout,
   layerNormGeometry,
-} from '../../../src/reference/index.ts';
+} from '../../../test/reference/index.ts';
 import type { State } from './state.ts';
 
 /** The photograph and its dim copy. */

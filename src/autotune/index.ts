@@ -9,5 +9,5 @@ export {
   type AutotuneProgress,
   autotune,
   type TriedSchedule,
-} from './ops/autotune.ts';
-export { type LoadedTuning, loadTuned, type TuningStorage } from './ops/tuned.ts';
+} from './autotune.ts';
+export { type LoadedTuning, loadTuned, type TuningStorage } from './tuned.ts';

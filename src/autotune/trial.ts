@@ -2,12 +2,12 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import type { NormCall } from '../ops/norm.ts';
+import { normBackward } from '../ops/norm-backward.ts';
+import { normForward } from '../ops/norm-forward.ts';
+import { type NormOp, type NormOpOptions, prepareOptionsOf } from '../ops/op-options.ts';
+import { programOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
-import type { NormCall } from './norm.ts';
-import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
-import { type NormOp, type NormOpOptions, prepareOptionsOf } from './op-options.ts';
-import { programOf } from './prepare-norm.ts';
 
 /** Results by name: those of x's shape, and those of the parameters, whose terms may cancel. */
 export type Judged = Record<string, { values: Float32Array; half: boolean; sums: boolean }>;

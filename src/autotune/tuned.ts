@@ -5,12 +5,12 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
+import type { NormCall } from '../ops/norm.ts';
+import { chooseBy } from '../ops/programs.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { checkSchedule, familyOf, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
 import { version } from '../version.ts';
-import type { NormCall } from './norm.ts';
-import { chooseBy } from './programs.ts';
 
 /** Where choices are kept: localStorage is one, and `fileStorage` of `webgpu-norm/node`. */
 export interface TuningStorage {

@@ -4,11 +4,11 @@ import { execute } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import type { BackwardResult, NormCall } from '../ops/norm.ts';
+import { type NormBackwardOptions, planBackward } from '../ops/norm-backward.ts';
+import { forwardResult, type NormForwardOptions, planForward } from '../ops/norm-forward.ts';
+import { backwardOf, forwardOf } from '../ops/programs.ts';
 import { setSize } from '../plan/geometry.ts';
-import type { BackwardResult, NormCall } from './norm.ts';
-import { type NormBackwardOptions, planBackward } from './norm-backward.ts';
-import { forwardResult, type NormForwardOptions, planForward } from './norm-forward.ts';
-import { backwardOf, forwardOf } from './programs.ts';
 
 /** The first step of a forward or backward pass, recorded and submitted. */
 export interface Measured {

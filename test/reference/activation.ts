@@ -1,4 +1,4 @@
-import type { Activation } from '../kernels/activation.ts';
+import type { Activation } from '../../src/kernels/activation.ts';
 
 /** The error function, to 1e-14: its series near 0, a continued fraction of erfc beyond. */
 export function erf(x: number): number {

@@ -1,4 +1,4 @@
-import type { Activation } from '../kernels/activation.ts';
+import type { Activation } from '../../src/kernels/activation.ts';
 import { activate, activationDerivative, derivativeTerms } from './activation.ts';
 import { elementCount, forEachElement, type Geometry, setCount, setSize } from './geometry.ts';
 import { Sums } from './sums.ts';

@@ -1,13 +1,13 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
-import { type Geometry, setCount, setSize } from './geometry.ts';
-import { scheduleBackward, scheduleForward } from './schedule.ts';
+import { type Geometry, setCount, setSize } from '../plan/geometry.ts';
+import { scheduleBackward, scheduleForward } from '../plan/schedule.ts';
 import {
   checkSchedule,
   isContiguous,
   type ScheduleOptions,
   type Strategy,
   strategiesOf,
-} from './strategy.ts';
+} from '../plan/strategy.ts';
 
 /** A way to lay a pass out, with its overrides in words. */
 export interface Candidate {

@@ -6,15 +6,15 @@ import { scratchBytes } from '../gpu/program.ts';
 import { shown } from '../gpu/shown.ts';
 import { Stopwatch } from '../gpu/stopwatch.ts';
 import { byteSize, sizesOf } from '../gpu/tensor.ts';
-import { type Candidate, candidatesOf, nameOf } from '../plan/candidates.ts';
+import { backwardDescriptor, forwardDescriptor } from '../ops/descriptors.ts';
+import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from '../ops/op-options.ts';
+import { checkInput } from '../ops/prepare-norm.ts';
+import { splitOnly } from '../ops/programs.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
-import { backwardDescriptor, forwardDescriptor } from './descriptors.ts';
-import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
-import { checkInput } from './prepare-norm.ts';
-import { splitOnly } from './programs.ts';
+import { type Candidate, candidatesOf, nameOf } from './candidates.ts';
+import { type Judged, judge, type Trial, trialOf } from './trial.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
-import { type Judged, judge, type Trial, trialOf } from './tuning-trial.ts';
 
 /** How far a run of autotune is. */
 export interface AutotuneProgress {
