@@ -6,7 +6,7 @@ import { type PeerResult, PeerTeam } from './peer-team.ts';
 import type { Peer } from './peers/index.ts';
 import { idealBytes, type Op, type Pass, type Row, rowName } from './rows.ts';
 import { makeSubject, type Subject } from './subject.ts';
-import { race, type Timing, type TimingOptions } from './timing.ts';
+import { benchmark, type Timing, type TimingOptions } from './timing.ts';
 
 /** What a row measured; bench/results/README.md describes the fields. */
 export interface RowResult {
@@ -32,7 +32,7 @@ export interface RowResult {
   relError: number;
   bound: number;
   /** What of the results was compared with float64. */
-  judged: string;
+  compared: string;
   strategy: string;
   repeats: number;
   samples: number;
@@ -74,12 +74,12 @@ export async function measure(
       throw new Error(`${rowName(row)}: relative error ${error.toExponential(1)}, allowed ${bound}`);
     }
     copies = await checkedCopies(gpu.device, idealBytes(row));
-    const contestants: Record<string, Sampler> = { ours };
+    const candidates: Record<string, Sampler> = { ours };
     for (const [name, copy] of Object.entries(copies.record)) {
-      contestants[`copy ${name}`] = clock.sampler(copy);
+      candidates[`copy ${name}`] = clock.sampler(copy);
     }
-    Object.assign(contestants, await team.prepare(subject));
-    const timings = await race(contestants, options);
+    Object.assign(candidates, await team.prepare(subject));
+    const timings = await benchmark(candidates, options);
     return result(row, subject, copies, { error, bound }, timings, team.results(timings));
   } catch (error) {
     // Whatever a lost device made fail: that it is lost is what has happened.
@@ -109,7 +109,7 @@ async function checkedCopies(device: GPUDevice, bytes: number): Promise<Copies> 
 
 function result(
   row: Row,
-  { judged, strategy }: Subject,
+  { compared, strategy }: Subject,
   copies: Copies,
   { error, bound }: { error: number; bound: number },
   timings: Record<string, Timing | Error>,
@@ -134,7 +134,7 @@ function result(
     copy: { name: best[0].replace('copy ', ''), ms: copyMs, fastest: best[1].min * share },
     relError: error,
     bound,
-    judged,
+    compared,
     strategy: strategy(),
     repeats: ours.repeats,
     samples: ours.samples,

@@ -73,7 +73,7 @@ export class PeerTeam {
     const sampler = this.#clock.callSampler((times) => run.run(times));
     const { wallMs } = await sampler(1);
     paces.set(kind, [...(paces.get(kind) ?? []), wallMs / elements]);
-    const { error } = subject.judge(await run.results());
+    const { error } = subject.compare(await run.results());
     if (!(error <= mostError)) {
       this.#fail(name, `relative error ${error.toExponential(1)}: not the same op`);
       return undefined;

@@ -11,8 +11,8 @@ import {
   layerNormGeometry,
   setCount,
 } from '../test/reference/index.ts';
+import { makeComparison, type Results, type Verdict } from './compare.ts';
 import { type Inputs, makeData, makeInputs } from './inputs.ts';
-import { makeJudge, type Results, type Verdict } from './judge.ts';
 import { backwardRecorder, forwardRecorder, type Outputs } from './recorder.ts';
 import { isResidual, isRms, type Op, type Pass, type Row } from './rows.ts';
 
@@ -28,9 +28,9 @@ export interface Subject {
   /** The largest relative error of the outputs of the last run, measured by what each is allowed. */
   check(): Promise<Verdict>;
   /** The same of a peer's results. */
-  judge(results: Results): Verdict;
+  compare(results: Results): Verdict;
   /** What of the results is compared, in words. */
-  judged: string;
+  compared: string;
   /** The schedule that the library chose, in words. */
   strategy(schedule?: ScheduleOptions): string;
   destroy(): void;
@@ -74,7 +74,7 @@ function build(gpu: Gpu, row: Row): Subject {
   };
   const forward = forwardRecorder(gpu, row, inputs, outputs);
   const backward = backwardRecorder(gpu, row, inputs, outputs);
-  const { judge, judged } = makeJudge(row, geometry, data);
+  const { compare, compared } = makeComparison(row, geometry, data);
   if (pass === 'backward') {
     // Of a residual op x is the sum: its statistics are those of the op without a residual.
     const statistics = forwardRecorder(gpu, { ...row, op: withoutResidual(op) }, inputs, outputs);
@@ -87,8 +87,8 @@ function build(gpu: Gpu, row: Row): Subject {
     row,
     inputs,
     tensors,
-    judge,
-    judged,
+    compare,
+    compared,
     record(target, schedule) {
       if (pass !== 'backward') forward(target, schedule);
       if (pass !== 'forward') backward(target, schedule);
@@ -108,7 +108,7 @@ function build(gpu: Gpu, row: Row): Subject {
         results.dweight = await outputs.dweight.data();
         if (!isRms(op)) results.dbias = await outputs.dbias.data();
       }
-      return judge(results);
+      return compare(results);
     },
     strategy(schedule = {}) {
       const choose = pass === 'forward' ? scheduleForward : scheduleBackward;
@@ -125,13 +125,13 @@ const withoutResidual = (op: Op): Op =>
 
 /** `thread 4/1 four rows`: strategy, workgroup size / lanes, and what else is not 1. */
 function scheduleName(schedule: ForwardSchedule | BackwardSchedule, pass: Pass): string {
-  const { strategy, team, items, slots, fourRows } = schedule;
+  const { strategy, team, items, splits, fourRows } = schedule;
   const words = [`${strategy} ${team.workgroup}/${team.lanes}`];
   if (team.reduction !== 'serial') words.push(team.reduction);
   if (items > 0) words.push(`${items} items`);
   if (fourRows) words.push('four rows');
-  if (slots > 1) words.push(`${slots} slots`);
-  if (pass !== 'forward' && 'gradientSlots' in schedule && schedule.gradientSlots > 1)
-    words.push(`${schedule.gradientSlots} gradient slots`);
+  if (splits > 1) words.push(`${splits} splits`);
+  if (pass !== 'forward' && 'gradientSplits' in schedule && schedule.gradientSplits > 1)
+    words.push(`${schedule.gradientSplits} gradient splits`);
   return words.join(' ');
 }

@@ -6,7 +6,7 @@ import type { Gpu, ScheduleOptions } from '../src/index.ts';
 import type { Clock, Sampler } from './clock.ts';
 import type { Row } from './rows.ts';
 import { geometryOf, makeSubject } from './subject.ts';
-import { race, type TimingOptions } from './timing.ts';
+import { benchmark, type TimingOptions } from './timing.ts';
 
 export interface SweepResult {
   /** What the library chooses by itself. */
@@ -53,7 +53,7 @@ export async function sweep(
         failed.push([name, error instanceof Error ? error.message : String(error)]);
       }
     }
-    const timings = await race(samplers, options);
+    const timings = await benchmark(samplers, options);
     const ms: [string, number][] = [];
     for (const [name, timing] of Object.entries(timings)) {
       if (timing instanceof Error) failed.push([name, timing.message]);

@@ -14,7 +14,7 @@ export interface Timing {
 }
 
 export interface TimingOptions {
-  /** Samples of each contestant. */
+  /** Samples of each candidate. */
   rounds: number;
   /** Milliseconds that a sample should take, so that the latency of a submit drowns. */
   sampleMs: number;
@@ -28,7 +28,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] as number) + upper) / 2;
 }
 
-/** How a contestant is timed, and its samples so far. */
+/** How a candidate is timed, and its samples so far. */
 interface Plan {
   repeats: number;
   rounds: number;
@@ -49,14 +49,14 @@ async function plan(sample: Sampler, { rounds, sampleMs, maxRepeats }: TimingOpt
 }
 
 /**
- * Times the contestants in turns: one sample of each per round, so that whatever else the machine does hits all of them.
+ * Times the candidates in turns: one sample of each per round, so that whatever else the machine does hits all of them.
  * Each must have run before. One that fails gets its error instead of a timing.
  */
-export async function race<Name extends string>(
-  contestants: Readonly<Record<Name, Sampler>>,
+export async function benchmark<Name extends string>(
+  candidates: Readonly<Record<Name, Sampler>>,
   options: TimingOptions,
 ): Promise<Record<Name, Timing | Error>> {
-  const entries = Object.entries(contestants) as [Name, Sampler][];
+  const entries = Object.entries(candidates) as [Name, Sampler][];
   const plans = new Map<Name, Plan>();
   const timings: Partial<Record<Name, Timing | Error>> = {};
   const guarded = async (name: Name, work: () => Promise<void>): Promise<void> => {

@@ -32,7 +32,7 @@ function peerCell(row, name) {
 export function line(row, names) {
   if ('notRun' in row) return `${row.name} | not run: ${row.notRun}`;
   const copy = `${Math.round(100 * row.copyFraction)} % (${row.copy.name})`;
-  const error = `${row.relError.toExponential(1)}${row.judged === 'all' ? '' : ` (${row.judged})`}`;
+  const error = `${row.relError.toExponential(1)}${row.compared === 'all' ? '' : ` (${row.compared})`}`;
   const peers = names.map((name) => peerCell(row, name));
   return [row.name, range(row), brief(row.gbps), copy, error, row.strategy, ...peers].join(' | ');
 }

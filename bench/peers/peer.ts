@@ -1,5 +1,5 @@
 /** What the bench asks of another library. */
-import type { Results } from '../judge.ts';
+import type { Results } from '../compare.ts';
 import type { Subject } from '../subject.ts';
 
 /** A row prepared in a peer, on the subject's own input buffers. */

@@ -6,8 +6,8 @@
  */
 import type { Tensor1D, Tensor as TfTensor } from '@tensorflow/tfjs-core';
 import type { Tensor } from '../../src/index.ts';
+import type { Results } from '../compare.ts';
 import type { Inputs } from '../inputs.ts';
-import type { Results } from '../judge.ts';
 import { eps } from '../recorder.ts';
 import { isResidual, type Row } from '../rows.ts';
 import type { Subject } from '../subject.ts';

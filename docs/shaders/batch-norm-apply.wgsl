@@ -2,11 +2,11 @@
 // describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/apply, f32, 256 lanes
 //
 // workgroups: 2048 × 1 × 1
-// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, slots 1, slot_length 784, opaque_ones 4294967295, first_element 0, first_set 0, first_run 0
-// binding 1: x, f32 [32, 64, 56, 56]
-// binding 2: y, f32 [32, 64, 56, 56]
-// binding 3: mean, f32 [64, 2]
-// binding 4: rstd, f32 [64]
+// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, split_length 784, opaque_ones 4294967295, first_element 0, first_set 0, first_segment 0
+// binding 1: mean, f32 [64, 2]
+// binding 2: rstd, f32 [64]
+// binding 3: x, f32 [32, 64, 56, 56]
+// binding 4: y, f32 [32, 64, 56, 56]
 // binding 5: weight, f32 [64]
 // binding 6: bias, f32 [64]
 //
@@ -22,45 +22,20 @@ struct Params {
   groups: u32,
   rows: u32,
   cols: u32,
-  slots: u32,
-  slot_length: u32,
+  splits: u32,
+  split_length: u32,
   opaque_ones: u32,
   first_element: u32,
   first_set: u32,
-  first_run: u32,
+  first_segment: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<X4>;
-@group(0) @binding(2) var<storage, read_write> y: array<X4>;
-@group(0) @binding(3) var<storage, read> mean: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(1) var<storage, read> mean: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> rstd: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<X4>;
+@group(0) @binding(4) var<storage, read_write> y: array<X4>;
 @group(0) @binding(5) var<storage, read> weight: array<W>;
 @group(0) @binding(6) var<storage, read> bias: array<W>;
-
-fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-  return centred * (scale * w) + b;
-}
-
-fn place(i: u32) -> u32 {
-  return (i + params.first_element) >> 2u;
-}
-
-fn valid_of(remaining: u32) -> u32 {
-  return 4u;
-}
-
-fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
-}
-
-fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
-}
-
-fn kept(at: u32, valid: u32) -> vec4<f32> {
-  return load_x(at, valid);
-}
 
 struct Statistics {
   hi: f32,
@@ -93,15 +68,40 @@ fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
   return fma(v, vec4<f32>(s.unit), vec4<f32>(-s.hi)) - s.lo;
 }
 
-fn emit(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
-  let out_y = &y[at];
-  *out_y = X4(epilogue(at, valid, affine(centre(kept(at, valid), s), s.scale, w, b)));
-}
-
 fn saved(which: u32) -> Statistics {
   var m = vec2<f32>();
   m = mean[params.first_set + which];
   return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
+}
+
+fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return centred * (scale * w) + b;
+}
+
+fn place(i: u32) -> u32 {
+  return (i + params.first_element) >> 2u;
+}
+
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+fn load_x(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[at]);
+}
+
+fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var out = z;
+  return out;
+}
+
+fn stored_input(at: u32, valid: u32) -> vec4<f32> {
+  return load_x(at, valid);
+}
+
+fn store_output(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
+  let out_y = &y[at];
+  *out_y = X4(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
 }
 
 struct Invocation {
@@ -122,34 +122,34 @@ fn lane_id(invocation: Invocation) -> u32 {
   return invocation.index % LANES;
 }
 
-fn weight_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[run % params.channels]));
+fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[segment % params.channels]));
 }
 
-fn bias_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[run % params.channels]));
+fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[segment % params.channels]));
 }
 
-fn set_of_run(run: u32) -> u32 {
-  let sample = run / (params.positions * params.channels);
-  return sample * params.groups + run % params.channels / (params.channels / params.groups);
+fn set_of_segment(segment: u32) -> u32 {
+  let sample = segment / (params.positions * params.channels);
+  return sample * params.groups + segment % params.channels / (params.channels / params.groups);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_id(invocation);
-  if (worker >= params.rows * params.slots) {
+  if (worker >= params.rows * params.splits) {
     return;
   }
-  let base = worker / params.slots * params.cols;
-  let run = params.first_run + worker / params.slots;
-  let first = (worker % params.slots) * params.slot_length;
-  let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
-  let s = saved(set_of_run(run));
-  var w = weight_at(run, 0u, 1u);
-  var b = bias_at(run, 0u, 1u);
+  let base = worker / params.splits * params.cols;
+  let segment = params.first_segment + worker / params.splits;
+  let first = (worker % params.splits) * params.split_length;
+  let end = min(first + params.split_length, (params.cols + 3u) / 4u);
+  let s = saved(set_of_segment(segment));
+  var w = weight_at(segment, 0u, 1u);
+  var b = bias_at(segment, 0u, 1u);
   for (var q = first + lane_id(invocation); q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
-    emit(place(base + col), valid, s, w, b);
+    store_output(place(base + col), valid, s, w, b);
   }
 }

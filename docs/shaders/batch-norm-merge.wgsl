@@ -2,7 +2,7 @@
 // describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): merge/statistics, 32 lanes
 //
 // workgroups: 32 × 1 × 1
-// uniform: samples 1, channels 64, groups 64, slots 32, block 1, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_set 0
+// uniform: samples 1, channels 64, groups 64, splits 32, block 1, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_set 0
 // binding 1: mean, f32 [64, 2]
 // binding 2: rstd, f32 [64]
 // binding 3: running_mean, f32 [64]
@@ -19,7 +19,7 @@ struct Params {
   samples: u32,
   channels: u32,
   groups: u32,
-  slots: u32,
+  splits: u32,
   block: u32,
   opaque_ones: u32,
   count: f32,
@@ -158,7 +158,7 @@ fn finish(p: Part, k: f32) -> Statistics {
   return statistics_from(hi / p.w, lo / p.w, rstd_of(p.z, p.w));
 }
 
-fn spread(p: Part, count: f32) -> f32 {
+fn variance_of(p: Part, count: f32) -> f32 {
   return p.z / count / p.w / p.w;
 }
 
@@ -167,15 +167,15 @@ fn save(which: u32, s: Statistics) {
   rstd[params.first_set + which] = s.rstd;
 }
 
-fn track(which: u32, s: Statistics, p: Part) {
+fn track_statistics(which: u32, s: Statistics, p: Part) {
   var f = params.momentum;
   running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
-  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - CORRECTION));
+  running_var[which] = (1.0 - f) * running_var[which] + f * (variance_of(p, params.count - CORRECTION));
 }
 
 fn store_outcome(which: u32, s: Statistics, p: Part) {
   save(which, s);
-  track(which, s, p);
+  track_statistics(which, s, p);
 }
 
 struct Invocation {
@@ -214,13 +214,13 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
+  let worker = worker_id(invocation);
   let sets = params.samples * params.groups;
-  let which = min(wanted, sets - 1u);
+  let which = min(worker, sets - 1u);
   let width = params.channels / params.groups;
-  let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
+  let first = (which / params.groups) * params.splits * params.channels + (which % params.groups) * width;
   var k = partials[first].w;
-  let parts = params.slots * width;
+  let parts = params.splits * width;
   let samples = min(parts, 16u);
   var estimate = 0.0;
   for (var j = 0u; j < samples; j++) {
@@ -240,7 +240,7 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
     total = merge(total, block);
   }
   total = reduce(total, lane, invocation.index);
-  if (lane == 0u && wanted < sets) {
+  if (lane == 0u && worker < sets) {
     let s = finish(total, k);
     store_outcome(which, s, total);
   }

@@ -2,7 +2,7 @@
 // describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/statistics, f32, 256 lanes
 //
 // workgroups: 2048 × 1 × 1
-// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, slots 1, slot_length 784, rounds 1, block 1, eps 0.000009999999747378752, first_element 0
+// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, splits 1, split_length 784, planes_per_partial 1, block 1, eps 0.000009999999747378752, first_element 0
 // binding 1: x, f32 [32, 64, 56, 56]
 // binding 2: partials, scratch, 32768 bytes
 //
@@ -19,9 +19,9 @@ struct Params {
   channels: u32,
   rows: u32,
   cols: u32,
-  slots: u32,
-  slot_length: u32,
-  rounds: u32,
+  splits: u32,
+  split_length: u32,
+  planes_per_partial: u32,
   block: u32,
   eps: f32,
   first_element: u32,
@@ -58,7 +58,7 @@ fn input(at: u32, valid: u32) -> vec4<f32> {
   return load_x(at, valid);
 }
 
-fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+fn store_input(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
@@ -185,13 +185,13 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
       let stop = min(end, q + CHUNK * LANES);
       var valid = valid_of(params.cols - 4u * q);
       var at = quad_at(start, q);
-      var v = keep(at, valid, input(at, valid));
+      var v = store_input(at, valid, input(at, valid));
       var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
       var n = valid;
       for (q += LANES; q < stop; q += LANES) {
         valid = valid_of(params.cols - 4u * q);
         at = quad_at(start, q);
-        v = keep(at, valid, input(at, valid));
+        v = store_input(at, valid, input(at, valid));
         chunk = chunk_add(chunk, v, scale, valid);
         n += valid;
       }
@@ -219,7 +219,7 @@ fn quad_mean(base: u32, q: u32) -> f32 {
   return select(typical, v.x, out_of_range(typical));
 }
 
-fn run_pivot(base: u32) -> f32 {
+fn segment_pivot(base: u32) -> f32 {
   let last = (params.cols - 1u) / 4u;
   return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
 }
@@ -240,33 +240,33 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
   return total;
 }
 
-fn partial_of_run(run: u32, slot: u32) -> u32 {
-  return (run / params.channels * params.slots + slot) * params.channels + run % params.channels;
+fn partial_of_segment(segment: u32, split: u32) -> u32 {
+  return (segment / params.channels * params.splits + split) * params.channels + segment % params.channels;
 }
 
-fn base_of_run(run: u32) -> u32 {
-  return (run / params.channels * params.rounds * params.channels + run % params.channels) * params.cols;
+fn base_of_segment(segment: u32) -> u32 {
+  return (segment / params.channels * params.planes_per_partial * params.channels + segment % params.channels) * params.cols;
 }
 
-fn rounds_of_run(run: u32) -> u32 {
-  return min(params.rounds, params.samples * params.positions - run / params.channels * params.rounds);
+fn planes_of_segment(segment: u32) -> u32 {
+  return min(params.planes_per_partial, params.samples * params.positions - segment / params.channels * params.planes_per_partial);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let worker = min(wanted, params.rows * params.slots - 1u);
-  let base = base_of_run(worker / params.slots);
-  let quads = select((params.cols + 3u) / 4u, 0u, worker < wanted);
-  let first = (worker % params.slots) * params.slot_length;
-  let k = run_pivot(base);
+  let worker = worker_id(invocation);
+  let pair = min(worker, params.rows * params.splits - 1u);
+  let base = base_of_segment(pair / params.splits);
+  let quads = select((params.cols + 3u) / 4u, 0u, pair < worker);
+  let first = (pair % params.splits) * params.split_length;
+  let k = segment_pivot(base);
   var total = Part();
-  for (var round = 0u; round < rounds_of_run(worker / params.slots); round++) {
-    let at = base + round * params.channels * params.cols;
-    total = merge(total, scan(at, first + lane, min(first + params.slot_length, quads), k));
+  for (var plane = 0u; plane < planes_of_segment(pair / params.splits); plane++) {
+    let at = base + plane * params.channels * params.cols;
+    total = merge(total, scan(at, first + lane, min(first + params.split_length, quads), k));
   }
   let part = reduce(total, lane, invocation.index);
-  if (lane == 0u && wanted < params.rows * params.slots) {
-    partials[partial_of_run(worker / params.slots, worker % params.slots)] = pack(part, k);
+  if (lane == 0u && worker < params.rows * params.splits) {
+    partials[partial_of_segment(pair / params.splits, pair % params.splits)] = pack(part, k);
   }
 }

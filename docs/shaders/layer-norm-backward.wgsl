@@ -1,8 +1,8 @@
 // LayerNorm backward: dx, and the partial sums of dweight and dbias, in one pass.
-// describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'tile'}, pass: 'backward'}): rows/backward_tile, f32, 64 lanes
+// describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, pass: 'backward'}): rows/backward_registers, f32, 64 lanes
 //
 // workgroups: 63 × 1 × 1
-// uniform: rows 4096, cols 1024, slots 125, rounds 33, block 33, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
+// uniform: rows 4096, cols 1024, splits 125, rows_per_split 33, block 33, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
 // binding 1: mean, f32 [4096, 2]
 // binding 2: rstd, f32 [4096]
 // binding 3: weight, f32 [1024]
@@ -25,8 +25,8 @@ const ADD_PARTIALS: bool = false;
 struct Params {
   rows: u32,
   cols: u32,
-  slots: u32,
-  rounds: u32,
+  splits: u32,
+  rows_per_split: u32,
   block: u32,
   opaque_ones: u32,
   count: f32,
@@ -129,7 +129,7 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
-fn shift_at(run: u32, col: u32, valid: u32) -> vec4<f32> {
+fn shift_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 
@@ -175,14 +175,14 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
   let lane = lane_id(invocation);
   let group = worker_id(invocation);
   let quads = (params.cols + 3u) / 4u;
-  for (var first = 0u; first < params.rounds; first += params.block) {
-    let stop = min(params.rounds, first + params.block);
+  for (var first = 0u; first < params.rows_per_split; first += params.block) {
+    let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
-    for (var round = first; round < stop; round++) {
-      let wanted = round * params.slots + group;
-      let alive = group < params.slots && wanted < params.rows;
-      let row = min(wanted, params.rows - 1u);
+    for (var nth = first; nth < stop; nth++) {
+      let target_row = nth * params.splits + group;
+      let in_range = group < params.splits && target_row < params.rows;
+      let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
       let s = saved(row);
       var xhats: array<vec4<f32>, ITEMS>;
@@ -205,14 +205,14 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
           gs[j] = g;
           sum_g += g;
           sum_g_xhat += g * xhat;
-          if (alive) {
+          if (in_range) {
             sum_dz[j] += dz;
             sum_dz_xhat[j] += dz * normalized(centred, s.scale);
           }
         }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), lane, invocation.index) / params.count;
-      if (alive) {
+      if (in_range) {
         for (var j = 0u; j < ITEMS; j++) {
           let q = lane + j * LANES;
           if (q < quads) {
@@ -229,7 +229,7 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
     }
     for (var j = 0u; j < ITEMS; j++) {
       let q = lane + j * LANES;
-      if (group < params.slots && q < quads) {
+      if (group < params.splits && q < quads) {
         let valid = valid_of(params.cols - 4u * q);
         let at = group * params.cols + 4u * q;
         for (var e = 0u; e < valid; e++) {

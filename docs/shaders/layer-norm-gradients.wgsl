@@ -1,8 +1,8 @@
 // LayerNorm backward: dweight and dbias from their partial sums.
-// describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'tile'}, pass: 'backward'}): merge/gradients, f32, 32 lanes
+// describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, pass: 'backward'}): merge/gradients, f32, 32 lanes
 //
 // workgroups: 512 × 1 × 1
-// uniform: channels 1024, inner 1, slots 125, block 2, first_col 0
+// uniform: channels 1024, inner 1, splits 125, block 2, first_col 0
 // binding 1: gradients, scratch, 1024000 bytes
 // binding 2: dweight, f32 [1024]
 // binding 3: dbias, f32 [1024]
@@ -15,7 +15,7 @@ alias Part = vec2<f32>;
 struct Params {
   channels: u32,
   inner: u32,
-  slots: u32,
+  splits: u32,
   block: u32,
   first_col: u32,
 }
@@ -62,14 +62,14 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
   return total;
 }
 
-fn sum_of_slots(channel: u32, lane: u32, index: u32) -> Part {
+fn sum_of_splits(channel: u32, lane: u32, index: u32) -> Part {
   var total = Part();
-  var slot = lane;
-  while (slot < params.slots) {
-    let stop = min(params.slots, slot + params.block * LANES);
+  var split = lane;
+  while (split < params.splits) {
+    let stop = min(params.splits, split + params.block * LANES);
     var block = Part();
-    for (; slot < stop; slot += LANES) {
-      let first = (slot * params.channels + channel) * params.inner;
+    for (; split < stop; split += LANES) {
+      let first = (split * params.channels + channel) * params.inner;
       for (var i = 0u; i < params.inner; i++) {
         block += partials[first + i];
       }
@@ -81,10 +81,10 @@ fn sum_of_slots(channel: u32, lane: u32, index: u32) -> Part {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let channel = min(wanted, params.channels - 1u);
-  var total = sum_of_slots(channel, lane, invocation.index);
-  if (lane > 0u || wanted >= params.channels) {
+  let worker = worker_id(invocation);
+  let channel = min(worker, params.channels - 1u);
+  var total = sum_of_splits(channel, lane, invocation.index);
+  if (lane > 0u || worker >= params.channels) {
     return;
   }
   let at = params.first_col + channel;

@@ -1,5 +1,5 @@
 // RMSNorm forward in f16: arithmetic is f32, and one rounding at the store.
-// describe('rmsNorm', {shape: [4096, 1024], schedule: {strategy: 'tile'}, dtype: 'f16'}): rows/forward_tile, f16, 64 lanes
+// describe('rmsNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, dtype: 'f16'}): rows/forward_registers, f16, 64 lanes
 //
 // workgroups: 2048 × 1 × 1
 // uniform: rows 4096, cols 1024, opaque_ones 4294967295, count 1024, eps 1.1920928955078125e-7, first_element 0, first_set 0
@@ -72,7 +72,7 @@ fn input(at: u32, valid: u32) -> vec4<f32> {
   return load_x(at, valid);
 }
 
-fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+fn store_input(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
@@ -241,7 +241,7 @@ fn quad_mean(base: u32, q: u32) -> f32 {
   return select(typical, v.x, out_of_range(typical));
 }
 
-fn run_pivot(base: u32) -> f32 {
+fn segment_pivot(base: u32) -> f32 {
   let last = (params.cols - 1u) / 4u;
   return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
 }
@@ -272,22 +272,22 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let row = min(wanted, params.rows - 1u);
+  let worker = worker_id(invocation);
+  let row = min(worker, params.rows - 1u);
   let base = row * params.cols;
   let quads = (params.cols + 3u) / 4u;
-  var tile: array<vec4<f32>, ITEMS>;
+  var row_quads: array<vec4<f32>, ITEMS>;
   for (var j = 0u; j < ITEMS; j++) {
     let q = min(lane + j * LANES, quads - 1u);
-    tile[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+    row_quads[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   }
-  let k = run_pivot(base);
+  let k = segment_pivot(base);
   var part = Part();
   if (lane < quads) {
-    part = tile_part(&tile, lane, quads, k);
+    part = part_of_row(&row_quads, lane, quads, k);
   }
   let s = finish(reduce(part, lane, invocation.index), k);
-  if (wanted >= params.rows) {
+  if (worker >= params.rows) {
     return;
   }
   if (lane == 0u) {
@@ -299,24 +299,24 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
       let at = place(base + col);
-      let v = keep(at, valid, tile[j]);
+      let v = store_input(at, valid, row_quads[j]);
       let out = affine(centre(v, s), s.scale, weight_at(row, col, valid), bias_at(row, col, valid));
       store_y(at, valid, epilogue(at, valid, out));
     }
   }
 }
 
-fn tile_part(tile: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+fn part_of_row(row_quads: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
   for (var attempt = 0u; attempt < 3u; attempt++) {
-    var chunk = chunk_start(tile[0] * scale);
+    var chunk = chunk_start(row_quads[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
       let q = lane + j * LANES;
       if (q < quads) {
         let valid = valid_of(params.cols - 4u * q);
-        chunk = chunk_add(chunk, tile[j], scale, valid);
+        chunk = chunk_add(chunk, row_quads[j], scale, valid);
         n += valid;
       }
     }

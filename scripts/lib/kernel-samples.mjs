@@ -3,7 +3,7 @@ import { manifestOf } from '../../bin/export.mjs';
 
 /** @typedef {{ op: string, options: Record<string, unknown>, kernel: string, what: string }} Sample */
 
-const rows = { shape: [4096, 1024], schedule: { strategy: 'tile' } };
+const rows = { shape: [4096, 1024], schedule: { strategy: 'registers' } };
 const image = { shape: [32, 64, 56, 56] };
 const training = { training: true, runningMean: true, runningVar: true };
 
@@ -12,13 +12,13 @@ const samples = {
   'layer-norm-forward': {
     op: 'layerNorm',
     options: rows,
-    kernel: 'rows/forward_tile',
+    kernel: 'rows/forward_registers',
     what: 'LayerNorm forward: rows stay in registers, x is read once.',
   },
   'layer-norm-backward': {
     op: 'layerNorm',
     options: { ...rows, pass: 'backward' },
-    kernel: 'rows/backward_tile',
+    kernel: 'rows/backward_registers',
     what: 'LayerNorm backward: dx, and the partial sums of dweight and dbias, in one pass.',
   },
   'layer-norm-gradients': {
@@ -30,7 +30,7 @@ const samples = {
   'rms-norm-forward': {
     op: 'rmsNorm',
     options: { ...rows, dtype: 'f16' },
-    kernel: 'rows/forward_tile',
+    kernel: 'rows/forward_registers',
     what: 'RMSNorm forward in f16: arithmetic is f32, and one rounding at the store.',
   },
   'batch-norm-statistics': {
@@ -54,7 +54,7 @@ const samples = {
   'group-norm-forward': {
     op: 'groupNorm',
     options: { shape: [8, 320, 32, 32], numGroups: 32, activation: 'silu' },
-    kernel: 'rows/forward_tile',
+    kernel: 'rows/forward_registers',
     what: 'GroupNorm forward with SiLU, as diffusion models have it: each group stays in registers.',
   },
 };
@@ -69,7 +69,7 @@ const goldens = {
       paramDtype: 'f32',
       pass: 'backward',
       accumulate: true,
-      schedule: { strategy: 'tile', workgroup: 64, lanes: 16, slots: 8 },
+      schedule: { strategy: 'registers', workgroup: 64, lanes: 16, splits: 8 },
     },
     {},
   ],
@@ -79,7 +79,7 @@ const goldens = {
       shape: [4, 3, 8, 8],
       ...training,
       numBatchesTracked: true,
-      schedule: { strategy: 'split', workgroup: 32, slots: 1 },
+      schedule: { strategy: 'split', workgroup: 32, splits: 1 },
     },
     {},
   ],

@@ -17,7 +17,7 @@ const folder = join(root, 'shaders');
 const word = /[A-Za-z_]\w*/g;
 
 /**
- * The files under shaders/, by their names: `kernels/rows/forward_tile`.
+ * The files under shaders/, by their names: `kernels/rows/forward_registers`.
  *
  * @returns {Map<string, File>}
  */

@@ -1,15 +1,15 @@
 // columns
 // needs: affine_map params storage tensors
-// For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a slot of the
-// rows. A row is one position, or `fold` of them: cols = fold·channels·inner, and column c belongs to channel
+// For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a split of the
+// rows. A row is one position, or `positionsPerRow` of them: cols = positionsPerRow·channels·inner, and column c belongs to channel
 // c / inner % channels. Several columns of a channel are so many partials of it.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 
 struct Column {
-  alive: bool,   // surplus threads are not
+  in_range: bool,   // surplus threads are not
   sample: u32,
-  slot: u32,
+  split: u32,
   col: u32,      // the first of the four
   valid: u32,    // how many of the four exist
   first: u32,    // rows first … end − 1
@@ -19,11 +19,11 @@ struct Column {
 fn column_of(thread: u32) -> Column {
   let quads = (params.cols + 3u) / 4u;
   let col = 4u * (thread % quads);
-  let slot = (thread / quads) % params.slots;
-  let sample = thread / (quads * params.slots);
-  let first = slot * params.slot_length;
-  let end = min(first + params.slot_length, params.rows);
-  return Column(sample < params.samples, sample, slot, col, valid_of(params.cols - col), first, end);
+  let split = (thread / quads) % params.splits;
+  let sample = thread / (quads * params.splits);
+  let first = split * params.split_length;
+  let end = min(first + params.split_length, params.rows);
+  return Column(sample < params.samples, sample, split, col, valid_of(params.cols - col), first, end);
 }
 
 // Place in x of the four columns in a row.
@@ -31,9 +31,9 @@ fn place_of(c: Column, row: u32) -> u32 {
   return place((c.sample * params.rows + row) * params.cols + c.col);
 }
 
-// Index of the four columns in an array [samples, slots, cols] of partials.
+// Index of the four columns in an array [samples, splits, cols] of partials.
 fn partial_of(c: Column) -> u32 {
-  return (c.sample * params.slots + c.slot) * params.cols + c.col;
+  return (c.sample * params.splits + c.split) * params.cols + c.col;
 }
 
 fn channel_of(c: Column, j: u32) -> u32 {

@@ -13,14 +13,14 @@ fn input(at: u32, valid: u32) -> vec4<f32> {
 }
 
 // For the one invocation that owns a quad: it stores the sum, and reads that from then on.
-fn keep(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
+fn store_input(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   if (ADDS_RESIDUAL) {
     store_sum(at, valid, v);
   }
   return v;
 }
 
-fn kept(at: u32, valid: u32) -> vec4<f32> {
+fn stored_input(at: u32, valid: u32) -> vec4<f32> {
   if (ADDS_RESIDUAL) {
     return load_sum(at, valid);
   } else {

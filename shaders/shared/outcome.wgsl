@@ -10,9 +10,9 @@ var<storage, read_write> variance: array<f32>;
 fn store_outcome(which: u32, s: Statistics, p: Part) {
   save(which, s);
   if (TRACKS) {
-    track(which, s, p);
+    track_statistics(which, s, p);
   }
   if (HAS_VARIANCE) {
-    variance[params.first_set + which] = spread(p, params.count);
+    variance[params.first_set + which] = variance_of(p, params.count);
   }
 }

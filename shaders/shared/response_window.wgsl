@@ -8,9 +8,9 @@
 const BLOCK = 16u;  // channels in a block
 
 struct Place {
-  alive: bool,   // surplus threads are not
+  in_range: bool,   // surplus threads are not
   at: u32,       // index of what the thread has, in elements or quads
-  own: u32,      // the same among the dispatch's own: [runs, channels, span]
+  own: u32,      // the same among the dispatch's own: [segments, channels, span]
   step: u32,     // from a channel to the next
   own_step: u32,
   channel: u32,
@@ -20,9 +20,9 @@ fn place_of(thread: u32) -> Place {
   let step = params.inner / WIDTH;
   let own_step = params.span / WIDTH;
   let row = thread / own_step;
-  let alive = row < params.runs * params.channels;
+  let in_range = row < params.segments * params.channels;
   let at = row * step + params.first_inner / WIDTH + thread % own_step;
-  return Place(alive, at, thread, step, own_step, row % params.channels);
+  return Place(in_range, at, thread, step, own_step, row % params.channels);
 }
 
 // The first channel of a window, and the one after its last.

@@ -1,6 +1,6 @@
 // scan
 // needs: input params set_statistics statistics tensors worker
-// The statistics of quads first, first + LANES, … below end of the run that starts at `base`.
+// The statistics of quads first, first + LANES, … below end of the segment that starts at `base`.
 //
 // Chunks are merged into blocks and blocks into the total, each about the root of the number of chunks long: one long
 // chain of merges would round as often as there are chunks.
@@ -19,13 +19,13 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
       let stop = min(end, q + CHUNK * LANES);
       var valid = valid_of(params.cols - 4u * q);
       var at = quad_at(start, q);
-      var v = keep(at, valid, input(at, valid));
+      var v = store_input(at, valid, input(at, valid));
       var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
       var n = valid;
       for (q += LANES; q < stop; q += LANES) {
         valid = valid_of(params.cols - 4u * q);
         at = quad_at(start, q);
-        v = keep(at, valid, input(at, valid));
+        v = store_input(at, valid, input(at, valid));
         chunk = chunk_add(chunk, v, scale, valid);
         n += valid;
       }
@@ -54,8 +54,8 @@ fn quad_mean(base: u32, q: u32) -> f32 {
   return select(typical, v.x, out_of_range(typical));
 }
 
-// The common pivot of the run at `base`, from its first, middle and last quad.
-fn run_pivot(base: u32) -> f32 {
+// The common pivot of the segment at `base`, from its first, middle and last quad.
+fn segment_pivot(base: u32) -> f32 {
   let last = (params.cols - 1u) / 4u;
   return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
 }

@@ -13,7 +13,7 @@ import { splitOnly } from '../ops/programs.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceCap } from '../plan/workspace.ts';
 import { type Candidate, candidatesOf, nameOf } from './candidates.ts';
-import { type Judged, judge, type Trial, trialOf } from './trial.ts';
+import { compare, type Trial, type TrialResults, trialOf } from './trial.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
 
 /** How far a run of autotune is. */
@@ -157,7 +157,7 @@ export async function autotune(
   const own = new Gpu(gpu.device, gpu.adapterInfo, false, gpu.facts);
   try {
     const trial = trialOf(own, op, call, sizes, { ...options, pass });
-    const { chosen, tried, trustworthy } = await race(own, trial, candidates, options);
+    const { chosen, tried, trustworthy } = await benchmark(own, trial, candidates, options);
     let problem = problems[0];
     if (trustworthy) {
       found.set(name, chosen);
@@ -175,7 +175,7 @@ export async function autotune(
   }
 }
 
-interface Contestant extends Candidate {
+interface Timed extends Candidate {
   repeats: number;
   samples: number[];
 }
@@ -183,7 +183,7 @@ interface Contestant extends Candidate {
 const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.POSITIVE_INFINITY;
 
-async function race(
+async function benchmark(
   own: Gpu,
   trial: Trial,
   candidates: readonly Candidate[],
@@ -207,8 +207,8 @@ async function race(
   const watch = new Stopwatch(own.device);
   try {
     const refused: TriedSchedule[] = [];
-    const contestants: Contestant[] = [];
-    let expected: Judged | undefined;
+    const timed: Timed[] = [];
+    let expected: TrialResults | undefined;
     for (const { name, schedule } of all) {
       const record = (pass: GPUComputePassEncoder) => trial.record(pass, schedule);
       try {
@@ -218,12 +218,12 @@ async function race(
         await own.idle();
         const results = await trial.results();
         expected ??= results;
-        const problem = judge(results, expected);
+        const problem = compare(results, expected);
         if (problem) throw new NormError('value', problem, 'Use another schedule.');
         const once = await watch.time(record, 1);
         const repeats = Math.max(1, Math.min(200, Math.round(sampleMs / Math.max(once, 1e-3))));
-        if (contestants.length === 0) await watch.prove(record, repeats);
-        contestants.push({ name, schedule, repeats, samples: [] });
+        if (timed.length === 0) await watch.prove(record, repeats);
+        timed.push({ name, schedule, repeats, samples: [] });
       } catch (error) {
         own.checkAlive();
         if (!expected) throw error; // the default itself
@@ -234,15 +234,15 @@ async function race(
     }
     const { stamped } = watch;
     for (let round = 0; round < rounds; round++) {
-      for (const { name, schedule, repeats, samples } of contestants) {
+      for (const { name, schedule, repeats, samples } of timed) {
         const ms = await watch.time((pass) => trial.record(pass, schedule), repeats);
         samples.push(ms / repeats);
         step(name);
       }
     }
     await own.idle();
-    const { chosen, trustworthy } = winnerOf(contestants);
-    const tried = contestants.map(({ name, schedule, samples }) => ({ name, schedule, ms: median(samples) }));
+    const { chosen, trustworthy } = winnerOf(timed);
+    const tried = timed.map(({ name, schedule, samples }) => ({ name, schedule, ms: median(samples) }));
     const believed = trustworthy && stamped === watch.stamped;
     return { chosen: believed ? chosen : null, tried: [...tried, ...refused], trustworthy: believed };
   } finally {
@@ -250,19 +250,19 @@ async function race(
   }
 }
 
-/** @internal The fastest contestant if it is clearly ahead of the first and the last, which are the default. */
-export function winnerOf(contestants: readonly Pick<Contestant, 'schedule' | 'samples'>[]): {
+/** @internal The fastest candidate if it is clearly ahead of the first and the last, which are the default. */
+export function winnerOf(timed: readonly Pick<Timed, 'schedule' | 'samples'>[]): {
   chosen: ScheduleOptions | null;
   trustworthy: boolean;
 } {
-  const [first, last] = [contestants[0], contestants.at(-1)];
+  const [first, last] = [timed[0], timed.at(-1)];
   if (!first || !last) return { chosen: null, trustworthy: false };
   const [one, two] = [median(first.samples), median(last.samples)];
   const usual = Math.min(one, two);
   const noise = Math.abs(one - two) / usual;
   if (!(noise <= margin)) return { chosen: null, trustworthy: false };
   const limit = 1 - Math.max(margin, 2 * noise);
-  const ahead = contestants.slice(1, -1).filter(({ samples }) => {
+  const ahead = timed.slice(1, -1).filter(({ samples }) => {
     const rounds = samples.filter((ms, i) => ms < Math.min(first.samples[i] ?? 0, last.samples[i] ?? 0));
     return median(samples) <= limit * usual && rounds.length >= samples.length - 1;
   });

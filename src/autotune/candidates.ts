@@ -47,7 +47,7 @@ export function candidatesOf(
     .map((options) => ({ name: nameOf(options), schedule: options }));
 }
 
-/** `split workgroup=64 slots=16`. */
+/** `split workgroup=64 splits=16`. */
 export function nameOf({ strategy, ...rest }: ScheduleOptions): string {
   const words = Object.entries(rest).map(([key, value]) => `${key}=${value}`);
   return [...(strategy ? [strategy] : []), ...words].join(' ');
@@ -69,7 +69,7 @@ function variantsOf(
   facts: DeviceFacts,
 ): ScheduleOptions[] {
   const { software } = facts;
-  const slotCounts = software ? [1, 2, 4, 8, 16, 32, 64] : [1, 4, 16, 64, 256];
+  const splitCounts = software ? [1, 2, 4, 8, 16, 32, 64] : [1, 4, 16, 64, 256];
   switch (strategy) {
     case 'thread': {
       // A thread walks a whole row: with too few of them a device idles for long.
@@ -83,19 +83,19 @@ function variantsOf(
         })),
       );
     }
-    case 'tile':
+    case 'registers':
       // A software adapter pays hundreds of loads for a barrier.
       return software ? [] : [4, 8, 16, 32, 64, 128, 256].map((lanes) => ({ strategy, lanes }));
     case 'workgroup':
       return software ? [] : [64, 128, 256].map((workgroup) => ({ strategy, workgroup }));
     case 'split': {
-      // Backward, the slots of rows are also those of dweight: these have a number of their own.
-      const counts = direction === 'backward' && geometry.inner === 1 ? slotCounts.slice(2) : slotCounts;
+      // Backward, the splits of rows are also those of dweight: these have a number of their own.
+      const counts = direction === 'backward' && geometry.inner === 1 ? splitCounts.slice(2) : splitCounts;
       const workgroups = software ? [4, 16, 64] : [64, 256];
       return [
         { strategy },
         ...workgroups.map((workgroup) => ({ strategy, workgroup })),
-        ...counts.map((slots) => ({ strategy, slots })),
+        ...counts.map((splits) => ({ strategy, splits })),
       ];
     }
   }

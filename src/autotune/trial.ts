@@ -10,7 +10,7 @@ import { programOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 
 /** Results by name: those of x's shape, and those of the parameters, whose terms may cancel. */
-export type Judged = Record<string, { values: Float32Array; half: boolean; sums: boolean }>;
+export type TrialResults = Record<string, { values: Float32Array; half: boolean; sums: boolean }>;
 
 /** A pass that can be recorded with any schedule. */
 export interface Trial {
@@ -19,7 +19,7 @@ export interface Trial {
   /** Forgets the results: what a schedule does not write shows. */
   clear(): void;
   /** Those of the last run. */
-  results(): Promise<Judged>;
+  results(): Promise<TrialResults>;
 }
 
 /** Reproducible numbers between `low` and `low` + 2. */
@@ -109,7 +109,7 @@ function clear({ device }: Gpu, out: Record<string, Tensor>): void {
   device.queue.submit([encoder.finish()]);
 }
 
-async function read(tensors: Named, sums: Named): Promise<Judged> {
+async function read(tensors: Named, sums: Named): Promise<TrialResults> {
   const wanted = Object.entries(given({ ...tensors, ...sums }));
   const values = await Promise.all(wanted.map(([, tensor]) => tensor.data()));
   return Object.fromEntries(
@@ -121,7 +121,7 @@ async function read(tensors: Named, sums: Named): Promise<Judged> {
 }
 
 /** What is wrong with results beside those of the default, if anything: more than a few roundings between them. */
-export function judge(results: Judged, expected: Judged): string | undefined {
+export function compare(results: TrialResults, expected: TrialResults): string | undefined {
   for (const [name, { values, half, sums }] of Object.entries(results)) {
     const wanted = expected[name]?.values ?? new Float32Array();
     let [off, size] = [0, 0];

@@ -108,11 +108,11 @@ function keyOf({ adapterInfo, facts }: Gpu): string {
 }
 
 const fields: Record<keyof ScheduleOptions, (value: unknown) => boolean> = {
-  strategy: (value) => ['thread', 'tile', 'workgroup', 'split'].includes(value as string),
+  strategy: (value) => ['thread', 'registers', 'workgroup', 'split'].includes(value as string),
   reduction: (value) => value === 'portable' || value === 'subgroups',
   workgroup: Number.isInteger,
   lanes: Number.isInteger,
-  slots: Number.isInteger,
+  splits: Number.isInteger,
   fourRows: (value) => typeof value === 'boolean',
   vec4: (value) => typeof value === 'boolean',
 };

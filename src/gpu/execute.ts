@@ -82,13 +82,13 @@ export class Repeat {
     this.#gpu = gpu;
     this.#call = call;
     this.#label = label;
-    this.#faults = gpu.faults.count;
+    this.#faults = gpu.faults.epoch;
     this.#dispatches = bind(gpu, call);
   }
 
   /** Whether all is as it was: no tensor destroyed, nothing refused by WebGPU, the device alive. */
   get possible(): boolean {
-    if (this.#gpu.faults.count !== this.#faults) return false;
+    if (this.#gpu.faults.epoch !== this.#faults) return false;
     if (this.#destroyed === tensorsDestroyed) return true;
     if (Object.values(this.#call.operands).some((tensor) => tensor?.destroyed)) return false;
     this.#destroyed = tensorsDestroyed;
@@ -176,7 +176,7 @@ function bind(gpu: Gpu, call: Call): readonly Dispatch[] {
   const known = anchor && bound.get(anchor);
   const pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
   // What turned out not to compile, or to have no memory, is another one the next time.
-  const faults = gpu.faults.count;
+  const faults = gpu.faults.epoch;
   const same =
     known?.faults === faults &&
     sameCall(known.call, call) &&

@@ -12,8 +12,8 @@ type Check = Promise<NormError | undefined>;
  * outputs of submits that it refused. It says so asynchronously, to the {@link Watch} and here.
  */
 export class Faults {
-  /** Counts what makes earlier checks worthless: refusals, missing memory, loss, destroy(), what must not be repeated. */
-  count = 0;
+  /** Raised by what makes earlier checks worthless: refusals, missing memory, loss, destroy(), what must not be repeated. */
+  epoch = 0;
   readonly #device: GPUDevice;
   readonly #watch: Watch;
   /** Tensors that a refused submit was to write, and why it was refused. */
@@ -60,7 +60,7 @@ export class Faults {
       const known = outputs.map((output) => output && this.#unusable.get(output.buffer));
       const deeper = [...(await Promise.all(causes)), ...known].find((error) => error !== undefined);
       const failure = deeper ?? validationError(label, cause);
-      this.count += 1;
+      this.epoch += 1;
       for (const output of outputs) if (output) this.#failed.set(output, failure);
       return failure;
     });
@@ -105,7 +105,7 @@ export class Faults {
         'Free tensors and make it again.',
         cause,
       );
-      this.count += 1;
+      this.epoch += 1;
       this.#unusable.set(buffer, failure);
       forget();
       return failure;
@@ -130,7 +130,7 @@ export class Faults {
         'Wrap it in a context of its own device: init({ device }).',
         cause,
       );
-      this.count += 1;
+      this.epoch += 1;
       this.#unusable.set(buffer, failure);
     };
     const [, error] = scoped(this.#device, 'validation', () => {

@@ -76,7 +76,7 @@ export class Gpu {
     });
     this.lost = Promise.race([this.#watch.lost, end]);
     void this.lost.then(() => {
-      this.faults.count += 1;
+      this.faults.epoch += 1;
     });
     this.shared = new SharedBuffers(device, this.faults);
   }
@@ -235,7 +235,7 @@ export class Gpu {
     for (const tensor of this.#tensors.all()) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
-    this.faults.count += 1;
+    this.faults.epoch += 1;
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
     else this.#end('destroyed: this context was destroyed; its device is yours.');

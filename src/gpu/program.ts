@@ -2,7 +2,7 @@
 
 /** A WGSL module, valid by itself, and the operands that its buffers stand for. Equal `code` means equal kernels. */
 export interface Kernel {
-  /** Of its file: `rows/forward_tile`. */
+  /** Of its file: `rows/forward_registers`. */
   readonly name: string;
   /** For a GPU debugger: at most 60 characters that a person can read. */
   readonly label: string;

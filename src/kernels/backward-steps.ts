@@ -12,16 +12,16 @@ import joinSums from '../../shaders/kernels/merge/sums.wgsl';
 import rowsApply from '../../shaders/kernels/rows/backward_apply.wgsl';
 import rowsChannels from '../../shaders/kernels/rows/backward_channels.wgsl';
 import rowsColumns from '../../shaders/kernels/rows/backward_columns.wgsl';
+import rowsRegisters from '../../shaders/kernels/rows/backward_registers.wgsl';
 import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
-import rowsTile from '../../shaders/kernels/rows/backward_tile.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
-import { longestTileSlot } from '../plan/schedule.ts';
+import { longestRegisterSplit } from '../plan/schedule.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { blockOf, columnsOf, dispatch, normChoices, type Pass, partialsOf, sumRuns } from './parts.ts';
+import { blockOf, columnsOf, dispatch, normChoices, type Pass, partialsOf, sumSegments } from './parts.ts';
 
 /** Everything that the steps of a chunk are made from. */
 export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
@@ -79,45 +79,51 @@ const firstChoices = (at: At): Choices => ({
 /** mean and rstd in one array. */
 export const packStatistics = (at: At): Step => dispatch(at, pack, { workers: setCount(at.g) });
 
-/** Slots of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add. */
-export function slotsOfChunk({ samples }: Chunk, most: number): number {
-  const rounds = Math.ceil(samples / Math.min(most, samples));
-  return Math.ceil(samples / rounds);
+/** Splits of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add. */
+export function splitsOfChunk({ samples }: Chunk, most: number): number {
+  const each = Math.ceil(samples / Math.min(most, samples));
+  return Math.ceil(samples / each);
 }
 
 /** dx and the gradient partials of rows that stay in registers. */
-export function onePassPerRow(at: At, slots: number, add: boolean): Step {
-  const { d, runs, schedule } = at;
+export function onePassPerRow(at: At, splits: number, add: boolean): Step {
+  const { d, segments, schedule } = at;
   const { team, items } = schedule;
-  const rounds = Math.ceil(runs.runs / slots);
-  // Equal blocks, none longer than a slot is where scratch has room, but for very many rows.
-  const blocks = Math.ceil(rounds / Math.max(longestTileSlot, blockOf(rounds)));
-  return dispatch(at, rowsTile, {
+  const rowsPerSplit = Math.ceil(segments.count / splits);
+  // Equal blocks, none longer than a split is where scratch has room, but for very many rows.
+  const blocks = Math.ceil(rowsPerSplit / Math.max(longestRegisterSplit, blockOf(rowsPerSplit)));
+  return dispatch(at, rowsRegisters, {
     choices: { HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add, ITEMS: items },
-    numbers: { rows: runs.runs, cols: runs.cols, slots, rounds, block: Math.ceil(rounds / blocks) },
+    numbers: {
+      rows: segments.count,
+      cols: segments.cols,
+      splits,
+      rows_per_split: rowsPerSplit,
+      block: Math.ceil(rowsPerSplit / blocks),
+    },
     team,
-    workers: slots,
+    workers: splits,
   });
 }
 
-/** Σg and Σg·x̂ per (row, slot), or Σdy and Σdy·x̂ per (sample, position, channel, slot). */
-export function runSums(at: At): Step {
-  const { g, runs, schedule } = at;
-  const { team, slots, rounds, fourRows } = schedule;
-  const rows = sumRuns(runs, g, rounds);
-  const slotLength = Math.ceil(quadsOf(runs.cols) / slots);
+/** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split). */
+export function segmentSums(at: At): Step {
+  const { g, segments, schedule } = at;
+  const { team, splits, planesPerPartial, fourRows } = schedule;
+  const rows = sumSegments(segments, g, planesPerPartial);
+  const splitLength = Math.ceil(quadsOf(segments.cols) / splits);
   return dispatch(at, rowsSums, {
     choices: { ...firstChoices(at), FOUR_ROWS: fourRows },
     numbers: {
       rows,
-      cols: runs.cols,
-      slots,
-      slot_length: slotLength,
-      rounds,
-      block: blockOf((rounds * slotLength) / team.lanes / 64),
+      cols: segments.cols,
+      splits,
+      split_length: splitLength,
+      planes_per_partial: planesPerPartial,
+      block: blockOf((planesPerPartial * splitLength) / team.lanes / 64),
     },
     team,
-    workers: (fourRows ? Math.ceil(rows / 4) : rows) * slots,
+    workers: (fourRows ? Math.ceil(rows / 4) : rows) * splits,
   });
 }
 
@@ -126,9 +132,9 @@ export function channelSums(at: At): Step {
   const walk = columnsOf(g, schedule);
   return dispatch(at, columnsSums, {
     choices: firstChoices(at),
-    numbers: { ...walk, block: blockOf(walk.slot_length / 16) },
+    numbers: { ...walk, block: blockOf(walk.split_length / 16) },
     team: schedule.team,
-    workers: g.samples * walk.slots * quadsOf(walk.cols),
+    workers: g.samples * walk.splits * quadsOf(walk.cols),
   });
 }
 
@@ -136,14 +142,14 @@ export function channelSums(at: At): Step {
 export function mergeSums(
   at: At,
   perChannel: boolean,
-  { width, slots, inner } = partialsOf(at.g, at.schedule),
+  { width, splits, inner } = partialsOf(at.g, at.schedule),
   joint = false,
 ): Step {
   const { g } = at;
   const { merge } = at.schedule;
   return dispatch(at, joinSums, {
     choices: { PER_CHANNEL: perChannel, JOINT: joint },
-    numbers: { channels: width, inner, slots, block: blockOf((slots * (width / g.groups)) / merge.lanes) },
+    numbers: { channels: width, inner, splits, block: blockOf((splits * (width / g.groups)) / merge.lanes) },
     team: merge,
     workers: setCount(g),
   });
@@ -156,14 +162,14 @@ export interface Columns {
 }
 
 /**
- * Whether `columns` can make dweight and dbias itself: there is but one slot to sum, and a binding left for each beside x, the
+ * Whether `columns` can make dweight and dbias itself: there is but one split to sum, and a binding left for each beside x, the
  * gradients of the outputs, weight, bias, the sums and dx.
  */
-export function makesGradients(d: BackwardDescriptor, slots: number): boolean {
+export function makesGradients(d: BackwardDescriptor, splits: number): boolean {
   const upstream = secondUpstream(d);
   const activation = upstream !== 'dresidual' && d.activation !== 'none';
   const reads = 4 + Number(upstream === 'again') + Number(d.dsum) + Number(activation);
-  return slots === 1 && reads <= 5;
+  return splits === 1 && reads <= 5;
 }
 
 /**
@@ -172,11 +178,17 @@ export function makesGradients(d: BackwardDescriptor, slots: number): boolean {
  *
  * @param add - whether partials are added to those of the rows before.
  */
-export function columns(at: At, slots: number, whole: boolean, add: boolean, { first, span }: Columns): Step {
+export function columns(
+  at: At,
+  splits: number,
+  whole: boolean,
+  add: boolean,
+  { first, span }: Columns,
+): Step {
   const { d, g, schedule, upstream } = at;
-  const { columnsWorkgroup, columnRounds, vec4 } = schedule;
+  const { columnsWorkgroup, columnSteps, vec4 } = schedule;
   const rows = setCount(g);
-  const oneRow = rows === slots;
+  const oneRow = rows === splits;
   const twoQuads = schedule.twoQuads && !oneRow;
   const gradients = vec4 ? gradientsVec4 : gradientsScalar;
   return dispatch(at, rowsColumns, {
@@ -194,15 +206,15 @@ export function columns(at: At, slots: number, whole: boolean, add: boolean, { f
     numbers: {
       rows,
       cols: setSize(g),
-      slots,
-      slot_length: Math.ceil(rows / slots),
-      block: blockOf(rows / slots),
-      rounds: columnRounds,
+      splits,
+      split_length: Math.ceil(rows / splits),
+      block: blockOf(rows / splits),
+      column_steps: columnSteps,
       first_col: first,
       span,
     },
     team: { workgroup: columnsWorkgroup, lanes: 1, reduction: 'serial' },
-    workers: slots * Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnRounds),
+    workers: splits * Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps),
   });
 }
 
@@ -217,14 +229,19 @@ export function onePassPerChannel(at: At): Step {
   });
 }
 
-export function runApply(at: At): Step {
-  const { runs, schedule } = at;
-  const { team, slots } = schedule;
+export function segmentApply(at: At): Step {
+  const { segments, schedule } = at;
+  const { team, splits } = schedule;
   return dispatch(at, rowsApply, {
     ...sourcesOf(at),
-    numbers: { rows: runs.runs, cols: runs.cols, slots, slot_length: Math.ceil(quadsOf(runs.cols) / slots) },
+    numbers: {
+      rows: segments.count,
+      cols: segments.cols,
+      splits,
+      split_length: Math.ceil(quadsOf(segments.cols) / splits),
+    },
     team: { ...team, reduction: 'serial' },
-    workers: runs.runs * slots,
+    workers: segments.count * splits,
   });
 }
 
@@ -236,7 +253,7 @@ export function channelApply(at: At): Step {
     ...sourcesOf(at),
     numbers: walk,
     team: schedule.team,
-    workers: g.samples * walk.slots * quadsOf(walk.cols),
+    workers: g.samples * walk.splits * quadsOf(walk.cols),
   });
 }
 
@@ -254,22 +271,22 @@ interface Partials {
   role: 'partials' | 'gradients';
   /** Bytes into the role's scratch. */
   offset?: number | undefined;
-  slots: number;
-  /** Neighbours of each slot that belong together. */
+  splits: number;
+  /** Neighbours of each split that belong together. */
   inner?: number | undefined;
   /** Default: all. */
   columns?: Columns | undefined;
 }
 
 /** dweight and dbias, or some columns of them: the sum of their partials. */
-export function mergeGradients(at: Merged, { role, offset = 0, slots, inner = 1, columns }: Partials): Step {
+export function mergeGradients(at: Merged, { role, offset = 0, splits, inner = 1, columns }: Partials): Step {
   const { first, span } = columns ?? { first: 0, span: at.d.geometry.channels };
   const { gradients: team } = at.schedule;
-  const ranges = { [role]: { offset, size: Math.max(8, 8 * slots * span * inner) } };
+  const ranges = { [role]: { offset, size: Math.max(8, 8 * splits * span * inner) } };
   return dispatch({ ...at, ranges }, joinGradients, {
     choices: { ...storageOf(at), ...accumulateChoices(at) },
     sources: { partials: role },
-    numbers: { channels: span, first_col: first, inner, slots, block: blockOf(slots / team.lanes) },
+    numbers: { channels: span, first_col: first, inner, splits, block: blockOf(splits / team.lanes) },
     team,
     workers: span,
   });
@@ -285,14 +302,14 @@ const storageOf = ({ d }: Pick<At, 'd'>): Choices => ({
 /** The sum of a part's partials, added to that of the parts before, `behind` so many bytes of the same scratch. */
 export function collectGradients(
   at: At,
-  { slots, inner }: { slots: number; inner: number },
+  { splits, inner }: { splits: number; inner: number },
   behind: number,
   add: boolean,
 ): Step {
   const { gradients: team } = at.schedule;
   return dispatch(at, collect, {
     choices: { ADD_PARTIALS: add },
-    numbers: { first_col: behind / 8, inner, slots, block: blockOf(slots / team.lanes) },
+    numbers: { first_col: behind / 8, inner, splits, block: blockOf(splits / team.lanes) },
     team,
     workers: at.g.channels,
   });

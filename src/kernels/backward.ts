@@ -21,13 +21,21 @@ import {
   onePassPerChannel,
   onePassPerRow,
   packStatistics,
-  runApply,
-  runSums,
   secondUpstream,
-  slotsOfChunk,
+  segmentApply,
+  segmentSums,
+  splitsOfChunk,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { alone, channelRuns, parameterBytes, partialsOf, partOf, setRuns, tensorsChoices } from './parts.ts';
+import {
+  alone,
+  channelSegments,
+  parameterBytes,
+  partialsOf,
+  partOf,
+  setSegments,
+  tensorsChoices,
+} from './parts.ts';
 
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
@@ -37,30 +45,30 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const { geometry } = d;
   if (elementCount(geometry) === 0) return ofNothing(d, facts);
   const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
-  const tile = schedule.strategy === 'tile';
+  const registers = schedule.strategy === 'registers';
   const any = d.dweight || d.dbias;
   const whole = { first: 0, span: geometry.channels };
-  const { gradientSlots } = schedule;
-  const makes = !tile && makesGradients(d, gradientSlots);
-  // Where one slot of a long row is too much scratch, its partials come in ranges, if there have to be any.
-  const long = !tile && any && schedule.span < whole.span;
+  const { gradientSplits } = schedule;
+  const makes = !registers && makesGradients(d, gradientSplits);
+  // Where one split of a long row is too much scratch, its partials come in ranges, if there have to be any.
+  const long = !registers && any && schedule.span < whole.span;
   const span = long && !makes ? schedule.span : whole.span;
-  const gradients = any && !(long && makes) ? 8 * gradientSlots * span : 0;
+  const gradients = any && !(long && makes) ? 8 * gradientSplits * span : 0;
   const again = secondUpstream(d) === 'again';
   const sumBytes = makes || again ? 32 : 16;
-  const rowBytes = tile ? [] : [8 * schedule.slots, sumBytes, d.residual === 'after' ? 16 : 0];
+  const rowBytes = registers ? [] : [8 * schedule.splits, sumBytes, d.residual === 'after' ? 16 : 0];
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const parts: [At, number][] = [];
-  return inParts(d, schedule, setRuns, facts, rowBytes, fixed, (at, index, chunks) => {
+  return inParts(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
     const head = chunks[0] as Chunk;
-    const most = slotsOfChunk(head, gradientSlots);
-    const slots = slotsOfChunk(chunk, most);
+    const most = splitsOfChunk(head, gradientSplits);
+    const splits = splitsOfChunk(chunk, most);
     // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
     // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
     const kept = alignUp(sumBytes * head.samples, scratchAlignment);
-    const beside = budget - head.samples * (8 * schedule.slots + 16);
+    const beside = budget - head.samples * (8 * schedule.splits + 16);
     const shared =
       long && d.paramDtype === 'f16' && chunks.length > 1
         ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
@@ -69,33 +77,33 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
     const merged = () =>
       index === chunks.length - 1 && !direct
-        ? wanted({ ...at, accumulate: d.accumulate }, { role: 'gradients', slots: most })
+        ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
         : [];
-    if (tile) return [onePassPerRow(at, slots, index > 0), ...merged()];
+    if (registers) return [onePassPerRow(at, splits, index > 0), ...merged()];
     const sets = setCount(at.g);
-    at.need('partials', 8 * sets * schedule.slots);
+    at.need('partials', 8 * sets * schedule.splits);
     const size = shared ? kept : sumBytes * sets;
     const offset = shared ? index * size : 0;
     at.need('sums', offset + size);
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), runSums(own), mergeSums(own, false, undefined, direct || again)];
+    const sums = [...packed(own), segmentSums(own), mergeSums(own, false, undefined, direct || again)];
     const second = afterFirstPass(own);
     if (!shared && span === whole.span) {
-      return [...sums, columns(second, slots, direct, index > 0, whole), ...merged()];
+      return [...sums, columns(second, splits, direct, index > 0, whole), ...merged()];
     }
-    parts.push([second, slots]);
+    parts.push([second, splits]);
     if (shared && index < chunks.length - 1) return sums;
     // Those of all parts, or this one's.
     const ready = parts.splice(0);
-    const [[first, firstSlots]] = ready as [[At, number]];
+    const [[first, firstSplits]] = ready as [[At, number]];
     const each = shared || span;
     return [
       ...sums,
       ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
         const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
         return [
-          ...ready.map(([part, slots], j) => columns(part, slots, false, j > 0, range)),
-          ...wanted(first, { role: 'gradients', slots: firstSlots, columns: range }),
+          ...ready.map(([part, splits], j) => columns(part, splits, false, j > 0, range)),
+          ...mergeRequested(first, { role: 'gradients', splits: firstSplits, columns: range }),
         ];
       }).flat(),
     ];
@@ -106,9 +114,9 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
  * The columns, in whole pairs of quads, whose partials scratch can hold beside the sums of all parts. 0 where there is no
  * room, and each part rounds: never with WebGPU's floor of 128 MiB a binding, but with 64 KiB and hundreds of parts.
  */
-function sharedSpan(sums: number, budget: number, slots: number, { maxBindingBytes }: DeviceFacts): number {
+function sharedSpan(sums: number, budget: number, splits: number, { maxBindingBytes }: DeviceFacts): number {
   if (sums > maxBindingBytes) return 0;
-  return 8 * Math.max(0, Math.floor(Math.min(maxBindingBytes, budget - sums) / (64 * slots)));
+  return 8 * Math.max(0, Math.floor(Math.min(maxBindingBytes, budget - sums) / (64 * splits)));
 }
 
 /** The dispatches of any backward pass. Roles: those of {@link rowBackward}. */
@@ -120,44 +128,44 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const schedule = scheduleBackward(geometry, facts, overrides(d), byteSize(d.dtype));
   // A single value of a replica is a row, too, but what all replicas have is per channel.
   if (!schedule.columns && geometry.inner === 1 && !stage) return rowBackward(d, facts);
-  const runSumsOf = schedule.columns ? channelSums : runSums;
-  const applyOf = schedule.columns ? channelApply : runApply;
+  const sumsOf = schedule.columns ? channelSums : segmentSums;
+  const applyOf = schedule.columns ? channelApply : segmentApply;
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
-  const { slots, inner } = partialsOf(geometry, schedule);
-  const partialBytes = 8 * slots * geometry.channels * inner; // per sample
+  const { splits, inner } = partialsOf(geometry, schedule);
+  const partialBytes = 8 * splits * geometry.channels * inner; // per sample
   const sumBytes = 16 * geometry.groups;
   const bytes = [partialBytes, sumBytes, d.residual === 'after' ? sumBytes : 0];
   // In f16 dweight and dbias would round once per part: the parts' sums then meet behind the partials.
   const sumsOfParts =
     d.paramDtype === 'f16' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
-  return inParts(d, schedule, channelRuns, facts, bytes, sumsOfParts, (at, index, chunks) => {
+  return inParts(d, schedule, channelSegments, facts, bytes, sumsOfParts, (at, index, chunks) => {
     const { samples } = chunks[index] as Chunk;
     if (stage === 'joined') {
       const all = { ...at, numbers: { ...at.numbers, count: d.total ?? 0 } };
       at.need('sums', 16 * setCount(at.g));
-      // The sums of all replicas are as one slot.
-      const sums = mergeSums(all, true, { width: geometry.channels, slots: 1, inner: 1 });
+      // The sums of all replicas are as one split.
+      const sums = mergeSums(all, true, { width: geometry.channels, splits: 1, inner: 1 });
       const then = afterFirstPass(all);
       const before = then.upstream === 'again' ? packed(at) : [];
-      return [...before, sums, applyOf(then), ...wanted(at, { role: 'gradients', slots: 1 })];
+      return [...before, sums, applyOf(then), ...mergeRequested(at, { role: 'gradients', splits: 1 })];
     }
     at.need('partials', samples * partialBytes);
-    const own = { slots: samples * slots, inner };
+    const own = { splits: samples * splits, inner };
     const behind = alignUp((chunks[0] as Chunk).samples * partialBytes, scratchAlignment);
     const collected = behind + 8 * geometry.channels;
     const collects = d.paramDtype === 'f16' && chunks.length > 1 && collected <= facts.maxBindingBytes;
     const gradients = (of: At): Step[] => {
-      if (!collects || !(d.dweight || d.dbias)) return wanted(of, { role: 'partials', ...own });
+      if (!collects || !(d.dweight || d.dbias)) return mergeRequested(of, { role: 'partials', ...own });
       at.need('partials', collected);
       const last = index === chunks.length - 1;
-      const all = { role: 'partials', offset: behind, slots: 1 } as const;
+      const all = { role: 'partials', offset: behind, splits: 1 } as const;
       return [
         collectGradients(at, own, behind, index > 0),
-        ...(last ? wanted({ ...at, accumulate: d.accumulate }, all) : []),
+        ...(last ? mergeRequested({ ...at, accumulate: d.accumulate }, all) : []),
       ];
     };
     if (schedule.strategy !== 'split') return [onePassPerChannel(at), ...gradients(at)];
-    const sums = [...packed(at), runSumsOf(at)];
+    const sums = [...packed(at), sumsOf(at)];
     if (stage === 'local') {
       const inF32 = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
       const accumulate = { dweight: false, dbias: false };
@@ -175,13 +183,13 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
 const overrides = (d: BackwardDescriptor): ScheduleOptions =>
   d.frozen || d.residual === 'after' || d.stage ? { ...d.schedule, strategy: 'split' } : d.schedule;
 
-/** The gradients of nothing are zeros: a sum over no slots. */
+/** The gradients of nothing are zeros: a sum over no splits. */
 function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
   if (geometry.channels === 0) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const at = { d, facts, ...part, choices: backwardChoices(d), accumulate, schedule: { gradients: alone } };
-  return { steps: wanted(at, { role: 'gradients', slots: 0 }), scratch: { gradients: 8 } };
+  return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
 }
 
 /**
@@ -193,7 +201,7 @@ function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
 function inParts(
   d: BackwardDescriptor,
   schedule: BackwardSchedule,
-  runsOf: typeof setRuns,
+  segmentsOf: typeof setSegments,
   facts: DeviceFacts,
   bytes: readonly number[],
   fixed: Readonly<Record<string, number>>,
@@ -204,7 +212,7 @@ function inParts(
   const elementBytes = byteSize(dtype);
   const budget = workspaceBudget(geometry, elementBytes, facts);
   const taken = Object.values(fixed).reduce((sum, size) => sum + size, 0);
-  // Slots that are asked for may take more than there is: parts of single samples would not make up for it.
+  // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
   const whole = { ...parameterBytes(d), ...fixed };
   const chunks = chunksOf(geometry, elementBytes, bytes, whole, facts, rest, mostSamples);
@@ -214,22 +222,24 @@ function inParts(
   };
   const steps = chunks.flatMap((chunk, index) => {
     const part = partOf(d, chunk, facts);
-    const runs = runsOf(part.g, schedule.vec4);
+    const segments = segmentsOf(part.g, schedule.vec4);
     // Later parts add to what the first one wrote.
     const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-    const choices = { ...backwardChoices(d), ...tensorsChoices(schedule.vec4), ...runs.choices };
-    const at = { d, schedule, facts, ...part, runs, choices, accumulate, need, upstream: 'dy' } as const;
+    const choices = { ...backwardChoices(d), ...tensorsChoices(schedule.vec4), ...segments.choices };
+    const at = { d, schedule, facts, ...part, segments, choices, accumulate, need, upstream: 'dy' } as const;
     return stepsOf(at, index, chunks);
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
   const fewer = samplesWithin(steps, most, facts);
-  if (fewer < most) return inParts(d, schedule, runsOf, facts, bytes, fixed, stepsOf, fewer);
+  if (fewer < most) return inParts(d, schedule, segmentsOf, facts, bytes, fixed, stepsOf, fewer);
   return { steps, scratch };
 }
 
-/** dweight and dbias, if any of them is wanted. */
-const wanted = (at: Parameters<typeof mergeGradients>[0], partials: Parameters<typeof mergeGradients>[1]) =>
-  at.d.dweight || at.d.dbias ? [mergeGradients(at, partials)] : [];
+/** dweight and dbias, if any of them is requested. */
+const mergeRequested = (
+  at: Parameters<typeof mergeGradients>[0],
+  partials: Parameters<typeof mergeGradients>[1],
+) => (at.d.dweight || at.d.dbias ? [mergeGradients(at, partials)] : []);
 
 /** Statistics in one binding, where residual and dresidual take two. */
 function packed(at: At): Step[] {

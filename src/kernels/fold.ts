@@ -43,11 +43,11 @@ export function foldProgram(d: FoldDescriptor, facts: DeviceFacts): Program {
     HAS_BIAS: d.bias,
   };
   const weights = kernelOf(foldWeight, choices);
-  // Runs of one output channel, cut where a binding ends.
-  const runs = { samples: outer * width, positions: 1, channels: inner, inner: 1, groups: 0 };
-  const chunks = outer * width * inner === 0 ? [] : chunksOf(runs, byteSize(dtype), [], {}, facts);
+  // Segments of one output channel, cut where a binding ends.
+  const segments = { samples: outer * width, positions: 1, channels: inner, inner: 1, groups: 0 };
+  const chunks = outer * width * inner === 0 ? [] : chunksOf(segments, byteSize(dtype), [], {}, facts);
   const steps = chunks.map((chunk): Step => {
-    const { first, like } = rangeOf(runs, dtype, chunk, facts);
+    const { first, like } = rangeOf(segments, dtype, chunk, facts);
     return stepOf(weights, {
       numbers: {
         channels: width,

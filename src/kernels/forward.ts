@@ -11,9 +11,9 @@ import joinInstances from '../../shaders/kernels/merge/instances.wgsl';
 import joined from '../../shaders/kernels/merge/joined.wgsl';
 import joinStatistics from '../../shaders/kernels/merge/statistics.wgsl';
 import rowsApply from '../../shaders/kernels/rows/apply.wgsl';
+import registers from '../../shaders/kernels/rows/forward_registers.wgsl';
 import stream from '../../shaders/kernels/rows/forward_stream.wgsl';
 import thread from '../../shaders/kernels/rows/forward_thread.wgsl';
-import tile from '../../shaders/kernels/rows/forward_tile.wgsl';
 import rowsStatistics from '../../shaders/kernels/rows/statistics.wgsl';
 import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
@@ -28,7 +28,7 @@ import type { Choices } from '../shaders/link.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
   blockOf,
-  channelRuns,
+  channelSegments,
   columnsOf,
   dispatch,
   normChoices,
@@ -37,8 +37,8 @@ import {
   partFrom,
   partialsOf,
   partOf,
-  setRuns,
-  sumRuns,
+  setSegments,
+  sumSegments,
   tensorsChoices,
 } from './parts.ts';
 
@@ -52,13 +52,17 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
-  if (schedule.strategy !== 'split') return inParts(d, schedule, setRuns, facts, {}, (at) => [onePass(at)]);
-  const { steps, scratch } = inParts(d, schedule, setRuns, facts, { partials: 16 * schedule.slots }, (at) => [
-    runStatistics(at),
-    mergeStatistics(at),
-    runApply(at),
-  ]);
-  return { steps, scratch: { ...scratch, ...nobodys(d) } };
+  if (schedule.strategy !== 'split')
+    return inParts(d, schedule, setSegments, facts, {}, (at) => [onePass(at)]);
+  const { steps, scratch } = inParts(
+    d,
+    schedule,
+    setSegments,
+    facts,
+    { partials: 16 * schedule.splits },
+    (at) => [segmentStatistics(at), mergeStatistics(at), segmentApply(at)],
+  );
+  return { steps, scratch: { ...scratch, ...unrequestedStatistics(d) } };
 }
 
 /** The dispatches of any forward pass. Roles: those of {@link rowForward}, and of running statistics. */
@@ -66,42 +70,45 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   const { geometry, running, stage } = d;
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const whole = { d, facts, ...part, choices: { ...normChoices(d), ...statisticsChoices(d) } };
-  const known = running === 'frozen' || stage === 'joined';
+  const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
   if (running === 'update' && d.counted) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
   // Those of evaluation do not come from x: they are there where x is empty, too.
   if (running === 'frozen' && setCount(geometry) > 0) before.push(frozenStatistics(whole));
-  if (elementCount(geometry) === 0) return { steps: before, scratch: known ? nobodys(d) : {} };
+  if (elementCount(geometry) === 0) return { steps: before, scratch: given ? unrequestedStatistics(d) : {} };
   // Running statistics, those of replicas, and variances are a matter of the merge, which only a split has.
   const options = running || stage || d.variance ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
-  const runs = geometry.inner > 1 ? channelRuns : setRuns;
-  if (known) {
-    return { steps: [...before, ...knownApply(d, schedule, runs, facts)], scratch: nobodys(d) };
+  const segments = geometry.inner > 1 ? channelSegments : setSegments;
+  if (given) {
+    return {
+      steps: [...before, ...applyGiven(d, schedule, segments, facts)],
+      scratch: unrequestedStatistics(d),
+    };
   }
   const partials = partialsOf(geometry, schedule);
   const bytes = {
-    ...(schedule.strategy === 'split' ? { partials: 16 * partials.slots * partials.width } : {}),
+    ...(schedule.strategy === 'split' ? { partials: 16 * partials.splits * partials.width } : {}),
     ...(tracksInstances(d) ? { instances: 8 * geometry.groups } : {}),
   };
-  const { steps, scratch } = inParts(d, schedule, runs, facts, bytes, (at) => {
+  const { steps, scratch } = inParts(d, schedule, segments, facts, bytes, (at) => {
     if (schedule.strategy !== 'split') return [onePass(at)];
     const { columns } = schedule;
     return [
-      (columns ? channelStatistics : runStatistics)(at),
+      (columns ? channelStatistics : segmentStatistics)(at),
       mergeStatistics(at, trackingChoices(d)),
       ...(tracksInstances(d) ? [mergeInstances(at)] : []),
-      ...(stage === 'local' ? [] : [(columns ? channelApply : runApply)(at)]),
+      ...(stage === 'local' ? [] : [(columns ? channelApply : segmentApply)(at)]),
     ];
   });
   if (stage === 'local') scratch.rstd = 4 * setCount(geometry); // nobody's, but the merge writes it
-  const unwanted = schedule.strategy === 'split' ? nobodys(d) : {};
-  return { steps: [...before, ...steps], scratch: { ...scratch, ...unwanted } };
+  const more = schedule.strategy === 'split' ? unrequestedStatistics(d) : {};
+  return { steps: [...before, ...steps], scratch: { ...scratch, ...more } };
 }
 
 /** Scratch for the statistics of all sets, which one dispatch leaves to another, where nobody else wants them. */
-function nobodys(d: ForwardDescriptor): Record<string, number> {
+function unrequestedStatistics(d: ForwardDescriptor): Record<string, number> {
   if (d.statistics !== false) return {};
   const sets = setCount(d.geometry);
   return { ...(d.kind === 'moments' ? { mean: 8 * sets } : {}), rstd: 4 * sets };
@@ -111,7 +118,7 @@ function nobodys(d: ForwardDescriptor): Record<string, number> {
 function inParts(
   d: ForwardDescriptor,
   schedule: ForwardSchedule,
-  runsOf: typeof setRuns,
+  segmentsOf: typeof setSegments,
   facts: DeviceFacts,
   bytes: Readonly<Record<string, number>>,
   stepsOf: (at: At) => Step[],
@@ -123,11 +130,11 @@ function inParts(
   const chunks = chunksOf(d.geometry, elementBytes, each, parameterBytes(d), facts, budget, mostSamples);
   const steps = chunks.flatMap((chunk) => {
     const part = partOf(d, chunk, facts);
-    return stepsOf(passOf(d, schedule, runsOf, facts, part));
+    return stepsOf(passOf(d, schedule, segmentsOf, facts, part));
   });
   const most = Math.max(...chunks.map(({ samples }) => samples));
   const fewer = samplesWithin(steps, most, facts);
-  if (fewer < most) return inParts(d, schedule, runsOf, facts, bytes, stepsOf, fewer);
+  if (fewer < most) return inParts(d, schedule, segmentsOf, facts, bytes, stepsOf, fewer);
   return {
     steps,
     scratch: Object.fromEntries(Object.entries(bytes).map(([role, each]) => [role, most * each])),
@@ -135,22 +142,22 @@ function inParts(
 }
 
 /** y where the statistics are known, element by element: x is cut wherever a binding ends. */
-function knownApply(
+function applyGiven(
   d: ForwardDescriptor,
   schedule: ForwardSchedule,
-  runsOf: typeof setRuns,
+  segmentsOf: typeof setSegments,
   facts: DeviceFacts,
 ): Step[] {
   const { geometry } = d;
   checkWhole(geometry, parameterBytes(d), facts);
   const bytes = byteSize(d.dtype);
   if (!schedule.columns) {
-    const runs = runsOf(geometry, schedule.vec4);
-    return stretchesOf(runs.runs, runs.cols, bytes, facts).map(({ run, runs: count, cols, first }) => {
+    const segments = segmentsOf(geometry, schedule.vec4);
+    return stretchesOf(segments.count, segments.cols, bytes, facts).map(({ segment, count, cols, first }) => {
       const part = partFrom(d, geometry, first, count * cols, facts);
-      const at = passOf(d, schedule, runsOf, facts, part);
-      const numbers = { ...at.numbers, first_run: run };
-      return runApply({ ...at, numbers, runs: { ...runs, runs: count, cols } });
+      const at = passOf(d, schedule, segmentsOf, facts, part);
+      const numbers = { ...at.numbers, first_segment: segment };
+      return segmentApply({ ...at, numbers, segments: { ...segments, count, cols } });
     });
   }
   // Threads own columns of whole positions, of one sample after the other where one does not fit a binding.
@@ -158,13 +165,13 @@ function knownApply(
   const all = elementCount(geometry);
   const apart = all * bytes > bindableBytes(bytes, facts);
   const each = apart ? { ...geometry, samples: 1 } : geometry;
-  const length = (schedule.fold * all) / (samples * positions);
+  const length = (schedule.positionsPerRow * all) / (samples * positions);
   return Array.from({ length: samples / each.samples }, (_, sample) =>
-    stretchesOf((each.samples * positions) / schedule.fold, length, bytes, facts, true).map(
-      ({ runs: rows, first }) => {
-        const g = apart ? { ...each, positions: rows * schedule.fold } : each;
+    stretchesOf((each.samples * positions) / schedule.positionsPerRow, length, bytes, facts, true).map(
+      ({ count: rows, first }) => {
+        const g = apart ? { ...each, positions: rows * schedule.positionsPerRow } : each;
         const part = partFrom(d, g, (sample * all) / samples + first, rows * length, facts);
-        const at = passOf(d, schedule, runsOf, facts, part);
+        const at = passOf(d, schedule, segmentsOf, facts, part);
         return channelApply({ ...at, numbers: { ...at.numbers, first_set: sample * groups } });
       },
     ),
@@ -179,19 +186,19 @@ const statisticsChoices = ({ kind }: ForwardDescriptor): Choices => ({
 function passOf(
   d: ForwardDescriptor,
   schedule: ForwardSchedule,
-  runsOf: typeof setRuns,
+  segmentsOf: typeof setSegments,
   facts: DeviceFacts,
   part: ReturnType<typeof partOf>,
 ): At {
-  const runs = runsOf(part.g, schedule.vec4);
+  const segments = segmentsOf(part.g, schedule.vec4);
   const choices = {
     ...normChoices(d),
     ...statisticsChoices(d),
     ...tensorsChoices(schedule.vec4),
-    ...runs.choices,
+    ...segments.choices,
     SAVES: d.statistics !== false,
   };
-  return { d, schedule, facts, runs, choices, ...part };
+  return { d, schedule, facts, segments, choices, ...part };
 }
 
 /** Whether running statistics are updated with those of several instances (InstanceNorm). */
@@ -212,7 +219,7 @@ function trackingChoices(d: ForwardDescriptor): Choices {
   };
 }
 
-type Whole = Omit<At, 'schedule' | 'runs'>;
+type Whole = Omit<At, 'schedule' | 'segments'>;
 
 /** One batch more. */
 const count = (at: Whole): Step => dispatch(at, countBatch, { workers: 1 });
@@ -240,36 +247,41 @@ const mergeInstances = (at: Whole): Step =>
     workers: at.g.channels,
   });
 
-const onePassKernels = { thread, tile, workgroup: stream } as const;
+const onePassKernels = { thread, registers, workgroup: stream } as const;
 
 /** Statistics and y in one dispatch. */
 function onePass(at: At): Step {
-  const { g, runs, schedule } = at;
+  const { g, segments, schedule } = at;
   const { strategy, team, items, fourRows } = schedule;
   const rows = setCount(g);
   const cols = setSize(g);
   return dispatch(at, onePassKernels[strategy as keyof typeof onePassKernels], {
-    choices: { ...runs.setChoices, FOUR_ROWS: fourRows, ITEMS: items },
+    choices: { ...segments.setChoices, FOUR_ROWS: fourRows, ITEMS: items },
     numbers: { rows, cols, block: blockOf(Math.ceil(quadsOf(cols) / team.lanes) / 16) },
     team,
     workers: fourRows ? Math.ceil(rows / 4) : rows,
   });
 }
 
-/** The numbers of runs that are split into slots. */
-function slotNumbers({ runs: { runs, cols }, schedule: { slots } }: At) {
-  return { rows: runs, cols, slots, slot_length: Math.ceil(quadsOf(cols) / slots) };
+/** The numbers of segments that are divided into splits. */
+function splitNumbers({ segments: { count, cols }, schedule: { splits } }: At) {
+  return { rows: count, cols, splits, split_length: Math.ceil(quadsOf(cols) / splits) };
 }
 
-function runStatistics(at: At): Step {
-  const { g, runs, schedule } = at;
-  const { team, slots, rounds } = schedule;
-  const numbers = slotNumbers(at);
-  const rows = sumRuns(runs, g, rounds);
+function segmentStatistics(at: At): Step {
+  const { g, segments, schedule } = at;
+  const { team, splits, planesPerPartial } = schedule;
+  const numbers = splitNumbers(at);
+  const rows = sumSegments(segments, g, planesPerPartial);
   return dispatch(at, rowsStatistics, {
-    numbers: { ...numbers, rows, rounds, block: blockOf(numbers.slot_length / team.lanes / 16) },
+    numbers: {
+      ...numbers,
+      rows,
+      planes_per_partial: planesPerPartial,
+      block: blockOf(numbers.split_length / team.lanes / 16),
+    },
     team,
-    workers: rows * slots,
+    workers: rows * splits,
   });
 }
 
@@ -277,9 +289,9 @@ function channelStatistics(at: At): Step {
   const { g, schedule } = at;
   const walk = columnsOf(g, schedule);
   return dispatch(at, columnsStatistics, {
-    numbers: { ...walk, block: blockOf(walk.slot_length / 64) },
+    numbers: { ...walk, block: blockOf(walk.split_length / 64) },
     team: schedule.team,
-    workers: g.samples * walk.slots * quadsOf(walk.cols),
+    workers: g.samples * walk.splits * quadsOf(walk.cols),
   });
 }
 
@@ -287,13 +299,13 @@ function channelStatistics(at: At): Step {
 function mergeStatistics(at: At, tracking: Choices = {}): Step {
   const { d, g, schedule } = at;
   const { merge } = schedule;
-  const { width, slots } = partialsOf(g, schedule);
+  const { width, splits } = partialsOf(g, schedule);
   return dispatch(at, joinStatistics, {
     choices: tracking,
     numbers: {
       channels: width,
-      slots,
-      block: blockOf((slots * (width / g.groups)) / merge.lanes),
+      splits,
+      block: blockOf((splits * (width / g.groups)) / merge.lanes),
       momentum: d.momentum ?? 0,
     },
     team: merge,
@@ -301,15 +313,15 @@ function mergeStatistics(at: At, tracking: Choices = {}): Step {
   });
 }
 
-function runApply(at: At): Step {
-  const { d, runs, schedule } = at;
+function segmentApply(at: At): Step {
+  const { d, segments, schedule } = at;
   return dispatch(at, rowsApply, {
     // The residual was added, and the sum stored, with the statistics.
     choices: { ADDS_RESIDUAL: false },
     ...(d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
-    numbers: slotNumbers(at),
+    numbers: splitNumbers(at),
     team: { ...schedule.team, reduction: 'serial' },
-    workers: runs.runs * schedule.slots,
+    workers: segments.count * schedule.splits,
   });
 }
 
@@ -319,6 +331,6 @@ function channelApply(at: At): Step {
   return dispatch(at, columnsApply, {
     numbers: walk,
     team: schedule.team,
-    workers: g.samples * walk.slots * quadsOf(walk.cols),
+    workers: g.samples * walk.splits * quadsOf(walk.cols),
   });
 }

@@ -74,10 +74,10 @@ export function averageProgram(
   return elementwise(d.size, kernelOf(average, choices), dtypes, facts, numbers);
 }
 
-/** Adds one to the counts of runs of parameters, [first, count] each. Role: steps, a count every `stride` words. */
-export function countProgram(runs: readonly (readonly [number, number])[], stride: number): Program {
+/** Adds one to the counts of segments of parameters, [first, count] each. Role: steps, a count every `stride` words. */
+export function countProgram(segments: readonly (readonly [number, number])[], stride: number): Program {
   const kernel = kernelOf(countSteps, { WORKGROUP: workgroup });
-  const steps = runs.map(([first, count]) =>
+  const steps = segments.map(([first, count]) =>
     stepOf(kernel, {
       numbers: { first, count, stride },
       ranges: {},

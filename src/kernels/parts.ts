@@ -2,12 +2,12 @@
 import affineChannel from '../../shaders/interfaces/affine/channel.wgsl';
 import affineColumnScalar from '../../shaders/interfaces/affine/column_scalar.wgsl';
 import affineColumnVec4 from '../../shaders/interfaces/affine/column_vec4.wgsl';
-import affineRun from '../../shaders/interfaces/affine/run.wgsl';
+import affineSegment from '../../shaders/interfaces/affine/segment.wgsl';
 import reducePortable from '../../shaders/interfaces/reduce/portable.wgsl';
 import reduceSerial from '../../shaders/interfaces/reduce/serial.wgsl';
 import reduceSubgroups from '../../shaders/interfaces/reduce/subgroups.wgsl';
-import runsChannel from '../../shaders/interfaces/runs/channel.wgsl';
-import runsRow from '../../shaders/interfaces/runs/row.wgsl';
+import segmentsChannel from '../../shaders/interfaces/segments/channel.wgsl';
+import segmentsRow from '../../shaders/interfaces/segments/row.wgsl';
 import tensorsScalar from '../../shaders/interfaces/tensors/scalar.wgsl';
 import tensorsVec4 from '../../shaders/interfaces/tensors/vec4.wgsl';
 import { byteSize, type FloatDType } from '../gpu/dtype.ts';
@@ -114,41 +114,45 @@ export function partFrom(
   };
 }
 
-/** A geometry as contiguous runs of elements, and what stands for that in shaders. */
-export interface Runs {
-  runs: number;
-  /** Elements of a run. */
+/** A geometry as contiguous segments of elements, and what stands for that in shaders. */
+export interface Segments {
+  count: number;
+  /** Elements of a segment. */
   cols: number;
   choices: Choices;
   /** The same where a kernel walks whole sets. */
   setChoices: Choices;
 }
 
-/** A run is a set, with a weight per column. */
-export function setRuns(g: Geometry, vec4: boolean): Runs {
-  const choices = { runs: runsRow, PER_CHANNEL: false, affine: vec4 ? affineColumnVec4 : affineColumnScalar };
-  return { runs: setCount(g), cols: setSize(g), choices, setChoices: choices };
+/** A segment is a set, with a weight per column. */
+export function setSegments(g: Geometry, vec4: boolean): Segments {
+  const choices = {
+    segments: segmentsRow,
+    PER_CHANNEL: false,
+    affine: vec4 ? affineColumnVec4 : affineColumnScalar,
+  };
+  return { count: setCount(g), cols: setSize(g), choices, setChoices: choices };
 }
 
-/** A run is one channel at one position, with one weight. */
-export function channelRuns({ samples, positions, channels, inner }: Geometry): Runs {
+/** A segment is one channel at one position, with one weight. */
+export function channelSegments({ samples, positions, channels, inner }: Geometry): Segments {
   return {
-    runs: samples * positions * channels,
+    count: samples * positions * channels,
     cols: inner,
-    choices: { runs: runsChannel, PER_CHANNEL: true, affine: affineRun },
+    choices: { segments: segmentsChannel, PER_CHANNEL: true, affine: affineSegment },
     setChoices: { affine: affineChannel, QUAD_IN_CHANNEL: inner % 4 === 0 },
   };
 }
 
-/** How many runs sums have: `rounds` positions share one. */
-export const sumRuns = ({ runs }: Runs, { positions }: Geometry, rounds: number): number =>
-  (runs / positions) * Math.ceil(positions / rounds);
+/** How many segments sums have: `planesPerPartial` positions share one. */
+export const sumSegments = ({ count }: Segments, { positions }: Geometry, planesPerPartial: number): number =>
+  (count / positions) * Math.ceil(positions / planesPerPartial);
 
 /** Everything that the dispatches over a part are made from. */
 export interface Pass<Descriptor extends NormDescriptor, Schedule extends ForwardSchedule> extends Part {
   d: Descriptor;
   schedule: Schedule;
-  runs: Runs;
+  segments: Segments;
   facts: DeviceFacts;
   /** What all kernels of the pass are linked with. */
   choices: Choices;
@@ -184,23 +188,28 @@ export function dispatch(
 }
 
 /** The rows and columns that a geometry is walked by where threads own columns (shaders/shared/columns.wgsl). */
-export function columnsOf(g: Geometry, { slots, fold }: Split) {
-  const rows = g.positions / fold;
-  return { rows, cols: fold * g.channels * g.inner, slots, slot_length: Math.ceil(rows / slots) };
+export function columnsOf(g: Geometry, { splits, positionsPerRow }: Split) {
+  const rows = g.positions / positionsPerRow;
+  return {
+    rows,
+    cols: positionsPerRow * g.channels * g.inner,
+    splits,
+    split_length: Math.ceil(rows / splits),
+  };
 }
 
-type Split = Pick<ForwardSchedule, 'slots' | 'columns' | 'fold' | 'rounds'>;
+type Split = Pick<ForwardSchedule, 'splits' | 'columns' | 'positionsPerRow' | 'planesPerPartial'>;
 
-/** The partials of a split, as the merges see them: [samples, slots, width], and how many neighbours share a weight. */
+/** The partials of a split, as the merges see them: [samples, splits, width], and how many neighbours share a weight. */
 export function partialsOf(
   g: Geometry,
-  { slots, columns, fold, rounds }: Split,
-): { width: number; slots: number; inner: number } {
-  if (columns) return { width: g.channels * g.inner, slots: slots * fold, inner: g.inner };
-  // A row counts as one channel; a position of a channel, or several, have slots of their own.
+  { splits, columns, positionsPerRow, planesPerPartial }: Split,
+): { width: number; splits: number; inner: number } {
+  if (columns) return { width: g.channels * g.inner, splits: splits * positionsPerRow, inner: g.inner };
+  // A row counts as one channel; a position of a channel, or several, have splits of their own.
   return g.inner > 1
-    ? { width: g.channels, slots: Math.ceil(g.positions / rounds) * slots, inner: 1 }
-    : { width: g.groups, slots, inner: 1 };
+    ? { width: g.channels, splits: Math.ceil(g.positions / planesPerPartial) * splits, inner: 1 }
+    : { width: g.groups, splits, inner: 1 };
 }
 
 /** Bytes of the parameters, which are bound whole. */

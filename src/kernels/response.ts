@@ -40,7 +40,7 @@ export function responseForward(d: ResponseDescriptor, facts: DeviceFacts): Prog
 export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Program {
   const { channels, inner } = d.geometry;
   const budget = workspaceBudget(d.geometry, byteSize(d.dtype), facts);
-  // Of one run, as many neighbouring positions as its ratios have room for.
+  // Of one segment, as many neighbouring positions as its ratios have room for.
   const span = Math.min(inner, Math.max(4, 4 * Math.floor(budget / (16 * channels))));
   const chunks = partsOf(d, [4 * channels * span], facts, span, budget);
   const steps = chunks.flatMap((chunk) =>
@@ -53,7 +53,7 @@ export function responseBackward(d: ResponseDescriptor, facts: DeviceFacts): Pro
   return { steps, scratch: { ratios: most * 4 * channels * span } };
 }
 
-/** Chunks of runs: of samples where channels are contiguous, else of positions. */
+/** Chunks of segments: of samples where channels are contiguous, else of positions. */
 function partsOf(
   { geometry, dtype }: ResponseDescriptor,
   scratch: number[],
@@ -64,13 +64,13 @@ function partsOf(
   if (elementCount(geometry) === 0) return [];
   const threads = (geometry.channels * span) / perThread(geometry);
   const most = Math.max(1, Math.floor((workgroup * mostWorkgroups(facts)) / threads));
-  return chunksOf(runsOf(geometry), byteSize(dtype), scratch, {}, facts, budget, most);
+  return chunksOf(segmentsOf(geometry), byteSize(dtype), scratch, {}, facts, budget, most);
 }
 
 /** Elements of a thread. */
 const perThread = ({ inner }: Geometry): number => (inner % 4 === 0 ? 4 : 1);
 
-const runsOf = (geometry: Geometry): Geometry => ({
+const segmentsOf = (geometry: Geometry): Geometry => ({
   ...geometry,
   samples: geometry.samples * geometry.positions,
   positions: 1,
@@ -95,9 +95,9 @@ function dispatch(
 ): Step {
   const { geometry, dtype, size, alpha, beta, k } = d;
   const { channels, inner } = geometry;
-  const runs = chunk.samples;
+  const segments = chunk.samples;
   const quads = inner % 4 === 0;
-  const threads = (runs * channels * span) / perThread(geometry);
+  const threads = (segments * channels * span) / perThread(geometry);
   const kernel = kernelOf(module, {
     ...storageChoices(dtype, dtype),
     ...tensorsChoices(quads),
@@ -105,11 +105,11 @@ function dispatch(
     WORKGROUP: workgroup,
     POWER: powers[beta] ?? 0,
   });
-  const { first, like } = rangeOf(runsOf(geometry), dtype, chunk, facts);
+  const { first, like } = rangeOf(segmentsOf(geometry), dtype, chunk, facts);
   const head = headOf(beta);
   return stepOf(kernel, {
     numbers: {
-      runs,
+      segments,
       channels,
       inner,
       // A window reaches no further than there are channels, whatever its size.

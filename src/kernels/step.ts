@@ -35,8 +35,8 @@ export function kernelOf(
   choices: Choices,
   sources: Readonly<Record<string, string>> = {},
 ): Kernel {
-  const kernels = known.get(module) ?? new Map<string, Kernel>();
-  known.set(module, kernels);
+  const kernels = linkedKernels.get(module) ?? new Map<string, Kernel>();
+  linkedKernels.set(module, kernels);
   const key = JSON.stringify([choices, sources], nameOnly);
   const kernel = kernels.get(key) ?? makeKernel(module, choices, sources);
   kernels.set(key, kernel);
@@ -44,7 +44,7 @@ export function kernelOf(
 }
 
 /** Kernels that were linked before: the parts of a large tensor have the same. By module, then by choices and sources. */
-const known = new WeakMap<ShaderModule, Map<string, Kernel>>();
+const linkedKernels = new WeakMap<ShaderModule, Map<string, Kernel>>();
 
 /** A module stands for itself by its name, which no other has. */
 const nameOnly = (_: string, value: unknown): unknown =>

@@ -71,7 +71,7 @@ export function planForward(
   options: NormForwardOptions,
 ): ForwardPlan {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
-  const { newMean, newRstd, statistics: wanted = true } = options;
+  const { newMean, newRstd, statistics: requested = true } = options;
   const { epilogue = {} } = options;
   if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
   const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
@@ -95,7 +95,7 @@ export function planForward(
     activation,
     negativeSlope,
     schedule,
-    statistics: wanted,
+    statistics: requested,
   });
   const outputs = forwardOutputs(call, d, x.shape);
   const { numBatchesTracked, runningMean, runningVar } = running ?? {};
@@ -103,11 +103,11 @@ export function planForward(
   checkLike({ runningMean, runningVar }, expected.statistic);
   checkLike({ numBatchesTracked }, expected.count);
   checkLike({ residual }, x);
-  const kept = wanted ? 'this norm has none' : 'statistics is false';
+  const absence = requested ? 'this norm has none' : 'statistics is false';
   checkOutputs(out, outputs, {
     sum: 'nothing is added to x',
-    mean: kept,
-    rstd: kept,
+    mean: absence,
+    rstd: absence,
     variance: 'this norm gives none',
   });
   const make = () => {

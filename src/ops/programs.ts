@@ -11,16 +11,16 @@ const mostPrograms = 512;
 
 /** The program of a description, made once per context: `direction` tells programs of one description apart. */
 export function remember(gpu: Gpu, direction: string, d: object, make: () => Program): Program {
-  let known = programs.get(gpu);
-  if (!known) {
-    known = new Map();
-    programs.set(gpu, known);
+  let ofContext = programs.get(gpu);
+  if (!ofContext) {
+    ofContext = new Map();
+    programs.set(gpu, ofContext);
   }
   const key = direction + JSON.stringify(d);
-  const program = known.get(key) ?? checkGrid(make(), gpu.facts);
-  known.delete(key); // to the end: the least recently used goes first
-  known.set(key, program);
-  if (known.size > mostPrograms) known.delete(known.keys().next().value as string);
+  const program = ofContext.get(key) ?? checkGrid(make(), gpu.facts);
+  ofContext.delete(key); // to the end: the least recently used goes first
+  ofContext.set(key, program);
+  if (ofContext.size > mostPrograms) ofContext.delete(ofContext.keys().next().value as string);
   return program;
 }
 
@@ -36,7 +36,7 @@ const choices = new WeakMap<Gpu, Choices>();
 export function chooseBy(gpu: Gpu, chosen: Choices): void {
   choices.set(gpu, chosen);
   programs.delete(gpu);
-  gpu.faults.count += 1;
+  gpu.faults.epoch += 1;
 }
 
 /** @internal Passes whose merge, or whose two passes over x, only a split has. */

@@ -49,11 +49,11 @@ export function wantsVariance(
   { variance, out }: { variance?: boolean | undefined; out?: ForwardOutputs | undefined },
   ofInput: boolean,
 ): boolean {
-  const wanted = variance ?? !!out?.variance;
-  if (!wanted || ofInput) return wanted;
+  const requested = variance ?? !!out?.variance;
+  if (!requested || ofInput) return requested;
   throw new NormError(
     'value',
-    'The variance of x is wanted, but evaluation does not measure it.',
+    'The variance of x is requested, but evaluation does not measure it.',
     'Leave it out: runningVar is what y is made with.',
   );
 }

@@ -126,25 +126,25 @@ function refuseSample(
   );
 }
 
-/** Runs of x, or a piece of one. */
+/** Segments of x, or a piece of one. */
 export interface Stretch {
   /** The first of them. */
-  run: number;
-  runs: number;
-  /** Elements of a run, or of the piece. */
+  segment: number;
+  count: number;
+  /** Elements of a segment, or of the piece. */
   cols: number;
   /** The first element of x. */
   first: number;
 }
 
 /**
- * Cuts x, which is made of `runs` runs of `length` elements, wherever a binding ends: for what is done element by element.
+ * Cuts x, which is made of `segments` segments of `length` elements, wherever a binding ends: for what is done element by element.
  *
- * @param whole - whether runs must stay whole; longer ones than a binding are else cut, too, at aligned offsets.
- * @throws NormError `limit` if a whole run is larger than a binding may be.
+ * @param whole - whether segments must stay whole; longer ones than a binding are else cut, too, at aligned offsets.
+ * @throws NormError `limit` if a whole segment is larger than a binding may be.
  */
 export function stretchesOf(
-  runs: number,
+  segments: number,
   length: number,
   elementBytes: number,
   facts: DeviceFacts,
@@ -152,23 +152,29 @@ export function stretchesOf(
 ): Stretch[] {
   const most = bindableBytes(elementBytes, facts);
   const alignment = facts.offsetAlignment;
-  const fits = runs * length * elementBytes <= most;
-  const units = fits ? runs : unitsPerBinding(length * elementBytes, most, alignment);
+  const fits = segments * length * elementBytes <= most;
+  const units = fits ? segments : unitsPerBinding(length * elementBytes, most, alignment);
   const stretches: Stretch[] = [];
   if (units >= 1) {
-    const size = Math.ceil(runs / Math.ceil(runs / units));
-    for (let run = 0; run < runs; run += size) {
-      stretches.push({ run, runs: Math.min(size, runs - run), cols: length, first: run * length });
+    const size = Math.ceil(segments / Math.ceil(segments / units));
+    for (let segment = 0; segment < segments; segment += size) {
+      stretches.push({
+        segment,
+        count: Math.min(size, segments - segment),
+        cols: length,
+        first: segment * length,
+      });
     }
     return stretches;
   }
-  // A piece begins at an aligned offset from its run, which itself may begin after one.
+  // A piece begins at an aligned offset from its segment, which itself may begin after one.
   const longest = (Math.floor(most / alignment - 1) * alignment) / elementBytes;
-  if (whole || longest < 1) refuse('One run of x', length * elementBytes, facts, 'or pass a smaller tensor');
-  for (let run = 0; run < runs; run++) {
+  if (whole || longest < 1)
+    refuse('One segment of x', length * elementBytes, facts, 'or pass a smaller tensor');
+  for (let segment = 0; segment < segments; segment++) {
     for (let col = 0; col < length; col += longest) {
       const cols = Math.min(longest, length - col);
-      stretches.push({ run, runs: 1, cols, first: run * length + col });
+      stretches.push({ segment, count: 1, cols, first: segment * length + col });
     }
   }
   return stretches;

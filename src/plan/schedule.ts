@@ -8,7 +8,7 @@ import {
   familyOf,
   maxBackwardItems,
   maxForwardItems,
-  maxTileLength,
+  maxRegisterLength,
   maxWorkgroup,
   powerOfTwoUp,
   quadsOf,
@@ -19,7 +19,7 @@ import {
 import { workspaceBudget } from './workspace.ts';
 
 // Enough independent threads to fill the largest GPUs a few times over; on a CPU, a few per core.
-const wantedThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
+const targetThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
 
 function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team {
   const workgroup = clamp(
@@ -46,8 +46,8 @@ function shortThreads(threads: number, facts: DeviceFacts): number {
   return threads >= 4096 ? maxWorkgroup(facts) : 16;
 }
 
-/** Lanes and items of a tile: as few lanes as keep the registers of each within `items`. */
-function tileShape(
+/** Lanes, and quads in the registers of each: as few lanes as keep the registers of each within `items`. */
+function registerShape(
   facts: DeviceFacts,
   quads: number,
   maxItems: number,
@@ -65,16 +65,16 @@ const plain = {
   items: 0,
   fourRows: false,
   twoQuads: false,
-  slots: 1,
+  splits: 1,
   columns: false,
-  fold: 1,
-  rounds: 1,
+  positionsPerRow: 1,
+  planesPerPartial: 1,
   span: 0,
-  gradientSlots: 1,
+  gradientSplits: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   gradients: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
   columnsWorkgroup: 64,
-  columnRounds: 1,
+  columnSteps: 1,
 };
 
 /**
@@ -107,15 +107,15 @@ export function scheduleRowForward(
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? forwardStrategy(rows, cols, facts);
-  if (strategy === 'tile') {
-    const [lanes, items] = tileShape(facts, quads, maxForwardItems, options);
+  if (strategy === 'registers') {
+    const [lanes, items] = registerShape(facts, quads, maxForwardItems, options);
     return { ...plain, strategy, team: team(facts, lanes, options), items, vec4 };
   }
   if (strategy === 'split') {
     const lanes = splitLanes(quads, facts, options);
-    const slots = options.slots ?? splitSlots(rows, quads, lanes, facts);
-    const merge = mergeTeam(facts, rows, slots, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), merge, slots, vec4 };
+    const splits = options.splits ?? mostOfSplits(rows, quads, lanes, facts);
+    const merge = mergeTeam(facts, rows, splits, options);
+    return { ...plain, strategy, team: team(facts, lanes, options), merge, splits, vec4 };
   }
   const lanes = strategy === 'thread' ? 1 : workgroupLanes(quads, facts, options);
   const fourRows = strategy === 'thread' && fourRowsOf(geometry, lanes, facts, options);
@@ -125,10 +125,10 @@ export function scheduleRowForward(
 function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
   // A CPU has a few cores and no use for barriers: rows as long as there are some for every core, else parts of rows.
   if (facts.software)
-    return (rows >= 32 || cols <= 1024) && runs(2 * quadsOf(cols), facts) ? 'thread' : 'split';
+    return (rows >= 32 || cols <= 1024) && runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
   // One workgroup per row leaves most of a GPU idle when there are few of them.
   if (rows < 64 && cols > 16384) return 'split';
-  if (cols <= maxTileLength(facts, 'forward')) return 'tile';
+  if (cols <= maxRegisterLength(facts, 'forward')) return 'registers';
   return rows >= 512 ? 'workgroup' : 'split';
 }
 
@@ -142,15 +142,15 @@ function splitLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions)
 }
 
 /** Whether a thread can run so many iterations, and a tenth more for chunks and blocks. */
-function runs(iterations: number, facts: DeviceFacts): boolean {
+function runsInTime(iterations: number, facts: DeviceFacts): boolean {
   return 1.1 * iterations <= facts.iterations;
 }
 
 /** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
-function splitSlots(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
+function mostOfSplits(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
   const shortest = facts.software ? 256 : 4 * lanes;
-  const wanted = clamp(Math.ceil(wantedThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
-  return Math.max(wanted, Math.ceil((1.25 * quads) / (lanes * facts.iterations)));
+  const target = clamp(Math.ceil(targetThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
+  return Math.max(target, Math.ceil((1.25 * quads) / (lanes * facts.iterations)));
 }
 
 /**
@@ -164,7 +164,7 @@ function fourRowsOf(
   options: ScheduleOptions,
 ): boolean {
   if (lanes > 1 || geometry.inner > 1) return false;
-  const short = runs(5 * quadsOf(setSize(geometry)), facts);
+  const short = runsInTime(5 * quadsOf(setSize(geometry)), facts);
   return options.fourRows ?? (facts.software && setCount(geometry) >= 64 && short);
 }
 
@@ -189,36 +189,36 @@ function channelSchedule(
   elementBytes: number,
 ): BackwardSchedule {
   const { samples, positions, channels, inner, groups } = geometry;
-  // Of each slot and element of a position.
+  // Of each split and element of a position.
   const partials = mostPartials(geometry, facts, elementBytes) / (samples * channels * inner);
-  const fold = foldOf(geometry, partials, facts, options);
-  const cols = fold * channels * inner;
-  const rows = positions / fold;
-  const wanted = clamp(Math.ceil(wantedThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
-  const most = Math.max(1, Math.floor(partials / fold));
-  const slots =
-    options.slots ?? Math.max(Math.min(wanted, most), Math.ceil((1.25 * rows) / facts.iterations));
-  const gradientSlots = samples * slots * fold;
+  const positionsPerRow = positionsPerRowOf(geometry, partials, facts, options);
+  const cols = positionsPerRow * channels * inner;
+  const rows = positions / positionsPerRow;
+  const target = clamp(Math.ceil(targetThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
+  const most = Math.max(1, Math.floor(partials / positionsPerRow));
+  const splits =
+    options.splits ?? Math.max(Math.min(target, most), Math.ceil((1.25 * rows) / facts.iterations));
+  const gradientSplits = samples * splits * positionsPerRow;
   return {
     ...plain,
     strategy: 'split',
     team: team(facts, 1, options),
-    merge: mergeTeam(facts, samples * groups, (slots * cols) / groups, options),
-    gradients: mergeTeam(facts, channels, gradientSlots, options),
-    slots,
+    merge: mergeTeam(facts, samples * groups, (splits * cols) / groups, options),
+    gradients: mergeTeam(facts, channels, gradientSplits, options),
+    splits,
     columns: true,
-    fold,
+    positionsPerRow,
     vec4: cols % 4 === 0 && options.vec4 !== false,
-    gradientSlots,
+    gradientSplits,
   };
 }
 
 /**
  * How many positions stand side by side as one row of columns: a power of two that divides their number. So many that a
  * quad never straddles two rows, if that can be; on a GPU, so many that neighbouring threads load 512 neighbouring bytes,
- * where few channels would send each to another slot. No more than `most`.
+ * where few channels would send each to another split. No more than `most`.
  */
-function foldOf(
+function positionsPerRowOf(
   { positions, channels, inner }: Geometry,
   most: number,
   facts: DeviceFacts,
@@ -265,20 +265,20 @@ export function scheduleRowBackward(
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
-  // dweight and dbias take 8 bytes of scratch per slot and column. That many slots may leave a GPU idle (4096×4096: 31
+  // dweight and dbias take 8 bytes of scratch per split and column. That many splits may leave a GPU idle (4096×4096: 31
   // row-groups). To be measured.
   const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
-  if (strategy === 'tile') {
-    const mostSlots = Math.max(1, Math.floor(budget / (8 * cols)));
-    const [lanes, items] = tileShape(facts, quads, maxBackwardItems, options);
-    const gradientSlots = slotsOf(
+  if (strategy === 'registers') {
+    const mostSplits = Math.max(1, Math.floor(budget / (8 * cols)));
+    const [lanes, items] = registerShape(facts, quads, maxBackwardItems, options);
+    const gradientSplits = splitsOf(
       rows,
-      Math.max(Math.ceil(wantedThreads(facts) / lanes), Math.ceil(rows / longestTileSlot)),
-      mostSlots,
+      Math.max(Math.ceil(targetThreads(facts) / lanes), Math.ceil(rows / longestRegisterSplit)),
+      mostSplits,
       options,
     );
-    const gradients = mergeTeam(facts, cols, gradientSlots, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSlots };
+    const gradients = mergeTeam(facts, cols, gradientSplits, options);
+    return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSplits };
   }
   const lanes =
     strategy === 'thread'
@@ -286,63 +286,64 @@ export function scheduleRowBackward(
       : strategy === 'workgroup'
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
-  const slots = strategy === 'split' ? (options.slots ?? splitSlots(rows, quads, lanes, facts)) : 1;
+  const splits = strategy === 'split' ? (options.splits ?? mostOfSplits(rows, quads, lanes, facts)) : 1;
   // Beside the sums of the rows, which are done part by part where they would take more than half: at most 16 bytes of sums and 16 of
   // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
-  const perRow = 8 * slots + (elementBytes === 2 ? 48 : 32);
+  const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32);
   const share = Math.max(budget / 2, budget - rows * perRow);
-  const mostSlots = Math.max(1, Math.floor(share / (8 * cols)));
-  // Where one slot of a long row is too much, its columns come in ranges of whole pairs of quads.
+  const mostSplits = Math.max(1, Math.floor(share / (8 * cols)));
+  // Where one split of a long row is too much, its columns come in ranges of whole pairs of quads.
   const ranges = Math.ceil((8 * cols) / (share - 64));
-  const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSlot) >= 64;
-  const wanted = Math.max(
-    Math.ceil(((twoQuads ? 2 : 1) * wantedThreads(facts)) / quads),
-    Math.ceil(rows / longestSlot),
+  const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSplit) >= 64;
+  const target = Math.max(
+    Math.ceil(((twoQuads ? 2 : 1) * targetThreads(facts)) / quads),
+    Math.ceil(rows / longestSplit),
   );
-  const gradientSlots = slotsOf(rows, wanted, Math.min(mostSlots, Math.ceil(rows / 4)), options);
-  const columnRounds = facts.software ? roundsOf(twoQuads ? quads / 2 : quads, rows, gradientSlots) : 1;
-  const fourRows = slots === 1 && fourRowsOf(geometry, lanes, facts, options);
+  const gradientSplits = splitsOf(rows, target, Math.min(mostSplits, Math.ceil(rows / 4)), options);
+  const columnSteps = facts.software ? columnStepsOf(twoQuads ? quads / 2 : quads, rows, gradientSplits) : 1;
+  const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
     ...plain,
     strategy,
     team: laneTeam(facts, lanes, fourRows, options),
-    merge: mergeTeam(facts, rows, slots, options),
-    gradients: mergeTeam(facts, cols, gradientSlots, options),
+    merge: mergeTeam(facts, rows, splits, options),
+    gradients: mergeTeam(facts, cols, gradientSplits, options),
     columnsWorkgroup:
       options.workgroup ??
-      (facts.software ? shortThreads((quads * gradientSlots) / columnRounds, facts) : 128),
-    slots,
+      (facts.software ? shortThreads((quads * gradientSplits) / columnSteps, facts) : 128),
+    splits,
     fourRows,
     twoQuads,
-    columnRounds,
+    columnSteps,
     vec4,
-    gradientSlots,
+    gradientSplits,
     span: ranges === 1 ? cols : 8 * Math.ceil(cols / ranges / 8),
   };
 }
 
 /** Columns one after the other where there are few rows of them: so many that a thread has some work, and 256 have. */
-function roundsOf(columns: number, rows: number, slots: number): number {
-  return clamp(Math.ceil((256 * slots) / rows), 1, Math.max(1, Math.floor((columns * slots) / 256)));
+function columnStepsOf(columns: number, rows: number, splits: number): number {
+  return clamp(Math.ceil((256 * splits) / rows), 1, Math.max(1, Math.floor((columns * splits) / 256)));
 }
 
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
-// in blocks. A tile does where scratch has no room for so many slots (8192×8192: 40 of 205 rows), in blocks of this length.
-const longestSlot = 256;
-export const longestTileSlot = 64;
+// in blocks. Rows in registers are where scratch has no room for so many splits (8192×8192: 40 of 205 rows), in blocks of this length.
+const longestSplit = 256;
+export const longestRegisterSplit = 64;
 
-/** Slots of the rows, none empty: as many as wanted, at most as many as allowed. */
-function slotsOf(rows: number, wanted: number, most: number, options: ScheduleOptions): number {
-  const slots = Math.min(options.slots ?? clamp(wanted, 1, most), rows);
-  return Math.ceil(rows / Math.ceil(rows / slots));
+/** Splits of the rows, none empty: as many as the target, at most as many as allowed. */
+function splitsOf(rows: number, target: number, most: number, options: ScheduleOptions): number {
+  const splits = Math.min(options.splits ?? clamp(target, 1, most), rows);
+  return Math.ceil(rows / Math.ceil(rows / splits));
 }
 
 function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
-  if (facts.software) return (rows >= 32 || cols <= 1024) && runs(quadsOf(cols), facts) ? 'thread' : 'split';
-  return cols <= maxTileLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'tile' : 'split';
+  if (facts.software)
+    return (rows >= 32 || cols <= 1024) && runsInTime(quadsOf(cols), facts) ? 'thread' : 'split';
+  return cols <= maxRegisterLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'registers' : 'split';
 }
 
-/** Sets of contiguous channels, split by channel: a run is `inner` elements with one weight. */
+/** Sets of contiguous channels, split by channel: a segment is `inner` elements with one weight. */
 function splitByChannel(
   geometry: Geometry,
   facts: DeviceFacts,
@@ -352,27 +353,28 @@ function splitByChannel(
   const { samples, positions, channels, groups, inner } = geometry;
   const quads = quadsOf(inner);
   const lanes = splitLanes(quads, facts, options);
-  const runs = samples * positions * channels;
+  const segments = samples * positions * channels;
   const most = mostPartials(geometry, facts, elementBytes);
-  const slots =
-    options.slots ?? clamp(splitSlots(runs, quads, lanes, facts), 1, Math.max(1, Math.floor(most / runs)));
+  const splits =
+    options.splits ??
+    clamp(mostOfSplits(segments, quads, lanes, facts), 1, Math.max(1, Math.floor(most / segments)));
   // Where one partial result per plane is too much, planes of a channel share one.
-  const rounds = Math.min(positions, Math.ceil((runs * slots) / most));
-  const parts = Math.ceil(positions / rounds) * slots;
+  const planesPerPartial = Math.min(positions, Math.ceil((segments * splits) / most));
+  const parts = Math.ceil(positions / planesPerPartial) * splits;
   return {
     ...plain,
     strategy: 'split',
     team: team(facts, lanes, options),
     merge: mergeTeam(facts, setCount(geometry), parts * (channels / groups), options),
     gradients: mergeTeam(facts, channels, samples * parts, options),
-    slots,
-    rounds,
+    splits,
+    planesPerPartial,
     vec4: inner % 4 === 0 && options.vec4 !== false,
-    gradientSlots: samples * parts,
+    gradientSplits: samples * parts,
   };
 }
 
-/** GroupNorm and InstanceNorm with contiguous channels: a weight per run of `inner` elements. */
+/** GroupNorm and InstanceNorm with contiguous channels: a weight per segment of `inner` elements. */
 function backwardPerChannel(
   geometry: Geometry,
   facts: DeviceFacts,
@@ -389,13 +391,13 @@ function backwardPerChannel(
     team: team(facts, lanes, options),
     gradients: mergeTeam(facts, channels, samples, options),
     vec4: inner % 4 === 0 && options.vec4 !== false,
-    gradientSlots: samples,
+    gradientSplits: samples,
   };
 }
 
 function perChannelStrategy(sets: number, size: number, facts: DeviceFacts): Strategy {
   if (facts.software)
-    return (sets >= 32 || size <= 1024) && runs(2 * quadsOf(size), facts) ? 'thread' : 'split';
+    return (sets >= 32 || size <= 1024) && runsInTime(2 * quadsOf(size), facts) ? 'thread' : 'split';
   // Two reads of a set by one workgroup pay while the second finds it in a cache.
   return sets >= 256 && size <= 65536 ? 'workgroup' : 'split';
 }

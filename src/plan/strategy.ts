@@ -8,13 +8,13 @@ import { workspaceBudget } from './workspace.ts';
  * How a norm is laid out on the device.
  *
  * - `thread`: one thread per row or a few, no barrier; x is read twice.
- * - `tile`: a few lanes to a whole workgroup per row, the row kept in registers; x is read once.
+ * - `registers`: a few lanes to a whole workgroup per row, the row kept in registers; x is read once.
  * - `workgroup`: one workgroup per row, x read twice, the second time from a cache where the row fits one.
  * - `split`: a row, or a sample's positions, split over many workgroups; partial results, a merge, a second pass.
  *
  * All give the same result but for the order in which partial sums are merged.
  */
-export type Strategy = 'thread' | 'tile' | 'workgroup' | 'split';
+export type Strategy = 'thread' | 'registers' | 'workgroup' | 'split';
 
 /** How lanes merge what they summed: within a thread, in workgroup memory, or by subgroup shuffles first. */
 export type Reduction = 'serial' | 'portable' | 'subgroups';
@@ -25,12 +25,12 @@ export interface ScheduleOptions {
   reduction?: 'portable' | 'subgroups' | undefined;
   /** Threads of a workgroup; a power of two. */
   workgroup?: number | undefined;
-  /** Lanes of a row (`tile`); a power of two, at most `workgroup`. */
+  /** Lanes of a row (`registers`); a power of two, at most `workgroup`. */
   lanes?: number | undefined;
   /** Whether a single lane handles four rows at once (`thread` where weight has a value per column). */
   fourRows?: boolean | undefined;
   /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
-  slots?: number | undefined;
+  splits?: number | undefined;
   /** false loads element by element even where four at a time would do. */
   vec4?: boolean | undefined;
 }
@@ -42,7 +42,7 @@ export const scheduleNames = {
   workgroup: 'number',
   lanes: 'number',
   fourRows: 'boolean',
-  slots: 'number',
+  splits: 'number',
   vec4: 'boolean',
 } as const satisfies OptionNames<ScheduleOptions>;
 
@@ -60,18 +60,18 @@ export interface ForwardSchedule {
   team: Team;
   /** Of the merge that comes before the second pass over x. */
   merge: Team;
-  /** Quads in a lane's registers (`tile`). */
+  /** Quads in a lane's registers (`registers`). */
   items: number;
   /** Whether a single lane handles four rows at once, which share loads of weight and bias. */
   fourRows: boolean;
   /** Parts of a row, or of a sample's positions (`split`). */
-  slots: number;
+  splits: number;
   /** Whether threads own columns and walk over positions: the family `channels`. */
   columns: boolean;
   /** Positions that stand side by side in a row of columns. */
-  fold: number;
+  positionsPerRow: number;
   /** Positions whose planes share a partial result: the family `planes`. */
-  rounds: number;
+  planesPerPartial: number;
   vec4: boolean;
 }
 
@@ -80,9 +80,9 @@ export interface BackwardSchedule extends ForwardSchedule {
   /** Whether a thread of the second pass handles two quads of columns, which share loads of a row's statistics. */
   twoQuads: boolean;
   /** How many columns, or pairs of quads of them, such a thread does one after the other. */
-  columnRounds: number;
-  /** Slots of the dweight and dbias partials: groups of rows. */
-  gradientSlots: number;
+  columnSteps: number;
+  /** Splits of the dweight and dbias partials: groups of rows. */
+  gradientSplits: number;
   /** Columns whose partials are made and merged at a time (rows in two passes). */
   span: number;
   /** Of the merge that makes dweight and dbias of them. */
@@ -91,7 +91,7 @@ export interface BackwardSchedule extends ForwardSchedule {
   columnsWorkgroup: number;
 }
 
-/** Quads of four that cover a run. */
+/** Quads of four that cover a segment. */
 export const quadsOf = (length: number): number => Math.ceil(length / 4);
 
 export const powerOfTwoUp = (value: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, value)));
@@ -100,10 +100,10 @@ export const clamp = (value: number, low: number, high: number): number =>
 
 /**
  * Which shaders a geometry takes:
- * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per run of `inner` elements (GroupNorm NCHW);
- * - `planes`: a set is made of contiguous runs of `inner` elements at several positions (BatchNorm NCHW);
+ * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per segment of `inner` elements (GroupNorm NCHW);
+ * - `planes`: a set is made of contiguous segments of `inner` elements at several positions (BatchNorm NCHW);
  * - `channels`: threads own columns and walk over positions, since neighbouring elements belong to neighbouring channels
- *   (NHWC), or since runs are so short that partial results of each would weigh too much (BatchNorm of small images).
+ *   (NHWC), or since segments are so short that partial results of each would weigh too much (BatchNorm of small images).
  */
 export function familyOf(
   geometry: Geometry,
@@ -119,7 +119,7 @@ export function familyOf(
   return long || dear ? 'planes' : 'channels';
 }
 
-/** Whether each set is one run of memory. */
+/** Whether each set is one segment of memory. */
 export function isContiguous({ positions, inner, groups }: Geometry): boolean {
   return positions === 1 && (inner > 1 || groups === 1);
 }
@@ -134,7 +134,7 @@ const shortestGpuPlane = 16;
 export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
   if (!isContiguous(geometry)) return ['split'];
   if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
-  return ['thread', 'tile', 'workgroup', 'split'];
+  return ['thread', 'registers', 'workgroup', 'split'];
 }
 
 /**
@@ -150,7 +150,7 @@ export function checkSchedule(
   options: ScheduleOptions,
   splitOnly = false,
 ): void {
-  const { strategy, reduction, workgroup, lanes, slots } = options;
+  const { strategy, reduction, workgroup, lanes, splits } = options;
   const refuse = (what: string, fix: string) => {
     throw new NormError('value', `schedule: ${what}.`, fix);
   };
@@ -176,10 +176,10 @@ export function checkSchedule(
   if (lanes !== undefined && workgroup !== undefined && lanes > workgroup) {
     refuse(`${lanes} lanes do not fit a workgroup of ${workgroup}`, 'Use fewer lanes or a larger workgroup.');
   }
-  if (slots !== undefined && !(Number.isInteger(slots) && slots >= 1)) {
-    refuse(`slots is ${slots}`, 'Use an integer ≥ 1.');
+  if (splits !== undefined && !(Number.isInteger(splits) && splits >= 1)) {
+    refuse(`splits is ${splits}`, 'Use an integer ≥ 1.');
   }
-  if (strategy === 'tile') {
+  if (strategy === 'registers') {
     const most = direction === 'forward' ? maxForwardItems : maxBackwardItems;
     const widest = lanes ?? workgroup ?? maxWorkgroup(facts);
     if (quadsOf(setSize(geometry)) > most * widest) {
@@ -195,8 +195,8 @@ export function checkSchedule(
 export const maxForwardItems = 16;
 export const maxBackwardItems = 8;
 
-/** Longest row that `tile` takes. */
-export function maxTileLength(facts: DeviceFacts, direction: 'forward' | 'backward'): number {
+/** Longest row that `registers` takes. */
+export function maxRegisterLength(facts: DeviceFacts, direction: 'forward' | 'backward'): number {
   return 4 * maxWorkgroup(facts) * (direction === 'forward' ? maxForwardItems : maxBackwardItems);
 }
 

@@ -41,7 +41,7 @@ export type Declaration = { readonly name: string } & (
 
 /** A file under shaders/. */
 export interface ShaderModule {
-  /** Its path without the first folder: `rows/forward_tile`. */
+  /** Its path without the first folder: `rows/forward_registers`. */
   readonly name: string;
   /** Files that it always stands on, and names of interfaces, of which the host chooses an alternative. */
   readonly needs: readonly (ShaderModule | string)[];

@@ -15,9 +15,9 @@ beforeEach(() => {
 const rows = ['one', 'two', 'three'];
 const measured = (name: string) => ({
   ...{ name, ms: 1, wallMs: 1, spread: [1, 1], gbps: 1, copyFraction: 1, copy: { name: 'grid', ms: 1 } },
-  ...{ relError: 0, judged: 'all', strategy: 'tile', peers: {}, peerDetails: {} },
+  ...{ relError: 0, compared: 'all', strategy: 'registers', peers: {}, peerDetails: {} },
 });
-const swept = { chosen: 'tile', ms: [['default', 1]] };
+const swept = { chosen: 'registers', ms: [['default', 1]] };
 
 /** A run over an engine whose rows give what `row` says; which rows were asked for, and what was written. */
 async function runOver(

@@ -89,7 +89,7 @@ describe('a line of the bench', () => {
         gbps: 1,
         copy: { name: 'grid', ms: 1, fastest: 1 },
         relError: 0,
-        judged: 'all',
+        compared: 'all',
         strategy: 'thread',
       },
       peers: { 'tfjs 1.0': null },

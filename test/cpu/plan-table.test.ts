@@ -66,7 +66,7 @@ const shapes: [name: string, geometry: Geometry][] = [
 ];
 
 /**
- * `tile 64s`: strategy, lanes, subgroups or portable; `×8` slots; `÷3` planes that share a partial; `→128` groups of rows
+ * `registers 64s`: strategy, lanes, subgroups or portable; `×8` splits; `÷3` planes that share a partial; `→128` groups of rows
  * with a partial dweight and dbias each, `/2` ranges of columns.
  */
 function words(
@@ -74,14 +74,14 @@ function words(
   perRow: boolean,
   length: number,
 ): string {
-  const { strategy, team, slots, rounds } = schedule;
+  const { strategy, team, splits, planesPerPartial } = schedule;
   const letter = { serial: '', portable: 'p', subgroups: 's' }[team.reduction];
   const list = [strategy, team.lanes + letter];
-  if (slots > 1) list.push(`×${slots}`);
-  if (rounds > 1) list.push(`÷${rounds}`);
-  if (perRow && 'gradientSlots' in schedule) {
+  if (splits > 1) list.push(`×${splits}`);
+  if (planesPerPartial > 1) list.push(`÷${planesPerPartial}`);
+  if (perRow && 'gradientSplits' in schedule) {
     const ranges = schedule.span > 0 ? Math.ceil(length / schedule.span) : 1;
-    list.push(`→${schedule.gradientSlots}${ranges > 1 ? `/${ranges}` : ''}`);
+    list.push(`→${schedule.gradientSplits}${ranges > 1 ? `/${ranges}` : ''}`);
   }
   return list.join(' ');
 }
@@ -123,15 +123,15 @@ describe('choices', () => {
     });
     expect(`\n${lines.join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      rows 4096×1024        | tile 64s           | tile 64s →125      | tile 64p           | tile 64p →125      | thread 1           | thread 1 →16
-      rows 16384×256        | tile 16s           | tile 16s →497      | tile 16p           | tile 16p →497      | thread 1           | thread 1 →64
-      rows 512×4096         | tile 256s          | tile 256s →31      | tile 256p          | tile 256p →31      | thread 1           | thread 1 →2
+      rows 4096×1024        | registers 64s      | registers 64s →125 | registers 64p      | registers 64p →125 | thread 1           | thread 1 →16
+      rows 16384×256        | registers 16s      | registers 16s →497 | registers 16p      | registers 16p →497 | thread 1           | thread 1 →64
+      rows 512×4096         | registers 256s     | registers 256s →31 | registers 256p     | registers 256p →31 | thread 1           | thread 1 →2
       rows 64×65536         | split 256s ×8      | split 256s ×8 →1   | split 256p ×8      | split 256p ×8 →1   | thread 1           | thread 1 →1
       rows 1×1048576        | split 256s ×256    | split 256s ×256 →1/9| split 256p ×256    | split 256p ×256 →1/9| split 1 ×64        | split 1 ×64 →1/9
-      rows 131072×128       | tile 8s            | tile 8s →1001      | tile 8p            | tile 8p →1001      | thread 1           | thread 1 →501
-      rows 65536×64         | tile 4s            | tile 4s →1986      | tile 4p            | tile 4p →1986      | thread 1           | thread 1 →256
-      rows 8192×8192        | tile 256s          | tile 256s →40      | tile 256p          | tile 256p →40      | thread 1           | thread 1 →32
-      rows 1024×12288       | tile 256s          | split 256s →10     | tile 256p          | split 256p →10     | thread 1           | thread 1 →4
+      rows 131072×128       | registers 8s       | registers 8s →1001 | registers 8p       | registers 8p →1001 | thread 1           | thread 1 →501
+      rows 65536×64         | registers 4s       | registers 4s →1986 | registers 4p       | registers 4p →1986 | thread 1           | thread 1 →256
+      rows 8192×8192        | registers 256s     | registers 256s →40 | registers 256p     | registers 256p →40 | thread 1           | thread 1 →32
+      rows 1024×12288       | registers 256s     | split 256s →10     | registers 256p     | split 256p →10     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
       batch 8×56×56×64      | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×4         | split 1 ×4
       batch 32×256×14×14    | split 64s          | split 64s          | split 64p          | split 64p          | split 1            | split 1
@@ -152,10 +152,10 @@ describe('choices', () => {
       group 2×512×128×128   | split 256s         | split 256s         | split 256p         | split 256p         | thread 1           | thread 1
       group 65536×512       | split 1            | split 1            | split 1            | split 1            | split 1            | split 1
       instance 4×3×256×256  | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | split 1 ×6         | split 1 ×6
-      instance 32×256×14×14 | tile 16s           | workgroup 64s      | tile 16p           | workgroup 64p      | thread 1           | thread 1
+      instance 32×256×14×14 | registers 16s      | workgroup 64s      | registers 16p      | workgroup 64p      | thread 1           | thread 1
       instance 32×14×14×256 | split 1 ×5         | split 1 ×5         | split 1 ×5         | split 1 ×5         | split 1            | split 1
       instance 1×32×1048576 | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | thread 1           | thread 1
-      instance 512×1024×7×7 | tile 4s            | workgroup 16s      | tile 4p            | workgroup 16p      | thread 1           | thread 1
+      instance 512×1024×7×7 | registers 4s       | workgroup 16s      | registers 4p       | workgroup 16p      | thread 1           | thread 1
       "
     `);
   });

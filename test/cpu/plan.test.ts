@@ -27,15 +27,15 @@ const row = (rows: number, cols: number) => layerNormGeometry([rows, cols], [col
 describe('forward strategies', () => {
   const table: [string, Geometry, string, string][] = [
     // what, geometry, on a GPU, on a software adapter
-    ['4096 rows of 1024', row(4096, 1024), 'tile', 'thread'],
-    ['many rows of 64', row(65_536, 64), 'tile', 'thread'],
-    ['rows of 8192', row(8192, 8192), 'tile', 'thread'],
-    ['1024 rows of 12,288', row(1024, 12_288), 'tile', 'thread'],
+    ['4096 rows of 1024', row(4096, 1024), 'registers', 'thread'],
+    ['many rows of 64', row(65_536, 64), 'registers', 'thread'],
+    ['rows of 8192', row(8192, 8192), 'registers', 'thread'],
+    ['1024 rows of 12,288', row(1024, 12_288), 'registers', 'thread'],
     ['many rows of 32,768', row(1024, 32_768), 'workgroup', 'thread'],
     ['64 rows of 65,536', row(64, 65_536), 'split', 'thread'],
     ['one row of 1 M', row(1, 1_048_576), 'split', 'split'],
     ['GroupNorm NCHW', groupNormGeometry([8, 320, 64, 64], 32, 'channels-first'), 'split', 'thread'],
-    ['InstanceNorm NCHW', instanceNormGeometry([32, 256, 14, 14], 'channels-first'), 'tile', 'thread'],
+    ['InstanceNorm NCHW', instanceNormGeometry([32, 256, 14, 14], 'channels-first'), 'registers', 'thread'],
     ['InstanceNorm NHWC', instanceNormGeometry([32, 14, 14, 256], 'channels-last'), 'split', 'split'],
   ];
   it.each(table)('%s', (_, geometry, onGpu, onCpu) => {
@@ -48,9 +48,9 @@ describe('forward strategies', () => {
     const long = scheduleForward(row(64, 65_536), old);
     expect([long.strategy, long.fourRows]).toEqual(['thread', false]);
     expect(scheduleForward(row(64, 262_144), old).strategy).toBe('split');
-    expect(scheduleForward(row(1, 16_777_216), old).slots * 60_000).toBeGreaterThan(16_777_216 / 4);
+    expect(scheduleForward(row(1, 16_777_216), old).splits * 60_000).toBeGreaterThan(16_777_216 / 4);
     const image = instanceNormGeometry([1, 4096, 4096, 4], 'channels-last');
-    expect(scheduleForward(image, old).slots * 60_000).toBeGreaterThan(4096 * 4096);
+    expect(scheduleForward(image, old).splits * 60_000).toBeGreaterThan(4096 * 4096);
     expect(scheduleForward(row(64, 65_536), cpu).fourRows).toBe(true);
   });
 
@@ -83,8 +83,8 @@ describe('forward strategies', () => {
 
 describe('backward strategies', () => {
   it('keeps rows on chip while registers last', () => {
-    expect(scheduleBackward(row(4096, 1024), gpu).strategy).toBe('tile');
-    expect(scheduleBackward(row(4096, 8192), gpu).strategy).toBe('tile');
+    expect(scheduleBackward(row(4096, 1024), gpu).strategy).toBe('registers');
+    expect(scheduleBackward(row(4096, 8192), gpu).strategy).toBe('registers');
     expect(scheduleBackward(row(4096, 16_384), gpu).strategy).toBe('split');
     expect(scheduleBackward(row(1, 1_048_576), gpu).strategy).toBe('split');
     expect(scheduleBackward(row(4096, 1024), cpu).strategy).toBe('thread');
@@ -92,11 +92,11 @@ describe('backward strategies', () => {
     expect(scheduleBackward(image, gpu).strategy).toBe('workgroup');
   });
 
-  it('makes no slot empty', () => {
+  it('makes no split empty', () => {
     for (const rows of [1, 2, 3, 5, 255, 257, 4097, 65_537]) {
-      const { gradientSlots } = scheduleBackward(row(rows, 64), gpu);
-      const rounds = Math.ceil(rows / gradientSlots);
-      expect(Math.ceil(rows / rounds)).toBe(gradientSlots);
+      const { gradientSplits } = scheduleBackward(row(rows, 64), gpu);
+      const planesPerPartial = Math.ceil(rows / gradientSplits);
+      expect(Math.ceil(rows / planesPerPartial)).toBe(gradientSplits);
     }
   });
 });
@@ -127,8 +127,8 @@ describe('geometry families', () => {
 describe('columns', () => {
   const folds = (shape: readonly number[], layout: 'channels-first' | 'channels-last' = 'channels-last') =>
     [cpu, gpu].map((facts) => {
-      const { fold, vec4 } = scheduleForward(batchNormGeometry(shape, layout), facts);
-      return [fold, vec4];
+      const { positionsPerRow, vec4 } = scheduleForward(batchNormGeometry(shape, layout), facts);
+      return [positionsPerRow, vec4];
     });
 
   it('are as many positions as fill quads, and on a GPU a memory transaction or more', () => {
@@ -153,8 +153,8 @@ describe('columns', () => {
   it('take little scratch however small the images are', () => {
     for (const facts of [cpu, gpu]) {
       const geometry = batchNormGeometry([512, 512, 2, 2], 'channels-first');
-      const { slots, fold } = scheduleForward(geometry, facts);
-      expect(16 * slots * fold * 512 * 4).toBeLessThanOrEqual(elementCount(geometry) / 2);
+      const { splits, positionsPerRow } = scheduleForward(geometry, facts);
+      expect(16 * splits * positionsPerRow * 512 * 4).toBeLessThanOrEqual(elementCount(geometry) / 2);
     }
   });
 });
@@ -280,16 +280,16 @@ describe('chunks', () => {
       [9, 64, 4],
     ] as const) {
       let next = 0;
-      for (const { run, runs: count, cols, first } of stretchesOf(runs, length, bytes, limited)) {
+      for (const { segment, count, cols, first } of stretchesOf(runs, length, bytes, limited)) {
         expect(first).toBe(next);
-        expect(run).toBe(Math.floor(first / length));
+        expect(segment).toBe(Math.floor(first / length));
         expect(count === 1 || cols === length).toBe(true);
         expect(count * cols * bytes + ((first * bytes) % 256)).toBeLessThanOrEqual(4096);
         next += count * cols;
       }
       expect(next).toBe(runs * length);
     }
-    expect(() => stretchesOf(2, 1025, 4, limited, true)).toThrow(/One run of x takes 4100 bytes/);
+    expect(() => stretchesOf(2, 1025, 4, limited, true)).toThrow(/One segment of x takes 4100 bytes/);
   });
 });
 

@@ -193,7 +193,7 @@ describe('programs', () => {
     expect(found).toEqual([]);
   });
 
-  it('do not fall into parts of single rows where more slots are asked for than scratch has room', () => {
+  it('do not fall into parts of single rows where more splits are asked for than scratch has room', () => {
     const drawn: Drawn = {
       geometry: layerNormGeometry([51_200, 512], [512]),
       ...{
@@ -205,8 +205,8 @@ describe('programs', () => {
         facts: floor,
       },
     };
-    for (const strategy of ['split', 'tile'] as const) {
-      const { steps } = layerNormBackward(drawn, { strategy, slots: 256 });
+    for (const strategy of ['split', 'registers'] as const) {
+      const { steps } = layerNormBackward(drawn, { strategy, splits: 256 });
       expect(steps.length, strategy).toBeLessThan(1000);
     }
   });

@@ -127,12 +127,12 @@ describe('files', () => {
     'kernels/channels/apply and kernels/channels/backward_sums',
     'kernels/merge/collect and kernels/merge/gradients',
     'kernels/merge/statistics and kernels/merge/sums',
-    'interfaces/gradients/partials and kernels/rows/backward_tile',
-    'kernels/rows/forward_stream and kernels/rows/forward_tile',
-    'kernels/rows/forward_stream and kernels/rows/forward_tile',
-    'kernels/rows/backward_tile and kernels/rows/forward_tile',
+    'interfaces/gradients/partials and kernels/rows/backward_registers',
+    'kernels/rows/forward_registers and kernels/rows/forward_stream',
+    'kernels/rows/forward_registers and kernels/rows/forward_stream',
+    'kernels/rows/backward_registers and kernels/rows/forward_registers',
     'kernels/response/backward and shared/response_window',
-    'kernels/rows/forward_tile and shared/scan',
+    'kernels/rows/forward_registers and shared/scan',
   ];
 
   it('have six lines twice in no other places than those that are known', () => {

@@ -20,7 +20,7 @@ describe('Check it', () => {
     await settled(page, long);
     const rows = await verdicts(page);
     const strategies = (op: string) => rows.filter((row) => row[0] === op).map((row) => row[2]);
-    const all = ['chosen', 'thread', 'tile', 'workgroup', 'split'];
+    const all = ['chosen', 'thread', 'registers', 'workgroup', 'split'];
     for (const op of ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm', 'groupNorm', 'instanceNorm']) {
       expect(strategies(op), op).toEqual(all);
     }

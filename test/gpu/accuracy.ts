@@ -47,7 +47,7 @@ interface Way {
 }
 
 // Small workgroups: a software adapter runs one workgroup's barriers on one core, and every merge of lanes, subgroups
-// and slots is reached with 32 threads too.
+// and splits is reached with 32 threads too.
 function waysOf(strategy: Strategy): Way[] {
   if (strategy === 'thread') {
     return [true, false].map((fourRows) => ({
@@ -65,9 +65,9 @@ function waysOf(strategy: Strategy): Way[] {
       schedule: { ...schedule, ...more },
       requires: [...requires],
     });
-    if (strategy === 'tile')
+    if (strategy === 'registers')
       return [way({ lanes: 8 * 4 }), way({ lanes: 16 }), way({ lanes: 32, vec4: false })];
-    if (strategy === 'split') return [way({ slots: 3, lanes: 8 }), way({ slots: 2, lanes: 1 })];
+    if (strategy === 'split') return [way({ splits: 3, lanes: 8 }), way({ splits: 2, lanes: 1 })];
     return [way({})];
   });
 }
@@ -106,13 +106,13 @@ const longest = ({ shape, trailing = 1 }: Subject) =>
   shape.slice(shape.length - trailing).reduce((product, size) => product * size, 1);
 
 const f32: Case[] = ops.flatMap((op) =>
-  (['thread', 'tile', 'workgroup', 'split'] as const).flatMap((strategy) =>
+  (['thread', 'registers', 'workgroup', 'split'] as const).flatMap((strategy) =>
     waysOf(strategy).flatMap(({ schedule, requires }) => {
       const subjects: Subject[] = shapesOf(op)
         .map((shape) => ({ op, ...shape, schedule }))
         // Every op's forward or backward has this strategy; where one of the two has not, it takes its own.
         .filter((subject) => strategiesOf(geometryOf(subject), 'forward').includes(strategy))
-        .filter((subject) => strategy !== 'tile' || longest(subject) <= 4 * 8 * (schedule.lanes ?? 1));
+        .filter((subject) => strategy !== 'registers' || longest(subject) <= 4 * 8 * (schedule.lanes ?? 1));
       if (subjects.length === 0) return [];
       const { strategy: _, ...rest } = schedule;
       const name = `${op} ${strategy} ${Object.entries(rest)
@@ -147,13 +147,15 @@ const f16: Case[] = ops.flatMap((op) =>
         const list = shapesOf(op).flatMap((shape) => {
           const subject: Subject = { op, ...shape, dtype: 'f16', paramDtype };
           const strategies = strategiesOf(geometryOf(subject), 'forward').filter(
-            (strategy) => strategy !== 'tile' || longest(subject) <= 1024,
+            (strategy) => strategy !== 'registers' || longest(subject) <= 1024,
           );
           return strategies.flatMap((strategy) =>
             [{ offset: 0 }, { offset: 10, dyMean: 1 }].map((data) => ({
               ...subject,
               schedule:
-                strategy === 'tile' ? { strategy, lanes: 32, workgroup: 32 } : { strategy, workgroup: 16 },
+                strategy === 'registers'
+                  ? { strategy, lanes: 32, workgroup: 32 }
+                  : { strategy, workgroup: 16 },
               data,
             })),
           );
@@ -182,7 +184,7 @@ const casts: Case[] = (['rmsNorm', 'addRmsNorm'] as const).flatMap((op) =>
           const subject: Subject = { op, ...one, cast, dtype: 'f16' };
           return strategiesOf(geometryOf(subject), 'forward').map((strategy) => ({
             ...subject,
-            schedule: { strategy, workgroup: 32, ...(strategy === 'tile' ? { lanes: 32 } : {}) },
+            schedule: { strategy, workgroup: 32, ...(strategy === 'registers' ? { lanes: 32 } : {}) },
             data: { offset: 1, dyMean: 1 },
           }));
         });
@@ -193,7 +195,7 @@ const casts: Case[] = (['rmsNorm', 'addRmsNorm'] as const).flatMap((op) =>
   ),
 );
 
-/** What would be chosen on a GPU, on whatever adapter this is: other merges, slots and lanes than its own. */
+/** What would be chosen on a GPU, on whatever adapter this is: other merges, splits and lanes than its own. */
 const onGpu: Case[] = ops.map((op) => ({
   name: `accuracy: ${op} as on a GPU`,
   async run(t) {
@@ -204,9 +206,9 @@ const onGpu: Case[] = ops.map((op) => ({
           (strategy): Subject => ({ ...subject, schedule: { strategy, workgroup: 32 } }),
         );
         const whole = named.filter(
-          ({ schedule }) => schedule?.strategy !== 'tile' || longest(subject) <= 1024,
+          ({ schedule }) => schedule?.strategy !== 'registers' || longest(subject) <= 1024,
         );
-        // The residual's forms have the same merges and slots.
+        // The residual's forms have the same merges and splits.
         const more = op === 'layerNorm' || op === 'groupNorm' ? whole : [];
         return [subject, ...more].map((one) => ({ ...one, data: { offset: 1e4, dyMean: 1 } }));
       });
@@ -232,12 +234,12 @@ const shortRows: Case[] = [
             {},
             { strategy: 'thread' },
             { strategy: 'thread', fourRows: true },
-            { strategy: 'tile' },
+            { strategy: 'registers' },
             { strategy: 'workgroup' },
             { strategy: 'workgroup', workgroup: 1 },
             { strategy: 'workgroup', workgroup: 1, fourRows: true },
             { strategy: 'split', lanes: 1 },
-            { strategy: 'split', lanes: 1, slots: 1, fourRows: true },
+            { strategy: 'split', lanes: 1, splits: 1, fourRows: true },
           ].map((schedule) => ({ op, shape, schedule: schedule as ScheduleOptions, data: { dyMean: 1 } })),
         ),
       );
@@ -257,12 +259,12 @@ const longSums: Case[] = (
   [
     [{ op: 'layerNorm', shape: [20_000, 512] }, 500],
     [{ op: 'layerNorm', shape: [65_537, 64] }, 4096],
-    // Slots of 1024 rows, as scratch leaves no room for more: without blocks dbias is off by 9.7e-6.
+    // Splits of 1024 rows, as scratch leaves no room for more: without blocks dbias is off by 9.7e-6.
     [
       {
         op: 'layerNorm',
         shape: [8192, 64],
-        schedule: { strategy: 'tile', slots: 8, lanes: 16, workgroup: 32 },
+        schedule: { strategy: 'registers', splits: 8, lanes: 16, workgroup: 32 },
       },
     ],
     [{ op: 'rmsNorm', shape: [100_000, 16] }, 8192],

@@ -22,7 +22,7 @@ class Memory implements TuningStorage {
 }
 
 // A software adapter may take a second to compile a pipeline: two schedules do.
-const schedules = [{ strategy: 'thread', workgroup: 8 } as const, { strategy: 'split', slots: 2 } as const];
+const schedules = [{ strategy: 'thread', workgroup: 8 } as const, { strategy: 'split', splits: 2 } as const];
 const quick = { rounds: 2, sampleMs: 1, schedules };
 const shape = [96, 64];
 
@@ -57,10 +57,10 @@ const runs: [NormOp, readonly number[], AutotuneOptions][] = [
       activation: 'relu',
       residual: true,
       pass: 'backward',
-      schedules: [{ slots: 3 }, { workgroup: 32 }],
+      schedules: [{ splits: 3 }, { workgroup: 32 }],
     },
   ],
-  ['batchNorm', [4, 6, 5, 5], { layout: 'channels-last', schedules: [{ slots: 3 }, { workgroup: 32 }] }],
+  ['batchNorm', [4, 6, 5, 5], { layout: 'channels-last', schedules: [{ splits: 3 }, { workgroup: 32 }] }],
 ];
 
 export const cases: Case[] = [
@@ -113,7 +113,7 @@ export const cases: Case[] = [
         rounds: 1,
         sampleMs: 1,
         schedules: [
-          { strategy: 'tile', lanes: 8 },
+          { strategy: 'registers', lanes: 8 },
           { strategy: 'workgroup', workgroup: 32 },
         ],
       });
@@ -121,7 +121,7 @@ export const cases: Case[] = [
         candidates.filter(({ ms }) => ms === null).map(({ problem }) => problem),
         [],
       );
-      assert(candidates.some(({ schedule }) => schedule.strategy === 'tile'));
+      assert(candidates.some(({ schedule }) => schedule.strategy === 'registers'));
       gpu.destroy();
     },
   },
@@ -136,7 +136,9 @@ export const cases: Case[] = [
       const out = gpu.empty(shape);
       const first = await module.forward(x, { out }).data();
       module.forward(x, { out });
-      const memory = await stored(gpu, (name) => JSON.stringify({ [name]: { strategy: 'split', slots: 4 } }));
+      const memory = await stored(gpu, (name) =>
+        JSON.stringify({ [name]: { strategy: 'split', splits: 4 } }),
+      );
       assertEqual(loadTuned(gpu, memory).loaded, 1);
       const [after] = programOf(gpu);
       assert(before.steps.length === 1 && after.steps.length === 3, 'the program is that of a split');
@@ -196,7 +198,7 @@ export const cases: Case[] = [
         ['unknown fields', (name) => JSON.stringify({ [name]: { speed: 9 } }), 0],
         [
           'numbers that are none',
-          (name) => JSON.stringify({ [name]: { strategy: 'split', slots: 1e99 } }),
+          (name) => JSON.stringify({ [name]: { strategy: 'split', splits: 1e99 } }),
           1,
         ],
         [
@@ -204,7 +206,7 @@ export const cases: Case[] = [
           (name) => JSON.stringify({ [name]: { strategy: 'thread', workgroup: 4096 } }),
           1,
         ],
-        ['too much scratch', (name) => JSON.stringify({ [name]: { strategy: 'split', slots: 1e6 } }), 1],
+        ['too much scratch', (name) => JSON.stringify({ [name]: { strategy: 'split', splits: 1e6 } }), 1],
       ];
       for (const [what, text, loaded] of broken) {
         const fresh = await init({ device });

@@ -61,15 +61,15 @@ const ways: { name: string; schedule: ScheduleOptions; requires: Requirement[] }
   { name: 'chosen', schedule: {}, requires: [] },
   {
     name: 'portable',
-    schedule: { reduction: 'portable', workgroup: 32, lanes: 8, slots: 3 },
+    schedule: { reduction: 'portable', workgroup: 32, lanes: 8, splits: 3 },
     requires: [],
   },
   {
     name: 'subgroups',
-    schedule: { reduction: 'subgroups', workgroup: 32, lanes: 32, slots: 2 },
+    schedule: { reduction: 'subgroups', workgroup: 32, lanes: 32, splits: 2 },
     requires: ['subgroups'],
   },
-  { name: 'scalar', schedule: { workgroup: 8, lanes: 1, slots: 5, vec4: false }, requires: [] },
+  { name: 'scalar', schedule: { workgroup: 8, lanes: 1, splits: 5, vec4: false }, requires: [] },
 ];
 
 const modes = [false, true].map((evaluation) => ({

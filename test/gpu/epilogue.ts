@@ -90,7 +90,12 @@ const accuracy: Case[] = ops.flatMap((op) => [
                 ...subject,
                 activation: 'silu',
                 ...(residual ? { residual } : {}),
-                schedule: { strategy, workgroup: 16, ...(strategy === 'tile' ? { lanes: 16 } : {}), ...more },
+                schedule: {
+                  strategy,
+                  workgroup: 16,
+                  ...(strategy === 'registers' ? { lanes: 16 } : {}),
+                  ...more,
+                },
                 data: { offset: 1e4 },
               }),
             ),

@@ -319,7 +319,7 @@ export const cases: Case[] = [
       });
       await rejects('out-of-memory', (made[1] as Tensor).data());
       await withoutMemory(device, () => {
-        const schedule = { strategy: 'split', slots: 2 } as const;
+        const schedule = { strategy: 'split', splits: 2 } as const;
         made.push(
           ...Object.values(layerNorm(gpu, gpu.zeros([512, 64]), { normalizedShape: [64], schedule })),
         );
@@ -328,7 +328,7 @@ export const cases: Case[] = [
       for (const tensor of made) tensor.destroy();
       await checkHealthy(gpu);
       await verifyAll(gpu, [
-        { op: 'layerNorm', shape: [512, 64], schedule: { strategy: 'split', slots: 2 } },
+        { op: 'layerNorm', shape: [512, 64], schedule: { strategy: 'split', splits: 2 } },
       ]);
       gpu.destroy();
     },
@@ -357,7 +357,7 @@ export const cases: Case[] = [
       const outputs = { y: fresh.empty([64, 64]), mean: fresh.empty([64, 2]), rstd: fresh.empty([64]) };
       const record = () => {
         const encoder = fresh.device.createCommandEncoder();
-        const schedule = { strategy: 'split', slots: 2 } as const;
+        const schedule = { strategy: 'split', splits: 2 } as const;
         layerNorm(fresh, given, { normalizedShape: [64], schedule, out: outputs, encoder });
         return encoder.finish();
       };
@@ -481,18 +481,18 @@ export const cases: Case[] = [
     name: 'errors: an unknown schedule option value is refused',
     run({ gpu }) {
       const x = gpu.zeros([2, 4]);
-      const schedule = { strategy: 'fast' as 'tile' };
+      const schedule = { strategy: 'fast' as 'registers' };
       refuses(gpu, 'value', () => layerNorm(gpu, x, { normalizedShape: [4], schedule }));
       refuses(gpu, 'value', () =>
-        layerNorm(gpu, x, { normalizedShape: [4], schedule: { strategy: 'tile', workgroup: 48 } }),
+        layerNorm(gpu, x, { normalizedShape: [4], schedule: { strategy: 'registers', workgroup: 48 } }),
       );
       const long = gpu.zeros([1, 70_000]);
       refuses(gpu, 'value', () =>
-        layerNorm(gpu, long, { normalizedShape: [70_000], schedule: { strategy: 'tile', lanes: 16 } }),
+        layerNorm(gpu, long, { normalizedShape: [70_000], schedule: { strategy: 'registers', lanes: 16 } }),
       );
       const image = gpu.zeros([2, 9, 4]);
       refuses(gpu, 'value', () =>
-        groupNorm(gpu, image, { numGroups: 2, layout: 'channels-last', schedule: { strategy: 'tile' } }),
+        groupNorm(gpu, image, { numGroups: 2, layout: 'channels-last', schedule: { strategy: 'registers' } }),
       );
     },
   },

@@ -17,7 +17,7 @@ import { normal, toHalf, withConstantRow, withElement } from '../support/data.ts
 import { asOnGpu, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
-const strategies: Strategy[] = ['thread', 'tile', 'workgroup', 'split'];
+const strategies: Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
 const scheduleOf = (strategy: Strategy) => ({ strategy, workgroup: 16, lanes: 16 });
 
 export const cases: Case[] = [
@@ -125,7 +125,7 @@ export const cases: Case[] = [
     async run(t) {
       // Fill the shared scratch with the partial sums of NaNs, then ask for small results that need little of it.
       const { gpu } = t;
-      const schedule = { strategy: 'split', slots: 7, workgroup: 8 } as const;
+      const schedule = { strategy: 'split', splits: 7, workgroup: 8 } as const;
       const poison = gpu.tensor(new Float32Array(64 * 4096).fill(Number.NaN), [64, 4096]);
       const { mean, rstd } = layerNorm(gpu, poison, { normalizedShape: [4096], schedule });
       layerNormBackward(gpu, poison, poison, {

@@ -130,7 +130,7 @@ async function compare(
 
 const activated = { activation: 'silu', residual: true } as const;
 const counted = { runningMean: true, runningVar: true, numBatchesTracked: true } as const;
-const strategies = ['thread', 'tile', 'workgroup', 'split'] as const;
+const strategies = ['thread', 'registers', 'workgroup', 'split'] as const;
 
 /** On the device as it is. */
 const plain: Subject[] = [

@@ -50,7 +50,7 @@ export const cases: Case[] = [
         { strategie: 'thread' },
         { lanes: 'four' },
         { workgroup: null },
-        { slots: '2' },
+        { splits: '2' },
       ]) {
         const options = { normalizedShape: 6, schedule: schedule as unknown as ScheduleOptions };
         refuses(gpu, 'value', () => layerNorm(gpu, x, options));

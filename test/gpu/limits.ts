@@ -85,7 +85,7 @@ export const cases: Case[] = [
       refuses(gpu, 'limit', () =>
         layerNorm(gpu, x, {
           normalizedShape: 200_000,
-          schedule: { strategy: 'split', slots: 2000, workgroup: 1 },
+          schedule: { strategy: 'split', splits: 2000, workgroup: 1 },
         }),
       );
       gpu.destroy();

@@ -32,7 +32,7 @@ import {
 import { bounds } from '../support/tolerances.ts';
 import { shapesOf } from './accuracy.ts';
 
-const strategies: readonly Strategy[] = ['thread', 'tile', 'workgroup', 'split'];
+const strategies: readonly Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
 
 /** An eps that does not drown x: 0, or for BatchNorm, which takes none, the smallest number of f32. */
 const epsBeside = (op: Subject['op'], magnitude: number) =>
@@ -68,8 +68,8 @@ const everyOp: Case[] = [...ops, 'batchNorm' as const].map((op) => ({
     await asOnGpu(t.device, async (gpu) => t.note('as on a GPU', summary(await verifyAll(gpu, list))));
     if (op !== 'batchNorm') return;
     const ways = [
-      { lanes: 8, slots: 3 },
-      { lanes: 1, slots: 5, vec4: false },
+      { lanes: 8, splits: 3 },
+      { lanes: 1, splits: 5, vec4: false },
     ];
     const more = ways.flatMap((way) =>
       list.map((one) => ({ ...one, schedule: { ...way, workgroup: 8, reduction: 'portable' as const } })),
@@ -268,7 +268,7 @@ const faults: Case[] = [
   {
     name: 'range: rstd of a ramp, near zero and far from it',
     async run(t) {
-      // Sums of regular numbers lose alike in every chunk, and slots of a ramp have means far apart.
+      // Sums of regular numbers lose alike in every chunk, and splits of a ramp have means far apart.
       const ramps: ((i: number) => number)[] = [
         (i) => i,
         (i) => 5 - 0.37 * i,
@@ -278,9 +278,9 @@ const faults: Case[] = [
       const channels = { op: 'batchNorm', layout: 'channels-last' } as const;
       const subjects: Subject[] = [
         { ...channels, shape: [1, 4, 8, 260] },
-        { ...channels, shape: [1, 4, 8, 260], schedule: { slots: 2 } },
-        { ...channels, shape: [1, 8, 8, 260], schedule: { slots: 3 } },
-        { op: 'layerNorm', shape: [2, 4096], schedule: { strategy: 'split', slots: 2 } },
+        { ...channels, shape: [1, 4, 8, 260], schedule: { splits: 2 } },
+        { ...channels, shape: [1, 8, 8, 260], schedule: { splits: 3 } },
+        { op: 'layerNorm', shape: [2, 4096], schedule: { strategy: 'split', splits: 2 } },
         { op: 'layerNorm', shape: [2, 4096], schedule: { strategy: 'workgroup', workgroup: 32 } },
       ];
       for (const subject of subjects) {

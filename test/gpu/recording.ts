@@ -73,7 +73,7 @@ export const cases: Case[] = [
         const second = layerNorm(gpu, first.y, {
           normalizedShape: [40],
           pass,
-          schedule: { strategy: 'split', slots: 3 },
+          schedule: { strategy: 'split', splits: 3 },
         });
         const third = layerNorm(gpu, second.y, { normalizedShape: [40], pass });
         pass.end();
@@ -92,7 +92,7 @@ export const cases: Case[] = [
   {
     name: 'recording: encoders submitted in another order than recorded, on shared scratch',
     async run({ gpu, device }) {
-      const schedule = { strategy: 'split', slots: 4 } as const;
+      const schedule = { strategy: 'split', splits: 4 } as const;
       const values = [normal(3 * 900), normal(5 * 70, { seed: 2 })] as const;
       const shapes = [
         [3, 900],
@@ -117,7 +117,7 @@ export const cases: Case[] = [
     name: 'recording: scratch grows while an encoder that uses the smaller one is not yet submitted',
     async run({ device }) {
       const gpu = await init({ device }); // its scratch is empty yet
-      const schedule = { strategy: 'split', slots: 4 } as const;
+      const schedule = { strategy: 'split', splits: 4 } as const;
       const small = normal(3 * 64);
       const large = normal(400 * 64, { seed: 2 });
       const encoder = device.createCommandEncoder();

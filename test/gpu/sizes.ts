@@ -14,14 +14,14 @@ import { bounds } from '../support/tolerances.ts';
 
 const everyLength = Array.from({ length: 257 }, (_, i) => i + 1);
 
-const small: Case[] = (['thread', 'tile', 'workgroup', 'split'] as const).map((strategy) => ({
+const small: Case[] = (['thread', 'registers', 'workgroup', 'split'] as const).map((strategy) => ({
   name: `sizes: normalized lengths 1 to 257, ${strategy}`,
   timeout: 300_000,
   async run(t) {
     // The lengths go through all four families; each family sees every one.
     const list = everyLength.flatMap((length): Subject[] => {
       const schedule =
-        strategy === 'tile' ? { strategy, lanes: 16, workgroup: 32 } : { strategy, workgroup: 8 };
+        strategy === 'registers' ? { strategy, lanes: 16, workgroup: 32 } : { strategy, workgroup: 8 };
       const rows: Subject[] = [
         { op: 'layerNorm', shape: [3, length], schedule },
         { op: 'rmsNorm', shape: [3, length], schedule },
@@ -213,7 +213,7 @@ const limits: Case[] = [
     name: 'limits: the schedules of a GPU, and bindings of 64 KiB',
     timeout: 300_000,
     async run(t) {
-      // What would be chosen on a GPU, on whatever adapter this is: other strategies, teams and slots than its own.
+      // What would be chosen on a GPU, on whatever adapter this is: other strategies, teams and splits than its own.
       await asOnGpu(t.device, async (gpu) => {
         t.note('as on a GPU', summary(await verifyAll(gpu, everyFamily)));
       });
@@ -231,11 +231,11 @@ const limits: Case[] = [
         { op: 'groupNorm', shape: [3, 3_333, 4], groups: 2, layout: 'channels-last' },
         { op: 'layerNorm', shape: [7, 8_111] },
         { op: 'layerNorm', shape: [9, 8_000] },
-        ...(['thread', 'tile', 'split'] as const).map(
+        ...(['thread', 'registers', 'split'] as const).map(
           (strategy): Subject => ({
             op: 'layerNorm',
             shape: [700, 64],
-            schedule: { strategy, workgroup: 16, ...(strategy === 'tile' ? { lanes: 16 } : {}) },
+            schedule: { strategy, workgroup: 16, ...(strategy === 'registers' ? { lanes: 16 } : {}) },
           }),
         ),
         ...(['thread', 'split'] as const).map(

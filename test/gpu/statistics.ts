@@ -183,7 +183,7 @@ export const cases: Case[] = [
     name: 'statistics: workspaceBytes knows that a split without them has them in scratch',
     run({ gpu }) {
       const shape = [7, 4096];
-      const schedule = { strategy: 'split', slots: 4 } as const;
+      const schedule = { strategy: 'split', splits: 4 } as const;
       const bytes = (statistics?: boolean) =>
         workspaceBytes(gpu, 'layerNorm', shape, { schedule, pass: 'forward', statistics });
       assertEqual(bytes(), bytes(true));

@@ -31,11 +31,11 @@ const inParts: (Subject & { data?: DataOptions })[] = [
   // The sums of 1500 rows; partials of dweight that parts of the rows share; ranges of a long row's columns.
   { op: 'layerNorm', shape: [1500, 12], data: { offset: 100, dyMean: 1 } },
   { op: 'addLayerNorm', shape: [3, 5001] },
-  { op: 'layerNorm', shape: [40, 1600], schedule: { strategy: 'tile', lanes: 64 } },
+  { op: 'layerNorm', shape: [40, 1600], schedule: { strategy: 'registers', lanes: 64 } },
   // Samples in parts.
   { op: 'instanceNorm', shape: [301, 8, 9] },
   { op: 'groupNorm', shape: [300, 20], groups: 5 },
-  // Planes that share a partial; columns that would be too many for one slot.
+  // Planes that share a partial; columns that would be too many for one split.
   { op: 'batchNorm', shape: [61, 23, 9, 9], data: { offset: 1e4, dyMean: 1 } },
   { op: 'batchNorm', shape: [64, 40, 4, 4], activation: 'relu', residual: true },
   { op: 'batchNorm', shape: [4000, 24], layout: 'channels-last' },

@@ -130,7 +130,7 @@ export function worldOf(gpu: Gpu): World {
     call: (on, given) => (on as Record<string, (...args: never[]) => unknown>)[key]?.(...given),
   });
 
-  const schedule = { strategy: 'split', workgroup: 64, slots: 2, vec4: false };
+  const schedule = { strategy: 'split', workgroup: 64, splits: 2, vec4: false };
   const channels = { layout: 'channels-first', eps: 1e-5, weight, bias };
   const rows = { normalizedShape: [4], weight, bias, eps: 1e-5 };
   const outs = () => ({ y, mean: gpu.zeros([2, 2]), rstd: gpu.zeros([2]) });

@@ -110,13 +110,13 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
 
 function drawSchedule(draw: Draw): ScheduleOptions {
   if (draw.chance(0.4)) return {};
-  const strategy = draw.of(['thread', 'tile', 'workgroup', 'split'] as const);
+  const strategy = draw.of(['thread', 'registers', 'workgroup', 'split'] as const);
   return {
     strategy,
     workgroup: draw.of([16, 32]),
     ...(strategy !== 'thread' && { reduction: draw.of(['portable', 'subgroups']) }),
-    ...((strategy === 'tile' || strategy === 'split') && { lanes: draw.of([4, 8, 16]) }),
-    ...(strategy === 'split' && { slots: draw.of([1, 2, 3, 7]) }),
+    ...((strategy === 'registers' || strategy === 'split') && { lanes: draw.of([4, 8, 16]) }),
+    ...(strategy === 'split' && { splits: draw.of([1, 2, 3, 7]) }),
     ...(strategy === 'thread' && { fourRows: draw.chance(0.5) }),
     ...(draw.chance(0.2) && { vec4: false }),
   };
@@ -221,7 +221,7 @@ export function fitted(configuration: Configuration, { f16, subgroup }: DeviceFa
   if (response) whole.schedule = {};
   else if (strategy) {
     const geometry = geometryOf(whole);
-    const tooLong = strategy === 'tile' && setSize(geometry) > 4 * 8 * (others.lanes ?? 1);
+    const tooLong = strategy === 'registers' && setSize(geometry) > 4 * 8 * (others.lanes ?? 1);
     // Known statistics are a matter of split passes alone.
     const strategies = whole.evaluation ? ['split'] : strategiesOf(geometry, 'forward');
     const legal = strategies.includes(strategy) && !tooLong;

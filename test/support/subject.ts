@@ -409,7 +409,7 @@ function backwardSchedule(subject: Subject): ScheduleOptions {
   if (strategy && subject.residual && subject.activation) return { ...others, strategy: 'split' };
   const geometry = geometryOf(subject);
   if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
-  if (strategy === 'tile' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
+  if (strategy === 'registers' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
   return { strategy, ...others };
 }
 

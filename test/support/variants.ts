@@ -98,10 +98,10 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                 strategy,
                 reduction,
                 workgroup: 32,
-                ...(strategy === 'tile' ? { lanes: 8 } : {}),
+                ...(strategy === 'registers' ? { lanes: 8 } : {}),
                 ...(strategy === 'thread' ? { fourRows: true } : {}),
                 ...(strategy === 'split' && (geometry.positions === 1 || geometry.inner > 1)
-                  ? { lanes: 8, slots: 2 }
+                  ? { lanes: 8, splits: 2 }
                   : {}),
               };
               const wants = { dweight: affine.weight, dbias: affine.bias };

@@ -52,20 +52,20 @@ const widest = 32;
 function scheduleOf(strategy: Strategy, { facts }: Gpu): ScheduleOptions {
   if (strategy === 'thread') return { strategy, workgroup: facts.software ? 8 : 64 };
   const workgroup = facts.software ? widest : 64;
-  if (strategy === 'split') return { strategy, workgroup, slots: 3 };
-  return strategy === 'tile' ? { strategy, workgroup, lanes: workgroup } : { strategy, workgroup };
+  if (strategy === 'split') return { strategy, workgroup, splits: 3 };
+  return strategy === 'registers' ? { strategy, workgroup, lanes: workgroup } : { strategy, workgroup };
 }
 
 /** Registers of so many lanes hold no longer rows. */
 const fits = (subject: Subject): boolean =>
-  subject.schedule?.strategy !== 'tile' || setSize(geometryOf(subject)) <= 32 * widest;
+  subject.schedule?.strategy !== 'registers' || setSize(geometryOf(subject)) <= 32 * widest;
 
 export function checksOf(gpu: Gpu, op: CheckedOp, dtype: DType): Check[] {
   if (op === 'localResponseNorm') return [{ op, dtype, strategy: 'only', subjects: [] }];
   const all = shapesOf[op].flatMap((shape) =>
     offsetsOf(dtype).map((data): Judged => ({ op, ...shape, ...dtypes[dtype], data })),
   );
-  const forced = (['thread', 'tile', 'workgroup', 'split'] as const).flatMap((strategy) => {
+  const forced = (['thread', 'registers', 'workgroup', 'split'] as const).flatMap((strategy) => {
     const subjects = all
       .filter((subject) => strategiesOf(geometryOf(subject), 'forward').includes(strategy))
       // With running statistics a pass is one dispatch, whatever the strategy.

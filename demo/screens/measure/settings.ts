@@ -18,7 +18,7 @@ export interface Settings {
   passes: Pass[];
   /** What a row's name must contain. */
   filter: string;
-  /** Samples of each contestant. */
+  /** Samples of each candidate. */
   rounds: (typeof rounds)[number];
   peers: boolean;
 }

@@ -1,6 +1,6 @@
 // affine/channel
 // needs: affine_map params storage
-// weight and bias of shape [channels]; a run holds channels/groups channels of `inner` elements each, and run `row`
+// weight and bias of shape [channels]; a segment holds channels/groups channels of `inner` elements each, and segment `row`
 // is group row % groups.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;

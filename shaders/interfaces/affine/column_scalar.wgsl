@@ -1,6 +1,6 @@
 // affine/column_scalar
 // needs: affine_map storage tensors
-// weight and bias of shape [cols]: one per column of the run, for runs that are not aligned to four.
+// weight and bias of shape [cols]: one per column of the segment, for segments that are not aligned to four.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 

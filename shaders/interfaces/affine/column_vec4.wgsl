@@ -1,6 +1,6 @@
 // affine/column_vec4
 // needs: affine_map storage
-// weight and bias of shape [cols]: one per column of the run, four a load.
+// weight and bias of shape [cols]: one per column of the segment, four a load.
 var<storage, read> weight: array<W4>;
 var<storage, read> bias: array<W4>;
 

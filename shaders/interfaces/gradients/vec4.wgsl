@@ -1,10 +1,10 @@
 // gradients/vec4
 // needs: gradient_outputs storage
-// The sums of a thread's columns as dweight and dbias themselves, where one slot holds all rows: four a store.
+// The sums of a thread's columns as dweight and dbias themselves, where one split holds all rows: four a store.
 var<storage, read_write> dweight: array<W4>;
 var<storage, read_write> dbias: array<W4>;
 
-fn store_gradients(slot: u32, col: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>) {
+fn store_gradients(split: u32, col: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>) {
   let at = col >> 2u;
   if (WANTS_BIAS) {
     var bias_total = dbias_sum;

@@ -1,6 +1,6 @@
 // reduce/portable
 // needs: statistics worker
-// Merges one Part per lane over the LANES lanes of a run, in workgroup memory; every lane gets the result. The tree is
+// Merges one Part per lane over the LANES lanes of a segment, in workgroup memory; every lane gets the result. The tree is
 // fixed, so two runs give the same bits. To be called in uniform control flow.
 var<workgroup> scratch: array<Part, WORKGROUP>;
 

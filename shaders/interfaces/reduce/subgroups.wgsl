@@ -1,6 +1,6 @@
 // reduce/subgroups
 // needs: statistics worker
-// Merges one Part per lane over the LANES lanes of a run, by subgroup shuffles, then over subgroups in workgroup
+// Merges one Part per lane over the LANES lanes of a segment, by subgroup shuffles, then over subgroups in workgroup
 // memory; every lane gets the result. The order is fixed, so two runs give the same bits. To be called in uniform
 // control flow.
 //

@@ -76,7 +76,7 @@ fn finish(p: Part, k: f32) -> Statistics {
   return statistics_from(0.0, 0.0, rstd_of(p.x, p.y));
 }
 
-fn spread(p: Part, count: f32) -> f32 {
+fn variance_of(p: Part, count: f32) -> f32 {
   return p.x / count / p.y / p.y;
 }
 

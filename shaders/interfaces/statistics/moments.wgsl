@@ -129,7 +129,7 @@ fn finish(p: Part, k: f32) -> Statistics {
 
 // The sum of squared deviations from the mean by a count: Infinity where f32 has no room for that, as PyTorch's is. The sum
 // alone may have none where the quotient has.
-fn spread(p: Part, count: f32) -> f32 {
+fn variance_of(p: Part, count: f32) -> f32 {
   return p.z / count / p.w / p.w;
 }
 

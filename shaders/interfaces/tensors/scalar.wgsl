@@ -1,7 +1,7 @@
 // tensors/scalar
 // needs: params storage
-// Tensors of x's shape, element by element: for runs whose length or start is no multiple of four. The arithmetic
-// stays four wide; the last quad of a run is masked. A quad is four consecutive elements; `at` is its place.
+// Tensors of x's shape, element by element: for segments whose length or start is no multiple of four. The arithmetic
+// stays four wide; the last quad of a segment is masked. A quad is four consecutive elements; `at` is its place.
 var<storage, read> x: array<X>;
 var<storage, read> residual: array<X>;
 var<storage, read_write> y: array<X>;
@@ -11,17 +11,17 @@ var<storage, read> dsum: array<X>;
 var<storage, read_write> dx: array<X>;
 var<storage, read_write> dresidual: array<X>;
 
-// How many elements of a quad lie inside its run.
+// How many elements of a quad lie inside its segment.
 fn valid_of(remaining: u32) -> u32 {
   return min(remaining, 4u);
 }
 
-// Zero where a quad reaches past its run. Sums mask after centring: a masked value must not become −mean.
+// Zero where a quad reaches past its segment. Sums mask after centring: a masked value must not become −mean.
 fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
   return select(vec4<f32>(), v, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(valid));
 }
 
-// Loads past the run repeat its last element, so that a chunk's pivot is always a typical value.
+// Loads past the segment repeat its last element, so that a chunk's pivot is always a typical value.
 fn indices(i: u32, valid: u32) -> vec4<u32> {
   return min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(i + valid - 1u));
 }
@@ -31,7 +31,7 @@ fn place(i: u32) -> u32 {
   return i + params.first_element;
 }
 
-// The place of quad q of a run whose first is at `start`.
+// The place of quad q of a segment whose first is at `start`.
 fn quad_at(start: u32, q: u32) -> u32 {
   return start + 4u * q;
 }

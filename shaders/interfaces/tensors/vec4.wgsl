@@ -1,6 +1,6 @@
 // tensors/vec4
 // needs: params storage
-// Tensors of x's shape, four elements a load. The host guarantees that every run starts at a multiple of four
+// Tensors of x's shape, four elements a load. The host guarantees that every segment starts at a multiple of four
 // and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a software
 // adapter does not see that two loads compute the same.
 var<storage, read> x: array<X4>;
@@ -18,17 +18,17 @@ fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
 
-// The place of quad q of a run whose first is at `start`.
+// The place of quad q of a segment whose first is at `start`.
 fn quad_at(start: u32, q: u32) -> u32 {
   return start + q;
 }
 
-// How many elements of a quad lie inside its run.
+// How many elements of a quad lie inside its segment.
 fn valid_of(remaining: u32) -> u32 {
   return 4u;
 }
 
-// Zero where a quad reaches past its run. Sums mask after centring: a masked value must not become −mean.
+// Zero where a quad reaches past its segment. Sums mask after centring: a masked value must not become −mean.
 fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }

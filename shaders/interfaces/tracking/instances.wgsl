@@ -6,6 +6,6 @@ var<storage, read_write> instances: array<vec2<f32>>;
 
 override CORRECTION: f32 = 1.0;  // 1: the unbiased variance; 0: the biased one
 
-fn track(which: u32, s: Statistics, p: Part) {
-  instances[which] = vec2<f32>(s.hi / s.unit, spread(p, params.count - CORRECTION));
+fn track_statistics(which: u32, s: Statistics, p: Part) {
+  instances[which] = vec2<f32>(s.hi / s.unit, variance_of(p, params.count - CORRECTION));
 }

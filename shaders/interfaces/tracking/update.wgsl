@@ -9,11 +9,11 @@ var<storage, read> num_batches_tracked: array<u32>;
 override CUMULATIVE: bool = false;
 override CORRECTION: f32 = 1.0;  // 1: the unbiased variance; 0: the biased one
 
-fn track(which: u32, s: Statistics, p: Part) {
+fn track_statistics(which: u32, s: Statistics, p: Part) {
   var f = params.momentum;
   if (CUMULATIVE) {
     f = 1.0 / f32(num_batches_tracked[0]);
   }
   running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
-  running_var[which] = (1.0 - f) * running_var[which] + f * (spread(p, params.count - CORRECTION));
+  running_var[which] = (1.0 - f) * running_var[which] + f * (variance_of(p, params.count - CORRECTION));
 }

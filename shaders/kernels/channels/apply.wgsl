@@ -2,12 +2,12 @@
 // needs: column_statistics columns epilogue tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (shared/columns.wgsl).
 //
-// Mapping: a thread owns four neighbouring columns and one slot of the rows; its statistics and parameters stay
+// Mapping: a thread owns four neighbouring columns and one split of the rows; its statistics and parameters stay
 // in registers. No barrier.
 // Bindings: x, y; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups].
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.alive) {
+  if (!c.in_range) {
     return;
   }
   let s = column_statistics(c);

@@ -3,7 +3,7 @@
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), for x[samples, rows, cols]
 // (shared/columns.wgsl), with the means over each set from merge/sums.wgsl.
 //
-// Mapping: a thread owns four neighbouring columns and one slot of the rows. No barrier.
+// Mapping: a thread owns four neighbouring columns and one split of the rows. No barrier.
 // Bindings: x, dy, dx; weight, bias [channels]; mean, rstd, sums [samples·groups].
 var<storage, read> sums: array<vec4<f32>>;
 
@@ -14,7 +14,7 @@ override NEEDS_X: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.alive) {
+  if (!c.in_range) {
     return;
   }
   let s = column_statistics(c);

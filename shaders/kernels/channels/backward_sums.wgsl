@@ -1,12 +1,12 @@
 // channels/backward_sums
 // needs: column_statistics columns params tensors upstream worker
-// Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows split over slots; dz is dy, or
+// Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits; dz is dy, or
 // dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx needs
 // (merge/sums.wgsl).
 //
-// Mapping: a thread owns four neighbouring columns and one slot of the rows. No barrier.
+// Mapping: a thread owns four neighbouring columns and one split of the rows. No barrier.
 // Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups];
-// partials [samples, slots, cols].
+// partials [samples, splits, cols].
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per partial.
 var<storage, read_write> partials: array<vec2<f32>>;
 
@@ -14,7 +14,7 @@ const CHUNK = 16u;  // rows in a chunk
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.alive) {
+  if (!c.in_range) {
     return;
   }
   let s = column_statistics(c);

@@ -1,11 +1,11 @@
 // channels/statistics
 // needs: columns params set_statistics statistics tensors worker
-// Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows split over slots;
+// Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits;
 // merge/statistics.wgsl makes mean and rstd of them.
 //
-// Mapping: a thread owns four neighbouring columns and one slot of the rows, so neighbouring threads load
+// Mapping: a thread owns four neighbouring columns and one split of the rows, so neighbouring threads load
 // neighbouring columns. No barrier.
-// Bindings: x; partials [samples, slots, cols] (n, mean − k, M2, k).
+// Bindings: x; partials [samples, splits, cols] (n, mean − k, M2, k).
 // Numerics: as interfaces/statistics/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to k, which is
 // common to the set. Determinism: one writer per partial.
 // The host guarantees rows ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
@@ -50,7 +50,7 @@ fn set_pivot(c: Column, j: u32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.alive) {
+  if (!c.in_range) {
     return;
   }
   var k: vec4<f32>;

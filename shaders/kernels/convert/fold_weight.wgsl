@@ -2,8 +2,8 @@
 // needs: params storage worker
 // W' = W·weight·rstd per output channel: the weights of a convolution or linear map with the BatchNorm behind it.
 //
-// Mapping: a thread per element. W is `rows` runs of `cols` elements, a run an output channel of one input channel or of
-// all; `channels` runs follow each other before the next input channel, and `positions` input channels make a group.
+// Mapping: a thread per element. W is `rows` segments of `cols` elements, a segment an output channel of one input channel or of
+// all; `channels` segments follow each other before the next input channel, and `positions` input channels make a group.
 // Bindings: linear_weight, folded_weight [rows, cols]; weight, running_var [output channels].
 // Numerics: f32, one rounding at the store.
 var<storage, read> linear_weight: array<X>;
@@ -18,9 +18,9 @@ override HAS_WEIGHT: bool = false;
   if (i >= params.rows * params.cols) {
     return;
   }
-  let run = params.first_set + i / params.cols;
-  let group = run / params.channels / params.positions;
-  let channel = group * params.channels + run % params.channels;
+  let segment = params.first_set + i / params.cols;
+  let group = segment / params.channels / params.positions;
+  let channel = group * params.channels + segment % params.channels;
   var scale = inverseSqrt(running_var[channel] + params.eps);
   if (HAS_WEIGHT) {
     scale *= f32(weight[channel]);

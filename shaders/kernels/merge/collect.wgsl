@@ -1,11 +1,11 @@
 // merge/collect
-// needs: params sum_of_slots worker
-// The sums over slots of what a part of the samples has for dweight and dbias, beside its partials: in f16 the gradients
-// themselves would round once per part. merge/gradients.wgsl then takes them for one slot.
+// needs: params sum_of_splits worker
+// The sums over splits of what a part of the samples has for dweight and dbias, beside its partials: in f16 the gradients
+// themselves would round once per part. merge/gradients.wgsl then takes them for one split.
 //
-// Mapping: LANES lanes per channel (shared/sum_of_slots.wgsl).
-// Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂), and from element `first_col` on [channels], which are written.
-// Determinism: slots are added in a fixed order, parts likewise.
+// Mapping: LANES lanes per channel (shared/sum_of_splits.wgsl).
+// Bindings: partials [splits, channels, inner] (Σdy, Σdy·x̂), and from element `first_col` on [channels], which are written.
+// Determinism: splits are added in a fixed order, parts likewise.
 var<storage, read_write> partials: array<vec2<f32>>;
 
 // Whether these are not the first part.
@@ -13,10 +13,10 @@ override ADD_PARTIALS: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let channel = min(wanted, params.channels - 1u);
-  var total = sum_of_slots(channel, lane, invocation.index);
-  if (lane > 0u || wanted >= params.channels) {
+  let worker = worker_id(invocation);
+  let channel = min(worker, params.channels - 1u);
+  var total = sum_of_splits(channel, lane, invocation.index);
+  if (lane > 0u || worker >= params.channels) {
     return;
   }
   if (ADD_PARTIALS) {

@@ -1,21 +1,21 @@
 // merge/gradients
-// needs: gradient_outputs params storage sum_of_slots worker
-// dweight and dbias from the partials of a backward pass: the sum over slots, in order.
+// needs: gradient_outputs params storage sum_of_splits worker
+// dweight and dbias from the partials of a backward pass: the sum over splits, in order.
 //
-// Mapping: LANES lanes per channel (shared/sum_of_slots.wgsl).
-// Bindings: partials [slots, channels, inner] (Σdy, Σdy·x̂); dweight, dbias, of which `channels` from first_col are written.
+// Mapping: LANES lanes per channel (shared/sum_of_splits.wgsl).
+// Bindings: partials [splits, channels, inner] (Σdy, Σdy·x̂); dweight, dbias, of which `channels` from first_col are written.
 // Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
-// Determinism: slots are added in a fixed order, whatever order they were written in.
+// Determinism: splits are added in a fixed order, whatever order they were written in.
 var<storage, read> partials: array<vec2<f32>>;
 var<storage, read_write> dweight: array<W>;
 var<storage, read_write> dbias: array<W>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let channel = min(wanted, params.channels - 1u);
-  var total = sum_of_slots(channel, lane, invocation.index);
-  if (lane > 0u || wanted >= params.channels) {
+  let worker = worker_id(invocation);
+  let channel = min(worker, params.channels - 1u);
+  var total = sum_of_splits(channel, lane, invocation.index);
+  if (lane > 0u || worker >= params.channels) {
     return;
   }
   let at = params.first_col + channel;

@@ -37,8 +37,8 @@ override FIRST: bool = true;
     for (; sample < stop; sample++) {
       // hi + lo: what hi alone has lost shows where the means of instances cancel.
       let m = mean[set0 + sample * params.channels];
-      let spread_of_sample = instances[sample * params.channels + channel].y;
-      block += vec2<f32>((m.x - pivot.x) + m.y, spread_of_sample - pivot.y);
+      let deviation_of_sample = instances[sample * params.channels + channel].y;
+      block += vec2<f32>((m.x - pivot.x) + m.y, deviation_of_sample - pivot.y);
     }
     total += block;
   }

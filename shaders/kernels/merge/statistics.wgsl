@@ -2,25 +2,25 @@
 // needs: outcome params reduce set_statistics statistics worker
 // mean and rstd of every set from its partial statistics.
 //
-// Mapping: LANES lanes per set; lane l takes parts l, l + LANES, … A set's parts are slots × (channels / groups).
-// Bindings: partials [samples, slots, channels] (n, mean − k, M2, k), where a split row counts as one channel,
-// every position of a split channel has slots of its own, and every column counts as a channel of the group;
+// Mapping: LANES lanes per set; lane l takes parts l, l + LANES, … A set's parts are splits × (channels / groups).
+// Bindings: partials [samples, splits, channels] (n, mean − k, M2, k), where a split row counts as one channel,
+// every position of a split channel has splits of its own, and every column counts as a channel of the group;
 // mean [samples·groups] (hi, lo); rstd [samples·groups].
 // Determinism: parts are merged in a fixed order, whatever order they were written in.
 var<storage, read> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
+  let worker = worker_id(invocation);
   let sets = params.samples * params.groups;
-  let which = min(wanted, sets - 1u);
+  let which = min(worker, sets - 1u);
   let width = params.channels / params.groups;
-  let first = (which / params.groups) * params.slots * params.channels + (which % params.groups) * width;
+  let first = (which / params.groups) * params.splits * params.channels + (which % params.groups) * width;
 
   // Thousands of parts may meet here, and each merge rounds mean − k: so merge about an estimate of the mean, and in
   // blocks about the root of their number long.
   var k = partials[first].w;
-  let parts = params.slots * width;
+  let parts = params.splits * width;
   let samples = min(parts, 16u);
   var estimate = 0.0;
   for (var j = 0u; j < samples; j++) {
@@ -42,13 +42,13 @@ var<storage, read> partials: array<vec4<f32>>;
     total = merge(total, block);
   }
   total = reduce(total, lane, invocation.index);
-  if (lane == 0u && wanted < sets) {
+  if (lane == 0u && worker < sets) {
     let s = finish(total, k);
     store_outcome(which, s, total);
   }
 }
 
-// Where part j of a set lies: its channels are neighbours, its slots a row of channels apart.
+// Where part j of a set lies: its channels are neighbours, its splits a row of channels apart.
 fn part_at(first: u32, width: u32, j: u32) -> u32 {
   return first + (j / width) * params.channels + j % width;
 }

@@ -3,8 +3,8 @@
 // mean(g) and mean(g·x̂) of every set from their partial sums, g = dy·weight.
 // PER_CHANNEL: the partials are of dy alone and per channel, and meet weight here.
 //
-// Mapping: LANES lanes per set; a set's parts are slots × (channels / groups).
-// Bindings: partials [samples, slots, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
+// Mapping: LANES lanes per set; a set's parts are splits × (channels / groups).
+// Bindings: partials [samples, splits, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
 // weight is one for `inner` neighbouring partials;
 // mean [samples·groups] (hi, lo), with JOINT;
 // sums [samples·groups] (mean(g), mean(g·x̂), scale, unit): scale and unit are what shared/set_statistics.wgsl makes of rstd. They are stored here
@@ -28,17 +28,17 @@ override HAS_WEIGHT: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
+  let worker = worker_id(invocation);
   let sets = params.samples * params.groups;
-  let which = min(wanted, sets - 1u);
+  let which = min(worker, sets - 1u);
   let width = params.channels / params.groups;
   let channel = (which % params.groups) * width;
-  let first = (which / params.groups) * params.slots * params.channels + channel;
+  let first = (which / params.groups) * params.splits * params.channels + channel;
 
   var part = Part();
   var j = lane;
-  while (j < params.slots * width) {
-    let stop = min(params.slots * width, j + params.block * LANES);
+  while (j < params.splits * width) {
+    let stop = min(params.splits * width, j + params.block * LANES);
     var block = Part();
     for (; j < stop; j += LANES) {
       var one = partials[first + (j / width) * params.channels + j % width];
@@ -52,7 +52,7 @@ override HAS_WEIGHT: bool = false;
     part += block;
   }
   part = reduce(part, lane, invocation.index) / params.count;
-  if (lane == 0u && wanted < sets) {
+  if (lane == 0u && worker < sets) {
     let r = bitcast<u32>(rstd[params.first_set + which]);
     if (JOINT) {
       var m = vec2<f32>();

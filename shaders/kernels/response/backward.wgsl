@@ -4,13 +4,13 @@
 // response/forward.wgsl mirrored.
 //
 // Mapping: as response/forward.wgsl.
-// Bindings: x, dy, dx [runs, channels, inner]; ratios [runs, channels, span] from response/ratios.wgsl.
+// Bindings: x, dy, dx [segments, channels, inner]; ratios [segments, channels, span] from response/ratios.wgsl.
 // Numerics: sums in blocks. Determinism: every window has a fixed order.
 var<storage, read> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let p = place_of(thread_id(invocation));
-  if (!p.alive) {
+  if (!p.in_range) {
     return;
   }
   let w = window_of(p, params.after, params.before);

@@ -3,12 +3,12 @@
 // dy·x·d^(−beta − 1), what response/backward.wgsl sums.
 //
 // Mapping: as response/forward.wgsl.
-// Bindings: x, dy [runs, channels, inner]; ratios [runs, channels, span] in f32.
+// Bindings: x, dy [segments, channels, inner]; ratios [segments, channels, span] in f32.
 var<storage, read_write> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let p = place_of(thread_id(invocation));
-  if (!p.alive) {
+  if (!p.in_range) {
     return;
   }
   let d = denominator(p);

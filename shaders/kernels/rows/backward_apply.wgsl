@@ -1,9 +1,9 @@
 // rows/backward_apply
-// needs: affine affine_map params runs saved_statistics set_statistics tensors upstream worker
+// needs: affine affine_map params saved_statistics segments set_statistics tensors upstream worker
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), where weight belongs to channels and the means over each set are known
 // from merge/sums.wgsl.
 //
-// Mapping: LANES lanes per (run, slot), a run being a channel (interfaces/runs/channel.wgsl); slot s holds quads s·slot_length, …
+// Mapping: LANES lanes per (segment, split), a segment being a channel (interfaces/segments/channel.wgsl); split s holds quads s·split_length, …
 // Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), scale, unit).
 var<storage, read> sums: array<vec4<f32>>;
 
@@ -14,18 +14,18 @@ override NEEDS_X: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_id(invocation);
-  if (worker >= params.rows * params.slots) {
+  if (worker >= params.rows * params.splits) {
     return;
   }
-  let run = worker / params.slots;
-  let which = set_of_run(run);
-  let base = run * params.cols;
-  let first = (worker % params.slots) * params.slot_length;
-  let end = min(first + params.slot_length, (params.cols + 3u) / 4u);
+  let segment = worker / params.splits;
+  let which = set_of_segment(segment);
+  let base = segment * params.cols;
+  let first = (worker % params.splits) * params.split_length;
+  let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let means = sums[which];
   let s = saved_mean(which, means.z, means.w);
-  let w = weight_at(run, 0u, 1u);
-  let b = shift_at(run, 0u, 1u);
+  let w = weight_at(segment, 0u, 1u);
+  let b = shift_at(segment, 0u, 1u);
   let slope = s.scale * means.y;
   for (var q = first + lane_id(invocation); q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);

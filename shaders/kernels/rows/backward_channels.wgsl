@@ -1,7 +1,7 @@
 // rows/backward_channels
 // needs: affine affine_map params reduce saved_statistics set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
-// dispatch: a set is one run of channels / groups channels. x and dy are read a second time for dx, from a cache.
+// dispatch: a set is one segment of channels / groups channels. x and dy are read a second time for dx, from a cache.
 //   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)
 //
 // Mapping: LANES lanes per set, WORKGROUP / LANES sets per workgroup.
@@ -14,10 +14,10 @@ const CHUNK = 16u;  // quads in a chunk
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
+  let worker = worker_id(invocation);
   let sets = params.samples * params.groups;
-  let alive = wanted < sets;
-  let which = min(wanted, sets - 1u);
+  let in_range = worker < sets;
+  let which = min(worker, sets - 1u);
   let width = params.channels / params.groups;
   let channel = (which % params.groups) * width;
   let base = which * width * params.inner;
@@ -25,9 +25,9 @@ const CHUNK = 16u;  // quads in a chunk
   let s = saved(which);
 
   var total = Part();
-  var some = Part();
+  var block_of_channels = Part();
   for (var c = 0u; c < width; c++) {
-    let run = base + c * params.inner;
+    let segment = base + c * params.inner;
     let w = weight_at(which * width + c, 0u, 1u);
     let b = shift_at(which * width + c, 0u, 1u);
     var part = Part();
@@ -40,7 +40,7 @@ const CHUNK = 16u;  // quads in a chunk
       var sum_dz_xhat = vec4<f32>();
       for (; q < stop; q += LANES) {
         let valid = valid_of(params.inner - 4u * q);
-        let at = place(run + 4u * q);
+        let at = place(segment + 4u * q);
         let centred = centre(load_x(at, valid), s);
         let dz = within(valid, upstream(at, valid, affine(centred, s.scale, w, b)));
         sum_dz += dz;
@@ -55,27 +55,27 @@ const CHUNK = 16u;  // quads in a chunk
       }
     }
     part = reduce(part + block, lane, invocation.index);
-    if (lane == 0u && alive) {
+    if (lane == 0u && in_range) {
       partials[(which / params.groups) * params.channels + channel + c] = part;
     }
-    some += w.x * part;
+    block_of_channels += w.x * part;
     if (c % 32u == 31u) {
-      total += some;
-      some = Part();
+      total += block_of_channels;
+      block_of_channels = Part();
     }
   }
-  total = (total + some) / params.count;
+  total = (total + block_of_channels) / params.count;
   let slope = s.scale * total.y;
-  if (!alive) {
+  if (!in_range) {
     return;
   }
   for (var c = 0u; c < width; c++) {
-    let run = base + c * params.inner;
+    let segment = base + c * params.inner;
     let w = weight_at(which * width + c, 0u, 1u);
     let b = shift_at(which * width + c, 0u, 1u);
     for (var q = lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
-      let at = place(run + 4u * q);
+      let at = place(segment + 4u * q);
       let centred = centre(load_x(at, valid), s);
       let dz = upstream(at, valid, affine(centred, s.scale, w, b));
       let g = fma(-centred, vec4<f32>(slope), dz * w);

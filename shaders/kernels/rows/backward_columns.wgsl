@@ -1,21 +1,21 @@
 // rows/backward_columns
-// needs: affine gradients params row_sums tensors upstream visit worker
+// needs: affine gradients params row_sums store_gradient tensors upstream worker
 // dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
 // rows that do not fit on chip, and of adapters where barriers cost too much.
 //
-// Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a slot of the rows, so the columns' sums
+// Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a split of the rows, so the columns' sums
 // stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
 // which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
-// last one again. They also pay for starting a thread: `rounds` times it does the next columns, a dispatch of columns on.
+// last one again. They also pay for starting a thread: `column_steps` times it does the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo) and sums [rows] (mean(g), mean(g·x̂),
-// scale, unit), or both in sums (shared/row_sums.wgsl); dweight, dbias [cols] or partials [slots, span] (Σdy, Σdy·x̂).
-// Numerics: sums over the rows of a slot, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per slot.
+// scale, unit), or both in sums (shared/row_sums.wgsl); dweight, dbias [cols] or partials [splits, span] (Σdy, Σdy·x̂).
+// Numerics: sums over the rows of a split, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per split.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
 // Whether anyone wants dweight or dbias.
 override HAS_GRADIENTS: bool = true;
 override TWO_QUADS: bool = false;
-// Whether a slot is a single row, with no sums to keep. A loop that runs once costs SwiftShader as much as all else: 39 and
+// Whether a split is a single row, with no sums to keep. A loop that runs once costs SwiftShader as much as all else: 39 and
 // 15 ms of both cores for 1×1048576.
 override ONE_ROW: bool = false;
 
@@ -24,59 +24,59 @@ override ONE_ROW: bool = false;
   let quads = (params.span + 3u) / 4u;
   let each = select(1u, 2u, TWO_QUADS);
   let bundles = (quads + each - 1u) / each;
-  let threads = (bundles + params.rounds - 1u) / params.rounds;  // of a slot
-  let slot = thread / threads;
-  if (slot >= params.slots) {
+  let threads = (bundles + params.column_steps - 1u) / params.column_steps;  // of a split
+  let split = thread / threads;
+  if (split >= params.splits) {
     return;
   }
   if (ONE_ROW) {
-    let means = sums_of_row(slot);
+    let means = sums_of_row(split);
     for (var q = thread % threads; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
-      let g = visit(Gradients(), slot, col, means, weight_at(0u, col, valid), shift_at(0u, col, valid));
+      let g = store_gradient(Gradients(), split, col, means, weight_at(0u, col, valid), shift_at(0u, col, valid));
       if (HAS_GRADIENTS) {
-        store_gradients(slot, col, g.dbias, g.dweight);
+        store_gradients(split, col, g.dbias, g.dweight);
       }
     }
   } else {
     for (var bundle = thread % threads; bundle < bundles; bundle += threads) {
-      walk(slot, params.first_col + 4u * each * bundle, quads);
+      walk(split, params.first_col + 4u * each * bundle, quads);
     }
   }
 }
 
-// All rows of a slot, at the columns from col0 on.
-fn walk(slot: u32, col0: u32, quads: u32) {
+// All rows of a split, at the columns from col0 on.
+fn walk(split: u32, col0: u32, quads: u32) {
   let col1 = min(col0 + 4u, params.first_col + 4u * (quads - 1u));
   let w0 = weight_at(0u, col0, valid_of(params.cols - col0));
   let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
   let b0 = shift_at(0u, col0, valid_of(params.cols - col0));
   let b1 = shift_at(0u, col1, valid_of(params.cols - col1));
-  let end = min((slot + 1u) * params.slot_length, params.rows);
+  let end = min((split + 1u) * params.split_length, params.rows);
 
   var total0 = Gradients();
   var total1 = Gradients();
-  var row = slot * params.slot_length;
+  var row = split * params.split_length;
   while (row < end) {
     let stop = min(end, row + params.block);
     var g0 = Gradients();
     var g1 = Gradients();
     for (; row < stop; row++) {
       let means = sums_of_row(row);
-      g0 = visit(g0, row, col0, means, w0, b0);
+      g0 = store_gradient(g0, row, col0, means, w0, b0);
       if (TWO_QUADS) {
-        g1 = visit(g1, row, col1, means, w1, b1);
+        g1 = store_gradient(g1, row, col1, means, w1, b1);
       }
     }
     total0 = Gradients(total0.dbias + g0.dbias, total0.dweight + g0.dweight);
     total1 = Gradients(total1.dbias + g1.dbias, total1.dweight + g1.dweight);
   }
   if (HAS_GRADIENTS) {
-    store_gradients(slot, col0, total0.dbias, total0.dweight);
+    store_gradients(split, col0, total0.dbias, total0.dweight);
     if (TWO_QUADS) {
       if (col1 != col0) {
-        store_gradients(slot, col1, total1.dbias, total1.dweight);
+        store_gradients(split, col1, total1.dbias, total1.dweight);
       }
     }
   }

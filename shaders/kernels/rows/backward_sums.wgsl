@@ -1,16 +1,16 @@
 // rows/backward_sums
-// needs: affine affine_map params reduce runs saved_statistics set_statistics statistics tensors upstream worker
-// Partial Σg and Σg·x̂ of runs that are split over slots; merge/sums.wgsl makes what dx needs of them.
-// PER_CHANNEL false: a run is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). PER_CHANNEL true: a run is one channel of a sample, `inner`
+// needs: affine affine_map params reduce saved_statistics segments set_statistics statistics tensors upstream worker
+// Partial Σg and Σg·x̂ of segments that are divided into splits; merge/sums.wgsl makes what dx needs of them.
+// PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). PER_CHANNEL true: a segment is one channel of a sample, `inner`
 // elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).
 //
-// Mapping: LANES lanes per (run, slot); slot s holds quads s·slot_length, … of its run, and of the same channel's runs at the
-// next positions where `rounds` of them share a partial. With FOUR_ROWS, a single lane
+// Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment, and of the same channel's segments at the
+// next positions where `planes_per_partial` of them share a partial. With FOUR_ROWS, a single lane
 // has rows 4t … 4t + 3 and loads weight once for all: a software adapter pays for a load that all lanes share as for any
-// other. Past the last run it does the last one again.
+// other. Past the last segment it does the last one again.
 // Bindings: x, dy, residual, dresidual [rows, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets];
-// partials [samples, slots, channels], with one channel where a run is a row.
-// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per slot.
+// partials [samples, splits, channels], with one channel where a segment is a row.
+// Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per split.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 rows a thread: 16, 12, 9 ms beside a copy of 8.
 var<storage, read_write> partials: array<vec2<f32>>;
@@ -22,31 +22,31 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
+  let worker = worker_id(invocation);
   let each = select(1u, 4u, FOUR_ROWS);
-  let workers = (params.rows + each - 1u) / each * params.slots;
-  let worker = min(wanted, workers - 1u);
-  let slot = worker % params.slots;
-  let end = min((slot + 1u) * params.slot_length, (params.cols + 3u) / 4u);
+  let pairs = (params.rows + each - 1u) / each * params.splits;
+  let pair = min(worker, pairs - 1u);
+  let split = pair % params.splits;
+  let end = min((split + 1u) * params.split_length, (params.cols + 3u) / 4u);
   let last = params.rows - 1u;
-  let run0 = worker / params.slots * each;
+  let run0 = pair / params.splits * each;
   let run1 = min(run0 + 1u, last);
   let run2 = min(run0 + 2u, last);
   let run3 = min(run0 + 3u, last);
   let start1 = place(run1 * params.cols);
   let start2 = place(run2 * params.cols);
   let start3 = place(run3 * params.cols);
-  let s0 = saved(set_of_run(run0));
+  let s0 = saved(set_of_segment(run0));
   var s1 = s0;
   var s2 = s0;
   var s3 = s0;
   if (FOUR_ROWS) {
-    s1 = saved(set_of_run(run1));
-    s2 = saved(set_of_run(run2));
-    s3 = saved(set_of_run(run3));
+    s1 = saved(set_of_segment(run1));
+    s2 = saved(set_of_segment(run2));
+    s3 = saved(set_of_segment(run3));
   }
 
-  // A channel's weight and bias are those of the whole run: loaded once.
+  // A channel's weight and bias are those of the whole segment: loaded once.
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
   if (PER_CHANNEL) {
@@ -59,14 +59,14 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   var total = Parts();
   var block = Parts();
   var merged = 0u;
-  let base0 = base_of_run(run0);
+  let base0 = base_of_segment(run0);
   // A walk over the same quads of every position that shares the partial.
-  let first = slot * params.slot_length + lane;
-  let rounds = rounds_of_run(run0);
-  var round = 0u;
+  let first = split * params.split_length + lane;
+  let planes = planes_of_segment(run0);
+  var plane = 0u;
   var q = first;
   while (q < end) {
-    let start0 = place(base0 + round * params.channels * params.cols);
+    let start0 = place(base0 + plane * params.channels * params.cols);
     let stop = min(end, q + CHUNK * LANES);
     var t0 = Terms();
     var t1 = Terms();
@@ -95,32 +95,32 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
       block = Parts();
       merged = 0u;
     }
-    if (q >= end && round + 1u < rounds) {
-      round += 1u;
+    if (q >= end && plane + 1u < planes) {
+      plane += 1u;
       q = first;
     }
   }
   let g = total.g + block.g;
   let g_xhat = total.g_xhat + block.g_xhat;
   let sum0 = reduce(Part(g.x, g_xhat.x), lane, invocation.index);
-  if (lane > 0u || wanted >= workers) {
+  if (lane > 0u || worker >= pairs) {
     return;
   }
-  partials[partial_of_run(run0, slot)] = sum0;
+  partials[partial_of_segment(run0, split)] = sum0;
   if (FOUR_ROWS) {
-    partials[partial_of_run(run1, slot)] = Part(g.y, g_xhat.y);
-    partials[partial_of_run(run2, slot)] = Part(g.z, g_xhat.z);
-    partials[partial_of_run(run3, slot)] = Part(g.w, g_xhat.w);
+    partials[partial_of_segment(run1, split)] = Part(g.y, g_xhat.y);
+    partials[partial_of_segment(run2, split)] = Part(g.z, g_xhat.z);
+    partials[partial_of_segment(run3, split)] = Part(g.w, g_xhat.w);
   }
 }
 
-// The sums of up to four runs.
+// The sums of up to four segments.
 struct Parts {
   g: vec4<f32>,
   g_xhat: vec4<f32>,
 }
 
-// The sums of one run, by position in a quad.
+// The sums of one segment, by position in a quad.
 struct Terms {
   g: vec4<f32>,
   g_xhat: vec4<f32>,

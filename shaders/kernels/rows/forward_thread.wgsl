@@ -1,5 +1,5 @@
 // rows/forward_thread
-// needs: affine emit params saving scan set_statistics statistics tensors worker
+// needs: affine params saving scan set_statistics statistics store_output tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers cost more
 // than loads. x is read twice, or x and residual once and their sum stored, then read. weight and bias are loaded once for all rows
 // of the thread, since a software adapter pays for a load that all lanes share as for any other.
@@ -43,18 +43,18 @@ override FOUR_ROWS: bool = false;
     let valid = valid_of(params.cols - col);
     let w = weight_at(row0, col, valid);
     let b = bias_at(row0, col, valid);
-    emit(quad_at(start0, q), valid, s0, w, b);
+    store_output(quad_at(start0, q), valid, s0, w, b);
     if (FOUR_ROWS) {
-      emit(quad_at(start1, q), valid, s1, w, b);
-      emit(quad_at(start2, q), valid, s2, w, b);
-      emit(quad_at(start3, q), valid, s3, w, b);
+      store_output(quad_at(start1, q), valid, s1, w, b);
+      store_output(quad_at(start2, q), valid, s2, w, b);
+      store_output(quad_at(start3, q), valid, s3, w, b);
     }
   }
 }
 
 fn statistics_of(row: u32) -> Statistics {
   let base = row * params.cols;
-  let k = run_pivot(base);
+  let k = segment_pivot(base);
   let s = finish(scan(base, 0u, (params.cols + 3u) / 4u, k), k);
   save_for_backward(row, s);
   return s;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { makeComparison } from '../../bench/compare.ts';
 import { at, makeData } from '../../bench/inputs.ts';
-import { makeJudge } from '../../bench/judge.ts';
 import { eps } from '../../bench/recorder.ts';
 import type { Row } from '../../bench/rows.ts';
 import { geometryOf } from '../../bench/subject.ts';
@@ -9,7 +9,7 @@ import { geometryOf } from '../../bench/subject.ts';
 const rows = 4097;
 const length = 1024;
 
-describe('the judge of the bench, of tensors that it compares in part', () => {
+describe('the comparison of the bench, of tensors that it compares in part', () => {
   it('takes whole rows, and whole columns for the parameters', () => {
     const row: Row = {
       ...{ op: 'layerNorm', pass: 'backward', layout: 'channels-first', dtype: 'f32' },
@@ -40,19 +40,19 @@ describe('the judge of the bench, of tensors that it compares in part', () => {
         dx[r * length + c] = rstd * ((g[c] as number) - through);
       }
     }
-    const { judge, judged } = makeJudge(row, geometryOf(row), data);
+    const { compare, compared } = makeComparison(row, geometryOf(row), data);
     const right = { dx, dweight: Float32Array.from(dweight), dbias: Float32Array.from(dbias) };
-    expect(judged).toBe(`1024 of ${rows} rows`);
-    expect(judge(right).error).toBeLessThan(1e-7);
+    expect(compared).toBe(`1024 of ${rows} rows`);
+    expect(compare(right).error).toBeLessThan(1e-7);
     // The last row, the last column, and a row of each part are among those that are compared.
     expect(
-      judge({ ...right, dx: dx.map((v, i) => (i >= dx.length - length ? v + 1 : v)) }).error,
+      compare({ ...right, dx: dx.map((v, i) => (i >= dx.length - length ? v + 1 : v)) }).error,
     ).toBeGreaterThan(1e-3);
     for (const name of ['dweight', 'dbias'] as const) {
       const wrong = right[name].map((value, c) => (c === length - 1 ? value + 100 : value));
-      expect(judge({ ...right, [name]: wrong }).error).toBeGreaterThan(1e-3);
+      expect(compare({ ...right, [name]: wrong }).error).toBeGreaterThan(1e-3);
     }
-    expect(() => judge({ ...right, dx: dx.subarray(1) })).toThrow(/results instead of/);
+    expect(() => compare({ ...right, dx: dx.subarray(1) })).toThrow(/results instead of/);
   }, 30_000);
 
   it('takes whole channels of a batch', () => {
@@ -72,10 +72,10 @@ describe('the judge of the bench, of tensors that it compares in part', () => {
         y[p * channels + c] = (at(data.x, p * channels + c) - mean) * scale + (data.bias[c] as number);
       }
     }
-    const { judge, judged } = makeJudge(row, geometryOf(row), data);
-    expect(judged).toBe('11 of 48 channels');
-    expect(judge({ y }).error).toBeLessThan(1e-7);
-    expect(judge({ y: y.map((v, i) => (i % channels === 0 ? v + 1 : v)) }).error).toBeGreaterThan(1e-3);
+    const { compare, compared } = makeComparison(row, geometryOf(row), data);
+    expect(compared).toBe('11 of 48 channels');
+    expect(compare({ y }).error).toBeLessThan(1e-7);
+    expect(compare({ y: y.map((v, i) => (i % channels === 0 ? v + 1 : v)) }).error).toBeGreaterThan(1e-3);
   }, 30_000);
 });
 

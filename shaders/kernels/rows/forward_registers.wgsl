@@ -1,4 +1,4 @@
-// rows/forward_tile
+// rows/forward_registers
 // needs: affine affine_map epilogue input params reduce saving scan set_statistics statistics tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) per row, the row kept in registers: each input is read once.
 //
@@ -9,23 +9,23 @@
 // The host guarantees cols ≤ 4·LANES·ITEMS, ITEMS ≤ 16, rows·cols < 2^32, enough workgroups; surplus ones do nothing.
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let lane = lane_id(invocation);
-  let wanted = worker_id(invocation);
-  let row = min(wanted, params.rows - 1u);
+  let worker = worker_id(invocation);
+  let row = min(worker, params.rows - 1u);
   let base = row * params.cols;
   let quads = (params.cols + 3u) / 4u;
 
-  var tile: array<vec4<f32>, ITEMS>;
+  var row_quads: array<vec4<f32>, ITEMS>;
   for (var j = 0u; j < ITEMS; j++) {
     let q = min(lane + j * LANES, quads - 1u);
-    tile[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+    row_quads[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   }
-  let k = run_pivot(base);
+  let k = segment_pivot(base);
   var part = Part();
   if (lane < quads) {
-    part = tile_part(&tile, lane, quads, k);
+    part = part_of_row(&row_quads, lane, quads, k);
   }
   let s = finish(reduce(part, lane, invocation.index), k);
-  if (wanted >= params.rows) {
+  if (worker >= params.rows) {
     return;
   }
   if (lane == 0u) {
@@ -37,7 +37,7 @@
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
       let at = place(base + col);
-      let v = keep(at, valid, tile[j]);
+      let v = store_input(at, valid, row_quads[j]);
       let out = affine(centre(v, s), s.scale, weight_at(row, col, valid), bias_at(row, col, valid));
       store_y(at, valid, epilogue(at, valid, out));
     }
@@ -45,17 +45,17 @@
 }
 
 // The statistics of a lane's quads, of which there is one at least.
-fn tile_part(tile: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+fn part_of_row(row_quads: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
   for (var attempt = 0u; attempt < 3u; attempt++) {
-    var chunk = chunk_start(tile[0] * scale);
+    var chunk = chunk_start(row_quads[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
       let q = lane + j * LANES;
       if (q < quads) {
         let valid = valid_of(params.cols - 4u * q);
-        chunk = chunk_add(chunk, tile[j], scale, valid);
+        chunk = chunk_add(chunk, row_quads[j], scale, valid);
         n += valid;
       }
     }

@@ -29,9 +29,9 @@ export interface Verdict {
 
 export interface Judge {
   /** The largest relative error, measured by what each result is allowed. */
-  judge(results: Results): Verdict;
+  compare(results: Results): Verdict;
   /** What was compared, in words. */
-  judged: string;
+  compared: string;
 }
 
 /** Elements of tensors that are compared as a whole, and how many of larger ones are compared, about. */
@@ -75,17 +75,17 @@ function partOf(
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Whole sets: rows of a row norm, else groups of channels through all samples, whose gradients are then whole, too. */
-function samplePart(geometry: Geometry): { part: Part; judged: string } {
+function samplePart(geometry: Geometry): { part: Part; compared: string } {
   const { samples, channels, groups } = geometry;
   const count = elementCount(geometry);
   if (count <= wholeUpTo) {
-    return { part: partOf(geometry, range(samples), range(channels), groups), judged: 'all' };
+    return { part: partOf(geometry, range(samples), range(channels), groups), compared: 'all' };
   }
   if (groups === 1) {
     const rows = spread(samples, sampled / (count / samples));
     return {
       part: partOf(geometry, rows, range(channels), 1),
-      judged: `${rows.length} of ${samples} rows`,
+      compared: `${rows.length} of ${samples} rows`,
     };
   }
   const some = spread(groups, sampled / (count / groups));
@@ -94,7 +94,7 @@ function samplePart(geometry: Geometry): { part: Part; judged: string } {
   const theirs = some.flatMap((group) => range(perGroup).map((i) => group * perGroup + i));
   return {
     part: partOf(geometry, range(samples), theirs, some.length),
-    judged: some.length === groups ? 'all' : of,
+    compared: some.length === groups ? 'all' : of,
   };
 }
 
@@ -126,11 +126,11 @@ interface Expected {
   gradients: ReferenceBackward;
 }
 
-export function makeJudge(row: Row, geometry: Geometry, data: Data): Judge {
+export function makeComparison(row: Row, geometry: Geometry, data: Data): Judge {
   const { op, dtype, training, relu, pass } = row;
   const half = dtype === 'f16';
   const kind = isRms(op) ? 'rms' : 'moments';
-  const { part, judged } = samplePart(geometry);
+  const { part, compared } = samplePart(geometry);
   const optionsOf = ({ channels }: Part) => {
     const theirs = (values: Float32Array) =>
       Float32Array.from(channels, (channel) => values[channel] as number);
@@ -169,7 +169,7 @@ export function makeJudge(row: Row, geometry: Geometry, data: Data): Judge {
     const gradients = normBackwardReference(dy, x, some.geometry, { ...optionsOf(some), frozen });
     return { part: some, gradients };
   };
-  const byColumn = geometry.groups === 1 && judged !== 'all';
+  const byColumn = geometry.groups === 1 && compared !== 'all';
   const expected = remembered(() => ({
     y: pass === 'backward' ? undefined : expectedY(),
     backward: pass === 'forward' ? undefined : expectedGradients(),
@@ -185,8 +185,8 @@ export function makeJudge(row: Row, geometry: Geometry, data: Data): Judge {
     }
   };
   return {
-    judged,
-    judge({ y, dx, dweight, dbias }) {
+    compared,
+    compare({ y, dx, dweight, dbias }) {
       checkLength(y);
       checkLength(dx);
       const wanted = expected();

@@ -1,8 +1,8 @@
-// visit
+// store_gradient
 // needs: affine_map params row_sums set_statistics storage tensors upstream
 // Stores dx of one quad and returns the sums with its terms.
 //
-// DIRECT: dy is all the gradient there is, and a load has four elements. All pointers then come first, as in emit.wgsl.
+// DIRECT: dy is all the gradient there is, and a load has four elements. All pointers then come first, as in store_output.wgsl.
 override DIRECT: bool = false;
 
 // What a thread sums of its columns.
@@ -11,7 +11,7 @@ struct Gradients {
   dweight: vec4<f32>,
 }
 
-fn visit(
+fn store_gradient(
   before: Gradients,
   row: u32,
   col: u32,
