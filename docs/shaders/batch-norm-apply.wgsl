@@ -3,17 +3,18 @@
 //
 // workgroups: 2048 × 1 × 1
 // uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, split_length 784, opaque_ones 4294967295, first_element 0, first_set 0, first_segment 0
-// binding 1: mean, f32 [64, 2]
-// binding 2: rstd, f32 [64]
-// binding 3: x, f32 [32, 64, 56, 56]
-// binding 4: y, f32 [32, 64, 56, 56]
-// binding 5: weight, f32 [64]
-// binding 6: bias, f32 [64]
+// binding 1: weight, f32 [64]
+// binding 2: bias, f32 [64]
+// binding 3: mean, f32 [64, 2]
+// binding 4: rstd, f32 [64]
+// binding 5: x, f32 [32, 64, 56, 56]
+// binding 6: y, f32 [32, 64, 56, 56]
 //
 // Made by npm run kernels from shaders/.
 alias X = f32;
 alias X4 = vec4<X>;
 alias W = f32;
+const WEIGHT_OFFSET: f32 = 0.0;
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
 struct Params {
@@ -30,12 +31,32 @@ struct Params {
   first_segment: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> mean: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> x: array<X4>;
-@group(0) @binding(4) var<storage, read_write> y: array<X4>;
-@group(0) @binding(5) var<storage, read> weight: array<W>;
-@group(0) @binding(6) var<storage, read> bias: array<W>;
+@group(0) @binding(1) var<storage, read> weight: array<W>;
+@group(0) @binding(2) var<storage, read> bias: array<W>;
+@group(0) @binding(3) var<storage, read> mean: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
+@group(0) @binding(5) var<storage, read> x: array<X4>;
+@group(0) @binding(6) var<storage, read_write> y: array<X4>;
+
+fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[segment % params.channels]));
+}
+
+fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[segment % params.channels]));
+}
+
+fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+}
+
+fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(segment, col, valid);
+}
+
+fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+  return centred * (scale * w) + b;
+}
 
 struct Statistics {
   hi: f32,
@@ -74,10 +95,6 @@ fn saved(which: u32) -> Statistics {
   return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
 }
 
-fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-  return centred * (scale * w) + b;
-}
-
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -114,20 +131,16 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
-}
-
-fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[segment % params.channels]));
-}
-
-fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[segment % params.channels]));
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 fn set_of_segment(segment: u32) -> u32 {
@@ -136,18 +149,16 @@ fn set_of_segment(segment: u32) -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let worker = worker_id(invocation);
-  if (worker >= params.rows * params.splits) {
-    return;
-  }
-  let base = worker / params.splits * params.cols;
-  let segment = params.first_segment + worker / params.splits;
-  let first = (worker % params.splits) * params.split_length;
+  let worker = worker_of(invocation, params.rows * params.splits);
+  if (worker.surplus) { return; }
+  let base = worker.id / params.splits * params.cols;
+  let segment = params.first_segment + worker.id / params.splits;
+  let first = (worker.id % params.splits) * params.split_length;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let s = saved(set_of_segment(segment));
   var w = weight_at(segment, 0u, 1u);
   var b = bias_at(segment, 0u, 1u);
-  for (var q = first + lane_id(invocation); q < end; q += LANES) {
+  for (var q = first + worker.lane; q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
     store_output(place(base + col), valid, s, w, b);

@@ -56,26 +56,18 @@ fn out_of_range(v: f32) -> bool {
 
 fn eps_at(scale: f32) -> f32 {
   let bits = bitcast<u32>(params.eps);
-  if (scale > 1.0 && bits < 0x00800000u) {
-    return f32(bits) * 0x1p19f;
-  }
+  if (scale > 1.0 && bits < 0x00800000u) { return f32(bits) * 0x1p19f; }
   return params.eps * scale * scale;
 }
 
 fn rstd_of(squares: f32, scale: f32) -> u32 {
   let r = inverseSqrt(squares / params.count + eps_at(scale));
   let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
-  if ((out_of_range(squares) && scale == DOWN) || beyond) {
-    return NOT_A_NUMBER;
-  }
+  if ((out_of_range(squares) && scale == DOWN) || beyond) { return NOT_A_NUMBER; }
   let bits = bitcast<u32>(r);
   let exponent = bits >> 23u;
-  if (scale >= 1.0 || exponent == 255u) {
-    return bitcast<u32>(r * scale);
-  }
-  if (exponent > 84u) {
-    return bits - (84u << 23u);
-  }
+  if (scale >= 1.0 || exponent == 255u) { return bitcast<u32>(r * scale); }
+  if (exponent > 84u) { return bits - (84u << 23u); }
   let shift = 85u - exponent;
   return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
 }
@@ -112,12 +104,8 @@ fn at_scale(p: Part, scale: f32) -> Sums {
 }
 
 fn merge(a: Part, b: Part) -> Part {
-  if (a.x == 0.0) {
-    return b;
-  }
-  if (b.x == 0.0) {
-    return a;
-  }
+  if (a.x == 0.0) { return b; }
+  if (b.x == 0.0) { return a; }
   var scale = min(a.w, b.w);
   var both = join(at_scale(a, scale), at_scale(b, scale));
   while (scale > DOWN && outside(both)) {
@@ -188,35 +176,37 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();
   return total;
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let sets = params.samples * params.groups;
-  let which = min(worker, sets - 1u);
+  let worker = worker_of(invocation, params.samples * params.groups);
+  let which = worker.id;
   let width = params.channels / params.groups;
   let first = (which / params.groups) * params.splits * params.channels + (which % params.groups) * width;
   var k = partials[first].w;
@@ -230,7 +220,7 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
   }
   var total = Part();
-  var j = lane;
+  var j = worker.lane;
   while (j < parts) {
     let stop = min(parts, j + params.block * LANES);
     var block = Part();
@@ -239,8 +229,8 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
     }
     total = merge(total, block);
   }
-  total = reduce(total, lane, invocation.index);
-  if (lane == 0u && worker < sets) {
+  total = reduce(total, worker);
+  if (worker.lane == 0u && !worker.surplus) {
     let s = finish(total, k);
     store_outcome(which, s, total);
   }

@@ -75,12 +75,8 @@ fn quad_average(v: vec4<f32>) -> f32 {
 }
 
 fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
-  if (too_large) {
-    return max(scale * DOWN, DOWN);
-  }
-  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) {
-    return UP;
-  }
+  if (too_large) { return max(scale * DOWN, DOWN); }
+  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) { return UP; }
   return scale;
 }
 
@@ -94,12 +90,16 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 fn join(a: Sums, b: Sums) -> Sums {
@@ -119,12 +119,8 @@ fn at_scale(p: Part, scale: f32) -> Sums {
 }
 
 fn merge(a: Part, b: Part) -> Part {
-  if (a.x == 0.0) {
-    return b;
-  }
-  if (b.x == 0.0) {
-    return a;
-  }
+  if (a.x == 0.0) { return b; }
+  if (b.x == 0.0) { return a; }
   var scale = min(a.w, b.w);
   var both = join(at_scale(a, scale), at_scale(b, scale));
   while (scale > DOWN && outside(both)) {
@@ -176,7 +172,8 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   let start = place(base);
   var scale = 1.0;
   var total = Sums();
-  for (var attempt = 0u; attempt < 3u; attempt++) {
+  var again = true;
+  for (var attempt = 0u; again; attempt++) {
     total = Sums();
     var block = Sums();
     var merged = 0u;
@@ -204,13 +201,16 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
       }
     }
     total = join(total, block);
-    let next = next_scale(outside(total), squares_of(total), scale, attempt);
-    if (next == scale) {
-      break;
-    }
-    scale = next;
+    again = scale_again(total, &scale, attempt);
   }
   return Part(total, scale);
+}
+
+fn scale_again(total: Sums, scale: ptr<function, f32>, attempt: u32) -> bool {
+  let next = next_scale(outside(total), squares_of(total), *scale, attempt);
+  let again = attempt < 2u && next != *scale;
+  *scale = select(*scale, next, again);
+  return again;
 }
 
 fn quad_mean(base: u32, q: u32) -> f32 {
@@ -226,16 +226,16 @@ fn segment_pivot(base: u32) -> f32 {
 
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();
   return total;
 }
@@ -253,20 +253,20 @@ fn planes_of_segment(segment: u32) -> u32 {
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let pair = min(worker, params.rows * params.splits - 1u);
-  let base = base_of_segment(pair / params.splits);
-  let quads = select((params.cols + 3u) / 4u, 0u, pair < worker);
-  let first = (pair % params.splits) * params.split_length;
+  let worker = worker_of(invocation, params.rows * params.splits);
+  let segment = worker.id / params.splits;
+  let split = worker.id % params.splits;
+  let base = base_of_segment(segment);
+  let quads = select((params.cols + 3u) / 4u, 0u, worker.surplus);
+  let first = split * params.split_length;
   let k = segment_pivot(base);
   var total = Part();
-  for (var plane = 0u; plane < planes_of_segment(pair / params.splits); plane++) {
+  for (var plane = 0u; plane < planes_of_segment(segment); plane++) {
     let at = base + plane * params.channels * params.cols;
-    total = merge(total, scan(at, first + lane, min(first + params.split_length, quads), k));
+    total = merge(total, scan(at, first + worker.lane, min(first + params.split_length, quads), k));
   }
-  let part = reduce(total, lane, invocation.index);
-  if (lane == 0u && worker < params.rows * params.splits) {
-    partials[partial_of_segment(pair / params.splits, pair % params.splits)] = pack(part, k);
+  let part = reduce(total, worker);
+  if (worker.lane == 0u && !worker.surplus) {
+    partials[partial_of_segment(segment, split)] = pack(part, k);
   }
 }

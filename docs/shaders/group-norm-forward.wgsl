@@ -3,17 +3,18 @@
 //
 // workgroups: 256 × 1 × 1
 // uniform: channels 320, inner 1024, groups 32, rows 256, cols 10240, opaque_ones 4294967295, count 10240, eps 0.000009999999747378752, first_element 0, first_set 0
-// binding 1: x, f32 [8, 320, 32, 32]
-// binding 2: y, f32 [8, 320, 32, 32]
-// binding 3: mean, f32 [8, 32, 2]
-// binding 4: rstd, f32 [8, 32]
-// binding 5: weight, f32 [320]
-// binding 6: bias, f32 [320]
+// binding 1: weight, f32 [320]
+// binding 2: bias, f32 [320]
+// binding 3: x, f32 [8, 320, 32, 32]
+// binding 4: y, f32 [8, 320, 32, 32]
+// binding 5: mean, f32 [8, 32, 2]
+// binding 6: rstd, f32 [8, 32]
 //
 // Made by npm run kernels from shaders/.
 alias X = f32;
 alias X4 = vec4<X>;
 alias W = f32;
+const WEIGHT_OFFSET: f32 = 0.0;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 const WORKGROUP: u32 = 256u;
@@ -32,15 +33,35 @@ struct Params {
   first_set: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<X4>;
-@group(0) @binding(2) var<storage, read_write> y: array<X4>;
-@group(0) @binding(3) var<storage, read_write> mean: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
-@group(0) @binding(5) var<storage, read> weight: array<W>;
-@group(0) @binding(6) var<storage, read> bias: array<W>;
+@group(0) @binding(1) var<storage, read> weight: array<W>;
+@group(0) @binding(2) var<storage, read> bias: array<W>;
+@group(0) @binding(3) var<storage, read> x: array<X4>;
+@group(0) @binding(4) var<storage, read_write> y: array<X4>;
+@group(0) @binding(5) var<storage, read_write> mean: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
 fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
+}
+
+fn channel_at(row: u32, col: u32) -> u32 {
+  return (row % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
+}
+
+fn load_weight(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[channel_at(row, col)]));
+}
+
+fn load_bias(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[channel_at(row, col)]));
+}
+
+fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+}
+
+fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(segment, col, valid);
 }
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
@@ -90,6 +111,17 @@ fn store_input(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
+struct RowQuad {
+  col: u32,
+  valid: u32,
+  at: u32,
+}
+
+fn row_quad(base: u32, q: u32) -> RowQuad {
+  let col = 4u * q;
+  return RowQuad(col, valid_of(params.cols - col), place(base + col));
+}
+
 struct Statistics {
   hi: f32,
   lo: f32,
@@ -115,37 +147,25 @@ fn quad_average(v: vec4<f32>) -> f32 {
 }
 
 fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
-  if (too_large) {
-    return max(scale * DOWN, DOWN);
-  }
-  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) {
-    return UP;
-  }
+  if (too_large) { return max(scale * DOWN, DOWN); }
+  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) { return UP; }
   return scale;
 }
 
 fn eps_at(scale: f32) -> f32 {
   let bits = bitcast<u32>(params.eps);
-  if (scale > 1.0 && bits < 0x00800000u) {
-    return f32(bits) * 0x1p19f;
-  }
+  if (scale > 1.0 && bits < 0x00800000u) { return f32(bits) * 0x1p19f; }
   return params.eps * scale * scale;
 }
 
 fn rstd_of(squares: f32, scale: f32) -> u32 {
   let r = inverseSqrt(squares / params.count + eps_at(scale));
   let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
-  if ((out_of_range(squares) && scale == DOWN) || beyond) {
-    return NOT_A_NUMBER;
-  }
+  if ((out_of_range(squares) && scale == DOWN) || beyond) { return NOT_A_NUMBER; }
   let bits = bitcast<u32>(r);
   let exponent = bits >> 23u;
-  if (scale >= 1.0 || exponent == 255u) {
-    return bitcast<u32>(r * scale);
-  }
-  if (exponent > 84u) {
-    return bits - (84u << 23u);
-  }
+  if (scale >= 1.0 || exponent == 255u) { return bitcast<u32>(r * scale); }
+  if (exponent > 84u) { return bits - (84u << 23u); }
   let shift = 85u - exponent;
   return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
 }
@@ -186,12 +206,8 @@ fn at_scale(p: Part, scale: f32) -> Sums {
 }
 
 fn merge(a: Part, b: Part) -> Part {
-  if (a.x == 0.0) {
-    return b;
-  }
-  if (b.x == 0.0) {
-    return a;
-  }
+  if (a.x == 0.0) { return b; }
+  if (b.x == 0.0) { return a; }
   var scale = min(a.w, b.w);
   var both = join(at_scale(a, scale), at_scale(b, scale));
   while (scale > DOWN && outside(both)) {
@@ -243,8 +259,10 @@ fn save(which: u32, s: Statistics) {
   rstd[params.first_set + which] = s.rstd;
 }
 
-fn save_for_backward(which: u32, s: Statistics) {
-  save(which, s);
+fn save_for_backward(lane: u32, which: u32, s: Statistics) {
+  if (lane == 0u) {
+    save(which, s);
+  }
 }
 
 struct Invocation {
@@ -257,12 +275,23 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
+}
+
+fn scale_again(total: Sums, scale: ptr<function, f32>, attempt: u32) -> bool {
+  let next = next_scale(outside(total), squares_of(total), *scale, attempt);
+  let again = attempt < 2u && next != *scale;
+  *scale = select(*scale, next, again);
+  return again;
 }
 
 fn quad_mean(base: u32, q: u32) -> f32 {
@@ -276,90 +305,68 @@ fn segment_pivot(base: u32) -> f32 {
   return common_pivot(quad_mean(base, 0u), quad_mean(base, last / 2u), quad_mean(base, last));
 }
 
-fn channel_at(row: u32, col: u32) -> u32 {
-  return (row % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
-}
-
-fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[channel_at(row, col)]));
-}
-
-fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[channel_at(row, col)]));
-}
-
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();
   return total;
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let row = min(worker, params.rows - 1u);
-  let base = row * params.cols;
+  let worker = worker_of(invocation, params.rows);
+  let base = worker.id * params.cols;
   let quads = (params.cols + 3u) / 4u;
-  var row_quads: array<vec4<f32>, ITEMS>;
+  var values: array<vec4<f32>, ITEMS>;
   for (var j = 0u; j < ITEMS; j++) {
-    let q = min(lane + j * LANES, quads - 1u);
-    row_quads[j] = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
+    let quad = row_quad(base, min(worker.lane + j * LANES, quads - 1u));
+    values[j] = input(quad.at, quad.valid);
   }
   let k = segment_pivot(base);
   var part = Part();
-  if (lane < quads) {
-    part = part_of_row(&row_quads, lane, quads, k);
+  if (worker.lane < quads) {
+    part = part_of_row(&values, worker.lane, quads, k);
   }
-  let s = finish(reduce(part, lane, invocation.index), k);
-  if (worker >= params.rows) {
-    return;
-  }
-  if (lane == 0u) {
-    save_for_backward(row, s);
-  }
+  let s = finish(reduce(part, worker), k);
+  if (worker.surplus) { return; }
+  save_for_backward(worker.lane, worker.id, s);
   for (var j = 0u; j < ITEMS; j++) {
-    let q = lane + j * LANES;
+    let q = worker.lane + j * LANES;
     if (q < quads) {
-      let col = 4u * q;
-      let valid = valid_of(params.cols - col);
-      let at = place(base + col);
-      let v = store_input(at, valid, row_quads[j]);
-      let out = affine(centre(v, s), s.scale, weight_at(row, col, valid), bias_at(row, col, valid));
-      store_y(at, valid, epilogue(at, valid, out));
+      let quad = row_quad(base, q);
+      let centred = centre(store_input(quad.at, quad.valid, values[j]), s);
+      let w = weight_at(worker.id, quad.col, quad.valid);
+      let b = bias_at(worker.id, quad.col, quad.valid);
+      store_y(quad.at, quad.valid, epilogue(quad.at, quad.valid, affine(centred, s.scale, w, b)));
     }
   }
 }
 
-fn part_of_row(row_quads: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
-  for (var attempt = 0u; attempt < 3u; attempt++) {
-    var chunk = chunk_start(row_quads[0] * scale);
+  var again = true;
+  for (var attempt = 0u; again; attempt++) {
+    var chunk = chunk_start(values[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
       let q = lane + j * LANES;
       if (q < quads) {
         let valid = valid_of(params.cols - 4u * q);
-        chunk = chunk_add(chunk, row_quads[j], scale, valid);
+        chunk = chunk_add(chunk, values[j], scale, valid);
         n += valid;
       }
     }
     total = chunk_sums(chunk, n, k * scale);
-    let next = next_scale(outside(total), squares_of(total), scale, attempt);
-    if (next == scale) {
-      break;
-    }
-    scale = next;
+    again = scale_again(total, &scale, attempt);
   }
   return Part(total, scale);
 }

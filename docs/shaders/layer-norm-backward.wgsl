@@ -3,13 +3,13 @@
 //
 // workgroups: 63 × 1 × 1
 // uniform: rows 4096, cols 1024, splits 125, rows_per_split 33, block 33, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
-// binding 1: mean, f32 [4096, 2]
-// binding 2: rstd, f32 [4096]
-// binding 3: weight, f32 [1024]
-// binding 4: x, f32 [4096, 1024]
-// binding 5: dy, f32 [4096, 1024]
-// binding 6: dx, f32 [4096, 1024]
-// binding 7: gradients, scratch, 1024000 bytes
+// binding 1: weight, f32 [1024]
+// binding 2: gradients, scratch, 1024000 bytes
+// binding 3: x, f32 [4096, 1024]
+// binding 4: dy, f32 [4096, 1024]
+// binding 5: dx, f32 [4096, 1024]
+// binding 6: mean, f32 [4096, 2]
+// binding 7: rstd, f32 [4096]
 //
 // Made by npm run kernels from shaders/.
 alias X = f32;
@@ -17,11 +17,11 @@ alias X4 = vec4<X>;
 alias W = f32;
 alias W4 = vec4<W>;
 const WEIGHT_OFFSET: f32 = 0.0;
+const ADD_PARTIALS: bool = false;
 const WORKGROUP: u32 = 128u;
 const LANES: u32 = 64u;
 const ITEMS: u32 = 4u;
 alias Part = vec2<f32>;
-const ADD_PARTIALS: bool = false;
 struct Params {
   rows: u32,
   cols: u32,
@@ -34,16 +34,24 @@ struct Params {
   first_set: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> mean: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> weight: array<W4>;
-@group(0) @binding(4) var<storage, read> x: array<X4>;
-@group(0) @binding(5) var<storage, read> dy: array<X4>;
-@group(0) @binding(6) var<storage, read_write> dx: array<X4>;
-@group(0) @binding(7) var<storage, read_write> gradients: array<vec2<f32>>;
+@group(0) @binding(1) var<storage, read> weight: array<W4>;
+@group(0) @binding(2) var<storage, read_write> gradients: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> x: array<X4>;
+@group(0) @binding(4) var<storage, read> dy: array<X4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<X4>;
+@group(0) @binding(6) var<storage, read> mean: array<vec2<f32>>;
+@group(0) @binding(7) var<storage, read> rstd: array<f32>;
 
 fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
+}
+
+fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[col >> 2u]);
+}
+
+fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
 }
 
 fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
@@ -53,6 +61,52 @@ fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
   return centred * (scale * w) + b;
+}
+
+fn store_partials(at: u32, valid: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>, adds: bool) {
+  for (var e = 0u; e < valid; e++) {
+    let more = vec2<f32>(dbias_sum[e], dweight_sum[e]);
+    if (ADD_PARTIALS || adds) {
+      gradients[at + e] += more;
+    } else {
+      gradients[at + e] = more;
+    }
+  }
+}
+
+fn place(i: u32) -> u32 {
+  return (i + params.first_element) >> 2u;
+}
+
+fn valid_of(remaining: u32) -> u32 {
+  return 4u;
+}
+
+fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
+  return v;
+}
+
+fn load_x(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(x[at]);
+}
+
+fn load_dy(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(dy[at]);
+}
+
+fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
+  dx[at] = X4(v);
+}
+
+struct RowQuad {
+  col: u32,
+  valid: u32,
+  at: u32,
+}
+
+fn row_quad(base: u32, q: u32) -> RowQuad {
+  let col = 4u * q;
+  return RowQuad(col, valid_of(params.cols - col), place(base + col));
 }
 
 struct Statistics {
@@ -92,34 +146,6 @@ fn saved(which: u32) -> Statistics {
   return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
 }
 
-fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[col >> 2u]) + WEIGHT_OFFSET;
-}
-
-fn place(i: u32) -> u32 {
-  return (i + params.first_element) >> 2u;
-}
-
-fn valid_of(remaining: u32) -> u32 {
-  return 4u;
-}
-
-fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
-  return v;
-}
-
-fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
-}
-
-fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dy[at]);
-}
-
-fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  dx[at] = X4(v);
-}
-
 fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
   var g = load_dy(at, valid);
   return g;
@@ -143,12 +169,16 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 fn merge(a: Part, b: Part) -> Part {
@@ -157,31 +187,30 @@ fn merge(a: Part, b: Part) -> Part {
 
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();
   return total;
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let group = worker_id(invocation);
+  let worker = worker_of(invocation, params.splits);
   let quads = (params.cols + 3u) / 4u;
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
     for (var nth = first; nth < stop; nth++) {
-      let target_row = nth * params.splits + group;
-      let in_range = group < params.splits && target_row < params.rows;
+      let target_row = nth * params.splits + worker.id;
+      let stores = !worker.surplus && target_row < params.rows;
       let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
       let s = saved(row);
@@ -190,56 +219,44 @@ fn reduce(part: Part, lane: u32, index: u32) -> Part {
       var sum_g = vec4<f32>();
       var sum_g_xhat = vec4<f32>();
       for (var j = 0u; j < ITEMS; j++) {
-        let q = lane + j * LANES;
+        let q = worker.lane + j * LANES;
         if (q < quads) {
-          let col = 4u * q;
-          let valid = valid_of(params.cols - col);
-          let at = place(base + col);
-          let centred = within(valid, centre(load_x(at, valid), s));
-          let w = weight_at(row, col, valid);
-          let z = affine(centred, s.scale, w, shift_at(row, col, valid));
-          let dz = within(valid, upstream(at, valid, z));
+          let quad = row_quad(base, q);
+          let centred = within(quad.valid, centre(load_x(quad.at, quad.valid), s));
+          let w = weight_at(row, quad.col, quad.valid);
+          let z = affine(centred, s.scale, w, shift_at(row, quad.col, quad.valid));
+          let dz = within(quad.valid, upstream(quad.at, quad.valid, z));
           let xhat = centred * s.scale;
           let g = dz * w;
           xhats[j] = xhat;
           gs[j] = g;
           sum_g += g;
           sum_g_xhat += g * xhat;
-          if (in_range) {
+          if (stores) {
             sum_dz[j] += dz;
             sum_dz_xhat[j] += dz * normalized(centred, s.scale);
           }
         }
       }
-      let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), lane, invocation.index) / params.count;
-      if (in_range) {
+      let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;
+      if (stores) {
         for (var j = 0u; j < ITEMS; j++) {
-          let q = lane + j * LANES;
+          let q = worker.lane + j * LANES;
           if (q < quads) {
-            let col = 4u * q;
-            let valid = valid_of(params.cols - col);
+            let quad = row_quad(base, q);
             var out = fma(-xhats[j], vec4<f32>(total.y), gs[j]) * s.unit;
             out -= total.x * s.unit;
             out *= s.scale;
-            let at = place(base + col);
-            store_dx(at, valid, add_dsum(at, valid, out));
+            store_dx(quad.at, quad.valid, add_dsum(quad.at, quad.valid, out));
           }
         }
       }
     }
     for (var j = 0u; j < ITEMS; j++) {
-      let q = lane + j * LANES;
-      if (group < params.splits && q < quads) {
-        let valid = valid_of(params.cols - 4u * q);
-        let at = group * params.cols + 4u * q;
-        for (var e = 0u; e < valid; e++) {
-          let more = vec2<f32>(sum_dz[j][e], sum_dz_xhat[j][e]);
-          if (ADD_PARTIALS || first > 0u) {
-            gradients[at + e] += more;
-          } else {
-            gradients[at + e] = more;
-          }
-        }
+      let q = worker.lane + j * LANES;
+      if (!worker.surplus && q < quads) {
+        let at = worker.id * params.cols + 4u * q;
+        store_partials(at, valid_of(params.cols - 4u * q), sum_dz[j], sum_dz_xhat[j], first > 0u);
       }
     }
   }

@@ -34,12 +34,16 @@ fn workgroup_number(invocation: Invocation) -> u32 {
   return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 fn merge(a: Part, b: Part) -> Part {
@@ -48,46 +52,42 @@ fn merge(a: Part, b: Part) -> Part {
 
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();
   return total;
 }
 
-fn sum_of_splits(channel: u32, lane: u32, index: u32) -> Part {
+fn sum_of_splits(worker: Worker) -> Part {
   var total = Part();
-  var split = lane;
+  var split = worker.lane;
   while (split < params.splits) {
     let stop = min(params.splits, split + params.block * LANES);
     var block = Part();
     for (; split < stop; split += LANES) {
-      let first = (split * params.channels + channel) * params.inner;
+      let first = (split * params.channels + worker.id) * params.inner;
       for (var i = 0u; i < params.inner; i++) {
         block += partials[first + i];
       }
     }
     total += block;
   }
-  return reduce(total, lane, index);
+  return reduce(total, worker);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let channel = min(worker, params.channels - 1u);
-  var total = sum_of_splits(channel, lane, invocation.index);
-  if (lane > 0u || worker >= params.channels) {
-    return;
-  }
-  let at = params.first_col + channel;
+  let worker = worker_of(invocation, params.channels);
+  var total = sum_of_splits(worker);
+  if (worker.lane > 0u || worker.surplus) { return; }
+  let at = params.first_col + worker.id;
   dbias[at] = W(total.x);
   dweight[at] = W(total.y);
 }

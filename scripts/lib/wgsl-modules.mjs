@@ -90,13 +90,16 @@ function topLevel(code) {
   return found.filter((text) => text !== ';');
 }
 
-/** @param {string} text */
+/** A text without empty lines and without blanks at the ends of lines. @param {string} text */
 const trimmed = (text) =>
   text
     .split('\n')
-    .map((line) => line.trim())
+    .map((line) => line.trimEnd())
     .filter(Boolean)
     .join('\n');
+
+/** What stands between braces, as if it stood around them. @param {string} text */
+const outdented = (text) => trimmed(text).replace(/^ {2}/gm, '');
 
 /**
  * What a text declares: for a struct of uniform numbers its fields, each by itself, so that a kernel gets only those that it
@@ -124,7 +127,7 @@ function declarationsOf(text, world = { names: new Set(), flags: new Set() }) {
   }
   if (/^var<uniform> params: Params;$/.test(text)) return [];
   if (text.startsWith('struct Params {')) {
-    const fields = [...text.matchAll(/^(\w+): (\w+),$/gm)];
+    const fields = [...text.matchAll(/^ *(\w+): (\w+),$/gm)];
     return fields.map(([, field, type = '']) => ({ name: `params.${field}`, kind: 'field', type, refs: [] }));
   }
   const name = /^(?:@\w+(?:\([^)]*\))?\s*)*(?:fn|struct|const|var<workgroup>) (\w+)/.exec(text)?.[1] ?? '';
@@ -146,7 +149,7 @@ function declarationsOf(text, world = { names: new Set(), flags: new Set() }) {
 }
 
 /**
- * Names in a text that are declared somewhere, and `enable subgroups` where it calls their functions.
+ * Names in a text that are declared somewhere, and `enable:subgroups` where it calls their functions.
  *
  * @param {string} text
  * @param {World} world
@@ -157,7 +160,7 @@ function refsOf(text, { names }) {
     const [found] = match;
     const before = text[match.index - 1];
     if (found === 'params') refs.add(/^params\.\w+/.exec(text.slice(match.index))?.[0]);
-    else if (/^subgroup[A-Z]/.test(found)) refs.add('enable subgroups');
+    else if (/^subgroup[A-Z]/.test(found)) refs.add('enable:subgroups');
     // Not members, and not the names of a struct's fields.
     else if (
       before !== '.' &&
@@ -185,37 +188,43 @@ function partsOf(text, world) {
     if (!world.flags.has(flag)) continue;
     if (/else\s*$/.test(text.slice(0, match.index))) throw new Error(`The flag ${flag} stands behind else.`);
     const end = closing(text, match.index + whole.length - 1);
-    const inside = text.slice(match.index + whole.length, end);
-    const otherwise = elseOf(text, end + 1);
-    const [first, other] = [inside, otherwise.text].map((one) => partsOf(trimmed(one), world));
-    const branch = { flag, taken: not ? other : first, otherwise: not ? first : other };
+    const indent = /^ */.exec(text.slice(text.lastIndexOf('\n', match.index) + 1))?.[0] ?? '';
+    const otherwise = elseOf(text, end + 1, indent);
+    const first = partsOf(outdented(text.slice(match.index + whole.length, end)), world);
+    const other = partsOf(otherwise.text, world);
     return [
       ...textPart(text.slice(0, match.index), world),
-      /** @type {Part} */ (branch),
+      [flag, not ? other : first, not ? first : other],
       ...partsOf(trimmed(text.slice(otherwise.end)), world),
     ];
   }
   return textPart(text, world);
 }
 
-/** @param {string} text @param {World} world @returns {Part[]} */
+/** A piece of text behind a line of the names that it refers to. @param {string} text @param {World} world @returns {Part[]} */
 function textPart(text, world) {
   const short = trimmed(text);
-  return short ? [[short, ...refsOf(short, world)]] : [];
+  return short.trim() ? [`${refsOf(short, world).join(' ')}\n${short}`] : [];
 }
 
-/** What stands behind else, without its braces, and where it ends. @param {string} text @param {number} from */
-function elseOf(text, from) {
+/**
+ * What stands behind else, without its braces, and where it ends.
+ *
+ * @param {string} text
+ * @param {number} from
+ * @param {string} indent of the line with the `if`
+ */
+function elseOf(text, from, indent) {
   const found = /^\s*else\s+(if\b|\{)/.exec(text.slice(from));
   if (!found) return { text: '', end: from };
   const start = from + found[0].length;
   if (found[1] === '{') {
     const end = closing(text, start - 1);
-    return { text: text.slice(start, end), end: end + 1 };
+    return { text: outdented(text.slice(start, end)), end: end + 1 };
   }
   const end = closing(text, text.indexOf('{', start)) + 1;
   const rest = /^\s*else\b/.test(text.slice(end)) ? elseEnd(text, end) : end;
-  return { text: text.slice(start - 'if'.length, rest), end: rest };
+  return { text: indent + text.slice(start - 'if'.length, rest), end: rest };
 }
 
 /** @param {string} text @param {number} from @returns {number} */

@@ -1,5 +1,5 @@
 // affine_map
-// needs: storage
+// needs: affine storage
 // y = x̂·weight + bias in f32. Absent ones are 1 and 0.
 override HAS_WEIGHT: bool = false;
 override HAS_BIAS: bool = false;
@@ -7,6 +7,22 @@ override HAS_BIAS: bool = false;
 override WEIGHT_OFFSET: f32 = 0.0;
 // llama's RMSNorm rounds x̂ to the storage type before it multiplies by weight.
 override CAST_FIRST: bool = false;
+
+fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (HAS_WEIGHT) {
+    return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+  } else {
+    return vec4<f32>(1.0);
+  }
+}
+
+fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (HAS_BIAS) {
+    return load_bias(segment, col, valid);
+  } else {
+    return vec4<f32>();
+  }
+}
 
 // The x̂ that meets weight; `centred` is x − mean.
 fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {

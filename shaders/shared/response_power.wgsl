@@ -29,12 +29,8 @@ fn general_power(d: V) -> V {
 }
 
 fn power(d: V) -> V {
-  if (POWER == 1u) {
-    return 1.0 / d;
-  }
-  if (POWER == 2u) {
-    return inverseSqrt(d);
-  }
+  if (POWER == 1u) { return 1.0 / d; }
+  if (POWER == 2u) { return inverseSqrt(d); }
   if (POWER == 3u) {
     let root = inverseSqrt(d);
     return root * sqrt(root);

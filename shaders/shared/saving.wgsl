@@ -3,8 +3,10 @@
 // Stores the statistics of a set, unless no backward pass will ask for them.
 override SAVES: bool = true;
 
-fn save_for_backward(which: u32, s: Statistics) {
+fn save_for_backward(lane: u32, which: u32, s: Statistics) {
   if (SAVES) {
-    save(which, s);
+    if (lane == 0u) {
+      save(which, s);
+    }
   }
 }

@@ -34,21 +34,15 @@ fn quad_average(v: vec4<f32>) -> f32 {
 // The scale to try next, after sums that were made at `scale`: the same where they are in range. Small sums matter only beside an eps that is
 // smaller still; constant ones may leave the range when scaled up, and then come back.
 fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
-  if (too_large) {
-    return max(scale * DOWN, DOWN);
-  }
-  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) {
-    return UP;
-  }
+  if (too_large) { return max(scale * DOWN, DOWN); }
+  if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) { return UP; }
   return scale;
 }
 
 // eps for squares of x·scale. A subnormal one is read from its bits, since adapters may take it for zero.
 fn eps_at(scale: f32) -> f32 {
   let bits = bitcast<u32>(params.eps);
-  if (scale > 1.0 && bits < 0x00800000u) {
-    return f32(bits) * 0x1p19f;
-  }
+  if (scale > 1.0 && bits < 0x00800000u) { return f32(bits) * 0x1p19f; }
   return params.eps * scale * scale;
 }
 
@@ -57,18 +51,12 @@ fn eps_at(scale: f32) -> f32 {
 fn rstd_of(squares: f32, scale: f32) -> u32 {
   let r = inverseSqrt(squares / params.count + eps_at(scale));
   let beyond = (bitcast<u32>(r * max(scale, 1.0)) & 0x7fffffffu) > 0x73800000u;
-  if ((out_of_range(squares) && scale == DOWN) || beyond) {
-    return NOT_A_NUMBER;
-  }
+  if ((out_of_range(squares) && scale == DOWN) || beyond) { return NOT_A_NUMBER; }
   let bits = bitcast<u32>(r);
   let exponent = bits >> 23u;
-  if (scale >= 1.0 || exponent == 255u) {
-    return bitcast<u32>(r * scale);
-  }
+  if (scale >= 1.0 || exponent == 255u) { return bitcast<u32>(r * scale); }
   // r·2^-84 without float arithmetic, whose result may be subnormal.
-  if (exponent > 84u) {
-    return bits - (84u << 23u);
-  }
+  if (exponent > 84u) { return bits - (84u << 23u); }
   let shift = 85u - exponent;
   return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
 }

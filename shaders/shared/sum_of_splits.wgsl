@@ -1,20 +1,20 @@
 // sum_of_splits
 // needs: params reduce statistics worker
 // given by the kernel: partials
-// The sum of a channel's partials [splits, channels, inner], in two levels and in a fixed order: lane l adds splits l, l + LANES, …
-fn sum_of_splits(channel: u32, lane: u32, index: u32) -> Part {
+// The sum of the partials of a worker's channel [splits, channels, inner], in two levels and in a fixed order: lane l adds splits l, l + LANES, …
+fn sum_of_splits(worker: Worker) -> Part {
   var total = Part();
-  var split = lane;
+  var split = worker.lane;
   while (split < params.splits) {
     let stop = min(params.splits, split + params.block * LANES);
     var block = Part();
     for (; split < stop; split += LANES) {
-      let first = (split * params.channels + channel) * params.inner;
+      let first = (split * params.channels + worker.id) * params.inner;
       for (var i = 0u; i < params.inner; i++) {
         block += partials[first + i];
       }
     }
     total += block;
   }
-  return reduce(total, lane, index);
+  return reduce(total, worker);
 }

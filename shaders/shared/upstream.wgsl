@@ -1,5 +1,5 @@
 // upstream
-// needs: activation affine tensors
+// needs: activation affine_map tensors
 // The gradient of z = x̂·weight + bias: dy, or dy·activation'(z) where forward stored activation(z). z is computed again, which
 // costs no pass over memory.
 override HAS_ACTIVATION: bool = false;

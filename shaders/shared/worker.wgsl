@@ -20,12 +20,17 @@ fn thread_id(invocation: Invocation) -> u32 {
   return workgroup_number(invocation) * WORKGROUP + invocation.index;
 }
 
-fn worker_id(invocation: Invocation) -> u32 {
-  return workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+struct Worker {
+  id: u32,        // of its piece of work; a surplus worker does the last one again
+  lane: u32,
+  index: u32,     // of the thread in its workgroup
+  surplus: bool,  // whether there is no work left for it: it takes part in barriers, and stores nothing
 }
 
-fn lane_id(invocation: Invocation) -> u32 {
-  return invocation.index % LANES;
+// The worker that a thread belongs to, where there are `count` pieces of work.
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 // The first element of a thread that takes every WORKGROUP-th of WORKGROUP·ITEMS neighbours.

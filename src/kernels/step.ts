@@ -1,6 +1,6 @@
 // A dispatch: a kernel linked with what its pass has chosen, and the numbers that it reads.
 import type { FloatDType } from '../gpu/dtype.ts';
-import type { Kernel, Step } from '../gpu/program.ts';
+import type { Kernel, KernelBinding, Step } from '../gpu/program.ts';
 import { type Choices, link } from '../shaders/link.ts';
 import type { ShaderModule } from '../shaders/module.ts';
 
@@ -35,41 +35,32 @@ export function kernelOf(
   choices: Choices,
   sources: Readonly<Record<string, string>> = {},
 ): Kernel {
+  // Kernels of a module that were linked with the same choices: the parts of a large tensor have the same.
   const kernels = linkedKernels.get(module) ?? new Map<string, Kernel>();
   linkedKernels.set(module, kernels);
-  const key = JSON.stringify([choices, sources], nameOnly);
-  const kernel = kernels.get(key) ?? makeKernel(module, choices, sources);
-  kernels.set(key, kernel);
-  return kernel;
-}
-
-/** Kernels that were linked before: the parts of a large tensor have the same. By module, then by choices and sources. */
-const linkedKernels = new WeakMap<ShaderModule, Map<string, Kernel>>();
-
-/** A module stands for itself by its name, which no other has. */
-const nameOnly = (_: string, value: unknown): unknown =>
-  typeof value === 'object' && value !== null && 'declarations' in value
-    ? (value as ShaderModule).name
-    : value;
-
-function makeKernel(
-  module: ShaderModule,
-  choices: Choices,
-  sources: Readonly<Record<string, string>>,
-): Kernel {
+  let key = JSON.stringify(sources);
+  for (const name in choices) {
+    const value = choices[name];
+    key += ` ${name} ${typeof value === 'object' ? value.name : value}`;
+  }
+  const before = kernels.get(key);
+  if (before) return before;
   const linked = link(module, choices);
   const { X, W, LANES } = linked.constants;
   const types = [...new Set([X, W])].filter(Boolean).join(' ');
   const lanes = LANES === undefined ? '' : `${LANES} lanes`;
-  return {
-    ...linked,
-    label: [linked.name, types, lanes].filter(Boolean).join(', ').slice(0, 60),
-    bindings: linked.bindings.map((binding) => {
-      const role = sources[binding.name] ?? binding.name;
-      return { ...binding, role, updates: binding.access === 'read_write' && updated.has(role) };
-    }),
-  };
+  const bindings: KernelBinding[] = [];
+  for (const binding of linked.bindings) {
+    const role = sources[binding.name] ?? binding.name;
+    bindings.push({ ...binding, role, updates: binding.access === 'read_write' && updated.has(role) });
+  }
+  const label = [linked.name, types, lanes].filter(Boolean).join(', ').slice(0, 60);
+  const kernel = { ...linked, label, bindings };
+  kernels.set(key, kernel);
+  return kernel;
 }
+
+const linkedKernels = new WeakMap<ShaderModule, Map<string, Kernel>>();
 
 /** What a dispatch has beside its kernel. Numbers that the kernel does not read are ignored; those that it lacks are 0. */
 export type StepParts = Omit<Step, 'kernel' | 'params'> & { numbers: Readonly<Record<string, number>> };
@@ -81,10 +72,10 @@ export function stepOf(kernel: Kernel, { numbers, ...rest }: StepParts): Step {
 /** The contents of a kernel's uniform buffer. */
 function packed(fields: Kernel['fields'], numbers: Readonly<Record<string, number>>): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(4 * fields.length));
-  fields.forEach(({ name, type }, index) => {
+  for (const [i, { name, type }] of fields.entries()) {
     const value = name === 'opaque_ones' ? 0xffffffff : (numbers[name] ?? 0);
-    if (type === 'f32') view.setFloat32(4 * index, value, true);
-    else view.setUint32(4 * index, value, true);
-  });
+    if (type === 'f32') view.setFloat32(4 * i, value, true);
+    else view.setUint32(4 * i, value, true);
+  }
   return view.buffer;
 }

@@ -1,14 +1,10 @@
 // A file under shaders/ as a build has parsed it (scripts/lib/wgsl-modules.mjs).
 
-/** A piece of WGSL and the names that it refers to, or pieces of which a flag chooses. */
-export type Part = readonly [text: string, ...refs: string[]] | Branch;
+/** A piece of WGSL behind a line of the names that it refers to, or pieces of which a flag chooses. */
+export type Part = string | Branch;
 
 /** `if (FLAG) { taken } else { otherwise }`, of which linking keeps one. */
-export interface Branch {
-  readonly flag: string;
-  readonly taken: readonly Part[];
-  readonly otherwise: readonly Part[];
-}
+export type Branch = readonly [flag: string, taken: readonly Part[], otherwise: readonly Part[]];
 
 /** What a module declares. */
 export type Declaration = { readonly name: string } & (

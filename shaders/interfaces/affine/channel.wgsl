@@ -1,5 +1,5 @@
 // affine/channel
-// needs: affine_map params storage
+// needs: params storage
 // weight and bias of shape [channels]; a segment holds channels/groups channels of `inner` elements each, and segment `row`
 // is group row % groups.
 var<storage, read> weight: array<W>;
@@ -12,10 +12,8 @@ fn channel_at(row: u32, col: u32) -> u32 {
   return (row % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
 }
 
-fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  if (!HAS_WEIGHT) {
-    return vec4<f32>(1.0);
-  } else if (QUAD_IN_CHANNEL) {
+fn load_weight(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (QUAD_IN_CHANNEL) {
     return vec4<f32>(f32(weight[channel_at(row, col)]));
   } else {
     return vec4<f32>(
@@ -27,10 +25,8 @@ fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
   }
 }
 
-fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  if (!HAS_BIAS) {
-    return vec4<f32>();
-  } else if (QUAD_IN_CHANNEL) {
+fn load_bias(row: u32, col: u32, valid: u32) -> vec4<f32> {
+  if (QUAD_IN_CHANNEL) {
     return vec4<f32>(f32(bias[channel_at(row, col)]));
   } else {
     return vec4<f32>(

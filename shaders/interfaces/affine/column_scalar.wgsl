@@ -1,23 +1,15 @@
 // affine/column_scalar
-// needs: affine_map storage tensors
+// needs: storage tensors
 // weight and bias of shape [cols]: one per column of the segment, for segments that are not aligned to four.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 
-fn weight_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  if (HAS_WEIGHT) {
-    let at = indices(col, valid);
-    return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w])) + WEIGHT_OFFSET;
-  } else {
-    return vec4<f32>(1.0);
-  }
+fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(col, valid);
+  return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w]));
 }
 
-fn bias_at(row: u32, col: u32, valid: u32) -> vec4<f32> {
-  if (HAS_BIAS) {
-    let at = indices(col, valid);
-    return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
-  } else {
-    return vec4<f32>();
-  }
+fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(col, valid);
+  return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
 }

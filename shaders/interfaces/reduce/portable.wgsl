@@ -4,16 +4,16 @@
 // fixed, so two runs give the same bits. To be called in uniform control flow.
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
-  scratch[index] = part;
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
   workgroupBarrier();
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (lane < half) {
-      scratch[index] = merge(scratch[index], scratch[index + half]);
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
     }
     workgroupBarrier();
   }
-  let total = scratch[index - lane];
+  let total = scratch[worker.index - worker.lane];
   workgroupBarrier();  // before the next call writes scratch
   return total;
 }

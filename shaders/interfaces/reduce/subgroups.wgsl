@@ -10,23 +10,23 @@ override SUBGROUP: u32 = 32u;
 
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
-fn reduce(part: Part, lane: u32, index: u32) -> Part {
+fn reduce(part: Part, worker: Worker) -> Part {
   var total = part;
   for (var step = 1u; step < min(LANES, SUBGROUP); step *= 2u) {
     let other = subgroupShuffleXor(total, step);
     // Chan's merge rounds differently with its sides swapped: keep the lower lane on the left in both.
-    if ((lane & step) == 0u) {
+    if ((worker.lane & step) == 0u) {
       total = merge(total, other);
     } else {
       total = merge(other, total);
     }
   }
   if (LANES > SUBGROUP) {
-    if (lane % SUBGROUP == 0u) {
-      scratch[index / SUBGROUP] = total;
+    if (worker.lane % SUBGROUP == 0u) {
+      scratch[worker.index / SUBGROUP] = total;
     }
     workgroupBarrier();
-    let first = (index - lane) / SUBGROUP;
+    let first = (worker.index - worker.lane) / SUBGROUP;
     total = scratch[first];
     for (var j = 1u; j < LANES / SUBGROUP; j++) {
       total = merge(total, scratch[first + j]);

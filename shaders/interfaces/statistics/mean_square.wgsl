@@ -20,12 +20,8 @@ fn at_scale(p: Part, scale: f32) -> Sums {
 }
 
 fn merge(a: Part, b: Part) -> Part {
-  if (a.y == 0.0) {
-    return b;
-  }
-  if (b.y == 0.0) {
-    return a;
-  }
+  if (a.y == 0.0) { return b; }
+  if (b.y == 0.0) { return a; }
   var scale = min(a.y, b.y);
   var both = at_scale(a, scale) + at_scale(b, scale);
   while (scale > DOWN && outside(both)) {

@@ -32,12 +32,8 @@ fn at_scale(p: Part, scale: f32) -> Sums {
 }
 
 fn merge(a: Part, b: Part) -> Part {
-  if (a.x == 0.0) {
-    return b;
-  }
-  if (b.x == 0.0) {
-    return a;
-  }
+  if (a.x == 0.0) { return b; }
+  if (b.x == 0.0) { return a; }
   var scale = min(a.w, b.w);
   var both = join(at_scale(a, scale), at_scale(b, scale));
   while (scale > DOWN && outside(both)) {

@@ -7,9 +7,7 @@
 // Bindings: x, y; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups].
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.in_range) {
-    return;
-  }
+  if (!c.in_range) { return; }
   let s = column_statistics(c);
   let scale = s.scale * column_weight(c);
   let shift = column_bias(c);

@@ -14,9 +14,7 @@ override NEEDS_X: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.in_range) {
-    return;
-  }
+  if (!c.in_range) { return; }
   let s = column_statistics(c);
   let w = column_weight(c);
   var b = vec4<f32>();

@@ -14,9 +14,7 @@ const CHUNK = 16u;  // rows in a chunk
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.in_range) {
-    return;
-  }
+  if (!c.in_range) { return; }
   let s = column_statistics(c);
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();

@@ -50,9 +50,7 @@ fn set_pivot(c: Column, j: u32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
-  if (!c.in_range) {
-    return;
-  }
+  if (!c.in_range) { return; }
   var k: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
     k[j] = set_pivot(c, j);
@@ -68,9 +66,7 @@ fn set_pivot(c: Column, j: u32) -> f32 {
       again = again || next != scale[j];
       scale[j] = next;
     }
-    if (!again) {
-      break;
-    }
+    if (!again) { break; }
   }
   let at = partial_of(c);
   for (var j = 0u; j < c.valid; j++) {

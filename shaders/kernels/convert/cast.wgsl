@@ -10,8 +10,6 @@ var<storage, read_write> y: array<W>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let i = thread_id(invocation);
-  if (i >= params.cols) {
-    return;
-  }
+  if (i >= params.cols) { return; }
   y[i] = W(x[i]);
 }

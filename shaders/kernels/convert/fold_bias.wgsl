@@ -18,9 +18,7 @@ override HAS_BIAS: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let channel = thread_id(invocation);
-  if (channel >= params.channels) {
-    return;
-  }
+  if (channel >= params.channels) { return; }
   var value = -running_mean[channel];
   if (HAS_LINEAR_BIAS) {
     value += f32(linear_bias[channel]);

@@ -15,9 +15,7 @@ override HAS_WEIGHT: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let i = thread_id(invocation);
-  if (i >= params.rows * params.cols) {
-    return;
-  }
+  if (i >= params.rows * params.cols) { return; }
   let segment = params.first_set + i / params.cols;
   let group = segment / params.channels / params.positions;
   let channel = group * params.channels + segment % params.channels;

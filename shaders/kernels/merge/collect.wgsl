@@ -12,15 +12,11 @@ var<storage, read_write> partials: array<vec2<f32>>;
 override ADD_PARTIALS: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let channel = min(worker, params.channels - 1u);
-  var total = sum_of_splits(channel, lane, invocation.index);
-  if (lane > 0u || worker >= params.channels) {
-    return;
-  }
+  let worker = worker_of(invocation, params.channels);
+  var total = sum_of_splits(worker);
+  if (worker.lane > 0u || worker.surplus) { return; }
   if (ADD_PARTIALS) {
-    total += partials[params.first_col + channel];
+    total += partials[params.first_col + worker.id];
   }
-  partials[params.first_col + channel] = total;
+  partials[params.first_col + worker.id] = total;
 }

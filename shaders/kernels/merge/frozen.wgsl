@@ -11,9 +11,7 @@ var<storage, read> running_var: array<f32>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let which = thread_id(invocation);
-  if (which >= params.samples * params.channels) {
-    return;
-  }
+  if (which >= params.samples * params.channels) { return; }
   let channel = which % params.channels;
   mean[which] = vec2<f32>(running_mean[channel], 0.0);
   rstd[which] = inverseSqrt(running_var[channel] + params.eps);

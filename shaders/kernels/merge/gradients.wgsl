@@ -11,14 +11,10 @@ var<storage, read_write> dweight: array<W>;
 var<storage, read_write> dbias: array<W>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let channel = min(worker, params.channels - 1u);
-  var total = sum_of_splits(channel, lane, invocation.index);
-  if (lane > 0u || worker >= params.channels) {
-    return;
-  }
-  let at = params.first_col + channel;
+  let worker = worker_of(invocation, params.channels);
+  var total = sum_of_splits(worker);
+  if (worker.lane > 0u || worker.surplus) { return; }
+  let at = params.first_col + worker.id;
   if (WANTS_BIAS) {
     if (ACCUMULATE_BIAS) {
       total.x += f32(dbias[at]);

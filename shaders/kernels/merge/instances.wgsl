@@ -18,9 +18,7 @@ override FIRST: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let channel = thread_id(invocation);
-  if (channel >= params.channels) {
-    return;
-  }
+  if (channel >= params.channels) { return; }
   let last = params.samples - 1u;
   let set0 = params.first_set + channel;
   let a = instances[channel];

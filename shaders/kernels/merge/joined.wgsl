@@ -10,9 +10,7 @@ var<storage, read> joined: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let channel = thread_id(invocation);
-  if (channel >= params.channels) {
-    return;
-  }
+  if (channel >= params.channels) { return; }
   let j = joined[channel];
   let s = statistics_from(j.x, j.y, bitcast<u32>(j.z));
   let all = Part(params.count, 0.0, abs(j.w), select(1.0, DOWN, j.w < 0.0));

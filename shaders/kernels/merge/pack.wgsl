@@ -10,9 +10,7 @@ var<storage, read_write> statistics: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let which = thread_id(invocation);
-  if (which >= params.samples * params.groups) {
-    return;
-  }
+  if (which >= params.samples * params.groups) { return; }
   let source = params.first_set + which;
   var m = vec2<f32>();
   if (HAS_MEAN) {

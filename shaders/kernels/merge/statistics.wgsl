@@ -10,10 +10,8 @@
 var<storage, read> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let sets = params.samples * params.groups;
-  let which = min(worker, sets - 1u);
+  let worker = worker_of(invocation, params.samples * params.groups);
+  let which = worker.id;
   let width = params.channels / params.groups;
   let first = (which / params.groups) * params.splits * params.channels + (which % params.groups) * width;
 
@@ -32,7 +30,7 @@ var<storage, read> partials: array<vec4<f32>>;
   }
 
   var total = Part();
-  var j = lane;
+  var j = worker.lane;
   while (j < parts) {
     let stop = min(parts, j + params.block * LANES);
     var block = Part();
@@ -41,8 +39,8 @@ var<storage, read> partials: array<vec4<f32>>;
     }
     total = merge(total, block);
   }
-  total = reduce(total, lane, invocation.index);
-  if (lane == 0u && worker < sets) {
+  total = reduce(total, worker);
+  if (worker.lane == 0u && !worker.surplus) {
     let s = finish(total, k);
     store_outcome(which, s, total);
   }

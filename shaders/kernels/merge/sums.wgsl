@@ -27,16 +27,14 @@ override HAS_MEAN: bool = true;
 override HAS_WEIGHT: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let sets = params.samples * params.groups;
-  let which = min(worker, sets - 1u);
+  let worker = worker_of(invocation, params.samples * params.groups);
+  let which = worker.id;
   let width = params.channels / params.groups;
   let channel = (which % params.groups) * width;
   let first = (which / params.groups) * params.splits * params.channels + channel;
 
   var part = Part();
-  var j = lane;
+  var j = worker.lane;
   while (j < params.splits * width) {
     let stop = min(params.splits * width, j + params.block * LANES);
     var block = Part();
@@ -51,8 +49,8 @@ override HAS_WEIGHT: bool = false;
     }
     part += block;
   }
-  part = reduce(part, lane, invocation.index) / params.count;
-  if (lane == 0u && worker < sets) {
+  part = reduce(part, worker) / params.count;
+  if (worker.lane == 0u && !worker.surplus) {
     let r = bitcast<u32>(rstd[params.first_set + which]);
     if (JOINT) {
       var m = vec2<f32>();

@@ -10,18 +10,14 @@ var<storage, read> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let p = place_of(thread_id(invocation));
-  if (!p.in_range) {
-    return;
-  }
+  if (!p.in_range) { return; }
   let w = window_of(p, params.after, params.before);
   var total = V();
   var c = w.first;
   while (c < w.end) {
     let stop = min(w.end, c + BLOCK);
     var block = V();
-    for (; c < stop; c++) {
-      block += ratios[own_index_in(p, c)];
-    }
+    for (; c < stop; c++) { block += ratios[own_index_in(p, c)]; }
     total += block;
   }
   write_dx(p.at, read_dy(p.at) * power(denominator(p)) - params.slope * read_x(p.at) * total);

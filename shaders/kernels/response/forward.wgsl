@@ -7,8 +7,6 @@
 // Determinism: every window has a fixed order.
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let p = place_of(thread_id(invocation));
-  if (!p.in_range) {
-    return;
-  }
+  if (!p.in_range) { return; }
   write_y(p.at, read_x(p.at) * power(denominator(p)));
 }

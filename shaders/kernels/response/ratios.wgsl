@@ -8,9 +8,7 @@ var<storage, read_write> ratios: array<V>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let p = place_of(thread_id(invocation));
-  if (!p.in_range) {
-    return;
-  }
+  if (!p.in_range) { return; }
   let d = denominator(p);
   ratios[p.own] = read_dy(p.at) * read_x(p.at) * power(d) / d;
 }

@@ -1,5 +1,5 @@
 // rows/apply
-// needs: affine params saved_statistics segments store_output tensors worker
+// needs: affine_map params saved_statistics segments store_output tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for segments that are divided into splits: rows, or the channels of
 // a sample where weight belongs to those (interfaces/segments).
 //
@@ -10,19 +10,17 @@
 override PER_CHANNEL: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let worker = worker_id(invocation);
-  if (worker >= params.rows * params.splits) {
-    return;
-  }
-  let base = worker / params.splits * params.cols;
-  let segment = params.first_segment + worker / params.splits;
-  let first = (worker % params.splits) * params.split_length;
+  let worker = worker_of(invocation, params.rows * params.splits);
+  if (worker.surplus) { return; }
+  let base = worker.id / params.splits * params.cols;
+  let segment = params.first_segment + worker.id / params.splits;
+  let first = (worker.id % params.splits) * params.split_length;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let s = saved(set_of_segment(segment));
   // A channel's weight and bias are those of the whole segment: loaded once.
   var w = weight_at(segment, 0u, 1u);
   var b = bias_at(segment, 0u, 1u);
-  for (var q = first + lane_id(invocation); q < end; q += LANES) {
+  for (var q = first + worker.lane; q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
     if (!PER_CHANNEL) {

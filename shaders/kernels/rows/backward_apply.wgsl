@@ -1,5 +1,5 @@
 // rows/backward_apply
-// needs: affine affine_map params saved_statistics segments set_statistics tensors upstream worker
+// needs: affine_map params saved_statistics segments set_statistics tensors upstream worker
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), where weight belongs to channels and the means over each set are known
 // from merge/sums.wgsl.
 //
@@ -13,21 +13,19 @@ override FROZEN: bool = false;
 override NEEDS_X: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let worker = worker_id(invocation);
-  if (worker >= params.rows * params.splits) {
-    return;
-  }
-  let segment = worker / params.splits;
+  let worker = worker_of(invocation, params.rows * params.splits);
+  if (worker.surplus) { return; }
+  let segment = worker.id / params.splits;
   let which = set_of_segment(segment);
   let base = segment * params.cols;
-  let first = (worker % params.splits) * params.split_length;
+  let first = (worker.id % params.splits) * params.split_length;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let means = sums[which];
   let s = saved_mean(which, means.z, means.w);
   let w = weight_at(segment, 0u, 1u);
   let b = shift_at(segment, 0u, 1u);
   let slope = s.scale * means.y;
-  for (var q = first + lane_id(invocation); q < end; q += LANES) {
+  for (var q = first + worker.lane; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);
     let at = place(base + 4u * q);
     var centred = vec4<f32>();

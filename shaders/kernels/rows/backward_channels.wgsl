@@ -1,5 +1,5 @@
 // rows/backward_channels
-// needs: affine affine_map params reduce saved_statistics set_statistics statistics tensors upstream worker
+// needs: affine_map params reduce saved_statistics set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
 // dispatch: a set is one segment of channels / groups channels. x and dy are read a second time for dx, from a cache.
 //   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)
@@ -13,11 +13,8 @@ var<storage, read_write> partials: array<vec2<f32>>;
 const CHUNK = 16u;  // quads in a chunk
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let sets = params.samples * params.groups;
-  let in_range = worker < sets;
-  let which = min(worker, sets - 1u);
+  let worker = worker_of(invocation, params.samples * params.groups);
+  let which = worker.id;
   let width = params.channels / params.groups;
   let channel = (which % params.groups) * width;
   let base = which * width * params.inner;
@@ -33,7 +30,7 @@ const CHUNK = 16u;  // quads in a chunk
     var part = Part();
     var block = Part();
     var merged = 0u;
-    var q = lane;
+    var q = worker.lane;
     while (q < quads) {
       let stop = min(quads, q + CHUNK * LANES);
       var sum_dz = vec4<f32>();
@@ -54,8 +51,8 @@ const CHUNK = 16u;  // quads in a chunk
         merged = 0u;
       }
     }
-    part = reduce(part + block, lane, invocation.index);
-    if (lane == 0u && in_range) {
+    part = reduce(part + block, worker);
+    if (worker.lane == 0u && !worker.surplus) {
       partials[(which / params.groups) * params.channels + channel + c] = part;
     }
     block_of_channels += w.x * part;
@@ -66,14 +63,12 @@ const CHUNK = 16u;  // quads in a chunk
   }
   total = (total + block_of_channels) / params.count;
   let slope = s.scale * total.y;
-  if (!in_range) {
-    return;
-  }
+  if (worker.surplus) { return; }
   for (var c = 0u; c < width; c++) {
     let segment = base + c * params.inner;
     let w = weight_at(which * width + c, 0u, 1u);
     let b = shift_at(which * width + c, 0u, 1u);
-    for (var q = lane; q < quads; q += LANES) {
+    for (var q = worker.lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
       let at = place(segment + 4u * q);
       let centred = centre(load_x(at, valid), s);

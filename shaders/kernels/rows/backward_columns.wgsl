@@ -1,5 +1,5 @@
 // rows/backward_columns
-// needs: affine gradients params row_sums store_gradient tensors upstream worker
+// needs: affine_map gradients params row_sums store_gradient tensors upstream worker
 // dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
 // rows that do not fit on chip, and of adapters where barriers cost too much.
 //
@@ -26,9 +26,7 @@ override ONE_ROW: bool = false;
   let bundles = (quads + each - 1u) / each;
   let threads = (bundles + params.column_steps - 1u) / params.column_steps;  // of a split
   let split = thread / threads;
-  if (split >= params.splits) {
-    return;
-  }
+  if (split >= params.splits) { return; }
   if (ONE_ROW) {
     let means = sums_of_row(split);
     for (var q = thread % threads; q < quads; q += threads) {

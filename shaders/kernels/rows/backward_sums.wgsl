@@ -1,5 +1,5 @@
 // rows/backward_sums
-// needs: affine affine_map params reduce saved_statistics segments set_statistics statistics tensors upstream worker
+// needs: affine_map params reduce saved_statistics segments set_statistics statistics tensors upstream worker
 // Partial Σg and Σg·x̂ of segments that are divided into splits; merge/sums.wgsl makes what dx needs of them.
 // PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). PER_CHANNEL true: a segment is one channel of a sample, `inner`
 // elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).
@@ -21,29 +21,26 @@ override PER_CHANNEL: bool = false;
 const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
   let each = select(1u, 4u, FOUR_ROWS);
-  let pairs = (params.rows + each - 1u) / each * params.splits;
-  let pair = min(worker, pairs - 1u);
-  let split = pair % params.splits;
+  let worker = worker_of(invocation, (params.rows + each - 1u) / each * params.splits);
+  let split = worker.id % params.splits;
   let end = min((split + 1u) * params.split_length, (params.cols + 3u) / 4u);
   let last = params.rows - 1u;
-  let run0 = pair / params.splits * each;
-  let run1 = min(run0 + 1u, last);
-  let run2 = min(run0 + 2u, last);
-  let run3 = min(run0 + 3u, last);
-  let start1 = place(run1 * params.cols);
-  let start2 = place(run2 * params.cols);
-  let start3 = place(run3 * params.cols);
-  let s0 = saved(set_of_segment(run0));
+  let segment0 = worker.id / params.splits * each;
+  let segment1 = min(segment0 + 1u, last);
+  let segment2 = min(segment0 + 2u, last);
+  let segment3 = min(segment0 + 3u, last);
+  let start1 = place(segment1 * params.cols);
+  let start2 = place(segment2 * params.cols);
+  let start3 = place(segment3 * params.cols);
+  let s0 = saved(set_of_segment(segment0));
   var s1 = s0;
   var s2 = s0;
   var s3 = s0;
   if (FOUR_ROWS) {
-    s1 = saved(set_of_segment(run1));
-    s2 = saved(set_of_segment(run2));
-    s3 = saved(set_of_segment(run3));
+    s1 = saved(set_of_segment(segment1));
+    s2 = saved(set_of_segment(segment2));
+    s3 = saved(set_of_segment(segment3));
   }
 
   // A channel's weight and bias are those of the whole segment: loaded once.
@@ -51,18 +48,18 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   var b = vec4<f32>();
   if (PER_CHANNEL) {
     if (HAS_ACTIVATION) {
-      w = weight_at(run0, 0u, 1u);
-      b = shift_at(run0, 0u, 1u);
+      w = weight_at(segment0, 0u, 1u);
+      b = shift_at(segment0, 0u, 1u);
     }
   }
 
   var total = Parts();
   var block = Parts();
   var merged = 0u;
-  let base0 = base_of_segment(run0);
+  let base0 = base_of_segment(segment0);
   // A walk over the same quads of every position that shares the partial.
-  let first = split * params.split_length + lane;
-  let planes = planes_of_segment(run0);
+  let first = split * params.split_length + worker.lane;
+  let planes = planes_of_segment(segment0);
   var plane = 0u;
   var q = first;
   while (q < end) {
@@ -76,8 +73,8 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
       if (!PER_CHANNEL) {
-        w = weight_at(run0, col, valid);
-        b = shift_at(run0, col, valid);
+        w = weight_at(segment0, col, valid);
+        b = shift_at(segment0, col, valid);
       }
       t0 = add_terms(t0, quad_at(start0, q), valid, s0, w, b);
       if (FOUR_ROWS) {
@@ -102,15 +99,13 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   }
   let g = total.g + block.g;
   let g_xhat = total.g_xhat + block.g_xhat;
-  let sum0 = reduce(Part(g.x, g_xhat.x), lane, invocation.index);
-  if (lane > 0u || worker >= pairs) {
-    return;
-  }
-  partials[partial_of_segment(run0, split)] = sum0;
+  let sum0 = reduce(Part(g.x, g_xhat.x), worker);
+  if (worker.lane > 0u || worker.surplus) { return; }
+  partials[partial_of_segment(segment0, split)] = sum0;
   if (FOUR_ROWS) {
-    partials[partial_of_segment(run1, split)] = Part(g.y, g_xhat.y);
-    partials[partial_of_segment(run2, split)] = Part(g.z, g_xhat.z);
-    partials[partial_of_segment(run3, split)] = Part(g.w, g_xhat.w);
+    partials[partial_of_segment(segment1, split)] = Part(g.y, g_xhat.y);
+    partials[partial_of_segment(segment2, split)] = Part(g.z, g_xhat.z);
+    partials[partial_of_segment(segment3, split)] = Part(g.w, g_xhat.w);
   }
 }
 

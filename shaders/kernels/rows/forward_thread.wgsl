@@ -1,5 +1,5 @@
 // rows/forward_thread
-// needs: affine params saving scan set_statistics statistics store_output tensors worker
+// needs: affine_map params saving scan set_statistics statistics store_output tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers cost more
 // than loads. x is read twice, or x and residual once and their sum stored, then read. weight and bias are loaded once for all rows
 // of the thread, since a software adapter pays for a load that all lanes share as for any other.
@@ -17,9 +17,7 @@ override FOUR_ROWS: bool = false;
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let thread = thread_id(invocation);
   let row0 = thread * select(1u, 4u, FOUR_ROWS);
-  if (row0 >= params.rows) {
-    return;
-  }
+  if (row0 >= params.rows) { return; }
   let last = params.rows - 1u;
   let row1 = min(row0 + 1u, last);
   let row2 = min(row0 + 2u, last);
@@ -56,6 +54,6 @@ fn statistics_of(row: u32) -> Statistics {
   let base = row * params.cols;
   let k = segment_pivot(base);
   let s = finish(scan(base, 0u, (params.cols + 3u) / 4u, k), k);
-  save_for_backward(row, s);
+  save_for_backward(0u, row, s);
   return s;
 }

@@ -10,22 +10,22 @@
 var<storage, read_write> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let lane = lane_id(invocation);
-  let worker = worker_id(invocation);
-  let pair = min(worker, params.rows * params.splits - 1u);
-  let base = base_of_segment(pair / params.splits);
+  let worker = worker_of(invocation, params.rows * params.splits);
+  let segment = worker.id / params.splits;
+  let split = worker.id % params.splits;
+  let base = base_of_segment(segment);
   // Nothing for a surplus worker: a sum that is stored on the way has one writer.
-  let quads = select((params.cols + 3u) / 4u, 0u, pair < worker);
-  let first = (pair % params.splits) * params.split_length;
+  let quads = select((params.cols + 3u) / 4u, 0u, worker.surplus);
+  let first = split * params.split_length;
 
   let k = segment_pivot(base);
   var total = Part();
-  for (var plane = 0u; plane < planes_of_segment(pair / params.splits); plane++) {
+  for (var plane = 0u; plane < planes_of_segment(segment); plane++) {
     let at = base + plane * params.channels * params.cols;
-    total = merge(total, scan(at, first + lane, min(first + params.split_length, quads), k));
+    total = merge(total, scan(at, first + worker.lane, min(first + params.split_length, quads), k));
   }
-  let part = reduce(total, lane, invocation.index);
-  if (lane == 0u && worker < params.rows * params.splits) {
-    partials[partial_of_segment(pair / params.splits, pair % params.splits)] = pack(part, k);
+  let part = reduce(total, worker);
+  if (worker.lane == 0u && !worker.surplus) {
+    partials[partial_of_segment(segment, split)] = pack(part, k);
   }
 }
