@@ -144,8 +144,8 @@ export async function autotune(
   const cap = workspaceCap(d.geometry, elementBytes, gpu.facts);
   const make = (schedule: ScheduleOptions) =>
     forward
-      ? call.kernels.forward({ ...described.forward, schedule }, gpu.facts)
-      : call.kernels.backward({ ...described.backward, schedule }, gpu.facts);
+      ? call.forward({ ...described.forward, schedule }, gpu.facts)
+      : call.backward({ ...described.backward, schedule }, gpu.facts);
   for (const schedule of options.schedules ?? []) {
     checkSchedule(d.geometry, pass, gpu.facts, schedule, split);
   }

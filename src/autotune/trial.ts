@@ -2,7 +2,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { NormCall } from '../ops/norm.ts';
+import type { BothCalls } from '../ops/norm.ts';
 import { normBackward } from '../ops/norm-backward.ts';
 import { normForward } from '../ops/norm-forward.ts';
 import { type NormOp, type NormOpOptions, prepareOptionsOf } from '../ops/op-options.ts';
@@ -37,7 +37,7 @@ function numbers(count: number, seed: number, low: number): Float32Array {
 export function trialOf(
   gpu: Gpu,
   op: NormOp,
-  call: NormCall,
+  call: BothCalls,
   shape: readonly number[],
   options: NormOpOptions & { pass: 'forward' | 'backward' },
 ): Trial {

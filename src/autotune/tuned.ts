@@ -2,10 +2,10 @@
 import { checkContext } from '../gpu/check-context.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import type { Program } from '../gpu/program.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import { byteSize } from '../gpu/tensor.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
-import type { NormCall } from '../ops/norm.ts';
 import { chooseBy } from '../ops/programs.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { checkSchedule, familyOf, type ScheduleOptions } from '../plan/strategy.ts';
@@ -80,7 +80,7 @@ export function useFound(gpu: Gpu): void {
   const choose = <D extends ForwardDescriptor | BackwardDescriptor>(
     direction: 'forward' | 'backward',
     d: D,
-    make: (tuned: D, facts: DeviceFacts) => ReturnType<NormCall['kernels']['forward']>,
+    make: (tuned: D, facts: DeviceFacts) => Program,
   ) => {
     if (Object.values(d.schedule).some((value) => value !== undefined) || d.stage) return undefined;
     const schedule = found.get(classOf(direction, d, facts));
@@ -95,8 +95,8 @@ export function useFound(gpu: Gpu): void {
     }
   };
   chooseBy(gpu, {
-    forward: ({ kernels }, d) => choose('forward', d, kernels.forward),
-    backward: ({ kernels }, d) => choose('backward', d, kernels.backward),
+    forward: (call, d) => choose('forward', d, call.forward),
+    backward: (call, d) => choose('backward', d, call.backward),
   });
 }
 

@@ -4,7 +4,7 @@ import { execute } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { BackwardResult, NormCall } from '../ops/norm.ts';
+import type { BackwardCall, BackwardResult, ForwardCall } from '../ops/norm.ts';
 import { type NormBackwardOptions, planBackward } from '../ops/norm-backward.ts';
 import { forwardResult, type NormForwardOptions, planForward } from '../ops/norm-forward.ts';
 import { backwardOf, forwardOf } from '../ops/programs.ts';
@@ -28,7 +28,7 @@ export interface JoinedStatistics {
 
 /** A forward pass of one replica. Throws as batchNorm if it is invalid; then nothing has happened. */
 export class ReplicaForward {
-  readonly call: NormCall;
+  readonly call: ForwardCall;
   readonly x: Tensor;
   readonly #gpu: Gpu;
   readonly #bias: Tensor | null | undefined;
@@ -36,7 +36,7 @@ export class ReplicaForward {
 
   constructor(
     gpu: Gpu,
-    call: NormCall,
+    call: ForwardCall,
     x: Tensor,
     bias: Tensor | null | undefined,
     options: NormForwardOptions,
@@ -113,14 +113,21 @@ export class ReplicaForward {
 
 /** A backward pass of one replica, likewise. */
 export class ReplicaBackward {
-  readonly call: NormCall;
+  readonly call: BackwardCall;
   readonly x: Tensor;
   readonly #gpu: Gpu;
   readonly #dy: Tensor;
   readonly #mean: Tensor;
   #options: NormBackwardOptions;
 
-  constructor(gpu: Gpu, call: NormCall, dy: Tensor, x: Tensor, mean: Tensor, options: NormBackwardOptions) {
+  constructor(
+    gpu: Gpu,
+    call: BackwardCall,
+    dy: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    options: NormBackwardOptions,
+  ) {
     this.#gpu = gpu;
     this.call = call;
     this.#dy = dy;

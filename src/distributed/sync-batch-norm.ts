@@ -4,6 +4,8 @@ import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
+import { backwardProgram } from '../kernels/backward.ts';
+import { forwardProgram } from '../kernels/forward.ts';
 import {
   type BatchNormBackwardOptions,
   type BatchNormOptions,
@@ -76,7 +78,11 @@ export async function syncBatchNorm(
   }
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options, group.size);
-  const forward = new ReplicaForward(gpu, call, x, bias, { ...options, epilogue: options, running });
+  const forward = new ReplicaForward(gpu, { ...call, forward: forwardProgram }, x, bias, {
+    ...options,
+    epilogue: options,
+    running,
+  });
   const [result] = await forwardTogether(gpu, [forward], options);
   return result as SyncForwardResult;
 }
@@ -111,7 +117,10 @@ export async function syncBatchNormBackward(
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
   }
   const call = batchNormCall(x.shape, layout, 1, undefined, group.size);
-  const backward = new ReplicaBackward(gpu, call, dy, x, mean, { ...options, epilogue: options });
+  const backward = new ReplicaBackward(gpu, { ...call, backward: backwardProgram }, dy, x, mean, {
+    ...options,
+    epilogue: options,
+  });
   const [result] = await backwardTogether(gpu, [{ backward, total: count }], options);
   return result as BackwardResult;
 }

@@ -1,6 +1,9 @@
 import { backwardProgram } from './backward.ts';
-import type { NormKernels } from './descriptor.ts';
+import type { BackwardKernels, ForwardKernels } from './descriptor.ts';
 import { forwardProgram } from './forward.ts';
 
-/** Of norms with a weight per channel: GroupNorm, InstanceNorm, BatchNorm. */
-export const channelKernels: NormKernels = { forward: forwardProgram, backward: backwardProgram };
+/** Both passes of norms with a weight per channel: GroupNorm, InstanceNorm, BatchNorm. */
+export const channelKernels: ForwardKernels & BackwardKernels = {
+  forward: forwardProgram,
+  backward: backwardProgram,
+};

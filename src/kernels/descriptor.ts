@@ -67,10 +67,14 @@ export interface BackwardDescriptor extends NormDescriptor, Replicated {
 }
 
 /**
- * The kernels that a norm may need. Each norm names its own, so that a program that has only some norms brings along
- * only what these need.
+ * What makes the dispatches of a forward pass. Each function of a norm names its own, so that a program that has only some norms, or
+ * no backward passes, brings along only what these need.
  */
-export interface NormKernels {
+export interface ForwardKernels {
   forward(d: ForwardDescriptor, facts: DeviceFacts): Program;
+}
+
+/** Likewise of a backward pass. */
+export interface BackwardKernels {
   backward(d: BackwardDescriptor, facts: DeviceFacts): Program;
 }

@@ -1,8 +1,9 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
-import type { NormCall, Running, RunningTensors } from '../ops/norm.ts';
+import type { BothCalls, Running, RunningTensors } from '../ops/norm.ts';
 import { isBiased } from '../ops/running.ts';
 import type { Module } from './module.ts';
 import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
@@ -46,12 +47,12 @@ export abstract class BatchNorm extends RunningNorm {
   }
 
   /** @internal What a tensor of that shape is to this module. */
-  replica(shape: readonly number[]): { call: NormCall; running: RunningTensors | undefined } {
+  replica(shape: readonly number[]): { call: BothCalls; running: RunningTensors | undefined } {
     const call = this.describe(shape);
     return { call, running: this.running(call) };
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
+  protected override describe(shape: readonly number[]): BothCalls {
     if (!this.ranks.includes(shape.length)) {
       throw new NormError(
         'shape',
@@ -60,7 +61,10 @@ export abstract class BatchNorm extends RunningNorm {
       );
     }
     this.checkChannels(shape, this.layout === 'channels-first' ? 1 : shape.length - 1);
-    return batchNormCall(shape, this.layout, this.eps, this.runningMode(), this.replicas);
+    return {
+      ...batchNormCall(shape, this.layout, this.eps, this.runningMode(), this.replicas),
+      ...channelKernels,
+    };
   }
 
   protected override update(): Running {

@@ -4,10 +4,11 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { batchNormCall } from '../ops/batch-norm.ts';
 import { copyInto } from '../ops/cast.ts';
 import { checkCount, checkEps, checkLayout, floatDType } from '../ops/check.ts';
-import type { NormCall, RunningTensors } from '../ops/norm.ts';
+import type { BothCalls, RunningTensors } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type BatchNorm, BatchNorm2d, batchNormOf } from './batch-norm.ts';
 import { checkModule, type Module } from './module.ts';
@@ -123,7 +124,7 @@ export class FrozenBatchNorm2d extends NormModule {
     this.registerBuffer('running_var', tensor);
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
+  protected override describe(shape: readonly number[]): BothCalls {
     const { layout, numFeatures } = this;
     const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1];
     if (shape.length !== 4 || channels !== numFeatures) {
@@ -133,7 +134,10 @@ export class FrozenBatchNorm2d extends NormModule {
         'Match numFeatures and layout to the input.',
       );
     }
-    return batchNormCall(shape, layout, this.eps, { mode: 'frozen', momentum: null, counted: false });
+    return {
+      ...batchNormCall(shape, layout, this.eps, { mode: 'frozen', momentum: null, counted: false }),
+      ...channelKernels,
+    };
   }
 
   protected override running(): RunningTensors {

@@ -2,9 +2,10 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType } from '../gpu/tensor.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { checkEps, checkLayout } from '../ops/check.ts';
 import { checkGroups, groupNormCall } from '../ops/group-norm.ts';
-import type { NormCall } from '../ops/norm.ts';
+import type { BothCalls } from '../ops/norm.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { type EpilogueModuleOptions, epilogueModuleNames, NormModule } from './norm-module.ts';
 
@@ -55,7 +56,7 @@ export class GroupNorm extends NormModule {
     this.bias = this.register('bias', [numChannels], dtype, 0);
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
+  protected override describe(shape: readonly number[]): BothCalls {
     const channels = shape[this.layout === 'channels-first' ? 1 : shape.length - 1];
     if (channels !== this.numChannels) {
       throw new NormError(
@@ -64,6 +65,6 @@ export class GroupNorm extends NormModule {
         'Match numChannels and layout to the input.',
       );
     }
-    return groupNormCall(shape, this.numGroups, this.layout, this.eps);
+    return { ...groupNormCall(shape, this.numGroups, this.layout, this.eps), ...channelKernels };
   }
 }

@@ -3,8 +3,9 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
 import { instanceNormCall } from '../ops/instance-norm.ts';
-import type { NormCall, Running } from '../ops/norm.ts';
+import type { BothCalls, Running } from '../ops/norm.ts';
 import { isBiased, runningTensors } from '../ops/running.ts';
 import { RunningNorm, type RunningNormModuleOptions, runningModuleNames } from './running-norm.ts';
 
@@ -43,7 +44,7 @@ export abstract class InstanceNorm extends RunningNorm {
     }
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
+  protected override describe(shape: readonly number[]): BothCalls {
     const unbatched = shape.length === this.spatial + 1;
     if (!unbatched && shape.length !== this.spatial + 2) {
       throw new NormError(
@@ -53,7 +54,10 @@ export abstract class InstanceNorm extends RunningNorm {
       );
     }
     this.checkChannels(shape, this.layout === 'channels-last' ? shape.length - 1 : unbatched ? 0 : 1);
-    return instanceNormCall(shape, this.layout, this.eps, { unbatched, running: this.runningMode() });
+    return {
+      ...instanceNormCall(shape, this.layout, this.eps, { unbatched, running: this.runningMode() }),
+      ...channelKernels,
+    };
   }
 
   /** As torch's, unlike BatchNorm: see {@link trackRunningStats}. */

@@ -1,9 +1,10 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { rowKernels } from '../kernels/row-kernels.ts';
 import { checkEps } from '../ops/check.ts';
 import { layerNormCall, normalizedSizes } from '../ops/layer-norm.ts';
-import type { NormCall } from '../ops/norm.ts';
+import type { BothCalls } from '../ops/norm.ts';
 import {
   type EpilogueModuleOptions,
   epilogueModuleNames,
@@ -67,7 +68,7 @@ export class LayerNorm extends NormModule {
     return this.addForward(x, residual, options);
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
-    return layerNormCall(shape, this.normalizedShape, this.eps);
+  protected override describe(shape: readonly number[]): BothCalls {
+    return { ...layerNormCall(shape, this.normalizedShape, this.eps), ...rowKernels };
   }
 }

@@ -7,7 +7,13 @@ import type { Activation } from '../kernels/activation.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import type { CallOptions } from '../ops/descriptors.ts';
 import { checkActivation } from '../ops/epilogue.ts';
-import { type BackwardResult, checkParameters, type NormCall, type RunningTensors } from '../ops/norm.ts';
+import {
+  type BackwardResult,
+  type BothCalls,
+  checkParameters,
+  type NormCall,
+  type RunningTensors,
+} from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
 import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
 import { prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
@@ -93,7 +99,7 @@ const prepareNames = {
 
 /** @internal What forward keeps for backward. The statistics are the module's; x is the caller's. */
 export interface Saved {
-  call: NormCall;
+  call: BothCalls;
   x: Tensor;
   mean: Tensor | undefined;
   rstd: Tensor;
@@ -155,7 +161,7 @@ export abstract class NormModule extends Module {
   }
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
-  protected abstract describe(shape: readonly number[]): NormCall;
+  protected abstract describe(shape: readonly number[]): BothCalls;
 
   /** @internal The running statistics that a described call updates or uses. */
   protected running(_: NormCall): RunningTensors | undefined {

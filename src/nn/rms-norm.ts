@@ -1,10 +1,11 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
+import { rowKernels } from '../kernels/row-kernels.ts';
 import { checkEps } from '../ops/check.ts';
 import type { RmsNormCast } from '../ops/conventions.ts';
 import { normalizedSizes } from '../ops/layer-norm.ts';
-import type { NormCall } from '../ops/norm.ts';
+import type { BothCalls } from '../ops/norm.ts';
 import { rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
 import { type ForwardOptions, NormModule } from './norm-module.ts';
 
@@ -60,7 +61,7 @@ export class RMSNorm extends NormModule {
     return this.addForward(x, residual, options);
   }
 
-  protected override describe(shape: readonly number[]): NormCall {
-    return rmsNormCall(shape, this.normalizedShape, this.eps, this.cast);
+  protected override describe(shape: readonly number[]): BothCalls {
+    return { ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast), ...rowKernels };
   }
 }

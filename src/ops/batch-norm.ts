@@ -3,7 +3,8 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { channelKernels } from '../kernels/channel-kernels.ts';
+import { backwardProgram } from '../kernels/backward.ts';
+import { forwardProgram } from '../kernels/forward.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkLayout } from './check.ts';
 import {
@@ -124,7 +125,7 @@ export function batchNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
-  const made = normForward(gpu, call, x, undefined, options.bias, norm);
+  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, norm);
   if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
   return forwardResult(made);
 }
@@ -193,7 +194,10 @@ export function batchNormBackward(
   const { layout, mean } = options;
   const training = modeOf(options.rstd, options.training, false);
   const call = batchNormBackwardCall(x.shape, layout, training);
-  return normBackward(gpu, call, dy, x, mean, undefined, true, { ...options, epilogue: options });
+  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, mean, undefined, true, {
+    ...options,
+    epilogue: options,
+  });
 }
 
 /** @internal */
@@ -241,7 +245,6 @@ export function batchNormCall(
   }
   return {
     name: 'batch_norm',
-    kernels: channelKernels,
     kind: 'moments',
     geometry,
     parameterShape: [channels],

@@ -4,7 +4,8 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { channelKernels } from '../kernels/channel-kernels.ts';
+import { backwardProgram } from '../kernels/backward.ts';
+import { forwardProgram } from '../kernels/forward.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkCount, checkLayout } from './check.ts';
 import {
@@ -90,7 +91,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
   checkOptions('groupNorm', options, groupNormNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
-  const made = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
@@ -116,7 +117,10 @@ export function groupNormBackward(
   checkOptions('groupNormBackward', options, groupNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
-  return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
+  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, options.mean, undefined, true, {
+    ...options,
+    epilogue: options,
+  });
 }
 
 /** @internal */
@@ -147,7 +151,6 @@ export function groupNormCall(
   }
   return {
     name: 'group_norm',
-    kernels: channelKernels,
     kind: 'moments',
     geometry,
     parameterShape: [channels],

@@ -3,7 +3,8 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { channelKernels } from '../kernels/channel-kernels.ts';
+import { backwardProgram } from '../kernels/backward.ts';
+import { forwardProgram } from '../kernels/forward.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkLayout } from './check.ts';
 import {
@@ -115,7 +116,7 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
   checkOptions('instanceNorm', options, instanceNormNames);
   checkTensor(gpu, x, 'x');
   const { call, running } = instanceNormParts(x.shape, options);
-  const made = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
     running,
@@ -166,7 +167,10 @@ export function instanceNormBackward(
   const { layout } = options;
   const training = modeOf(options.rstd, options.training, true);
   const call = instanceNormBackwardCall(x.shape, layout, training);
-  return normBackward(gpu, call, dy, x, options.mean, undefined, true, { ...options, epilogue: options });
+  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, options.mean, undefined, true, {
+    ...options,
+    epilogue: options,
+  });
 }
 
 /** @internal */
@@ -207,7 +211,6 @@ export function instanceNormCall(
   }
   return {
     name: 'instance_norm',
-    kernels: channelKernels,
     kind: 'moments',
     geometry,
     parameterShape: [channels],

@@ -3,7 +3,8 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { sizesOf, type Tensor } from '../gpu/tensor.ts';
-import { rowKernels } from '../kernels/row-kernels.ts';
+import { rowBackward } from '../kernels/backward.ts';
+import { rowForward } from '../kernels/forward.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
 import {
@@ -92,7 +93,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  const made = normForward(gpu, call, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, forward: rowForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
@@ -121,7 +122,9 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  return forwardResult(normForward(gpu, call, x, residual, options.bias, options));
+  return forwardResult(
+    normForward(gpu, { ...call, forward: rowForward }, x, residual, options.bias, options),
+  );
 }
 
 /**
@@ -143,10 +146,19 @@ export function layerNormBackward(
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
-  return normBackward(gpu, call, dy, x, options.mean, options.dsum ?? undefined, true, {
-    ...options,
-    epilogue: options,
-  });
+  return normBackward(
+    gpu,
+    { ...call, backward: rowBackward },
+    dy,
+    x,
+    options.mean,
+    options.dsum ?? undefined,
+    true,
+    {
+      ...options,
+      epilogue: options,
+    },
+  );
 }
 
 /** @internal */
@@ -158,7 +170,6 @@ export function layerNormCall(
   const normalized = trailingSizes(shape, normalizedShape);
   return {
     name: 'layer_norm',
-    kernels: rowKernels,
     kind: 'moments',
     geometry: layerNormGeometry(shape, normalized),
     parameterShape: normalized,

@@ -10,11 +10,11 @@ import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } fro
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
+  type BackwardCall,
   type BackwardOptions,
   type BackwardResult,
   backwardOutputNames,
   checkParameters,
-  type NormCall,
   type Repeatable,
   record,
 } from './norm.ts';
@@ -38,7 +38,7 @@ interface BackwardPlan {
 /** Validates a backward pass. Nothing is allocated or changed if it throws. */
 export function planBackward(
   gpu: Gpu,
-  call: NormCall,
+  call: BackwardCall,
   dy: Tensor,
   x: Tensor,
   mean: Tensor | undefined,
@@ -118,7 +118,7 @@ export function planBackward(
 /** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */
 export function normBackward(
   gpu: Gpu,
-  call: NormCall,
+  call: BackwardCall,
   dy: Tensor,
   x: Tensor,
   mean: Tensor | undefined,

@@ -8,11 +8,11 @@ import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
   checkParameters,
+  type ForwardCall,
   type ForwardOutputs,
   type ForwardResult,
   forwardOutputNames,
   type MakeTensor,
-  type NormCall,
   type NormOptions,
   type Repeatable,
   type RunningTensors,
@@ -64,7 +64,7 @@ interface ForwardPlan {
 /** Validates a forward pass. Nothing is allocated if it throws. */
 export function planForward(
   gpu: Gpu,
-  call: NormCall,
+  call: ForwardCall,
   x: Tensor,
   addend: Tensor | undefined,
   bias: Tensor | null | undefined,
@@ -134,7 +134,7 @@ export function planForward(
  */
 export function normForward(
   gpu: Gpu,
-  call: NormCall,
+  call: ForwardCall,
   x: Tensor,
   addend: Tensor | undefined,
   bias: Tensor | null | undefined,

@@ -5,7 +5,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import type { NormKernels } from '../kernels/descriptor.ts';
+import type { BackwardKernels, ForwardKernels } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } from './check.ts';
@@ -147,8 +147,6 @@ export interface BackwardResult {
 export interface NormCall {
   /** The function's name, for labels. */
   name: string;
-  /** What makes the dispatches. */
-  kernels: NormKernels;
   kind: 'moments' | 'rms';
   geometry: Geometry;
   /** Shape of weight and bias. */
@@ -163,6 +161,13 @@ export interface NormCall {
   /** Whether the variance is a result. */
   variance?: boolean | undefined;
 }
+
+/** With what makes the dispatches of its forward pass. */
+export type ForwardCall = NormCall & ForwardKernels;
+/** Likewise of its backward pass. */
+export type BackwardCall = NormCall & BackwardKernels;
+/** Of both. */
+export type BothCalls = ForwardCall & BackwardCall;
 
 /** Running statistics: updated with those of x, or used instead of them, so that they do not depend on x. */
 export interface Running {

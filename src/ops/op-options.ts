@@ -1,9 +1,12 @@
 // Calls of functional norms as plain data: no tensors, so that they can be asked about before there are any.
+
 import type { FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Activation } from '../kernels/activation.ts';
+import { channelKernels } from '../kernels/channel-kernels.ts';
+import { rowKernels } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
@@ -12,7 +15,7 @@ import type { CallOptions } from './descriptors.ts';
 import { groupNormCall } from './group-norm.ts';
 import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
-import type { NormCall } from './norm.ts';
+import type { BothCalls, NormCall } from './norm.ts';
 import { rmsNormCall } from './rms-norm.ts';
 
 /** A functional norm, by its name; its backward goes by the same. */
@@ -78,22 +81,24 @@ export interface CallSettings
 }
 
 /** @internal The call that a forward pass makes of x of that shape. */
-export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): NormCall {
+export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
   const { normalizedShape = shape.slice(-1), numGroups, layout, cast, eps } = settings;
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return layerNormCall(shape, normalizedShape, eps);
+      return { ...layerNormCall(shape, normalizedShape, eps), ...rowKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return rmsNormCall(shape, normalizedShape, eps, cast);
+      return { ...rmsNormCall(shape, normalizedShape, eps, cast), ...rowKernels };
     case 'groupNorm':
-      return groupNormCall(shape, numGroups as number, layout, eps);
+      return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
-      return instanceNormParts<boolean>(shape, { ...settings, momentum: settings.momentum ?? undefined })
-        .call;
+      return {
+        ...instanceNormParts<boolean>(shape, { ...settings, momentum: settings.momentum ?? undefined }).call,
+        ...channelKernels,
+      };
     case 'batchNorm':
-      return batchNormParts<boolean>(shape, settings).call;
+      return { ...batchNormParts<boolean>(shape, settings).call, ...channelKernels };
     default:
       throw new NormError(
         'value',
@@ -104,15 +109,17 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
 }
 
 /** @internal Likewise of a backward pass, which takes the statistics that forward left. */
-export function backwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): NormCall {
+export function backwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
   const { layout, training } = settings;
-  if (op === 'instanceNorm') return instanceNormBackwardCall(shape, layout, training ?? true);
-  if (op === 'batchNorm') return batchNormBackwardCall(shape, layout, training ?? false);
+  if (op === 'instanceNorm')
+    return { ...instanceNormBackwardCall(shape, layout, training ?? true), ...channelKernels };
+  if (op === 'batchNorm')
+    return { ...batchNormBackwardCall(shape, layout, training ?? false), ...channelKernels };
   return forwardCall(op, shape, { ...settings, eps: 0 });
 }
 
 /** @internal The call that an op makes of x of that shape. */
-export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): NormCall {
+export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): BothCalls {
   const { normalizedShape, numGroups = 1, layout, training = true, cast } = options;
   const settings = { normalizedShape, numGroups, layout, cast };
   if (op !== 'batchNorm') return forwardCall(op, shape, settings);

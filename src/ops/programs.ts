@@ -4,7 +4,7 @@ import type { Program } from '../gpu/program.ts';
 import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
 import { checkGrid } from '../plan/grid.ts';
 import { checkSchedule } from '../plan/strategy.ts';
-import type { NormCall } from './norm.ts';
+import type { BackwardCall, ForwardCall } from './norm.ts';
 
 const programs = new WeakMap<Gpu, Map<string, Program>>();
 const mostPrograms = 512;
@@ -26,8 +26,8 @@ export function remember(gpu: Gpu, direction: string, d: object, make: () => Pro
 
 /** Programs that differ from what is chosen by facts alone; undefined for those that do not. */
 export interface Choices {
-  forward(call: NormCall, d: ForwardDescriptor): Program | undefined;
-  backward(call: NormCall, d: BackwardDescriptor): Program | undefined;
+  forward(call: ForwardCall, d: ForwardDescriptor): Program | undefined;
+  backward(call: BackwardCall, d: BackwardDescriptor): Program | undefined;
 }
 
 const choices = new WeakMap<Gpu, Choices>();
@@ -47,29 +47,29 @@ export const splitOnly = {
 
 /** @internal The dispatches of a forward pass. Throws `value` for a schedule that it cannot have. */
 export function makeForward(
-  call: NormCall,
+  call: ForwardCall,
   d: ForwardDescriptor,
   facts: DeviceFacts,
   chosen?: Choices,
 ): Program {
   checkSchedule(d.geometry, 'forward', facts, d.schedule, splitOnly.forward(d));
-  return chosen?.forward(call, d) ?? call.kernels.forward(d, facts);
+  return chosen?.forward(call, d) ?? call.forward(d, facts);
 }
 
 /** @internal Likewise of a backward pass. */
 export function makeBackward(
-  call: NormCall,
+  call: BackwardCall,
   d: BackwardDescriptor,
   facts: DeviceFacts,
   chosen?: Choices,
 ): Program {
   checkSchedule(d.geometry, 'backward', facts, d.schedule, splitOnly.backward(d));
-  return chosen?.backward(call, d) ?? call.kernels.backward(d, facts);
+  return chosen?.backward(call, d) ?? call.backward(d, facts);
 }
 
 /** @internal */
-export const forwardOf = (gpu: Gpu, call: NormCall, d: ForwardDescriptor): Program =>
+export const forwardOf = (gpu: Gpu, call: ForwardCall, d: ForwardDescriptor): Program =>
   remember(gpu, 'forward', d, () => makeForward(call, d, gpu.facts, choices.get(gpu)));
 /** @internal */
-export const backwardOf = (gpu: Gpu, call: NormCall, d: BackwardDescriptor): Program =>
+export const backwardOf = (gpu: Gpu, call: BackwardCall, d: BackwardDescriptor): Program =>
   remember(gpu, 'backward', d, () => makeBackward(call, d, gpu.facts, choices.get(gpu)));
