@@ -11,5 +11,7 @@ export function byteSize(dtype: DType): number {
 
 /** Number of elements of a shape; 1 for a scalar's []. */
 export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
+  let product = 1;
+  for (const size of shape) product *= size;
+  return product;
 }

@@ -64,6 +64,10 @@ export class Tensor {
   readonly buffer: GPUBuffer;
   readonly shape: readonly number[];
   readonly dtype: DType;
+  /** Number of elements. */
+  readonly size: number;
+  /** Number of bytes, without padding. */
+  readonly byteLength: number;
   /** Byte offset of the first element in `buffer`; a multiple of the device's storage offset alignment. */
   readonly offset: number;
   /** Whether {@link destroy} destroys `buffer`. */
@@ -86,19 +90,11 @@ export class Tensor {
     this.buffer = buffer;
     this.shape = Object.freeze([...shape]);
     this.dtype = dtype;
+    this.size = elementCount(shape);
+    this.byteLength = this.size * byteSize(dtype);
     this.offset = offset;
     this.owned = owned;
     this.#source = source;
-  }
-
-  /** Number of elements. */
-  get size(): number {
-    return elementCount(this.shape);
-  }
-
-  /** Number of bytes, without padding. */
-  get byteLength(): number {
-    return this.size * byteSize(this.dtype);
   }
 
   /** @internal Vue leaves it as it is. */

@@ -21,7 +21,17 @@ import { longestRegisterSplit } from '../plan/schedule.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { blockOf, columnsOf, dispatch, normChoices, type Pass, partialsOf, sumSegments } from './parts.ts';
+import {
+  applySegments,
+  blockOf,
+  dispatch,
+  type Need,
+  normChoices,
+  overColumns,
+  type Pass,
+  partialsOf,
+  sumSegments,
+} from './pass.ts';
 
 /** Everything that the steps of a chunk are made from. */
 export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
@@ -32,8 +42,7 @@ export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
   upstream: Upstream;
   /** Whether dweight and dbias are added to what their tensors hold. */
   accumulate: BackwardDescriptor['accumulate'];
-  /** Says that scratch of a role takes so many bytes. */
-  need(role: string, bytes: number): void;
+  need: Need;
 }
 
 type Upstream = 'dy' | 'again' | 'dresidual';
@@ -95,8 +104,6 @@ export function onePassPerRow(at: At, splits: number, add: boolean): Step {
   return dispatch(at, rowsRegisters, {
     choices: { HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add, ITEMS: items },
     numbers: {
-      rows: segments.count,
-      cols: segments.cols,
       splits,
       rows_per_split: rowsPerSplit,
       block: Math.ceil(rowsPerSplit / blocks),
@@ -106,36 +113,11 @@ export function onePassPerRow(at: At, splits: number, add: boolean): Step {
   });
 }
 
-/** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split). */
-export function segmentSums(at: At): Step {
-  const { g, segments, schedule } = at;
-  const { team, splits, planesPerPartial, fourRows } = schedule;
-  const rows = sumSegments(segments, g, planesPerPartial);
-  const splitLength = Math.ceil(quadsOf(segments.cols) / splits);
-  return dispatch(at, rowsSums, {
-    choices: { ...firstChoices(at), FOUR_ROWS: fourRows },
-    numbers: {
-      rows,
-      cols: segments.cols,
-      splits,
-      split_length: splitLength,
-      planes_per_partial: planesPerPartial,
-      block: blockOf((planesPerPartial * splitLength) / team.lanes / 64),
-    },
-    team,
-    workers: (fourRows ? Math.ceil(rows / 4) : rows) * splits,
-  });
-}
-
-export function channelSums(at: At): Step {
-  const { g, schedule } = at;
-  const walk = columnsOf(g, schedule);
-  return dispatch(at, columnsSums, {
-    choices: firstChoices(at),
-    numbers: { ...walk, block: blockOf(walk.split_length / 16) },
-    team: schedule.team,
-    workers: g.samples * walk.splits * quadsOf(walk.cols),
-  });
+/** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split) or (sample, split, column). */
+export function sumChannels(at: At): Step {
+  const { columns, fourRows } = at.schedule;
+  if (columns) return overColumns(at, columnsSums, 16, { choices: firstChoices(at) });
+  return sumSegments(at, rowsSums, 64, fourRows ? 4 : 1, { ...firstChoices(at), FOUR_ROWS: fourRows });
 }
 
 /** @param joint - whether `sums` holds the means of x, too: two quads per set. */
@@ -229,32 +211,10 @@ export function onePassPerChannel(at: At): Step {
   });
 }
 
-export function segmentApply(at: At): Step {
-  const { segments, schedule } = at;
-  const { team, splits } = schedule;
-  return dispatch(at, rowsApply, {
-    ...sourcesOf(at),
-    numbers: {
-      rows: segments.count,
-      cols: segments.cols,
-      splits,
-      split_length: Math.ceil(quadsOf(segments.cols) / splits),
-    },
-    team: { ...team, reduction: 'serial' },
-    workers: segments.count * splits,
-  });
-}
-
-export function channelApply(at: At): Step {
-  const { g, schedule } = at;
-  const walk = columnsOf(g, schedule);
-  return dispatch(at, columnsApply, {
-    choices: packedChoices(at),
-    ...sourcesOf(at),
-    numbers: walk,
-    team: schedule.team,
-    workers: g.samples * walk.splits * quadsOf(walk.cols),
-  });
+/** dx where the means of g and g·x̂ are known and weight belongs to channels. */
+export function applyChannels(at: At): Step {
+  if (!at.schedule.columns) return applySegments(at, rowsApply, sourcesOf(at));
+  return overColumns(at, columnsApply, 1, { choices: packedChoices(at), ...sourcesOf(at) });
 }
 
 const accumulateChoices = ({ accumulate }: Pick<At, 'accumulate'>): Choices => ({

@@ -1,18 +1,16 @@
 import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
-import { type Chunk, chunksOf } from '../plan/chunks.ts';
+import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
-import { samplesWithin } from '../plan/grid.ts';
 import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import {
   type At,
   afterFirstPass,
+  applyChannels,
   backwardChoices,
-  channelApply,
-  channelSums,
   collectGradients,
   columns,
   makesGradients,
@@ -22,20 +20,11 @@ import {
   onePassPerRow,
   packStatistics,
   secondUpstream,
-  segmentApply,
-  segmentSums,
   splitsOfChunk,
+  sumChannels,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import {
-  alone,
-  channelSegments,
-  parameterBytes,
-  partialsOf,
-  partOf,
-  setSegments,
-  tensorsChoices,
-} from './parts.ts';
+import { alone, channelSegments, inParts, type Pass, partialsOf, partOf, setSegments } from './pass.ts';
 
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
@@ -60,7 +49,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const parts: [At, number][] = [];
-  return inParts(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
+  return partsOf(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
     const head = chunks[0] as Chunk;
     const most = splitsOfChunk(head, gradientSplits);
@@ -86,7 +75,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const offset = shared ? index * size : 0;
     at.need('sums', offset + size);
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), segmentSums(own), mergeSums(own, false, undefined, direct || again)];
+    const sums = [...packed(own), sumChannels(own), mergeSums(own, false, undefined, direct || again)];
     const second = afterFirstPass(own);
     if (!shared && span === whole.span) {
       return [...sums, columns(second, splits, direct, index > 0, whole), ...merged()];
@@ -128,8 +117,6 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const schedule = scheduleBackward(geometry, facts, overrides(d), byteSize(d.dtype));
   // A single value of a replica is a row, too, but what all replicas have is per channel.
   if (!schedule.columns && geometry.inner === 1 && !stage) return rowBackward(d, facts);
-  const sumsOf = schedule.columns ? channelSums : segmentSums;
-  const applyOf = schedule.columns ? channelApply : segmentApply;
   // Where weight belongs to a channel, the sums over a channel's elements serve dweight, dbias and dx alike.
   const { splits, inner } = partialsOf(geometry, schedule);
   const partialBytes = 8 * splits * geometry.channels * inner; // per sample
@@ -138,7 +125,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   // In f16 dweight and dbias would round once per part: the parts' sums then meet behind the partials.
   const sumsOfParts =
     d.paramDtype === 'f16' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
-  return inParts(d, schedule, channelSegments, facts, bytes, sumsOfParts, (at, index, chunks) => {
+  return partsOf(d, schedule, channelSegments, facts, bytes, sumsOfParts, (at, index, chunks) => {
     const { samples } = chunks[index] as Chunk;
     if (stage === 'joined') {
       const all = { ...at, numbers: { ...at.numbers, count: d.total ?? 0 } };
@@ -147,7 +134,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       const sums = mergeSums(all, true, { width: geometry.channels, splits: 1, inner: 1 });
       const then = afterFirstPass(all);
       const before = then.upstream === 'again' ? packed(at) : [];
-      return [...before, sums, applyOf(then), ...mergeRequested(at, { role: 'gradients', splits: 1 })];
+      return [...before, sums, applyChannels(then), ...mergeRequested(at, { role: 'gradients', splits: 1 })];
     }
     at.need('partials', samples * partialBytes);
     const own = { splits: samples * splits, inner };
@@ -165,14 +152,14 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       ];
     };
     if (schedule.strategy !== 'split') return [onePassPerChannel(at), ...gradients(at)];
-    const sums = [...packed(at), sumsOf(at)];
+    const sums = [...packed(at), sumChannels(at)];
     if (stage === 'local') {
       const inF32 = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
       const accumulate = { dweight: false, dbias: false };
       return [...sums, ...gradients({ ...at, d: inF32, accumulate })];
     }
     at.need('sums', 16 * setCount(at.g));
-    return [...sums, mergeSums(at, true), applyOf(afterFirstPass(at)), ...gradients(at)];
+    return [...sums, mergeSums(at, true), applyChannels(afterFirstPass(at)), ...gradients(at)];
   });
 }
 
@@ -192,47 +179,26 @@ function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
 }
 
-/**
- * The dispatches over each part of x that bindings and scratch can hold.
- *
- * @param bytes - of scratch per sample, by binding.
- * @param fixed - of scratch for all parts.
- */
-function inParts(
+/** {@link inParts}, with what a backward pass has beside. Later parts add to what the first one wrote. */
+function partsOf(
   d: BackwardDescriptor,
   schedule: BackwardSchedule,
   segmentsOf: typeof setSegments,
   facts: DeviceFacts,
-  bytes: readonly number[],
-  fixed: Readonly<Record<string, number>>,
+  sampleBytes: readonly number[],
+  fixedBytes: Readonly<Record<string, number>>,
   stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
-  mostSamples?: number,
 ): Program {
-  const { geometry, dtype } = d;
-  const elementBytes = byteSize(dtype);
-  const budget = workspaceBudget(geometry, elementBytes, facts);
-  const taken = Object.values(fixed).reduce((sum, size) => sum + size, 0);
-  // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
-  const rest = Math.max(budget / 2, budget - taken);
-  const whole = { ...parameterBytes(d), ...fixed };
-  const chunks = chunksOf(geometry, elementBytes, bytes, whole, facts, rest, mostSamples);
-  const scratch: Record<string, number> = {};
-  const need = (role: string, size: number) => {
-    scratch[role] = Math.max(scratch[role] ?? 0, size);
-  };
-  const steps = chunks.flatMap((chunk, index) => {
-    const part = partOf(d, chunk, facts);
-    const segments = segmentsOf(part.g, schedule.vec4);
-    // Later parts add to what the first one wrote.
-    const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-    const choices = { ...backwardChoices(d), ...tensorsChoices(schedule.vec4), ...segments.choices };
-    const at = { d, schedule, facts, ...part, segments, choices, accumulate, need, upstream: 'dy' } as const;
-    return stepsOf(at, index, chunks);
-  });
-  const most = Math.max(...chunks.map(({ samples }) => samples));
-  const fewer = samplesWithin(steps, most, facts);
-  if (fewer < most) return inParts(d, schedule, segmentsOf, facts, bytes, fixed, stepsOf, fewer);
-  return { steps, scratch };
+  const plan = { d, schedule, segmentsOf, facts, choices: backwardChoices(d) };
+  return inParts(
+    plan,
+    sampleBytes,
+    fixedBytes,
+    (pass: Pass<BackwardDescriptor, BackwardSchedule>, need, index, chunks) => {
+      const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
+      return stepsOf({ ...pass, accumulate, need, upstream: 'dy' }, index, chunks);
+    },
+  );
 }
 
 /** dweight and dbias, if any of them is requested. */

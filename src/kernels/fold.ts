@@ -4,7 +4,7 @@ import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { chunksOf } from '../plan/chunks.ts';
-import { rangeOf } from './parts.ts';
+import { rangeOf } from './pass.ts';
 import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 /** A BatchNorm in evaluation and the weights that it is folded into. */

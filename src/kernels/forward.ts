@@ -18,50 +18,48 @@ import rowsStatistics from '../../shaders/kernels/rows/statistics.wgsl';
 import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
-import { bindableBytes, checkWhole, chunksOf, stretchesOf } from '../plan/chunks.ts';
+import { bindableBytes, stretchesOf } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
-import { samplesWithin } from '../plan/grid.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
-import { workspaceBudget } from '../plan/workspace.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
+  applySegments,
   blockOf,
   channelSegments,
-  columnsOf,
+  checkParameterBytes,
   dispatch,
+  inParts,
   normChoices,
+  overColumns,
   type Pass,
-  parameterBytes,
+  type Plan,
   partFrom,
   partialsOf,
   partOf,
+  passOf,
   setSegments,
   sumSegments,
-  tensorsChoices,
-} from './parts.ts';
+} from './pass.ts';
 
+type ForwardPlan = Plan<ForwardDescriptor, ForwardSchedule>;
 type At = Pass<ForwardDescriptor, ForwardSchedule>;
 
 /**
  * The dispatches of a forward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, residual,
- * weight, bias in; y, sum, mean, rstd out. Where nobody wants mean and rstd, a split
- * has them as scratch.
+ * weight, bias in; y, sum, mean, rstd out. Where nobody asks for mean and rstd, a split has them as scratch.
  */
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
-  if (schedule.strategy !== 'split')
-    return inParts(d, schedule, setSegments, facts, {}, (at) => [onePass(at)]);
-  const { steps, scratch } = inParts(
-    d,
-    schedule,
-    setSegments,
-    facts,
-    { partials: 16 * schedule.splits },
-    (at) => [segmentStatistics(at), mergeStatistics(at), segmentApply(at)],
-  );
+  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d) };
+  if (schedule.strategy !== 'split') return inParts(plan, [], {}, (at) => [onePass(at)]);
+  const bytes = 16 * schedule.splits;
+  const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
+    need('partials', at.g.samples * bytes);
+    return [sumSegments(at, rowsStatistics, 16), mergeStatistics(at), applyRows(at)];
+  });
   return { steps, scratch: { ...scratch, ...unrequestedStatistics(d) } };
 }
 
@@ -69,7 +67,8 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, running, stage } = d;
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
-  const whole = { d, facts, ...part, choices: { ...normChoices(d), ...statisticsChoices(d) } };
+  const choices = forwardChoices(d);
+  const whole = { d, facts, ...part, choices };
   const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
   if (running === 'update' && d.counted) before.push(count(whole));
@@ -80,126 +79,79 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   // Running statistics, those of replicas, and variances are a matter of the merge, which only a split has.
   const options = running || stage || d.variance ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
-  const segments = geometry.inner > 1 ? channelSegments : setSegments;
-  if (given) {
-    return {
-      steps: [...before, ...applyGiven(d, schedule, segments, facts)],
-      scratch: unrequestedStatistics(d),
-    };
-  }
+  const segmentsOf = geometry.inner > 1 ? channelSegments : setSegments;
+  const plan = { d, schedule, segmentsOf, facts, choices };
+  if (given) return { steps: [...before, ...applyGiven(plan)], scratch: unrequestedStatistics(d) };
+  const split = schedule.strategy === 'split';
   const partials = partialsOf(geometry, schedule);
-  const bytes = {
-    ...(schedule.strategy === 'split' ? { partials: 16 * partials.splits * partials.width } : {}),
-    ...(tracksInstances(d) ? { instances: 8 * geometry.groups } : {}),
-  };
-  const { steps, scratch } = inParts(d, schedule, segments, facts, bytes, (at) => {
-    if (schedule.strategy !== 'split') return [onePass(at)];
-    const { columns } = schedule;
+  const partialBytes = split ? 16 * partials.splits * partials.width : 0;
+  const instanceBytes = tracksInstances(d) ? 8 * geometry.groups : 0;
+  const { steps, scratch } = inParts(plan, [partialBytes, instanceBytes], {}, (at, need) => {
+    if (!split) return [onePass(at)];
+    need('partials', at.g.samples * partialBytes);
+    if (instanceBytes > 0) need('instances', at.g.samples * instanceBytes);
     return [
-      (columns ? channelStatistics : segmentStatistics)(at),
+      schedule.columns ? overColumns(at, columnsStatistics, 64) : sumSegments(at, rowsStatistics, 16),
       mergeStatistics(at, trackingChoices(d)),
-      ...(tracksInstances(d) ? [mergeInstances(at)] : []),
-      ...(stage === 'local' ? [] : [(columns ? channelApply : segmentApply)(at)]),
+      ...(instanceBytes > 0 ? [mergeInstances(at)] : []),
+      ...(stage === 'local' ? [] : [schedule.columns ? overColumns(at, columnsApply) : applyRows(at)]),
     ];
   });
-  if (stage === 'local') scratch.rstd = 4 * setCount(geometry); // nobody's, but the merge writes it
-  const more = schedule.strategy === 'split' ? unrequestedStatistics(d) : {};
-  return { steps: [...before, ...steps], scratch: { ...scratch, ...more } };
+  // The merge writes rstd even where no later stage reads it.
+  if (stage === 'local') scratch.rstd = 4 * setCount(geometry);
+  return {
+    steps: [...before, ...steps],
+    scratch: { ...scratch, ...(split ? unrequestedStatistics(d) : {}) },
+  };
 }
 
-/** Scratch for the statistics of all sets, which one dispatch leaves to another, where nobody else wants them. */
+/** Scratch for the statistics of all sets, which one dispatch leaves to another, where nobody asks for them. */
 function unrequestedStatistics(d: ForwardDescriptor): Record<string, number> {
   if (d.statistics !== false) return {};
   const sets = setCount(d.geometry);
   return { ...(d.kind === 'moments' ? { mean: 8 * sets } : {}), rstd: 4 * sets };
 }
 
-/** The dispatches over each part of x that bindings and scratch can hold, with so many bytes of scratch per sample. */
-function inParts(
-  d: ForwardDescriptor,
-  schedule: ForwardSchedule,
-  segmentsOf: typeof setSegments,
-  facts: DeviceFacts,
-  bytes: Readonly<Record<string, number>>,
-  stepsOf: (at: At) => Step[],
-  mostSamples?: number,
-): { steps: Step[]; scratch: Record<string, number> } {
-  const elementBytes = byteSize(d.dtype);
-  const budget = workspaceBudget(d.geometry, elementBytes, facts);
-  const each = Object.values(bytes);
-  const chunks = chunksOf(d.geometry, elementBytes, each, parameterBytes(d), facts, budget, mostSamples);
-  const steps = chunks.flatMap((chunk) => {
-    const part = partOf(d, chunk, facts);
-    return stepsOf(passOf(d, schedule, segmentsOf, facts, part));
-  });
-  const most = Math.max(...chunks.map(({ samples }) => samples));
-  const fewer = samplesWithin(steps, most, facts);
-  if (fewer < most) return inParts(d, schedule, segmentsOf, facts, bytes, stepsOf, fewer);
-  return {
-    steps,
-    scratch: Object.fromEntries(Object.entries(bytes).map(([role, each]) => [role, most * each])),
-  };
-}
-
-/** y where the statistics are known, element by element: x is cut wherever a binding ends. */
-function applyGiven(
-  d: ForwardDescriptor,
-  schedule: ForwardSchedule,
-  segmentsOf: typeof setSegments,
-  facts: DeviceFacts,
-): Step[] {
+/** y where the statistics are given, element by element: x is cut wherever a binding ends. */
+function applyGiven(plan: ForwardPlan): Step[] {
+  const { d, schedule, segmentsOf, facts } = plan;
   const { geometry } = d;
-  checkWhole(geometry, parameterBytes(d), facts);
+  checkParameterBytes(d, facts);
   const bytes = byteSize(d.dtype);
   if (!schedule.columns) {
     const segments = segmentsOf(geometry, schedule.vec4);
     return stretchesOf(segments.count, segments.cols, bytes, facts).map(({ segment, count, cols, first }) => {
-      const part = partFrom(d, geometry, first, count * cols, facts);
-      const at = passOf(d, schedule, segmentsOf, facts, part);
-      const numbers = { ...at.numbers, first_segment: segment };
-      return segmentApply({ ...at, numbers, segments: { ...segments, count, cols } });
+      const { numbers, ...part } = partFrom(d, geometry, first, count * cols, facts);
+      const stretch = { ...part, numbers: { ...numbers, first_segment: segment } };
+      return applyRows(passOf(plan, stretch, { ...segments, count, cols }));
     });
   }
   // Threads own columns of whole positions, of one sample after the other where one does not fit a binding.
   const { samples, positions, groups } = geometry;
+  const { positionsPerRow } = schedule;
   const all = elementCount(geometry);
   const apart = all * bytes > bindableBytes(bytes, facts);
   const each = apart ? { ...geometry, samples: 1 } : geometry;
-  const length = (schedule.positionsPerRow * all) / (samples * positions);
+  const length = (positionsPerRow * all) / (samples * positions);
+  const stretches = stretchesOf((each.samples * positions) / positionsPerRow, length, bytes, facts, true);
   return Array.from({ length: samples / each.samples }, (_, sample) =>
-    stretchesOf((each.samples * positions) / schedule.positionsPerRow, length, bytes, facts, true).map(
-      ({ count: rows, first }) => {
-        const g = apart ? { ...each, positions: rows * schedule.positionsPerRow } : each;
-        const part = partFrom(d, g, (sample * all) / samples + first, rows * length, facts);
-        const at = passOf(d, schedule, segmentsOf, facts, part);
-        return channelApply({ ...at, numbers: { ...at.numbers, first_set: sample * groups } });
-      },
-    ),
+    stretches.map(({ count, first }) => {
+      const g = apart ? { ...each, positions: count * positionsPerRow } : each;
+      const { numbers, ...part } = partFrom(d, g, (sample * all) / samples + first, count * length, facts);
+      return overColumns(
+        passOf(plan, { ...part, numbers: { ...numbers, first_set: sample * groups } }),
+        columnsApply,
+      );
+    }),
   ).flat();
 }
 
-/** The statistic of a norm. */
-const statisticsChoices = ({ kind }: ForwardDescriptor): Choices => ({
-  statistics: kind === 'moments' ? moments : meanSquare,
+/** What every kernel of a forward pass may ask for. */
+const forwardChoices = (d: ForwardDescriptor): Choices => ({
+  ...normChoices(d),
+  statistics: d.kind === 'moments' ? moments : meanSquare,
+  SAVES: d.statistics !== false,
 });
-
-function passOf(
-  d: ForwardDescriptor,
-  schedule: ForwardSchedule,
-  segmentsOf: typeof setSegments,
-  facts: DeviceFacts,
-  part: ReturnType<typeof partOf>,
-): At {
-  const segments = segmentsOf(part.g, schedule.vec4);
-  const choices = {
-    ...normChoices(d),
-    ...statisticsChoices(d),
-    ...tensorsChoices(schedule.vec4),
-    ...segments.choices,
-    SAVES: d.statistics !== false,
-  };
-  return { d, schedule, facts, segments, choices, ...part };
-}
 
 /** Whether running statistics are updated with those of several instances (InstanceNorm). */
 const tracksInstances = ({ running, geometry }: ForwardDescriptor): boolean =>
@@ -219,7 +171,7 @@ function trackingChoices(d: ForwardDescriptor): Choices {
   };
 }
 
-type Whole = Omit<At, 'schedule' | 'segments'>;
+type Whole = Pick<At, 'd' | 'g' | 'numbers' | 'ranges' | 'facts' | 'choices'>;
 
 /** One batch more. */
 const count = (at: Whole): Step => dispatch(at, countBatch, { workers: 1 });
@@ -238,7 +190,7 @@ const joinedStatistics = (at: Whole): Step =>
 /** The running statistics from those of some instances, which stand for their share of the batch. */
 const mergeInstances = (at: Whole): Step =>
   dispatch(at, joinInstances, {
-    choices: { FIRST: at.numbers['first_set'] === 0 },
+    choices: { FIRST: at.numbers.first_set === 0 },
     numbers: {
       count: at.d.geometry.samples,
       momentum: at.d.momentum ?? 0,
@@ -263,38 +215,6 @@ function onePass(at: At): Step {
   });
 }
 
-/** The numbers of segments that are divided into splits. */
-function splitNumbers({ segments: { count, cols }, schedule: { splits } }: At) {
-  return { rows: count, cols, splits, split_length: Math.ceil(quadsOf(cols) / splits) };
-}
-
-function segmentStatistics(at: At): Step {
-  const { g, segments, schedule } = at;
-  const { team, splits, planesPerPartial } = schedule;
-  const numbers = splitNumbers(at);
-  const rows = sumSegments(segments, g, planesPerPartial);
-  return dispatch(at, rowsStatistics, {
-    numbers: {
-      ...numbers,
-      rows,
-      planes_per_partial: planesPerPartial,
-      block: blockOf(numbers.split_length / team.lanes / 16),
-    },
-    team,
-    workers: rows * splits,
-  });
-}
-
-function channelStatistics(at: At): Step {
-  const { g, schedule } = at;
-  const walk = columnsOf(g, schedule);
-  return dispatch(at, columnsStatistics, {
-    numbers: { ...walk, block: blockOf(walk.split_length / 64) },
-    team: schedule.team,
-    workers: g.samples * walk.splits * quadsOf(walk.cols),
-  });
-}
-
 /** @param tracking - absent for norms without running statistics, so that what tracks stays out of their bundles. */
 function mergeStatistics(at: At, tracking: Choices = {}): Step {
   const { d, g, schedule } = at;
@@ -313,24 +233,9 @@ function mergeStatistics(at: At, tracking: Choices = {}): Step {
   });
 }
 
-function segmentApply(at: At): Step {
-  const { d, segments, schedule } = at;
-  return dispatch(at, rowsApply, {
-    // The residual was added, and the sum stored, with the statistics.
+/** y of rows. The residual was added, and the sum stored, with the statistics. */
+const applyRows = (at: At): Step =>
+  applySegments(at, rowsApply, {
     choices: { ADDS_RESIDUAL: false },
-    ...(d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
-    numbers: splitNumbers(at),
-    team: { ...schedule.team, reduction: 'serial' },
-    workers: segments.count * schedule.splits,
+    ...(at.d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
   });
-}
-
-function channelApply(at: At): Step {
-  const { g, schedule } = at;
-  const walk = columnsOf(g, schedule);
-  return dispatch(at, columnsApply, {
-    numbers: walk,
-    team: schedule.team,
-    workers: g.samples * walk.splits * quadsOf(walk.cols),
-  });
-}

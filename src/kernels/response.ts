@@ -11,7 +11,7 @@ import { elementCount, type Geometry } from '../plan/geometry.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import type { ShaderModule } from '../shaders/module.ts';
-import { rangeOf, tensorsChoices } from './parts.ts';
+import { rangeOf, tensorsChoices } from './pass.ts';
 import { kernelOf, stepOf, storageChoices } from './step.ts';
 
 /** Local response normalization as the kernels see it. */

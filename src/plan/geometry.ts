@@ -27,7 +27,12 @@ export interface Geometry {
 /** Where the channel axis of a tensor with spatial axes lies: NCHW is channels-first, NHWC channels-last. */
 export type Layout = 'channels-first' | 'channels-last';
 
-const product = (sizes: readonly number[]): number => sizes.reduce((total, size) => total * size, 1);
+/** @returns 1 for no sizes. */
+function product(sizes: readonly number[]): number {
+  let total = 1;
+  for (const size of sizes) total *= size;
+  return total;
+}
 
 export function elementCount({ samples, positions, channels, inner }: Geometry): number {
   return samples * positions * channels * inner;

@@ -1,4 +1,4 @@
-// What forward and backward programs share: choices, numbers, workgroup counts, ranges of a chunk.
+// What forward and backward passes share: choices, numbers, workgroup counts, the parts of a tensor that is too large for one pass.
 import affineChannel from '../../shaders/interfaces/affine/channel.wgsl';
 import affineColumnScalar from '../../shaders/interfaces/affine/column_scalar.wgsl';
 import affineColumnVec4 from '../../shaders/interfaces/affine/column_vec4.wgsl';
@@ -13,9 +13,11 @@ import tensorsVec4 from '../../shaders/interfaces/tensors/vec4.wgsl';
 import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
-import type { Chunk } from '../plan/chunks.ts';
+import { type Chunk, checkWhole, chunksOf } from '../plan/chunks.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
-import type { ForwardSchedule, Team } from '../plan/strategy.ts';
+import { samplesWithin } from '../plan/grid.ts';
+import { type ForwardSchedule, quadsOf, type Team } from '../plan/strategy.ts';
+import { workspaceBudget } from '../plan/workspace.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { ShaderModule } from '../shaders/module.ts';
 import { activations } from './activation.ts';
@@ -107,11 +109,9 @@ export function partFrom(
 ): Part {
   const bytes = byteSize(d.dtype);
   const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
-  return {
-    g,
-    numbers: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
-    ranges: Object.fromEntries(likeX.map((role) => [role, like])),
-  };
+  const ranges: Record<string, Range> = {};
+  for (const role of likeX) ranges[role] = like;
+  return { g, numbers: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 }, ranges };
 }
 
 /** A geometry as contiguous segments of elements, and what stands for that in shaders. */
@@ -144,9 +144,15 @@ export function channelSegments({ samples, positions, channels, inner }: Geometr
   };
 }
 
-/** How many segments sums have: `planesPerPartial` positions share one. */
-export const sumSegments = ({ count }: Segments, { positions }: Geometry, planesPerPartial: number): number =>
-  (count / positions) * Math.ceil(positions / planesPerPartial);
+/** A pass over a tensor, before it is cut into parts. */
+export interface Plan<Descriptor extends NormDescriptor, Schedule extends ForwardSchedule> {
+  d: Descriptor;
+  schedule: Schedule;
+  segmentsOf: typeof setSegments;
+  facts: DeviceFacts;
+  /** What all kernels of the pass are linked with, beside what follows from the schedule. */
+  choices: Choices;
+}
 
 /** Everything that the dispatches over a part are made from. */
 export interface Pass<Descriptor extends NormDescriptor, Schedule extends ForwardSchedule> extends Part {
@@ -154,8 +160,55 @@ export interface Pass<Descriptor extends NormDescriptor, Schedule extends Forwar
   schedule: Schedule;
   segments: Segments;
   facts: DeviceFacts;
-  /** What all kernels of the pass are linked with. */
   choices: Choices;
+}
+
+/** A plan on a part, with the numbers by which its rows and columns are split. */
+export function passOf<D extends NormDescriptor, S extends ForwardSchedule>(
+  { d, schedule, segmentsOf, facts, choices }: Plan<D, S>,
+  part: Part,
+  segments = segmentsOf(part.g, schedule.vec4),
+): Pass<D, S> {
+  const numbers = { ...part.numbers, ...splitNumbers(part.g, segments, schedule) };
+  const all = { ...choices, ...tensorsChoices(schedule.vec4), ...segments.choices };
+  return { d, schedule, facts, segments, ...part, numbers, choices: all };
+}
+
+/** Says that scratch of a role takes so many bytes. */
+export type Need = (role: string, bytes: number) => void;
+
+/**
+ * The dispatches over each part of x that bindings and scratch can hold.
+ *
+ * @param sampleBytes - of scratch per sample: what each binding of it takes.
+ * @param fixedBytes - of scratch for all parts, by name.
+ */
+export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
+  plan: Plan<D, S>,
+  sampleBytes: readonly number[],
+  fixedBytes: Readonly<Record<string, number>>,
+  stepsOf: (at: Pass<D, S>, need: Need, index: number, chunks: readonly Chunk[]) => Step[],
+  mostSamples?: number,
+): { steps: Step[]; scratch: Record<string, number> } {
+  const { d, facts } = plan;
+  const { geometry } = d;
+  const elementBytes = byteSize(d.dtype);
+  const budget = workspaceBudget(geometry, elementBytes, facts);
+  const taken = Object.values(fixedBytes).reduce((sum, size) => sum + size, 0);
+  // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
+  const rest = Math.max(budget / 2, budget - taken);
+  const whole = { ...parameterBytes(d), ...fixedBytes };
+  const chunks = chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
+  const scratch: Record<string, number> = {};
+  const need: Need = (role, size) => {
+    scratch[role] = Math.max(scratch[role] ?? 0, size);
+  };
+  const steps = chunks.flatMap((chunk, index) =>
+    stepsOf(passOf(plan, partOf(d, chunk, facts)), need, index, chunks),
+  );
+  const most = Math.max(...chunks.map(({ samples }) => samples));
+  const fewer = samplesWithin(steps, most, facts);
+  return fewer < most ? inParts(plan, sampleBytes, fixedBytes, stepsOf, fewer) : { steps, scratch };
 }
 
 /** What a dispatch has of its own. */
@@ -187,18 +240,74 @@ export function dispatch(
   });
 }
 
-/** The rows and columns that a geometry is walked by where threads own columns (shaders/shared/columns.wgsl). */
-export function columnsOf(g: Geometry, { splits, positionsPerRow }: Split) {
-  const rows = g.positions / positionsPerRow;
-  return {
-    rows,
-    cols: positionsPerRow * g.channels * g.inner,
-    splits,
-    split_length: Math.ceil(rows / splits),
-  };
+type AnyPass = Pass<NormDescriptor, ForwardSchedule>;
+
+/**
+ * A dispatch in which threads own columns (shaders/shared/columns.wgsl).
+ *
+ * @param chunk - rows that are summed before they meet a block, where the kernel sums.
+ */
+export function overColumns(
+  at: AnyPass,
+  module: ShaderModule,
+  chunk = 1,
+  own: Partial<DispatchParts> = {},
+): Step {
+  const { cols, splits, split_length } = splitNumbers(at.g, at.segments, at.schedule);
+  return dispatch(at, module, {
+    ...own,
+    numbers: { block: blockOf(split_length / chunk) },
+    team: at.schedule.team,
+    workers: at.g.samples * splits * quadsOf(cols),
+  });
+}
+
+/**
+ * A dispatch that sums segments which are divided into splits (shaders/interfaces/segments).
+ *
+ * @param chunk - quads that a lane sums before they meet a block.
+ * @param each - rows of a worker.
+ */
+export function sumSegments(
+  at: AnyPass,
+  module: ShaderModule,
+  chunk: number,
+  each = 1,
+  choices: Choices = {},
+): Step {
+  const { g, segments, schedule } = at;
+  const { team, splits, planesPerPartial } = schedule;
+  const { split_length } = splitNumbers(g, segments, schedule);
+  // `planesPerPartial` positions share a partial.
+  const rows = (segments.count / g.positions) * Math.ceil(g.positions / planesPerPartial);
+  return dispatch(at, module, {
+    choices,
+    numbers: { rows, block: blockOf((planesPerPartial * split_length) / team.lanes / chunk) },
+    team,
+    workers: Math.ceil(rows / each) * splits,
+  });
+}
+
+/** A dispatch that writes to each quad of segments which are divided into splits. */
+export function applySegments(at: AnyPass, module: ShaderModule, own: Partial<DispatchParts>): Step {
+  const { segments, schedule } = at;
+  const team: Team = { ...schedule.team, reduction: 'serial' };
+  return dispatch(at, module, { ...own, team, workers: segments.count * schedule.splits });
 }
 
 type Split = Pick<ForwardSchedule, 'splits' | 'columns' | 'positionsPerRow' | 'planesPerPartial'>;
+
+/** The rows and columns that a pass walks: segments, or what threads own columns of. */
+function splitNumbers(g: Geometry, { count, cols }: Segments, schedule: Split) {
+  const { splits, columns, positionsPerRow, planesPerPartial } = schedule;
+  if (columns) {
+    const rows = g.positions / positionsPerRow;
+    const width = positionsPerRow * g.channels * g.inner;
+    return { rows, cols: width, splits, split_length: Math.ceil(rows / splits) };
+  }
+  const split_length = Math.ceil(quadsOf(cols) / splits);
+  return { rows: count, cols, splits, split_length, planes_per_partial: planesPerPartial };
+}
 
 /** The partials of a split, as the merges see them: [samples, splits, width], and how many neighbours share a weight. */
 export function partialsOf(
@@ -213,6 +322,10 @@ export function partialsOf(
 }
 
 /** Bytes of the parameters, which are bound whole. */
-export function parameterBytes(d: NormDescriptor): Record<string, number> {
-  return { 'A parameter': d.geometry.channels * byteSize(d.paramDtype) };
-}
+const parameterBytes = (d: NormDescriptor): Record<string, number> => ({
+  'A parameter': d.geometry.channels * byteSize(d.paramDtype),
+});
+
+/** Throws `limit` unless the parameters can be bound. */
+export const checkParameterBytes = (d: NormDescriptor, facts: DeviceFacts): void =>
+  checkWhole(d.geometry, parameterBytes(d), facts);
