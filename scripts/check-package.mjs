@@ -10,13 +10,24 @@ import { build } from 'vite';
 import { pack } from './lib/pack.mjs';
 import { root } from './lib/paths.mjs';
 
-/** Bytes that a minified, gzipped bundle may have, by what it exports: up to 2 % above what was measured last. */
-const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 36_200 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 42_300 },
-  everything: { code: "export * from 'webgpu-norm'", most: 64_500 },
-};
-/** Likewise of the file that is minified already: 3 % above what was measured last. */
+/**
+ * Bytes that a minified, gzipped bundle may have, by what it exports: 3 % above what was measured last, so that the next fix does not
+ * trip them. What is measured is printed.
+ *
+ * @type {{ name: string, code: string, most: number }[]}
+ */
+const budgets = [
+  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 36_400 },
+  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 42_500 },
+  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 34_700 },
+  {
+    name: 'import { init, layerNorm, layerNormBackward }',
+    code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
+    most: 35_700,
+  },
+  { name: 'everything', code: "export * from 'webgpu-norm'", most: 64_900 },
+];
+/** Likewise of the file that is minified already. */
 const single = { path: 'dist/webgpu-norm.min.js', most: 64_900 };
 
 /** @type {string[]} */
@@ -54,7 +65,7 @@ for (const path of files) {
     problems.push(`${path} is in the package.`);
 }
 
-for (const [name, { code, most }] of Object.entries(budgets)) weigh(name, await bundle(code), most);
+for (const { name, code, most } of budgets) weigh(name, await bundle(code), most);
 weigh(single.path, readFileSync(join(root, single.path), 'utf8'), single.most);
 
 /** @param {string} name @param {string} code @param {number} most */
