@@ -1,9 +1,9 @@
 import { defineConfig } from 'vite';
 import { wgslModules } from './scripts/lib/wgsl-modules.mjs';
 
-// Four uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, `vite build --mode demo` makes the
-// static demo page in dist-demo/, and `vite build --mode doctor` the float64 reference of the tests in dist/doctor/, by which
-// `npx webgpu-norm doctor` judges the GPU.
+// Five uses of one file: `vite` serves the demo, `vite build` makes the library in dist/, `vite build --mode demo` makes the
+// static demo page in dist-demo/, `vite build --mode doctor` the float64 reference of the tests in dist/doctor/, by which
+// `npx webgpu-norm doctor` judges the GPU, and `vite build --mode single` the main entry as one minified file.
 export default defineConfig(({ command, mode }) => {
   if (command === 'serve' || mode === 'demo') {
     return {
@@ -20,6 +20,21 @@ export default defineConfig(({ command, mode }) => {
   if (mode === 'doctor') {
     const lib = { entry: { reference: 'test/reference/index.ts' }, formats: ['es' as const] };
     return { build: { target: 'es2022', outDir: 'dist/doctor', emptyOutDir: false, lib } };
+  }
+  if (mode === 'single') {
+    // Not as a library: Vite keeps the whitespace of those that are ES modules.
+    const rolldownOptions = {
+      input: 'src/index.ts',
+      preserveEntrySignatures: 'strict' as const,
+      output: { entryFileNames: 'webgpu-norm.min.js', codeSplitting: false },
+    };
+    const output = {
+      outDir: 'dist',
+      emptyOutDir: false,
+      copyPublicDir: false,
+      modulePreload: false as const,
+    };
+    return { plugins: [wgslModules()], build: { target: 'es2022', ...output, rolldownOptions } };
   }
   return {
     plugins: [wgslModules()],

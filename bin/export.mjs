@@ -3,35 +3,122 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-/** Options of both commands, by what becomes of their values. */
-const numbers = ['num-groups', 'eps', 'momentum', 'negative-slope', 'size', 'alpha', 'beta', 'k'];
-const texts = ['pass', 'dtype', 'param-dtype', 'layout', 'cast', 'activation', 'running-variance'];
-const flags = ['weight', 'bias', 'residual', 'dsum', 'training', 'statistics', 'variance', 'accumulate'];
-const running = ['running-mean', 'running-var', 'num-batches-tracked'];
+/** The functions that describe norms, with the tables of their options. @returns {Promise<any>} */
+const library = () => import(new URL('../dist/ops/describe.js', import.meta.url).href);
 
-/** @type {Record<string, { type: 'string' | 'boolean' }>} */
-const parsed = {
-  ...Object.fromEntries(
-    [...numbers, ...texts, 'normalized-shape', 'wants', 'schedule', 'facts', 'out'].map((name) => [
-      name,
-      { type: 'string' },
-    ]),
-  ),
-  ...Object.fromEntries(
-    [...flags, ...running].flatMap((name) => [
-      [name, { type: 'boolean' }],
-      [`no-${name}`, { type: 'boolean' }],
-    ]),
-  ),
+/**
+ * By kind: how the help shows a value, and what becomes of its text. Booleans have no value. `sizes` and `names` are what the command
+ * line makes of options that the library takes as arrays and objects.
+ *
+ * @type {Record<string, { value: string, read(flag: string, text: string): unknown }>}
+ */
+const kinds = {
+  number: { value: 'NUMBER', read: number },
+  string: { value: 'NAME', read: (_, text) => text },
+  sizes: { value: 'SIZES', read: (flag, text) => sizes(text, `--${flag}`) },
+  names: { value: 'NAMES', read: wantsOf },
+  other: { value: 'JSON', read: json },
 };
 
-/** `param-dtype` as the library calls it. @param {string} name */
-const camel = (name) => name.replaceAll(/-(\w)/g, (_, letter) => letter.toUpperCase());
+/** The kinds here of options that the library's table calls `other`; those that are not named are JSON. */
+const others = { normalizedShape: 'sizes', wants: 'names', accumulate: 'boolean' };
 
-/** @param {string} name @param {string} text */
-function number(name, text) {
+/** What the help says beside the ops that take an option. */
+const notes = {
+  pass: 'forward or backward; default forward',
+  dtype: 'f32 or f16, of x; default f32',
+  paramDtype: 'of weight and bias; default that of x',
+  normalizedShape: 'default: the last size',
+  momentum: 'null for the average of all batches',
+  wants: 'dweight, dbias, both with a comma between them, or none',
+  accumulate: 'adds to what dweight and dbias hold',
+  schedule: 'how the work is laid out, such as {"strategy":"split"}',
+};
+
+/** @typedef {{ name: string, kind: string, nullable: boolean, ops: Set<string>, passes: Set<string> }} Option */
+
+/**
+ * The options that a command line may have, from the library's own tables: an option that some op takes is a flag. The shape is an
+ * argument instead.
+ *
+ * @param {{ describedOps: string[], describeNames(op: string, pass: string): Record<string, string> }} tables
+ * @returns {Map<string, Option>} by flag
+ */
+function optionsOf({ describedOps, describeNames }) {
+  /** @type {Map<string, Option>} */
+  const options = new Map();
+  for (const op of describedOps) {
+    for (const pass of ['forward', 'backward']) {
+      const { shape, ...names } = describeNames(op, pass);
+      for (const [name, kind] of Object.entries(names)) {
+        const flag = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+        const plain = others[name] ?? kind.replace('?', '');
+        const before = options.get(flag);
+        // A backward pass lets the variance that forward made be anything, since it ignores it: that says nothing of the flag.
+        if (before && before.kind !== 'other' && plain === 'other') continue;
+        const option =
+          before && before.kind === plain
+            ? before
+            : { name, kind: plain, nullable: false, ops: new Set(), passes: new Set() };
+        option.nullable ||= kind.endsWith('?');
+        option.ops.add(op);
+        option.passes.add(pass);
+        options.set(flag, option);
+      }
+    }
+  }
+  return options;
+}
+
+/** What both commands say of their options. */
+async function optionsUsage() {
+  const tables = await library();
+  const { describedOps } = tables;
+  const options = [...optionsOf(tables)].sort(([, a], [, b]) => b.ops.size - a.ops.size);
+  const lines = options.map(([flag, { name, kind, ops, passes }]) => {
+    const shown = kind === 'boolean' ? `--[no-]${flag}` : `--${flag} ${kinds[kind]?.value}`;
+    const without = describedOps.filter((/** @type {string} */ op) => !ops.has(op));
+    const takers =
+      without.length === 0 ? [] : [without.length < 3 ? `not ${without.join(', ')}` : [...ops].join(', ')];
+    const only = passes.size === 1 ? [...passes] : [];
+    const said = [[...only, ...takers].join(', '), notes[name]].filter(Boolean).join('; ');
+    return `  ${shown.padEnd(26)} ${said}`.trimEnd();
+  });
+  return `An op is a function's name: ${describedOps.join(', ')}.
+A shape is that of x: 4096x1024. Needs no GPU.
+
+  --facts FILE               what gpu.facts says of the device that is to run them, as JSON; default what every device has
+
+What the function is told. Of tensors it is told whether they are there; --no-NAME says that one is not. An op refuses what its function
+does not take. FILE and JSON may be the name of a file or JSON itself.
+
+${lines.join('\n')}`;
+}
+
+/** What `webgpu-norm export --help` prints. */
+export const exportUsage = async () => `webgpu-norm export OP SHAPE --out FOLDER [options]
+
+Writes one .wgsl for each shader that differs, and manifest.json: the description with the names of those files. docs/kernels.md
+explains it.
+
+  --out FOLDER               is made where it is missing; files of the same names are overwritten
+  --help
+
+${await optionsUsage()}`;
+
+/** What `webgpu-norm shader --help` prints. */
+export const shaderUsage = async () => `webgpu-norm shader OP SHAPE [options]
+
+Prints the WGSL of a norm, each shader once.
+
+  --help
+
+${await optionsUsage()}`;
+
+/** @param {string} flag @param {string} text */
+function number(flag, text) {
   if (text.trim() === '' || Number.isNaN(Number(text)))
-    throw new Error(`--${name} is '${text}', which is no number.`);
+    throw new Error(`--${flag} is '${text}', which is no number.`);
   return Number(text);
 }
 
@@ -42,12 +129,12 @@ function sizes(text, what) {
   return text.split('x').map(Number);
 }
 
-/** What JSON says, in the argument itself or in a file. @param {string} name @param {string} text */
-function json(name, text) {
+/** What JSON says, in the argument itself or in a file. @param {string} flag @param {string} text */
+function json(flag, text) {
   try {
     return JSON.parse(text.trimStart().startsWith('{') ? text : readFileSync(text, 'utf8'));
   } catch (error) {
-    throw new Error(`--${name}: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`--${flag}: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -55,40 +142,41 @@ function json(name, text) {
  * The arguments of describe() that a command line asks for, and where to write.
  *
  * @param {string[]} args
+ * @param {Map<string, Option>} known
  */
-export function parseDescription(args) {
-  const { values, positionals } = parseArgs({ args, options: parsed, allowPositionals: true });
+function parseDescription(args, known) {
+  /** @type {Record<string, { type: 'string' | 'boolean' }>} */
+  const flags = { facts: { type: 'string' }, out: { type: 'string' } };
+  for (const [flag, { kind }] of known) {
+    flags[flag] = { type: kind === 'boolean' ? 'boolean' : 'string' };
+    if (kind === 'boolean') flags[`no-${flag}`] = { type: 'boolean' };
+  }
+  const { values, positionals } = parseArgs({ args, options: flags, allowPositionals: true });
   const [op, shape, ...more] = positionals;
   if (op === undefined || shape === undefined)
     throw new Error('Which op, of which shape? Such as rmsNorm 4096x1024.');
   if (more.length > 0) throw new Error(`'${more[0]}' is one argument too many.`);
   /** @type {Record<string, any>} */
   const options = { shape: sizes(shape, 'The shape') };
-  for (const [name, value] of Object.entries(values)) {
-    const text = String(value);
-    if (name === 'out' || name === 'facts') continue;
-    if (name.startsWith('no-')) {
-      if (values[name.slice(3)] !== undefined)
-        throw new Error(`--${name.slice(3)} and --${name} contradict each other.`);
-      options[camel(name.slice(3))] = false;
-    } else if (name === 'momentum' && text === 'null') options.momentum = null;
-    else if (numbers.includes(name)) options[camel(name)] = number(name, text);
-    else if (name === 'normalized-shape') options.normalizedShape = sizes(text, '--normalized-shape');
-    else if (name === 'wants') options.wants = wantsOf(text);
-    else if (name === 'schedule') options.schedule = json(name, text);
-    else options[camel(name)] = value;
+  for (const [flag, { name, kind, nullable }] of known) {
+    const [value, off] = [values[flag], values[`no-${flag}`]];
+    if (value !== undefined && off) throw new Error(`--${flag} and --no-${flag} contradict each other.`);
+    if (off) options[name] = false;
+    else if (value === undefined) continue;
+    else if (kind === 'boolean') options[name] = true;
+    else options[name] = nullable && value === 'null' ? null : kinds[kind]?.read(flag, String(value));
   }
   const facts = values.facts === undefined ? {} : json('facts', String(values.facts));
   return { op, options, facts, out: values.out === undefined ? undefined : String(values.out) };
 }
 
-/** `dweight,dbias`, or `none`. @param {string} text */
-function wantsOf(text) {
+/** `dweight,dbias`, or `none`. @param {string} flag @param {string} text */
+function wantsOf(flag, text) {
   const names = text === 'none' ? [] : text.split(',');
   for (const name of names) {
     if (name !== 'dweight' && name !== 'dbias') {
       throw new Error(
-        `--wants is '${text}'; dweight, dbias, both with a comma between them, or none are needed.`,
+        `--${flag} is '${text}'; dweight, dbias, both with a comma between them, or none are needed.`,
       );
     }
   }
@@ -117,10 +205,10 @@ export function manifestOf(description) {
 
 /** @param {string[]} args */
 async function described(args) {
-  const { op, options, facts, out } = parseDescription(args);
-  const { describe } = await import(new URL('../dist/kernels.js', import.meta.url).href);
+  const tables = await library();
+  const { op, options, facts, out } = parseDescription(args, optionsOf(tables));
   try {
-    return { out, description: describe(op, options, facts) };
+    return { out, description: tables.describe(op, options, facts) };
   } catch (error) {
     // Here a NormError is about the command line, not about this machine.
     throw error instanceof Error && error.name === 'NormError' ? new Error(error.message) : error;

@@ -43,42 +43,6 @@ NatsProcessGroup.join() needs no options. When one rank fails all are stopped, a
   --node I       which of them this is, from 0
   --help`;
 
-const describeUsage = `An op is a function's name: layerNorm, addLayerNorm, rmsNorm, addRmsNorm, groupNorm, instanceNorm, batchNorm,
-localResponseNorm. A shape is that of x: 4096x1024. Needs no GPU.
-
-  --pass PASS              forward or backward; default forward
-  --dtype TYPE             f32 or f16, of x; default f32
-  --param-dtype TYPE       of weight and bias; default that of x
-  --facts FILE             what gpu.facts says of the device that is to run them, as JSON; default what every device has
-  --schedule JSON          how the work is laid out, such as {"strategy":"split"}
-
-What the function is told, with flags for its tensors; --no-NAME turns one off. An op refuses what its function does not take.
-
-  --no-weight --no-bias --residual --dsum --running-mean --running-var --num-batches-tracked
-  --normalized-shape SIZES --num-groups N --layout LAYOUT --cast CAST --eps NUMBER --activation NAME --negative-slope NUMBER
-  --training --momentum NUMBER --running-variance NAME --variance --no-statistics
-  --wants NAMES            backward: dweight, dbias, both with a comma between them, or none
-  --accumulate             backward: adds to what dweight and dbias hold
-  --size N --alpha NUMBER --beta NUMBER --k NUMBER`;
-
-const exportUsage = `webgpu-norm export OP SHAPE --out FOLDER [options]
-
-Writes one .wgsl for each shader that differs, and manifest.json: the description with the names of those files. docs/kernels.md
-explains it.
-
-  --out FOLDER             is made where it is missing; files of the same names are overwritten
-  --help
-
-${describeUsage}`;
-
-const shaderUsage = `webgpu-norm shader OP SHAPE [options]
-
-Prints the WGSL of a norm, each shader once.
-
-  --help
-
-${describeUsage}`;
-
 /** @param {string | undefined} text @param {string} name @param {number} least */
 function integer(text, name, least) {
   const value = Number(text);
@@ -123,14 +87,14 @@ const flag = /** @type {const} */ ({ type: 'boolean' });
 /** By name: what it says of itself, and what it does with its arguments; resolves to the exit code. */
 const commands = {
   doctor: {
-    usage: doctorUsage,
+    usage: () => doctorUsage,
     async run(/** @type {string[]} */ args) {
       const { values } = parseArgs({ args, options: { json: flag, dawn } });
       return (await import('./doctor.mjs')).doctor({ json: values.json === true, dawn: values.dawn ?? [] });
     },
   },
   bench: {
-    usage: benchUsage,
+    usage: () => benchUsage,
     async run(/** @type {string[]} */ args) {
       const { values } = parseArgs({ args, options: { json: flag, quick: flag, dawn } });
       const { json, quick } = values;
@@ -141,13 +105,13 @@ const commands = {
       });
     },
   },
-  launch: { usage: launchUsage, run: launchCommand },
+  launch: { usage: () => launchUsage, run: launchCommand },
   export: {
-    usage: exportUsage,
+    usage: async () => (await import('./export.mjs')).exportUsage(),
     run: async (/** @type {string[]} */ args) => (await import('./export.mjs')).exportKernels(args),
   },
   shader: {
-    usage: shaderUsage,
+    usage: async () => (await import('./export.mjs')).shaderUsage(),
     run: async (/** @type {string[]} */ args) => (await import('./export.mjs')).printShaders(args),
   },
 };
@@ -163,13 +127,14 @@ try {
   else if (name === '--version' || name === '-v') {
     console.log(JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version);
   } else if (!command) throw new Error(`There is no command '${name}'.`);
-  else if (isHelp(args[0])) console.log(command.usage);
+  else if (isHelp(args[0])) console.log(await command.usage());
   else process.exitCode = await command.run(args);
 } catch (error) {
   // NormErrors are about this machine; all else about the command line.
   const aboutHere = error instanceof Error && error.name === 'NormError';
   const message = error instanceof Error ? error.message : error;
-  console.error(`webgpu-norm: ${message}${aboutHere ? '' : `\n\n${command?.usage ?? usage}`}`);
+  const help = aboutHere ? '' : `\n\n${(await command?.usage()) ?? usage}`;
+  console.error(`webgpu-norm: ${message}${help}`);
   process.exitCode = aboutHere ? 1 : 2;
 }
 // Dawn's threads would keep Node alive; a pipe must first have taken what was printed.

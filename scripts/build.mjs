@@ -1,4 +1,4 @@
-// `npm run build`: the library in dist/, one .js and one .d.ts per source file.
+// `npm run build`: the library in dist/, one .js and one .d.ts per source file, and the main entry as one minified file.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bin, root } from './lib/paths.mjs';
@@ -9,6 +9,7 @@ rmSync(dist, { recursive: true, force: true });
 process.exitCode =
   (await node(bin.vite, ['build', '--logLevel', 'warn'])) ||
   (await node(bin.vite, ['build', '--logLevel', 'warn', '--mode', 'doctor'])) ||
+  (await node(bin.vite, ['build', '--logLevel', 'warn', '--mode', 'single'])) ||
   (await node(bin.tsc, ['-p', 'tsconfig.build.json']));
 
 // tsc turns the .ts of relative imports into .js in code, but leaves it in declarations, where no consumer's

@@ -1,6 +1,7 @@
 // Checks the package as npm packs it: publint, arethetypeswrong, no runtime dependencies, and what it weighs in a bundle.
 // Needs `npm run build`. Writes the tarball where the tests of the examples take it from.
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
@@ -9,12 +10,25 @@ import { build } from 'vite';
 import { pack } from './lib/pack.mjs';
 import { root } from './lib/paths.mjs';
 
-/** Bytes that a minified, gzipped bundle may have, by what it exports: up to 2 % above what was measured last. */
-const budgets = {
-  'import { LayerNorm }': { code: "export { LayerNorm } from 'webgpu-norm'", most: 36_200 },
-  'import { init, LayerNorm }': { code: "export { init, LayerNorm } from 'webgpu-norm'", most: 42_300 },
-  everything: { code: "export * from 'webgpu-norm'", most: 64_500 },
-};
+/**
+ * Bytes that a minified, gzipped bundle may have, by what it exports: 3 % above what was measured last, so that the next fix does not
+ * trip them. What is measured is printed.
+ *
+ * @type {{ name: string, code: string, most: number }[]}
+ */
+const budgets = [
+  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 36_400 },
+  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 42_500 },
+  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 34_700 },
+  {
+    name: 'import { init, layerNorm, layerNormBackward }',
+    code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
+    most: 35_700,
+  },
+  { name: 'everything', code: "export * from 'webgpu-norm'", most: 64_900 },
+];
+/** Likewise of the file that is minified already. */
+const single = { path: 'dist/webgpu-norm.min.js', most: 64_900 };
 
 /** @type {string[]} */
 const problems = [];
@@ -28,7 +42,7 @@ for (const message of messages) problems.push(`publint: ${formatMessage(message,
 if (Object.keys(pkg.dependencies ?? {}).length > 0) problems.push('There are runtime dependencies.');
 
 const types = await checkPackage(createPackageFromTarballData(new Uint8Array(bytes)), {
-  excludeEntrypoints: [/shaders/, /package\.json/],
+  excludeEntrypoints: [/package\.json/],
 });
 // The package is ES modules alone, which is not for require(). Resolution as of Node 10 finds the types of each entry point.
 for (const problem of 'problems' in types ? types.problems : []) {
@@ -36,13 +50,7 @@ for (const problem of 'problems' in types ? types.problems : []) {
   if (kind !== 'node16-cjs') problems.push(`arethetypeswrong: ${JSON.stringify(problem)}`);
 }
 
-for (const needed of [
-  'dist/index.js',
-  'dist/index.d.ts',
-  'shaders/interfaces/statistics/moments.wgsl',
-  'README.md',
-  'LICENSE',
-]) {
+for (const needed of ['dist/index.js', 'dist/index.d.ts', single.path, 'README.md', 'LICENSE']) {
   if (!files.includes(needed)) problems.push(`${needed} is not in the package.`);
 }
 for (const path of files) {
@@ -50,8 +58,12 @@ for (const path of files) {
     problems.push(`${path} is in the package.`);
 }
 
-for (const [name, { code, most }] of Object.entries(budgets)) {
-  const size = gzipSync(await bundle(code), { level: 9 }).length;
+for (const { name, code, most } of budgets) weigh(name, await bundle(code), most);
+weigh(single.path, readFileSync(join(root, single.path), 'utf8'), single.most);
+
+/** @param {string} name @param {string} code @param {number} most */
+function weigh(name, code, most) {
+  const size = gzipSync(code, { level: 9 }).length;
   console.log(`${name}: ${size} bytes gzipped, at most ${most}`);
   if (size > most) problems.push(`${name} has ${size} bytes gzipped, more than ${most}.`);
 }

@@ -1,4 +1,4 @@
-// `npm run kernels`: docs/shaders and the golden descriptions of the tests, from shaders/ and src/.
+// `npm run kernels`: docs/shaders, the table of CONTRIBUTING.md and the golden descriptions of the tests, from shaders/ and src/.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runnerImport } from 'vite';
@@ -6,12 +6,11 @@ import { kernelSamples } from './lib/kernel-samples.mjs';
 import { root } from './lib/paths.mjs';
 import { wgslModules } from './lib/wgsl-modules.mjs';
 
-const { module } = await runnerImport(join(root, 'src/kernels.ts'), {
-  configFile: false,
-  root,
-  plugins: [wgslModules()],
-});
-for (const [path, text] of kernelSamples(/** @type {any} */ (module).describe)) {
+const files = ['kernels', 'ops/op-options', 'plan/strategy', 'plan/schedule'];
+const settings = { configFile: /** @type {const} */ (false), root, plugins: [wgslModules()] };
+const loaded = await Promise.all(files.map((name) => runnerImport(join(root, `src/${name}.ts`), settings)));
+const library = Object.assign({}, ...loaded.map(({ module }) => module));
+for (const [path, text] of kernelSamples(library)) {
   mkdirSync(dirname(join(root, path)), { recursive: true });
   writeFileSync(join(root, path), text);
   console.log(path);

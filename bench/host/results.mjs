@@ -205,16 +205,6 @@ export function readmeBlock(results) {
   ].join('\n');
 }
 
-const begin = '<!-- bench:begin -->';
-const end = '<!-- bench:end -->';
-
-/** README with another block between its markers. */
-export function withBlock(readme, block) {
-  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`README.md has no ${begin} … ${end}`);
-  return `${readme.slice(0, from + begin.length)}\n${block}\n${readme.slice(to)}`;
-}
-
 /** Every row of a run. */
 export function rowsPage(name, result) {
   const { rows, peers } = result;

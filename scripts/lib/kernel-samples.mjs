@@ -1,5 +1,11 @@
-// What is committed of descriptions: docs/shaders, for people to read, and test/golden/kernels-*.json, which hold the format.
+// What is committed of descriptions: docs/shaders, for people to read, the table of CONTRIBUTING.md, and test/golden/kernels-*.json,
+// which hold the format.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { manifestOf } from '../../bin/export.mjs';
+import { withBlock } from './blocks.mjs';
+import { kernelTable } from './kernel-table.mjs';
+import { root } from './paths.mjs';
 
 /** @typedef {{ op: string, options: Record<string, unknown>, kernel: string, what: string }} Sample */
 
@@ -121,10 +127,11 @@ function page({ op, options, what }, plan, { label, wgsl, bindings, workgroups, 
 /**
  * The files and what they hold.
  *
- * @param {(op: any, options: any, facts?: any) => any} describe
+ * @param {import('./kernel-table.mjs').Library} library
  * @returns {Map<string, string>} by path
  */
-export function kernelSamples(describe) {
+export function kernelSamples(library) {
+  const describe = /** @type {(op: any, options: any, facts?: any) => any} */ (library.describe);
   const files = new Map();
   for (const [name, sample] of Object.entries(samples)) {
     const plan = describe(sample.op, sample.options);
@@ -142,5 +149,7 @@ export function kernelSamples(describe) {
       `${JSON.stringify({ op, options, facts, manifest }, null, 1)}\n`,
     );
   }
+  const contributing = readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8');
+  files.set('CONTRIBUTING.md', withBlock(contributing, 'kernels', kernelTable(library)));
   return files;
 }

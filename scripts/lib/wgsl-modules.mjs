@@ -268,16 +268,32 @@ export function moduleText(file, files, world) {
 
 /** The plugin for Vite that every build of src/ needs. Files elsewhere than under shaders/ are modules by themselves. */
 export function wgslModules() {
+  /** What lies under shaders/: read once per build, and again where one of the files has changed or is new. */
+  let all = /** @type {{ files: Map<string, File>, world: World } | undefined} */ (undefined);
   return {
     name: 'wgsl-modules',
     enforce: /** @type {const} */ ('pre'),
+    buildStart() {
+      all = undefined;
+    },
     /** @param {string} id */
+    watchChange(id) {
+      if (id.endsWith('.wgsl')) all = undefined;
+    },
+    /** @this {{ addWatchFile(id: string): void }} @param {string} id */
     load(id) {
       if (!id.endsWith('.wgsl')) return undefined;
+      this.addWatchFile(id); // Vite watches what it loads itself, and below its root.
       const name = relative(folder, id).replaceAll('\\', '/').slice(0, -'.wgsl'.length);
-      const files = shaderFiles();
-      const file = files.get(name) ?? fileOf(basename(name), readFileSync(id, 'utf8'));
-      return moduleText(file, files, worldOf(files.has(name) ? files.values() : [file]));
+      if (!all?.files.has(name)) {
+        const files = shaderFiles();
+        all = { files, world: worldOf(files.values()) };
+      }
+      const { files, world } = all;
+      const known = files.get(name);
+      if (known) return moduleText(known, files, world);
+      const elsewhere = fileOf(basename(name), readFileSync(id, 'utf8'));
+      return moduleText(elsewhere, files, worldOf([elsewhere]));
     },
   };
 }

@@ -11,8 +11,8 @@ import {
   resultFolder,
   rowsPage,
   summaryTable,
-  withBlock,
 } from '../../bench/host/results.mjs';
+import { withBlock } from '../../scripts/lib/blocks.mjs';
 import { root } from '../../scripts/lib/paths.mjs';
 
 const results = loadResults();
@@ -22,7 +22,7 @@ describe('figures are those of the committed results (npm run bench:report)', ()
   it('in README', () => {
     const readme = text('README.md');
     expect(results.length).toBeGreaterThan(0);
-    expect(readme).toBe(withBlock(readme, readmeBlock(results)));
+    expect(readme).toBe(withBlock(readme, 'bench', readmeBlock(results)));
   });
 
   it.each(results)('in the tables of $name', ({ name, result, linear }) => {

@@ -14,6 +14,9 @@ import {
   describe,
 } from '../../src/kernels.ts';
 import { describedOps, describeNames } from '../../src/ops/describe.ts';
+import { forwardCall } from '../../src/ops/op-options.ts';
+import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
+import { familyOf } from '../../src/plan/strategy.ts';
 import { type DescribedCase, describedCases } from '../support/descriptions.ts';
 import { facts as whole } from '../support/variants.ts';
 
@@ -426,7 +429,7 @@ group('a manifest', () => {
 });
 
 group('what is committed (npm run kernels)', () => {
-  const samples = kernelSamples(describe);
+  const samples = kernelSamples({ describe, forwardCall, familyOf, scheduleForward, scheduleBackward });
 
   it('has shaders to read, and descriptions that hold the format', () => {
     const paths = [...samples.keys()];

@@ -61,10 +61,19 @@ const types: Record<string, string> = {
   '.mjs': 'text/javascript',
 };
 
+export interface Served {
+  url: string;
+  /** The paths that were asked for, in order. */
+  requests: readonly string[];
+  close(): void;
+}
+
 /** A static server: files as they are. */
-export async function serveFolder(folder: string): Promise<{ url: string; close(): void }> {
+export async function serveFolder(folder: string): Promise<Served> {
+  const requests: string[] = [];
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
+    requests.push(path);
     const file = normalize(join(folder, path.endsWith('/') ? `${path}index.html` : path));
     if (!file.startsWith(folder + sep) || !existsSync(file)) return void response.writeHead(404).end();
     response.setHeader('content-type', types[extname(file)] ?? 'application/octet-stream');
@@ -73,6 +82,7 @@ export async function serveFolder(folder: string): Promise<{ url: string; close(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    requests,
     close() {
       server.close();
       server.closeAllConnections();

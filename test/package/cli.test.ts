@@ -123,6 +123,64 @@ it('export writes a manifest and one file for each shader that differs', async (
   expect(readdirSync(folder).sort()).toEqual(['manifest.json', ...names].sort());
 });
 
+it('export takes numbers, names, flags and null as the library does', async () => {
+  const numbers = ['--eps', '1e-3', '--negative-slope', '0.2', '--momentum', 'null'];
+  const names = ['--layout', 'channels-last', '--activation', 'leakyRelu', '--running-variance', 'biased'];
+  const flags = [
+    '--training',
+    '--variance',
+    '--no-weight',
+    '--running-mean',
+    '--running-var',
+    '--num-batches-tracked',
+  ];
+  const { status, stderr } = await cli(
+    'export',
+    'batchNorm',
+    '2x6x6x4',
+    ...numbers,
+    ...names,
+    ...flags,
+    '--out',
+    'batch',
+  );
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  const folder = join(app.folder, 'batch');
+  const manifest = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
+  for (const dispatch of manifest.dispatches) {
+    dispatch.wgsl = readFileSync(join(folder, dispatch.wgsl), 'utf8').trimEnd();
+  }
+  expect(manifest).toEqual(
+    describe('batchNorm', {
+      shape: [2, 6, 6, 4],
+      eps: 1e-3,
+      negativeSlope: 0.2,
+      momentum: null,
+      layout: 'channels-last',
+      activation: 'leakyRelu',
+      runningVariance: 'biased',
+      training: true,
+      variance: true,
+      weight: false,
+      runningMean: true,
+      runningVar: true,
+      numBatchesTracked: true,
+    }),
+  );
+});
+
+it('export tells its flags from the tables of the library', async () => {
+  const { stdout } = await cli('export', '--help');
+  for (const flag of [
+    '--[no-]weight ',
+    '--eps NUMBER',
+    '--normalized-shape SIZES',
+    '--wants NAMES',
+    '--schedule JSON',
+  ])
+    expect(stdout).toContain(`\n  ${flag}`);
+});
+
 it('shader prints each shader once', async () => {
   const { status, stdout } = await cli(
     'shader',

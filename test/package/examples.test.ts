@@ -1,6 +1,7 @@
 // Every example of examples/, from the packed package.
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import puppeteer, { type Browser } from 'puppeteer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findBrowser, findDeno, installHint } from '../../scripts/lib/browsers.mjs';
@@ -53,7 +54,15 @@ function judge(printed: string, geometry: Geometry, options: Partial<ReferenceOp
 
 /** What the page of a folder shows; fails on anything that it says on the console. */
 async function shown(folder: string, inside = browser): Promise<string> {
-  const { url, close } = await serveFolder(folder);
+  return (await visit(folder, inside)).text;
+}
+
+/** The same, and the paths that the page asked the server for. */
+async function visit(
+  folder: string,
+  inside = browser,
+): Promise<{ text: string; requests: readonly string[] }> {
+  const { url, requests, close } = await serveFolder(folder);
   const page = await inside.newPage();
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(String(error)));
@@ -66,7 +75,7 @@ async function shown(folder: string, inside = browser): Promise<string> {
         throw new Error(`${error}: ${complaints.join('; ')}`);
       });
     expect(complaints).toEqual([]);
-    return (await handle.jsonValue()) as string;
+    return { text: (await handle.jsonValue()) as string, requests };
   } finally {
     await page.close();
     close();
@@ -135,6 +144,28 @@ it('a Vite app', async () => {
 it('a plain page, from a static server', async () => {
   const printed = await shown(app.copyOf('examples/static'));
   judge(printed, layerNormGeometry([2, 4], 4), { kind: 'rms', eps: 2 ** -23 });
+});
+
+it('a plain page that loads the library as one file', async () => {
+  const { text, requests } = await visit(app.copyOf('examples/single-file'));
+  expect(requests).toEqual(['/', '/node_modules/webgpu-norm/dist/webgpu-norm.min.js']);
+  const { y, dx } = JSON.parse(text);
+  const geometry = layerNormGeometry([2, 4], 4);
+  judge(JSON.stringify(y), geometry);
+  const expected = normBackwardReference([1, 0, 0, 0, 0, 0, 2, 1], x, geometry, {
+    kind: 'moments',
+    eps: 1e-5,
+  });
+  expect(relativeError(dx, expected.dx)).toBeLessThanOrEqual(bounds.backward);
+});
+
+it('the single file exports what the main entry does', async () => {
+  const [whole, single] = await Promise.all(
+    ['index.js', 'webgpu-norm.min.js'].map(
+      (name) => import(pathToFileURL(join(root, 'dist', name)).href) as Promise<object>,
+    ),
+  );
+  expect(Object.keys(single ?? {}).sort()).toEqual(Object.keys(whole ?? {}).sort());
 });
 
 it('a Web Worker', async () => {
