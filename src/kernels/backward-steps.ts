@@ -113,12 +113,15 @@ export function onePassPerRow(at: At, splits: number, add: boolean): Step {
   });
 }
 
-/** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split) or (sample, split, column). */
-export function sumChannels(at: At): Step {
-  const { columns, fourRows } = at.schedule;
-  if (columns) return overColumns(at, columnsSums, 16, { choices: firstChoices(at) });
+/** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split). */
+export function sumRows(at: At): Step {
+  const { fourRows } = at.schedule;
   return sumSegments(at, rowsSums, 64, fourRows ? 4 : 1, { ...firstChoices(at), FOUR_ROWS: fourRows });
 }
+
+/** Σdy and Σdy·x̂, of columns per (sample, split, column). Apart from {@link sumRows}, so that row norms come without its kernel. */
+export const sumChannels = (at: At): Step =>
+  at.schedule.columns ? overColumns(at, columnsSums, 16, { choices: firstChoices(at) }) : sumRows(at);
 
 /** @param joint - whether `sums` holds the means of x, too: two quads per set. */
 export function mergeSums(

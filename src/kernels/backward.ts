@@ -22,6 +22,7 @@ import {
   secondUpstream,
   splitsOfChunk,
   sumChannels,
+  sumRows,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import { alone, channelSegments, inParts, type Pass, partialsOf, partOf, setSegments } from './pass.ts';
@@ -75,7 +76,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const offset = shared ? index * size : 0;
     at.need('sums', offset + size);
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), sumChannels(own), mergeSums(own, false, undefined, direct || again)];
+    const sums = [...packed(own), sumRows(own), mergeSums(own, false, undefined, direct || again)];
     const second = afterFirstPass(own);
     if (!shared && span === whole.span) {
       return [...sums, columns(second, splits, direct, index > 0, whole), ...merged()];
