@@ -120,6 +120,11 @@ function declarationsOf(text, world = { names: new Set(), flags: new Set() }) {
     const [, access, name = '', type = ''] = storage;
     return [{ name, kind: 'storage', access: /** @type {any} */ (access), type, refs: refsOf(type, world) }];
   }
+  const memory = /^var<workgroup> (\w+): (.+);$/.exec(text);
+  if (memory) {
+    const [, name = '', type = ''] = memory;
+    return [{ name, kind: 'workgroup', type, refs: refsOf(type, world) }];
+  }
   const alias = /^alias (\w+) = (.+);$/.exec(text);
   if (alias) {
     const [, name = '', value = ''] = alias;
@@ -130,7 +135,7 @@ function declarationsOf(text, world = { names: new Set(), flags: new Set() }) {
     const fields = [...text.matchAll(/^ *(\w+): (\w+),$/gm)];
     return fields.map(([, field, type = '']) => ({ name: `params.${field}`, kind: 'field', type, refs: [] }));
   }
-  const name = /^(?:@\w+(?:\([^)]*\))?\s*)*(?:fn|struct|const|var<workgroup>) (\w+)/.exec(text)?.[1] ?? '';
+  const name = /^(?:@\w+(?:\([^)]*\))?\s*)*(?:fn|struct|const) (\w+)/.exec(text)?.[1] ?? '';
   if (!name) throw new Error(`It is not clear what this declares: ${text.slice(0, 80)}`);
   const locals = [...text.slice(text.indexOf(name)).matchAll(/\b(?:let|var|const) (\w+)/g)].map(
     ([, local]) => local,

@@ -11,7 +11,11 @@ export interface Kernel {
   readonly bindings: readonly KernelBinding[];
   /** Its numbers, in the order in which the uniform buffer at binding 0 has them, four bytes each. Without any there is no such buffer. */
   readonly fields: readonly { readonly name: string; readonly type: string }[];
-  /** What the host chose of its overrides and types. */
+  /** WGSL's extensions that it enables. */
+  readonly enables: readonly string[];
+  /** The types of its variables in workgroup memory. */
+  readonly workgroupMemory: readonly string[];
+  /** What the host chose of its overrides and types; WORKGROUP is the size of its workgroups. */
   readonly constants: Readonly<Record<string, number | boolean | string>>;
 }
 

@@ -25,6 +25,7 @@ import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
+  alone,
   applySegments,
   blockOf,
   channelSegments,
@@ -174,7 +175,7 @@ function trackingChoices(d: ForwardDescriptor): Choices {
 type Whole = Pick<At, 'd' | 'g' | 'numbers' | 'ranges' | 'facts' | 'choices'>;
 
 /** One batch more. */
-const count = (at: Whole): Step => dispatch(at, countBatch, { workers: 1 });
+const count = (at: Whole): Step => dispatch(at, countBatch, { team: { ...alone, workgroup: 1 }, workers: 1 });
 
 /** mean and rstd from the running statistics. */
 const frozenStatistics = (at: Whole): Step => dispatch(at, frozen, { workers: setCount(at.g) });

@@ -52,7 +52,7 @@ export function describeProgram(
     dispatches,
   };
   const kernels = program.steps.map(({ kernel }) => kernel);
-  const enabled = new Set(kernels.flatMap(({ code }) => wordsOf(code, /^enable (\w+);$/gm)));
+  const enabled = new Set(kernels.flatMap(({ enables }) => enables));
   const subgroups = kernels.map(({ constants }) => Number(constants.SUBGROUP ?? 0));
   return {
     ...described,
@@ -63,9 +63,6 @@ export function describeProgram(
     limits: limitsOf(described, kernels),
   };
 }
-
-const wordsOf = (text: string, expression: RegExp): string[] =>
-  [...text.matchAll(expression)].map(([, word = '']) => word);
 
 const bytesOf = ({ shape, dtype }: Like): number => elementCount(shape) * byteSize(dtype);
 
@@ -89,7 +86,7 @@ function describeStep(
     label: kernel.label,
     wgsl: kernel.code,
     entryPoint: 'main',
-    workgroupSize: workgroupSizeOf(kernel),
+    workgroupSize: [numberOf(kernel, 'WORKGROUP'), 1, 1],
     bindings,
     uniform: kernel.fields.length > 0 ? uniformOf(step) : null,
     workgroups: [...gridOf(workgroups, facts.maxWorkgroupsPerDimension), 1],
@@ -124,16 +121,10 @@ function typeOf(kernel: Kernel, type: string): string {
 const numberOf = ({ constants }: Kernel, text: string): number =>
   Number(String(constants[text.trim()] ?? text.trim()).replace(/u$/, ''));
 
-function workgroupSizeOf(kernel: Kernel): [number, number, number] {
-  const sizes = /@workgroup_size\(([^)]*)\)/.exec(kernel.code)?.[1]?.split(',') ?? [];
-  const [x = 1, y = 1, z = 1] = sizes.map((text) => numberOf(kernel, text));
-  return [x, y, z];
-}
-
 /** Bytes of the arrays in workgroup memory. */
 function workgroupBytesOf(kernel: Kernel): number {
-  const declared = [...kernel.code.matchAll(/^var<workgroup> \w+: array<(.+), (\w+)>;$/gm)];
-  return declared.reduce((sum, [, element = '', count = '']) => {
+  return kernel.workgroupMemory.reduce((sum, declared) => {
+    const [, element = '', count = ''] = /^array<(.+), (\w+)>$/.exec(declared) ?? [];
     const type = typeOf(kernel, element);
     const [, lanes = '1', scalar = type] = /^vec(\d)<(\w+)>$/.exec(type) ?? [];
     const each = Number(lanes === '3' ? 4 : lanes) * (scalar === 'f16' ? 2 : 4);

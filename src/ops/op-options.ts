@@ -15,7 +15,7 @@ import type { CallOptions } from './descriptors.ts';
 import { groupNormCall } from './group-norm.ts';
 import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
-import type { BothCalls, NormCall } from './norm.ts';
+import type { BothCalls } from './norm.ts';
 import { rmsNormCall } from './rms-norm.ts';
 
 /** A functional norm, by its name; its backward goes by the same. */

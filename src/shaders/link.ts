@@ -29,6 +29,10 @@ export interface Linked {
   readonly code: string;
   readonly bindings: readonly LinkedBinding[];
   readonly fields: readonly LinkedField[];
+  /** WGSL's extensions that it enables: f16, subgroups. */
+  readonly enables: readonly string[];
+  /** The types of its variables in workgroup memory. */
+  readonly workgroupMemory: readonly string[];
   /** The values of the overrides and types that it reaches. */
   readonly constants: Readonly<Record<string, number | boolean | string>>;
 }
@@ -96,24 +100,26 @@ export function link(kernel: ShaderModule, choices: Choices): Linked {
   const constants: Record<string, number | boolean | string> = {};
   const heads: string[] = [];
   const blocks: string[] = [];
-  let f16 = false;
+  const enables: string[] = texts.has('enable:subgroups') ? ['subgroups'] : [];
+  const workgroupMemory: string[] = [];
   for (const one of table.values()) {
     const { name } = one;
     const text = texts.get(name);
     if (text === undefined) continue;
     if (one.kind === 'code') blocks.push(text);
-    else if (one.kind === 'field') fields.push({ name: name.slice('params.'.length), type: one.type });
+    else if (one.kind === 'workgroup') {
+      blocks.push(`var<workgroup> ${name}: ${one.type};`);
+      workgroupMemory.push(one.type);
+    } else if (one.kind === 'field') fields.push({ name: name.slice('params.'.length), type: one.type });
     else if (one.kind === 'storage') bindings.push({ name, binding: 0, access: one.access, type: one.type });
     else {
       const value = (choices[name] ?? one.value) as number | boolean | string;
       constants[name] = value;
-      f16 ||= value === 'f16';
+      if (value === 'f16' && enables[0] !== 'f16') enables.unshift('f16');
       if (one.kind === 'alias') heads.push(`alias ${name} = ${value};`);
       else heads.push(`const ${name}: ${one.type} = ${literal(value, one.type)};`);
     }
   }
-  if (texts.has('enable:subgroups')) heads.unshift('enable subgroups;');
-  if (f16) heads.unshift('enable f16;');
   if (fields.length > 0) {
     heads.push('struct Params {');
     for (const { name, type } of fields) heads.push(`  ${name}: ${type},`);
@@ -124,8 +130,9 @@ export function link(kernel: ShaderModule, choices: Choices): Linked {
     one.binding = next++;
     heads.push(`@group(0) @binding(${one.binding}) var<storage, ${one.access}> ${one.name}: ${one.type};`);
   }
+  for (const name of enables.slice().reverse()) heads.unshift(`enable ${name};`);
   const code = [heads.join('\n'), ...blocks].filter(Boolean).join('\n\n');
-  return { name: kernel.name, code, bindings, fields, constants };
+  return { name: kernel.name, code, bindings, fields, enables, workgroupMemory, constants };
 }
 
 /** A number as WGSL writes one of this type; what the shader itself says stands as it is. */

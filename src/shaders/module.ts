@@ -23,13 +23,19 @@ export type Declaration = { readonly name: string } & (
       readonly refs: readonly string[];
     }
   | {
+      /** A variable in workgroup memory. */
+      readonly kind: 'workgroup';
+      readonly type: string;
+      readonly refs: readonly string[];
+    }
+  | {
       /** A number in the uniform buffer, by the name `params.NAME`. */
       readonly kind: 'field';
       readonly type: string;
       readonly refs: readonly string[];
     }
   | {
-      /** A function, struct, constant or variable in workgroup memory. */
+      /** A function, struct or constant. */
       readonly kind: 'code';
       readonly body: readonly Part[];
     }

@@ -259,6 +259,8 @@ describe('linking', () => {
         { name: 'count', type: 'u32' },
         { name: 'scale', type: 'f32' },
       ],
+      enables: ['f16'],
+      workgroupMemory: [],
       constants: { X: 'f16', X4: 'vec4<X>', SIZE: 8 },
     });
     expect(code).toBe(`enable f16;
@@ -408,6 +410,13 @@ describe('variants', () => {
       expect(new Set(declared.map((one) => one.name)).size, name).toBe(declared.length);
       expect(new Set(bindings.map(({ role }) => role)).size, name).toBe(bindings.length);
       expect(bindings.length, name).toBeLessThanOrEqual(8);
+    }
+  });
+
+  it('have workgroups of WORKGROUP threads', () => {
+    for (const { name, code, constants } of kernels) {
+      expect(code, name).toContain('@compute @workgroup_size(WORKGROUP) fn main(');
+      expect(Number(constants.WORKGROUP), name).toBeGreaterThan(0);
     }
   });
 

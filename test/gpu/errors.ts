@@ -54,6 +54,8 @@ function brokenProgram(name: string): Program {
     code: `const fine = 1;\n@compute @workgroup_size(1) fn main() {\n  let x: u32 = nothing_of_that_name;\n}\n// ${name}`,
     bindings: [],
     fields: [],
+    enables: [],
+    workgroupMemory: [],
     constants: {},
   };
   return { steps: [{ kernel, params: new ArrayBuffer(0), ranges: {}, workgroups: 1 }], scratch: {} };

@@ -1,11 +1,12 @@
 // merge/count
+// needs: worker
 // num_batches_tracked += 1, in a dispatch of its own before the merge that divides by it: its threads could not agree on
 // who of them counts.
 //
+// Mapping: a single thread; the host makes WORKGROUP 1.
 // Bindings: num_batches_tracked [1].
 var<storage, read_write> num_batches_tracked: array<u32>;
 
-@compute @workgroup_size(1)
-fn main() {
+@compute @workgroup_size(WORKGROUP) fn main() {
   num_batches_tracked[0] += 1u;
 }
