@@ -12,8 +12,8 @@ interface BufferMaker {
  * The small buffers that all dispatches of a context share: numbers and scratch.
  *
  * Nothing is destroyed before destroy(): a pass that is recorded but not yet submitted may refer to it. Numbers that
- * have not been used for long are let go of, so that those which change all the time, such as learning rates, do not add
- * up: what is recorded keeps its buffer alive, and no one else does.
+ * have not been used for long are let go of, so that those which change all the time, such as BatchNorm's momentum where
+ * that is scheduled, do not add up: what is recorded keeps its buffer alive, and no one else does.
  */
 export class SharedBuffers {
   readonly #device: GPUDevice;

@@ -22,41 +22,42 @@ const items = 4;
 
 const element = { WORKGROUP: workgroup, ITEMS: items };
 
-/** One step of SGD. Roles: param, grad, momentum_buffer. */
+/** The numbers of the role `settings`, in the order of struct Settings in shaders/kernels/optim/sgd.wgsl. */
+export const sgdSettings = ['lr', 'momentum', 'take', 'weight_decay', 'sign'] as const;
+
+/** Likewise of shaders/kernels/optim/adamw.wgsl. */
+export const adamwSettings = [
+  'lr',
+  'decay',
+  'keep_avg',
+  'take_avg',
+  'keep_avg_sq',
+  'take_avg_sq',
+  'log_avg',
+  'log_avg_sq',
+  'eps',
+  'sign',
+] as const;
+
+/** One step of SGD. Roles: param, grad, momentum_buffer, settings. `undamped`: as if there were no dampening. */
 export function sgdProgram(
-  d: ParameterDescriptor & { momentum: boolean; nesterov: boolean },
-  numbers: Readonly<Record<'lr' | 'momentum' | 'take' | 'weight_decay' | 'sign', number>>,
+  d: ParameterDescriptor & { momentum: boolean; nesterov: boolean; undamped: boolean },
   facts: DeviceFacts,
 ): Program {
   const choices = { ...element, HAS_MOMENTUM: d.momentum, NESTEROV: d.nesterov };
   const kernel = kernelOf(sgd, { ...storageChoices(d.dtype, d.dtype), ...choices });
   const dtypes = { param: d.dtype, grad: d.dtype, momentum_buffer: 'f32' } as const;
-  return elementwise(d.size, kernel, dtypes, facts, numbers);
+  return elementwise(d.size, kernel, dtypes, facts, { undamped: Number(d.undamped) });
 }
 
-/** One step of AdamW. Roles: param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, and steps, the number of this step. */
-export function adamwProgram(
-  d: ParameterDescriptor & { amsgrad: boolean },
-  numbers: Readonly<Record<AdamwNumber, number>>,
-  facts: DeviceFacts,
-): Program {
+/**
+ * One step of AdamW. Roles: param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, settings, and steps, the number of this step.
+ */
+export function adamwProgram(d: ParameterDescriptor & { amsgrad: boolean }, facts: DeviceFacts): Program {
   const kernel = kernelOf(adamw, { ...storageChoices(d.dtype, d.dtype), ...element, AMSGRAD: d.amsgrad });
   const state = { exp_avg: 'f32', exp_avg_sq: 'f32', max_exp_avg_sq: 'f32' } as const;
-  return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, numbers);
+  return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, {});
 }
-
-/** The numbers of shaders/kernels/optim/adamw.wgsl. */
-type AdamwNumber =
-  | 'lr'
-  | 'decay'
-  | 'keep_avg'
-  | 'take_avg'
-  | 'keep_avg_sq'
-  | 'take_avg_sq'
-  | 'log_avg'
-  | 'log_avg_sq'
-  | 'eps'
-  | 'sign';
 
 /**
  * Averages a parameter. Roles: param, average, and steps, how many have been averaged.

@@ -3,7 +3,7 @@ import type { Call } from '../gpu/execute.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { adamwProgram, countProgram } from '../kernels/optim.ts';
+import { adamwProgram, adamwSettings, countProgram } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
 import { remember } from '../ops/programs.ts';
@@ -109,21 +109,7 @@ export class AdamW extends Optimizer<AdamWSettings> {
   }
 
   /** @internal */
-  protected override calls(slots: readonly Slot<AdamWSettings>[]): Call[] {
-    const counting = this.paramGroups.flatMap((group) => {
-      const runs = runsOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));
-      const steps = this.#counts.get(group);
-      if (runs.length === 0) return [];
-      const program = remember(this.gpu, 'steps', runs, () => countProgram(runs, this.#stride));
-      return [{ program, operands: { steps } }];
-    });
-    return [...counting, ...slots.map((slot) => this.#update(slot))];
-  }
-
-  #update({ parameter, group, state }: Slot<AdamWSettings>): Call {
-    const { lr, betas, eps, weightDecay, amsgrad, maximize } = group;
-    const { data: param, grad } = parameter;
-    const d = { size: param.size, dtype: floatDType(param, 'a parameter'), amsgrad };
+  protected override numbers({ lr, betas, eps, weightDecay, maximize }: AdamWSettings): readonly number[] {
     const numbers = {
       lr,
       decay: lr * weightDecay,
@@ -136,9 +122,29 @@ export class AdamW extends Optimizer<AdamWSettings> {
       eps,
       sign: maximize ? -1 : 1,
     };
-    const program = remember(this.gpu, 'adamw', { d, numbers }, () =>
-      adamwProgram(d, numbers, this.gpu.facts),
-    );
+    return adamwSettings.map((name) => numbers[name]);
+  }
+
+  /** @internal */
+  protected override calls(
+    slots: readonly Slot<AdamWSettings>[],
+    settings: ReadonlyMap<ParamGroup<AdamWSettings>, Tensor>,
+  ): Call[] {
+    const counting = this.paramGroups.flatMap((group) => {
+      const runs = runsOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));
+      const steps = this.#counts.get(group);
+      if (runs.length === 0) return [];
+      const program = remember(this.gpu, 'steps', runs, () => countProgram(runs, this.#stride));
+      return [{ program, operands: { steps } }];
+    });
+    return [...counting, ...slots.map((slot) => this.#update(slot, settings.get(slot.group)))];
+  }
+
+  #update({ parameter, group, state }: Slot<AdamWSettings>, settings: Tensor | undefined): Call {
+    const { amsgrad } = group;
+    const { data: param, grad } = parameter;
+    const d = { size: param.size, dtype: floatDType(param, 'a parameter'), amsgrad };
+    const program = remember(this.gpu, 'adamw', d, () => adamwProgram(d, this.gpu.facts));
     const operands = {
       param,
       grad: grad ?? undefined,
@@ -146,6 +152,7 @@ export class AdamW extends Optimizer<AdamWSettings> {
       exp_avg: state.get('exp_avg'),
       exp_avg_sq: state.get('exp_avg_sq'),
       max_exp_avg_sq: amsgrad ? state.get('max_exp_avg_sq') : undefined,
+      settings,
     };
     return { program, operands };
   }

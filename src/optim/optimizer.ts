@@ -6,6 +6,7 @@ import { proxied } from '../gpu/proxied.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { checkParameter, clearGradients, type Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
+import { GroupSettings } from './group-settings.ts';
 import {
   groupProblem,
   type OptimizerStateDict,
@@ -49,6 +50,8 @@ export abstract class Optimizer<Settings extends object> {
   /** The settings and what each has to be. */
   readonly #settingNames: Readonly<Record<string, OptionKind>>;
   readonly #slots: Slot<Settings>[] = [];
+  /** The numbers of each group on the GPU, from the first step on in which one of its parameters moves. */
+  readonly #groupSettings = new Map<ParamGroup<Settings>, GroupSettings>();
   #destroyed = false;
 
   /** @internal */
@@ -85,8 +88,19 @@ export abstract class Optimizer<Settings extends object> {
   /** @internal Those of them that these settings need. */
   protected abstract needs(settings: Settings): readonly string[];
 
-  /** @internal The programs of one step. All that is needed is there. */
-  protected abstract calls(slots: readonly Slot<Settings>[]): Call[];
+  /** @internal What the kernel has of the settings, in the order in which it has it. */
+  protected abstract numbers(settings: Settings): readonly number[];
+
+  /**
+   * @internal The programs of one step. All that is needed is there.
+   *
+   * @param settings - the {@link numbers} of each group, on the GPU. They are no part of a program, so that it is the same
+   * in every step, however they change.
+   */
+  protected abstract calls(
+    slots: readonly Slot<Settings>[],
+    settings: ReadonlyMap<ParamGroup<Settings>, Tensor>,
+  ): Call[];
 
   /**
    * Adds a group, as torch.optim.Optimizer.add_param_group.
@@ -119,7 +133,9 @@ export abstract class Optimizer<Settings extends object> {
     }
     const needed = active.flatMap((slot) => this.needs(slot.group).map((name) => [slot, name] as const));
     this.#withState(needed, () => {
-      const calls = this.calls(active);
+      const groups = [...new Set(active.map(({ group }) => group))];
+      const settings = new Map(groups.map((group) => [group, this.#settingsOn(group, options)]));
+      const calls = this.calls(active, settings);
       if (calls.length > 0) executeAll(this.gpu, calls, options, `${this.name}.step`);
     });
     for (const [{ started }, name] of needed) started.add(name);
@@ -207,6 +223,7 @@ export abstract class Optimizer<Settings extends object> {
     if (this.#destroyed) return;
     this.#destroyed = true;
     for (const { state } of this.#slots) for (const tensor of state.values()) tensor.destroy();
+    for (const settings of this.#groupSettings.values()) settings.destroy();
   }
 
   [Symbol.dispose](): void {
@@ -230,6 +247,16 @@ export abstract class Optimizer<Settings extends object> {
   /** @internal Makes a state, of zeros. */
   protected makeState({ parameter }: Slot<Settings>, _: string): Tensor {
     return this.gpu.keep(this.gpu.zeros(parameter.data.shape));
+  }
+
+  /** The numbers of a group, for what is recorded next. */
+  #settingsOn(group: ParamGroup<Settings>, target: RecordOptions): Tensor {
+    let settings = this.#groupSettings.get(group);
+    if (!settings) {
+      settings = new GroupSettings(this.gpu);
+      this.#groupSettings.set(group, settings);
+    }
+    return settings.take(this.numbers(group), target);
   }
 
   /** The groups with all settings; throws before anything is changed. */

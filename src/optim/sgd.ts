@@ -1,12 +1,13 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Call } from '../gpu/execute.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { sgdProgram } from '../kernels/optim.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import { sgdProgram, sgdSettings } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
 import { floatDType } from '../ops/check.ts';
 import { remember } from '../ops/programs.ts';
 import { checkNotNegative } from './check.ts';
-import { Optimizer, type ParamGroupOptions, type Slot } from './optimizer.ts';
+import { Optimizer, type ParamGroup, type ParamGroupOptions, type Slot } from './optimizer.ts';
 
 /** Settings of {@link SGD}, of all parameters or of a group. */
 export interface SGDSettings {
@@ -88,27 +89,42 @@ export class SGD extends Optimizer<SGDSettings> {
   }
 
   /** @internal */
-  protected override calls(slots: readonly Slot<SGDSettings>[]): Call[] {
+  protected override numbers({
+    lr,
+    momentum,
+    dampening,
+    weightDecay,
+    maximize,
+  }: SGDSettings): readonly number[] {
+    const sign = maximize ? -1 : 1;
+    const numbers = { lr, momentum, take: 1 - dampening, weight_decay: weightDecay, sign };
+    return sgdSettings.map((name) => numbers[name]);
+  }
+
+  /** @internal */
+  protected override calls(
+    slots: readonly Slot<SGDSettings>[],
+    settings: ReadonlyMap<ParamGroup<SGDSettings>, Tensor>,
+  ): Call[] {
     return slots.map(({ parameter, group, state, started }) => {
-      const { lr, momentum, dampening, weightDecay, nesterov, maximize } = group;
+      const { momentum, dampening, nesterov } = group;
       const { data: param, grad } = parameter;
       const d = {
         size: param.size,
         dtype: floatDType(param, 'a parameter'),
         momentum: momentum !== 0,
         nesterov,
+        // The buffer of a first step is zeros, and takes the gradient as it is.
+        undamped: momentum !== 0 && dampening !== 0 && !started.has('momentum_buffer'),
       };
-      const numbers = {
-        lr,
-        momentum,
-        // The buffer of a first step is zeros.
-        take: started.has('momentum_buffer') ? 1 - dampening : 1,
-        weight_decay: weightDecay,
-        sign: maximize ? -1 : 1,
+      const program = remember(this.gpu, 'sgd', d, () => sgdProgram(d, this.gpu.facts));
+      const operands = {
+        param,
+        grad: grad ?? undefined,
+        momentum_buffer: momentum === 0 ? undefined : state.get('momentum_buffer'),
+        settings: settings.get(group),
       };
-      const program = remember(this.gpu, 'sgd', { d, numbers }, () => sgdProgram(d, numbers, this.gpu.facts));
-      const buffer = momentum === 0 ? undefined : state.get('momentum_buffer');
-      return { program, operands: { param, grad: grad ?? undefined, momentum_buffer: buffer } };
+      return { program, operands };
     });
   }
 }

@@ -1,9 +1,13 @@
-/** Buffers that grow by doubling: never past what a buffer may have, as long as what is asked for fits. */
+/**
+ * Buffers that grow by doubling: never past what a buffer may have, as long as what is asked for fits. And numbers that change
+ * all the time: what they are kept in does not grow with them.
+ */
 import { describe, expect, it } from 'vitest';
 import type { Gpu } from '../../src/gpu/gpu.ts';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
 import { byteSize, type DType } from '../../src/gpu/tensor.ts';
 import { Reusable } from '../../src/nn/reusable.ts';
+import { GroupSettings } from '../../src/optim/group-settings.ts';
 
 describe('Reusable', () => {
   /** Elements of the tensors that a context with that maxBufferSize is asked for. */
@@ -62,5 +66,57 @@ describe('scratch', () => {
     const shared = new SharedBuffers(device, maker);
     for (const bytes of [60_000, 70_000, 100_001]) shared.scratch('partials', bytes);
     expect(sizes).toEqual([60_160, 100_004]);
+  });
+});
+
+describe('settings of a parameter group', () => {
+  /** What ten thousand steps ask a device for, and how many tensors they bind. */
+  function askedBy(target: object, rateOf: (step: number) => number) {
+    const asked = { sizes: [] as number[], writes: 0, copies: 0, bound: 0 };
+    const gpu = {
+      facts: { offsetAlignment: 256 },
+      device: { queue: { writeBuffer: () => asked.writes++ } },
+      faults: {
+        createBuffer: ({ size }: GPUBufferDescriptor) => {
+          asked.sizes.push(size);
+          return { size, destroy() {} };
+        },
+      },
+    } as unknown as Gpu;
+    const encoder = { copyBufferToBuffer: () => asked.copies++ } as unknown as GPUCommandEncoder;
+    const settings = new GroupSettings(gpu);
+    const bound = new Set<unknown>();
+    for (let step = 0; step < 10_000; step++) {
+      bound.add(settings.take([rateOf(step), 0.9], 'encoder' in target ? { encoder } : target));
+    }
+    settings.destroy();
+    return { ...asked, bound: bound.size };
+  }
+  const pass = {} as GPUComputePassEncoder;
+  const buffer = 64 * 256;
+
+  it('that stay: one buffer, written once, and in an encoder a copy for each step', () => {
+    const rate = () => 0.1;
+    expect(askedBy({}, rate)).toEqual({ sizes: [buffer], writes: 1, copies: 0, bound: 1 });
+    expect(askedBy({ pass }, rate)).toEqual({ sizes: [buffer], writes: 1, copies: 0, bound: 1 });
+    expect(askedBy({ encoder: true }, rate)).toEqual({
+      sizes: [buffer, 8],
+      writes: 1,
+      copies: 10_000,
+      bound: 1,
+    });
+  });
+
+  it('that change in every step: one buffer, and 64 steps to a buffer where they may be yet to be submitted', () => {
+    const rate = (step: number) => 1 / (step + 1);
+    const buffers = Array<number>(Math.ceil(10_000 / 64)).fill(buffer);
+    expect(askedBy({}, rate)).toEqual({ sizes: [buffer], writes: 10_000, copies: 0, bound: 1 });
+    expect(askedBy({ pass }, rate)).toEqual({ sizes: buffers, writes: 10_000, copies: 0, bound: 10_000 });
+    expect(askedBy({ encoder: true }, rate)).toEqual({
+      sizes: [buffer, 8, ...buffers.slice(1)],
+      writes: 10_000,
+      copies: 10_000,
+      bound: 1,
+    });
   });
 });

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Step } from '../../src/gpu/program.ts';
+import type { Program, Step } from '../../src/gpu/program.ts';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
-import { sgdProgram } from '../../src/kernels/optim.ts';
+import { adamwProgram, adamwSettings, sgdProgram, sgdSettings } from '../../src/kernels/optim.ts';
 import { relativeError } from '../reference/index.ts';
 import { decode } from '../support/golden.ts';
 import { type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
@@ -49,10 +49,23 @@ describe('optimizers', () => {
     },
   );
 
+  it('lay their settings out in the order of their kernel', () => {
+    const structOf = ({ steps }: Program) => {
+      const { code } = (steps[0] as Step).kernel;
+      const body = /^struct Settings \{([^}]*)\}/m.exec(code)?.[1] ?? '';
+      return [...body.matchAll(/^\s*(\w+): (\w+),/gm)].map(([, name, type]) => [name, type]);
+    };
+    const each = { size: 9, dtype: 'f32' } as const;
+    const sgd = sgdProgram({ ...each, momentum: true, nesterov: true, undamped: false }, facts);
+    expect(structOf(sgd)).toEqual(sgdSettings.map((name) => [name, 'f32']));
+    expect(structOf(adamwProgram({ ...each, amsgrad: true }, facts))).toEqual(
+      adamwSettings.map((name) => [name, 'f32']),
+    );
+  });
+
   it('pack their numbers in the order and with the types of their kernel', () => {
-    const numbers = { lr: 0.5, momentum: 0.25, take: 1, weight_decay: 0.125, sign: -1 };
-    const settings = { size: 9, dtype: 'f32', momentum: true, nesterov: false } as const;
-    const { steps } = sgdProgram(settings, numbers, facts);
+    const settings = { size: 9, dtype: 'f32', momentum: true, nesterov: false, undamped: true } as const;
+    const { steps } = sgdProgram(settings, facts);
     expect(steps).toHaveLength(1);
     const { kernel, params } = steps[0] as Step;
     const view = new DataView(params);
@@ -61,7 +74,7 @@ describe('optimizers', () => {
       type === 'f32' ? view.getFloat32(4 * i, true) : view.getUint32(4 * i, true),
     ]);
     expect(params.byteLength).toBe(4 * kernel.fields.length);
-    expect(Object.fromEntries(packed)).toEqual({ count: 9, ...numbers });
+    expect(Object.fromEntries(packed)).toEqual({ count: 9, undamped: 1 });
   });
 });
 

@@ -325,6 +325,105 @@ export const cases: Case[] = [
       own.destroy();
     },
   },
+  {
+    name: 'optim: a learning rate that changes in every step makes no bind groups and hardly any buffers',
+    timeout: 120_000,
+    async run({ navigatorGpu, note }) {
+      const own = await init({ gpu: navigatorGpu });
+      const { device } = own;
+      const made = countMade(device);
+      const gpu = await init({ device });
+      for (const kind of ['SGD', 'AdamW'] as const) {
+        const parameters = [70, 71, 72].map((size) => parameterOf(gpu, normal(size), [size]));
+        for (const parameter of parameters) setGradient(parameter, normal(parameter.data.size, { seed: 2 }));
+        const momentum = kind === 'SGD' ? { momentum: 0.9, dampening: 0.5 } : {};
+        const groups = [{ params: parameters.slice(0, 2) }, { params: parameters.slice(2), lr: 0.1 }];
+        const optimizer = optimizerOf(kind, groups as unknown as Parameter[], momentum);
+        let steps = 0;
+        const step = (where: Where) => {
+          steps += 1;
+          for (const group of optimizer.paramGroups) group.lr = 0.1 / steps;
+          stepInto(device, optimizer, where);
+        };
+        for (const where of ['queue', 'encoder', 'pass'] as const) {
+          // Dampening begins with the second step.
+          for (let i = 0; i < 2; i++) step(where);
+          const before = { ...made };
+          const count = 320;
+          for (let i = 0; i < count; i++) step(where);
+          const buffers = made.buffers - before.buffers;
+          const bindGroups = made.bindGroups - before.bindGroups;
+          note(`${kind}, ${where}, ${count} steps`, `${buffers} buffers, ${bindGroups} bind groups`);
+          assertEqual(made.params - before.params, 0, `${kind}, ${where}: uniform buffers`);
+          // What is not submitted yet may read the numbers of the step before: those of 64 steps share a buffer.
+          const most = where === 'queue' ? 0 : (2 * count) / 64;
+          assert(buffers <= most, `${kind}, ${where}: ${buffers} buffers`);
+          if (where === 'pass') continue; // numbers at another place are another binding
+          assertEqual(bindGroups, 0, `${kind}, ${where}: bind groups`);
+        }
+        await gpu.idle();
+        optimizer.destroy();
+        for (const parameter of parameters) parameter.destroy();
+      }
+      gpu.destroy();
+      own.destroy();
+    },
+  },
+  {
+    name: 'optim: a step has the numbers of its moment, in whatever order steps are submitted or dropped',
+    async run({ gpu, device }) {
+      // Gradients of 1 and learning rates that are powers of two: the sum is exact, and says which steps ran.
+      const parameter = parameterOf(gpu, [0], [1]);
+      setGradient(parameter, [-1]);
+      const optimizer = new SGD([parameter]);
+      const group = optimizer.paramGroups[0] as { lr: number };
+      const recorded = (lr: number, where: 'encoder' | 'pass') => {
+        group.lr = lr;
+        const encoder = device.createCommandEncoder();
+        recordInto(encoder, optimizer, where);
+        return encoder.finish();
+      };
+      const immediate = (lr: number) => {
+        group.lr = lr;
+        optimizer.step();
+      };
+      const value = async () => (await parameter.data.data())[0];
+      for (const [a, b] of [
+        ['encoder', 'encoder'],
+        ['encoder', 'pass'],
+        ['pass', 'encoder'],
+        ['pass', 'pass'],
+      ] as const) {
+        parameter.data.write([0]);
+        immediate(1);
+        const first = recorded(2, a);
+        immediate(4);
+        recorded(8, b); // dropped
+        immediate(4);
+        const second = recorded(4, b);
+        const third = recorded(16, a);
+        assertEqual(await value(), 1 + 4 + 4, `${a}, ${b}: before the submits`);
+        device.queue.submit([third]);
+        immediate(32);
+        device.queue.submit([second, first]);
+        immediate(32);
+        assertEqual(await value(), 1 + 2 + 4 + 4 + 4 + 16 + 32 + 32, `${a}, ${b}`);
+      }
+      // More steps of an encoder than the numbers of one buffer.
+      parameter.data.write([0]);
+      const encoder = device.createCommandEncoder();
+      let sum = 0;
+      for (let i = 0; i < 200; i++) {
+        group.lr = i;
+        sum += i;
+        recordInto(encoder, optimizer, i % 3 === 0 ? 'pass' : 'encoder');
+      }
+      device.queue.submit([encoder.finish()]);
+      assertEqual(await value(), sum, 'two hundred steps in one encoder');
+      optimizer.destroy();
+      parameter.destroy();
+    },
+  },
 ];
 
 /** Counts what a device is asked for from now on. */
@@ -354,4 +453,45 @@ function countCalls(device: GPUDevice): { live: number; submits: number; maps: n
     return submit(buffers);
   };
   return counts;
+}
+
+type Where = 'queue' | 'encoder' | 'pass';
+
+/** A step in a compute pass of the encoder: its own or an open one. */
+function recordInto(encoder: GPUCommandEncoder, optimizer: SGD | AdamW, where: 'encoder' | 'pass'): void {
+  if (where === 'encoder') {
+    optimizer.step({ encoder });
+    return;
+  }
+  const pass = encoder.beginComputePass();
+  optimizer.step({ pass });
+  pass.end();
+}
+
+/** A step, submitted. */
+function stepInto(device: GPUDevice, optimizer: SGD | AdamW, where: Where): void {
+  if (where === 'queue') {
+    optimizer.step();
+    return;
+  }
+  const encoder = device.createCommandEncoder();
+  recordInto(encoder, optimizer, where);
+  device.queue.submit([encoder.finish()]);
+}
+
+/** Counts the buffers, those of uniform numbers among them, and the bind groups that a device makes from now on. */
+function countMade(device: GPUDevice): { buffers: number; params: number; bindGroups: number } {
+  const made = { buffers: 0, params: 0, bindGroups: 0 };
+  const createBuffer = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    made.buffers += 1;
+    if (descriptor.label === 'params') made.params += 1;
+    return createBuffer(descriptor);
+  };
+  const createBindGroup = device.createBindGroup.bind(device);
+  device.createBindGroup = (descriptor) => {
+    made.bindGroups += 1;
+    return createBindGroup(descriptor);
+  };
+  return made;
 }

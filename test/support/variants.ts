@@ -224,16 +224,13 @@ function responsePrograms(f16: boolean): Program[] {
 }
 
 function optimizerPrograms(f16: boolean): Program[] {
-  const sgd = { lr: 0.1, momentum: 0.9, take: 1, weight_decay: 0, sign: 1 };
-  const averages = { keep_avg: 0.9, take_avg: 0.1, keep_avg_sq: 0.999, take_avg_sq: 0.001 };
-  const adamw = { lr: 1e-3, decay: 1e-5, ...averages, log_avg: -0.1, log_avg_sq: -0.001, eps: 1e-8, sign: 1 };
   return (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) => [
     ...[false, true].flatMap((momentum) =>
       (momentum ? [false, true] : [false]).map((nesterov) =>
-        sgdProgram({ size: 9, dtype, momentum, nesterov }, sgd, facts),
+        sgdProgram({ size: 9, dtype, momentum, nesterov, undamped: false }, facts),
       ),
     ),
-    ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, adamw, facts)),
+    ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, facts)),
     ...(['f32', dtype] as const).flatMap((averageDtype) =>
       [null, 0.9].map((decay) => averageProgram({ size: 9, dtype, averageDtype }, decay, facts)),
     ),

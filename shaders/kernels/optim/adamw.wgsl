@@ -7,11 +7,16 @@
 // largest exp_avg_sq so far instead of exp_avg_sq.
 //
 // Mapping: a workgroup takes WORKGROUP·ITEMS consecutive elements; a thread every WORKGROUP-th of them.
-// Bindings: param, grad [count], of the parameter's dtype; exp_avg, exp_avg_sq, max_exp_avg_sq [count] f32; steps [1], t.
+// Bindings: param, grad [count], of the parameter's dtype; exp_avg, exp_avg_sq, max_exp_avg_sq [count] f32; steps [1], t;
+// settings, which can change in every step and are therefore no part of the dispatch.
 // Numerics: f32; one rounding of param, at the store. Averages move towards what they average, so that a β that f32 cannot
 // hold does not scale them; 1 − β^t is had without cancellation.
 struct Params {
   count: u32,
+}
+
+// Of a group of parameters. The host lays out the same (src/kernels/optim.ts).
+struct Settings {
   lr: f32,
   decay: f32,        // lr·weight_decay
   keep_avg: f32,     // β1
@@ -31,6 +36,7 @@ var<storage, read_write> exp_avg: array<f32>;
 var<storage, read_write> exp_avg_sq: array<f32>;
 var<storage, read_write> max_exp_avg_sq: array<f32>;
 var<storage, read> steps: array<u32>;
+var<storage, read> settings: Settings;
 
 override AMSGRAD: bool = false;
 
@@ -48,22 +54,22 @@ fn one_minus_exp(exponent: f32) -> f32 {
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let first = first_item(invocation);
   let t = f32(steps[0]);
-  let step_size = params.lr / one_minus_exp(t * params.log_avg);
-  let correction = one_minus_exp(t * params.log_avg_sq);
+  let step_size = settings.lr / one_minus_exp(t * settings.log_avg);
+  let correction = one_minus_exp(t * settings.log_avg_sq);
   for (var item = 0u; item < ITEMS; item++) {
     let i = first + item * WORKGROUP;
     if (i < params.count) {
       let p = f32(param[i]);
-      let g = params.sign * f32(grad[i]);
-      let m = move_towards(exp_avg[i], g, params.keep_avg, params.take_avg);
-      var v = move_towards(exp_avg_sq[i], g * g, params.keep_avg_sq, params.take_avg_sq);
+      let g = settings.sign * f32(grad[i]);
+      let m = move_towards(exp_avg[i], g, settings.keep_avg, settings.take_avg);
+      var v = move_towards(exp_avg_sq[i], g * g, settings.keep_avg_sq, settings.take_avg_sq);
       exp_avg[i] = m;
       exp_avg_sq[i] = v;
       if (AMSGRAD) {
         v = max(max_exp_avg_sq[i], v);
         max_exp_avg_sq[i] = v;
       }
-      param[i] = W(p - (params.decay * p + step_size * m / (sqrt(v / correction) + params.eps)));
+      param[i] = W(p - (settings.decay * p + step_size * m / (sqrt(v / correction) + settings.eps)));
     }
   }
 }

@@ -5,14 +5,19 @@
 // lr·(g + momentum·momentum_buffer).
 //
 // Mapping: a workgroup takes WORKGROUP·ITEMS consecutive elements; a thread every WORKGROUP-th of them.
-// Bindings: param, grad [count], of the parameter's dtype; momentum_buffer [count] f32, zeros before the first step.
+// Bindings: param, grad [count], of the parameter's dtype; momentum_buffer [count] f32, zeros before the first step;
+// settings, which can change in every step and are therefore no part of the dispatch.
 // Numerics: f32; one rounding of param, at the store.
-// The host guarantees: take is 1 in the first step of a parameter, and 1 − dampening after it.
 struct Params {
   count: u32,
+  undamped: u32,     // whether take is 1, as in the first step of a parameter
+}
+
+// Of a group of parameters. The host lays out the same (src/kernels/optim.ts).
+struct Settings {
   lr: f32,
   momentum: f32,
-  take: f32,
+  take: f32,         // 1 − dampening
   weight_decay: f32,
   sign: f32,         // −1 to climb
 }
@@ -21,22 +26,24 @@ var<uniform> params: Params;
 var<storage, read_write> param: array<W>;
 var<storage, read> grad: array<W>;
 var<storage, read_write> momentum_buffer: array<f32>;
+var<storage, read> settings: Settings;
 
 override HAS_MOMENTUM: bool = false;
 override NESTEROV: bool = false;
 
 fn update(i: u32) {
   let p = f32(param[i]);
-  let g = params.sign * f32(grad[i]) + params.weight_decay * p;
+  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
   var d = g;
   if (HAS_MOMENTUM) {
-    d = params.momentum * momentum_buffer[i] + params.take * g;
+    let take = select(settings.take, 1.0, params.undamped > 0u);
+    d = settings.momentum * momentum_buffer[i] + take * g;
     momentum_buffer[i] = d;
     if (NESTEROV) {
-      d = g + params.momentum * d;
+      d = g + settings.momentum * d;
     }
   }
-  param[i] = W(p - params.lr * d);
+  param[i] = W(p - settings.lr * d);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
