@@ -38,6 +38,11 @@ export class Scopes {
     this.#running.at(-1)?.add(tensor);
   }
 
+  /** Whether it, or what it is a view of, was made in the innermost scope that runs now, and is still that one's. */
+  has(tensor: Tensor): boolean {
+    return this.#running.at(-1)?.has(tensor.source) ?? false;
+  }
+
   /** Takes a tensor out of all scopes. */
   take(tensor: Tensor): void {
     for (const made of this.#open) made.delete(tensor);
