@@ -186,14 +186,16 @@ const replays = new WeakMap<Tensor, Replay<Bound>>();
 function bind(gpu: Gpu, call: Call, label: string): Bound {
   const { program, operands } = call;
   const anchor = outputsOf(call).at(-1);
-  const recurs = !Object.values(operands).some((tensor) => tensor && gpu.madeInScope(tensor));
-  if (!anchor || !recurs) return new Bound(gpu, call, label, recurs);
-  const replay = replays.get(anchor) ?? new Replay<Bound>(({ current }) => [current]);
-  const known = replay.find(gpu, program, label, operands);
+  const last = anchor && replays.get(anchor);
+  const known = last?.find(gpu, program, label, operands);
   if (known) return known;
+  const recurs = !gpu.madeAny(Object.values(operands));
   const bound = new Bound(gpu, call, label, recurs);
-  replay.keep(gpu, program, label, operands, bound);
-  replays.set(anchor, replay);
+  if (anchor && recurs) {
+    const replay = last ?? new Replay<Bound>(({ current }) => [current]);
+    replay.keep(gpu, program, label, operands, bound);
+    replays.set(anchor, replay);
+  }
   return bound;
 }
 

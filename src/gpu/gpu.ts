@@ -192,9 +192,9 @@ export class Gpu {
     return this.#scopes.orNothing(body);
   }
 
-  /** @internal Whether the innermost scope made the tensor: within {@link orNothing}, the call under way. */
-  madeInScope(tensor: Tensor): boolean {
-    return this.#scopes.has(tensor);
+  /** @internal Whether the innermost scope made one of the tensors: within {@link orNothing}, the call under way. */
+  madeAny(tensors: readonly (Tensor | undefined)[]): boolean {
+    return this.#scopes.madeAny(tensors);
   }
 
   /** Takes a tensor out of the scopes it was made in: it lives until it is destroyed. */
