@@ -1,9 +1,9 @@
-/** What recording a warm call costs the CPU, beside the WebGPU calls that it makes. */
+/** What recording a call again costs the CPU, beside the WebGPU calls that it makes. */
 import { type Gpu, LayerNorm } from '../src/index.ts';
 import { normal } from '../test/support/data.ts';
 
 export interface Overhead {
-  /** Microseconds of a warm `forward` of a LayerNorm module into a compute pass. */
+  /** Microseconds of a repeated `forward` of a LayerNorm module into a compute pass. */
   moduleUs: number;
   /** Microseconds of the same setPipeline, setBindGroup and dispatchWorkgroups by hand. */
   byHandUs: number;

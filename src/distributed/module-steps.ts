@@ -29,6 +29,7 @@ export function backwardInSteps(
 ): { backward: ReplicaBackward; residual: Tensor | undefined; keep(): void } {
   const saved = norm.lastForward();
   const { call, x, mean, residual } = saved;
+  norm.gpu.checkUsable(x, 'x');
   const options = { schedule, ...norm.backwardOptions(saved, out, outResidual) };
   return {
     backward: new ReplicaBackward(norm.gpu, call, dy, x, mean as Tensor, options),

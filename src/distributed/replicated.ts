@@ -2,11 +2,16 @@
 // exchange between them is src/distributed's.
 import { execute } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
-import { alignUp } from '../gpu/program.ts';
+import { alignUp, type Program } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardCall, BackwardResult, ForwardCall } from '../ops/norm.ts';
-import { type NormBackwardOptions, planBackward } from '../ops/norm-backward.ts';
-import { forwardResult, type NormForwardOptions, planForward } from '../ops/norm-forward.ts';
+import { type BackwardPlan, type NormBackwardOptions, planBackward } from '../ops/norm-backward.ts';
+import {
+  type ForwardPlan,
+  forwardResult,
+  type NormForwardOptions,
+  planForward,
+} from '../ops/norm-forward.ts';
 import { backwardOf, forwardOf } from '../ops/programs.ts';
 import { setSize } from '../plan/geometry.ts';
 
@@ -31,8 +36,8 @@ export class ReplicaForward {
   readonly call: ForwardCall;
   readonly x: Tensor;
   readonly #gpu: Gpu;
-  readonly #bias: Tensor | null | undefined;
-  readonly #options: NormForwardOptions;
+  readonly #plan: ForwardPlan;
+  readonly #local: Program;
 
   constructor(
     gpu: Gpu,
@@ -44,9 +49,17 @@ export class ReplicaForward {
     this.#gpu = gpu;
     this.call = call;
     this.x = x;
-    this.#bias = bias;
-    this.#options = options;
-    this.#local();
+    this.#plan = planForward(gpu, call, x, undefined, bias, options);
+    this.#local = forwardOf(gpu, call, {
+      ...this.#plan.d,
+      running: undefined,
+      variance: undefined,
+      weight: false,
+      bias: false,
+      activation: 'none',
+      residual: 'none',
+      stage: 'local',
+    });
   }
 
   /** Channels. */
@@ -60,13 +73,12 @@ export class ReplicaForward {
   }
 
   measure(): Measured {
-    const program = this.#local();
     if (this.count === 0) return { tensors: [], free: () => {} };
     const gpu = this.#gpu;
     const tensors = gpu.orNothing(() => {
       const mean = gpu.empty([this.channels, 2]);
       const deviations = gpu.empty([this.channels]);
-      execute(gpu, program, { x: this.x, mean, deviations }, {}, `${this.call.name}.forward.local`);
+      execute(gpu, this.#local, { x: this.x, mean, deviations }, {}, `${this.call.name}.forward.local`);
       return [mean, deviations];
     });
     for (const tensor of tensors) gpu.keep(tensor); // it lives longer than a scope of the caller's
@@ -78,9 +90,15 @@ export class ReplicaForward {
     };
   }
 
+  /** Throws unless all tensors can still be used: other ranks were waited for meanwhile. */
+  check(): void {
+    this.#plan.check();
+  }
+
+  /** To be called after {@link check}. */
   apply({ values, total }: JoinedStatistics) {
     const gpu = this.#gpu;
-    const { d, inputs, make } = this.#plan(); // again: x may have been destroyed since
+    const { d, inputs, make } = this.#plan;
     const program = forwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     return gpu.orNothing(() => {
       const result = forwardResult<true>(make());
@@ -91,24 +109,6 @@ export class ReplicaForward {
       return result;
     });
   }
-
-  #plan() {
-    return planForward(this.#gpu, this.call, this.x, undefined, this.#bias, this.#options);
-  }
-
-  #local() {
-    const { d } = this.#plan();
-    return forwardOf(this.#gpu, this.call, {
-      ...d,
-      running: undefined,
-      variance: undefined,
-      weight: false,
-      bias: false,
-      activation: 'none',
-      residual: 'none',
-      stage: 'local',
-    });
-  }
 }
 
 /** A backward pass of one replica, likewise. */
@@ -116,9 +116,10 @@ export class ReplicaBackward {
   readonly call: BackwardCall;
   readonly x: Tensor;
   readonly #gpu: Gpu;
-  readonly #dy: Tensor;
-  readonly #mean: Tensor;
-  #options: NormBackwardOptions;
+  readonly #plan: BackwardPlan;
+  readonly #local: Program;
+  /** What the first step stores for the second: the gradient behind an activation and a residual. */
+  #dresidual: Tensor | undefined;
 
   constructor(
     gpu: Gpu,
@@ -130,11 +131,13 @@ export class ReplicaBackward {
   ) {
     this.#gpu = gpu;
     this.call = call;
-    this.#dy = dy;
     this.x = x;
-    this.#mean = mean;
-    this.#options = options;
-    this.#local();
+    this.#dresidual = options.out?.dresidual;
+    this.#plan = planBackward(gpu, call, dy, x, mean, undefined, true, {
+      ...options,
+      newDresidual: () => this.#dresidual,
+    });
+    this.#local = backwardOf(gpu, call, { ...this.#plan.d, stage: 'local' });
   }
 
   get channels(): number {
@@ -143,21 +146,19 @@ export class ReplicaBackward {
 
   measure(): Measured {
     const gpu = this.#gpu;
-    const { program, d, inputs } = this.#local();
+    const { d, inputs } = this.#plan;
     if (setSize(this.call.geometry) === 0) return { tensors: [], free: () => {} };
-    // The first step stores the gradient behind an activation and a residual.
-    const given = this.#options.out?.dresidual;
     const { made, tensors } = gpu.orNothing(() => {
-      const made =
-        d.residual === 'after' && !given ? gpu.empty(this.x.shape, { dtype: this.x.dtype }) : undefined;
+      const wanted = d.residual === 'after' && !this.#dresidual;
+      const made = wanted ? gpu.empty(this.x.shape, { dtype: this.x.dtype }) : undefined;
       const dbias = gpu.empty([this.channels]);
       const dweight = gpu.empty([this.channels]);
-      const operands = { ...inputs, dbias, dweight, dresidual: made ?? given };
-      execute(gpu, program, operands, {}, `${this.call.name}.backward.local`);
+      const operands = { ...inputs, dbias, dweight, dresidual: made ?? this.#dresidual };
+      execute(gpu, this.#local, operands, {}, `${this.call.name}.backward.local`);
       return { made, tensors: [dbias, dweight] };
     });
     for (const tensor of tensors) gpu.keep(tensor);
-    if (made) this.#options = { ...this.#options, out: { ...this.#options.out, dresidual: gpu.keep(made) } };
+    if (made) this.#dresidual = gpu.keep(made);
     return {
       tensors,
       free: (done) => {
@@ -167,13 +168,20 @@ export class ReplicaBackward {
     };
   }
 
+  /** As of {@link ReplicaForward}. */
+  check(): void {
+    this.#plan.check();
+  }
+
   /**
+   * To be called after {@link check}.
+   *
    * @param joined - [C, 2]: Σdy and Σdy·x̂ of all replicas.
    * @param own - likewise of this one, for dweight and dbias.
    */
   apply(joined: Float32Array, own: Float32Array, total: number): BackwardResult {
     const gpu = this.#gpu;
-    const { d, make } = this.#plan();
+    const { d, make } = this.#plan;
     const program = backwardOf(gpu, this.call, { ...d, stage: 'joined', total });
     // One upload for both.
     const second = alignUp(4 * joined.length, gpu.facts.offsetAlignment) / 4;
@@ -189,14 +197,5 @@ export class ReplicaBackward {
       sums.destroy();
       return result;
     });
-  }
-
-  #plan() {
-    return planBackward(this.#gpu, this.call, this.#dy, this.x, this.#mean, undefined, true, this.#options);
-  }
-
-  #local() {
-    const { d, inputs } = this.#plan();
-    return { d, inputs, program: backwardOf(this.#gpu, this.call, { ...d, stage: 'local' }) };
   }
 }

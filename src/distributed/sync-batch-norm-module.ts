@@ -81,14 +81,6 @@ export class SyncBatchNorm extends Module {
     this.shareRegistry(this.#norm);
   }
 
-  override registerBuffer<T extends Tensor | null>(
-    name: string,
-    tensor: T,
-    options?: { persistent?: boolean | undefined },
-  ): T {
-    return this[innerBatchNorm].registerBuffer(name, tensor, options);
-  }
-
   /** The ranks whose inputs are normalized together. */
   get group(): ProcessGroup {
     this.checkOwn();

@@ -158,9 +158,9 @@ export async function forwardTogether(
   const joined = await group.allMerge(values, mergeMoments(channels), { signal, timeout, label });
   const moments = unpackMoments(joined, channels);
   // All or nothing: whatever can be wrong is found before anything is updated.
-  layers.forEach(({ x }, i) => {
-    gpu.checkUsable(x, 'x');
-    if (moments[i]?.count === 1) throw oneValue(x.shape);
+  layers.forEach((layer, i) => {
+    layer.check();
+    if (moments[i]?.count === 1) throw oneValue(layer.x.shape);
   });
   return layers.map((layer, i) => {
     const one = moments[i] as (typeof moments)[number];
@@ -199,7 +199,7 @@ export async function backwardTogether(
     });
     const label = `bn.backward.${dtypeOf(all)}`;
     const sums = await group.allReduce(values, { signal, timeout, label });
-    for (const { x } of all) gpu.checkUsable(x, 'x');
+    for (const layer of all) layer.check();
     const results = layers.map(({ backward, total }, i) => {
       const start = starts[i] as number;
       const mine = own[i] as Float32Array;

@@ -1,11 +1,13 @@
 import { boundBuffers, gridOf } from './bound.ts';
 import { NormError } from './errors.ts';
+import type { Check } from './faults.ts';
 import type { Gpu } from './gpu.ts';
 import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
 import type { Program, Step } from './program.ts';
+import { Replay } from './replay.ts';
 import { shown } from './shown.ts';
-import { type Tensor, tensorsDestroyed } from './tensor.ts';
+import type { Tensor } from './tensor.ts';
 
 /**
  * Where an operation is recorded. Whether an encoder was finished or a pass ended, WebGPU does not tell: it reports recording there as
@@ -53,53 +55,40 @@ interface Dispatch {
 }
 
 /** A call whose dispatches are bound: recording it again makes no GPU object. */
-interface Bound {
-  call: Call;
-  faults: number;
-  pipelines: readonly Pipeline[];
-  dispatches: readonly Dispatch[];
-}
-
-// By the last tensor that a call writes, the statistics or the gradients of parameters, which others rarely write too:
-// with the same outputs and inputs again, which is how a training loop or an inference server calls, the bind groups are
-// the same. A tensor that is let go of takes its entry along.
-const bound = new WeakMap<Tensor, Bound>();
-
-/**
- * A call that was recorded, for callers who record the very same again: there is nothing left to look up, to check or to
- * make. Recording a warm norm of a few thousand elements costs the CPU little more than its three WebGPU calls.
- */
-export class Repeat {
+export class Bound {
+  readonly call: Call;
+  readonly label: string;
+  readonly dispatches: readonly Dispatch[];
+  /** Whether the same call can come again: not where a tensor was made for this one. */
+  readonly recurs: boolean;
   readonly #gpu: Gpu;
-  readonly #label: string;
-  readonly #faults: number;
-  readonly #call: Call;
-  readonly #dispatches: readonly Dispatch[];
-  /** How many tensors had been destroyed when those of the call were last seen alive. */
-  #destroyed = tensorsDestroyed;
+  readonly #epoch: number;
+  readonly #pipelines: readonly Pipeline[];
 
-  constructor(gpu: Gpu, call: Call, label: string) {
+  constructor(gpu: Gpu, call: Call, label: string, recurs: boolean) {
     this.#gpu = gpu;
-    this.#call = call;
-    this.#label = label;
-    this.#faults = gpu.faults.epoch;
-    this.#dispatches = bind(gpu, call);
+    this.call = call;
+    this.label = label;
+    this.recurs = recurs;
+    this.#pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
+    this.#epoch = gpu.faults.epoch;
+    this.dispatches = call.program.steps.map((step, i) =>
+      dispatchOf(gpu, step, this.#pipelines[i] as Pipeline, call),
+    );
   }
 
   /** Whether all is as it was: no tensor destroyed, nothing refused by WebGPU, the device alive. */
-  get possible(): boolean {
-    if (this.#gpu.faults.epoch !== this.#faults) return false;
-    if (this.#destroyed === tensorsDestroyed) return true;
-    if (Object.values(this.#call.operands).some((tensor) => tensor?.destroyed)) return false;
-    this.#destroyed = tensorsDestroyed;
-    return true;
+  get current(): boolean {
+    if (this.#epoch !== this.#gpu.faults.epoch) return false;
+    if (this.#pipelines.some(({ broken }) => broken)) return false;
+    return !Object.values(this.call.operands).some((tensor) => tensor?.destroyed);
   }
 
-  /** To be called only where it is possible. */
+  /** Records the call again. */
   record(target: RecordOptions): void {
     checkRecorder(target);
-    if (target.pass && !target.encoder) recordDispatches(target.pass, this.#dispatches);
-    else executeAll(this.#gpu, [this.#call], target, this.#label);
+    if (target.pass && !target.encoder) recordDispatches(target.pass, this.dispatches);
+    else recordAll(this.#gpu, [this], target, this.label);
   }
 }
 
@@ -110,8 +99,8 @@ export function execute(
   operands: Operands,
   target: RecordOptions,
   label: string,
-): void {
-  executeAll(gpu, [{ program, operands }], target, label);
+): Bound {
+  return executeAll(gpu, [{ program, operands }], target, label)[0] as Bound;
 }
 
 function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Dispatch[]): void {
@@ -125,11 +114,28 @@ function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Disp
 }
 
 /** Records several programs, in order, into one pass. */
-export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptions, label: string): void {
+export function executeAll(
+  gpu: Gpu,
+  calls: readonly Call[],
+  target: RecordOptions,
+  label: string,
+): readonly Bound[] {
   // Whatever can be wrong is found before anything is recorded: the pass may be the caller's.
-  const [bindings, checks] = gpu.faults.checked(() => calls.map((call) => bind(gpu, call)));
+  const [bound, checks] = gpu.faults.checked(() => calls.map((call) => bind(gpu, call, label)));
+  recordAll(gpu, bound, target, label, checks);
+  return bound;
+}
+
+/** @param checks - of what was compiled and allocated for them just now. */
+function recordAll(
+  gpu: Gpu,
+  bound: readonly Bound[],
+  target: RecordOptions,
+  label: string,
+  checks: readonly Check[] = [],
+): void {
   const recordInto = (pass: GPUComputePassEncoder) => {
-    for (const dispatches of bindings) recordDispatches(pass, dispatches);
+    for (const { dispatches } of bound) recordDispatches(pass, dispatches);
   };
   const recordPass = (encoder: GPUCommandEncoder) => {
     const pass = encoder.beginComputePass({ label });
@@ -149,6 +155,7 @@ export function executeAll(gpu: Gpu, calls: readonly Call[], target: RecordOptio
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   };
+  const calls = bound.map(({ call }) => call);
   gpu.faults.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf), checks);
 }
 
@@ -171,28 +178,25 @@ function updatesOf({ program, operands }: Call): Tensor[] {
   return tensors.filter((tensor) => tensor !== undefined);
 }
 
-function bind(gpu: Gpu, call: Call): readonly Dispatch[] {
-  const anchor = outputsOf(call).at(-1);
-  const known = anchor && bound.get(anchor);
-  const pipelines = call.program.steps.map(({ kernel }) => gpu.pipeline(kernel));
-  // What turned out not to compile, or to have no memory, is another one the next time.
-  const faults = gpu.faults.epoch;
-  const same =
-    known?.faults === faults &&
-    sameCall(known.call, call) &&
-    pipelines.every((one, i) => one === known.pipelines[i]);
-  if (same) return known.dispatches;
-  const dispatches = call.program.steps.map((step, i) =>
-    dispatchOf(gpu, step, pipelines[i] as Pipeline, call),
-  );
-  if (anchor) bound.set(anchor, { call, faults, pipelines, dispatches });
-  return dispatches;
-}
+// By the last tensor that a call writes, the statistics or the gradients of parameters, which others rarely write too:
+// with the same outputs and inputs again, which is how a training loop or an inference server calls, the bind groups are
+// the same. A tensor that is let go of takes its entry along.
+const replays = new WeakMap<Tensor, Replay<Bound>>();
 
-function sameCall(a: Call, b: Call): boolean {
-  if (a.program !== b.program) return false;
-  for (const role in b.operands) if (a.operands[role] !== b.operands[role]) return false;
-  return true;
+function bind(gpu: Gpu, call: Call, label: string): Bound {
+  const { program, operands } = call;
+  const anchor = outputsOf(call).at(-1);
+  const last = anchor && replays.get(anchor);
+  const known = last?.find(gpu, program, label, operands);
+  if (known) return known;
+  const recurs = !gpu.madeAny(Object.values(operands));
+  const bound = new Bound(gpu, call, label, recurs);
+  if (anchor && recurs) {
+    const replay = last ?? new Replay<Bound>(({ current }) => [current]);
+    replay.keep(gpu, program, label, operands, bound);
+    replays.set(anchor, replay);
+  }
+  return bound;
 }
 
 function dispatchOf(gpu: Gpu, step: Step, { pipeline, layout }: Pipeline, call: Call): Dispatch {

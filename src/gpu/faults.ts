@@ -1,19 +1,19 @@
 import { ShaderStage } from './constants.ts';
 import { NormError } from './errors.ts';
+import { noteChange } from './replay.ts';
 import { scoped } from './scoped.ts';
 import type { Tensor } from './tensor.ts';
 import type { Watch } from './watch.ts';
 
 /** What WebGPU will have found wrong with something compiled or allocated. */
-type Check = Promise<NormError | undefined>;
+export type Check = Promise<NormError | undefined>;
 
 /**
  * What is wrong with buffers and tensors of a device, as far as WebGPU has said: memory that was missing, buffers of other devices,
  * outputs of submits that it refused. It says so asynchronously, to the {@link Watch} and here.
  */
 export class Faults {
-  /** Raised by what makes earlier checks worthless: refusals, missing memory, loss, destroy(), what must not be repeated. */
-  epoch = 0;
+  #epoch = 0;
   readonly #device: GPUDevice;
   readonly #watch: Watch;
   /** Tensors that a refused submit was to write, and why it was refused. */
@@ -30,6 +30,17 @@ export class Faults {
   constructor(device: GPUDevice, watch: Watch) {
     this.#device = device;
     this.#watch = watch;
+  }
+
+  /** Another number whenever earlier checks have become worthless. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Refusals, missing memory, loss, destroy(), what must not be recorded again: earlier checks are worthless. */
+  raiseEpoch(): void {
+    this.#epoch += 1;
+    noteChange();
   }
 
   /**
@@ -60,7 +71,7 @@ export class Faults {
       const known = outputs.map((output) => output && this.#unusable.get(output.buffer));
       const deeper = [...(await Promise.all(causes)), ...known].find((error) => error !== undefined);
       const failure = deeper ?? validationError(label, cause);
-      this.epoch += 1;
+      this.raiseEpoch();
       for (const output of outputs) if (output) this.#failed.set(output, failure);
       return failure;
     });
@@ -105,7 +116,7 @@ export class Faults {
         'Free tensors and make it again.',
         cause,
       );
-      this.epoch += 1;
+      this.raiseEpoch();
       this.#unusable.set(buffer, failure);
       forget();
       return failure;
@@ -130,7 +141,7 @@ export class Faults {
         'Wrap it in a context of its own device: init({ device }).',
         cause,
       );
-      this.epoch += 1;
+      this.raiseEpoch();
       this.#unusable.set(buffer, failure);
     };
     const [, error] = scoped(this.#device, 'validation', () => {

@@ -76,7 +76,7 @@ export class Gpu {
     });
     this.lost = Promise.race([this.#watch.lost, end]);
     void this.lost.then(() => {
-      this.faults.epoch += 1;
+      this.faults.raiseEpoch();
     });
     this.shared = new SharedBuffers(device, this.faults);
   }
@@ -192,6 +192,11 @@ export class Gpu {
     return this.#scopes.orNothing(body);
   }
 
+  /** @internal Whether the innermost scope made one of the tensors: within {@link orNothing}, the call under way. */
+  madeAny(tensors: readonly (Tensor | undefined)[]): boolean {
+    return this.#scopes.madeAny(tensors);
+  }
+
   /** Takes a tensor out of the scopes it was made in: it lives until it is destroyed. */
   keep<T extends Tensor>(tensor: T): T {
     this.checkOwn();
@@ -235,7 +240,7 @@ export class Gpu {
     for (const tensor of this.#tensors.all()) tensor.destroy();
     this.shared.destroy();
     this.#destroyed = true;
-    this.faults.epoch += 1;
+    this.faults.raiseEpoch();
     this.#watch.rejectWaiting(destroyedError());
     if (this.#ownsDevice) this.device.destroy();
     else this.#end('destroyed: this context was destroyed; its device is yours.');

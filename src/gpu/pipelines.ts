@@ -1,12 +1,15 @@
 import { ShaderStage } from './constants.ts';
 import { NormError } from './errors.ts';
 import type { Kernel } from './program.ts';
+import { noteChange } from './replay.ts';
 import { scoped } from './scoped.ts';
 
 /** A compiled kernel. */
 export interface Pipeline {
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
+  /** WebGPU has refused it. */
+  broken?: boolean;
 }
 
 /**
@@ -55,12 +58,14 @@ export class PipelineCache {
         this.#device.createComputePipeline(this.#descriptor(kernel, layout, compiled)),
       ] as const;
     });
-    const made = { pipeline, layout };
+    const made: Pipeline = { pipeline, layout };
     this.#ready.set(kernel.code, made);
     report(
       scope.then(async (error) => {
         if (!error) return undefined;
         this.#ready.delete(kernel.code);
+        made.broken = true;
+        noteChange();
         return compileError(kernel, module, error);
       }),
     );

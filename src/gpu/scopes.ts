@@ -38,6 +38,18 @@ export class Scopes {
     this.#running.at(-1)?.add(tensor);
   }
 
+  /** Whether one of them, or what it is a view of, was made in the innermost scope that runs now, and is still that one's. */
+  madeAny(tensors: readonly (Tensor | undefined)[]): boolean {
+    const made = this.#running.at(-1);
+    if (!made || made.size === 0) return false;
+    // From the end, where a call has what it writes.
+    for (let i = tensors.length - 1; i >= 0; i--) {
+      const tensor = tensors[i];
+      if (tensor && made.has(tensor.source)) return true;
+    }
+    return false;
+  }
+
   /** Takes a tensor out of all scopes. */
   take(tensor: Tensor): void {
     for (const made of this.#open) made.delete(tensor);

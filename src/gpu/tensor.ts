@@ -4,6 +4,7 @@ import { NormError } from './errors.ts';
 import { decodeHalf, encodeHalf } from './float16.ts';
 import type { Gpu } from './gpu.ts';
 import { proxied } from './proxied.ts';
+import { noteChange } from './replay.ts';
 import { shown } from './shown.ts';
 
 export { byteSize, type DType, elementCount, type FloatDType } from './dtype.ts';
@@ -49,9 +50,6 @@ function checkValues(values: ArrayLike<number>, shape: readonly number[]): void 
     throw new NormError('value', `Value ${i} is ${shown(values[i])}, which is no number.`, 'Convert it.');
   }
 }
-
-/** @internal How many tensors were destroyed so far: who saw some alive need not look again until it has changed. */
-export let tensorsDestroyed = 0;
 
 /**
  * A dense row-major array in a GPUBuffer.
@@ -144,17 +142,22 @@ export class Tensor {
     return 'it has an odd number of f16 elements in a wrapped buffer, and writes are multiples of 4 bytes';
   }
 
+  /** @internal The tensor that the buffer came with: this one, or the one that this is a view of. */
+  get source(): Tensor {
+    return this.#source ?? this;
+  }
+
   /** @internal Elements from `first` on in another shape; does not own the buffer. */
   view(shape: readonly number[], first = 0): Tensor {
     const offset = this.offset + first * byteSize(this.dtype);
-    return new Tensor(this.gpu, this.buffer, shape, this.dtype, offset, false, this.#source ?? this);
+    return new Tensor(this.gpu, this.buffer, shape, this.dtype, offset, false, this.source);
   }
 
   /** Frees the buffer if it is owned; work already submitted still completes. Idempotent. */
   destroy(): void {
     if (this.destroyed) return;
     this.#destroyed = true;
-    tensorsDestroyed += 1;
+    noteChange();
     this.gpu.release(this);
   }
 

@@ -147,6 +147,11 @@ export abstract class Module {
     return this.#registry.buffers.get(name)?.tensor ?? null;
   }
 
+  /** @internal The tensors of its parameters and buffers as they are now: what a Replay compares. */
+  protected registeredTensors(): readonly (Tensor | null)[] {
+    return this.#registry.tensors();
+  }
+
   /** From now on this module has what another one has by name: the two are the same but for what they do. */
   protected shareRegistry(other: Module): void {
     this.#registry = other.#registry;
@@ -164,7 +169,7 @@ export abstract class Module {
     this.checkUsable();
     this.#checkEntry(name, 'parameters', parameter);
     if (parameter) this.gpu.checkUsable(parameter.data, name);
-    this.#registry.parameters.set(name, parameter);
+    this.#registry.setParameter(name, parameter);
     this.#bind(name);
     return parameter;
   }
@@ -190,7 +195,7 @@ export abstract class Module {
       this.gpu.checkUsable(tensor, name);
       this.gpu.keep(tensor as Tensor);
     }
-    this.#registry.buffers.set(name, { tensor, persistent });
+    this.#registry.setBuffer(name, { tensor, persistent });
     this.#bind(name);
     return tensor;
   }

@@ -1,8 +1,9 @@
 import { NormError } from '../gpu/errors.ts';
-import { type Repeat, recordNames } from '../gpu/execute.ts';
+import { type Bound, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { type FloatDType, sizesOf, type Tensor, tensorsDestroyed } from '../gpu/tensor.ts';
+import { noteChange, Replay } from '../gpu/replay.ts';
+import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { checkLike, checkOperands, floatDType, type Like } from '../ops/check.ts';
 import type { CallOptions } from '../ops/descriptors.ts';
@@ -15,15 +16,18 @@ import {
   type RunningTensors,
 } from '../ops/norm.ts';
 import { type NormBackwardOptions, normBackward } from '../ops/norm-backward.ts';
-import { type NormForwardOptions, normForward } from '../ops/norm-forward.ts';
+import {
+  checkRunning,
+  type NormForwardOptions,
+  type NormForwardResult,
+  normForward,
+} from '../ops/norm-forward.ts';
 import { prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions } from './module.ts';
 import type { Parameter } from './parameter.ts';
 import { Reusable } from './reusable.ts';
-import { Warm } from './warm.ts';
-import { WarmForward } from './warm-forward.ts';
 
 /** What may follow a norm in the same pass. */
 export interface EpilogueModuleOptions {
@@ -106,6 +110,12 @@ export interface Saved {
   residual: Tensor | undefined;
 }
 
+/** A pass, to be recorded again. */
+interface Recorded<Result> {
+  bound: Bound;
+  result: Result;
+}
+
 /**
  * A norm with parameters. forward keeps its input (by reference) and its statistics until the next forward or
  * destroy(); backward uses those of the last forward and adds to the gradients of the parameters.
@@ -118,12 +128,19 @@ export abstract class NormModule extends Module {
   readonly #last = new LastForward<Saved>();
   readonly #means = new Reusable(this.gpu);
   readonly #rstds = new Reusable(this.gpu);
-  /** @internal How many inputs like x are normalized together: SyncBatchNorm's. */
-  replicas = 1;
-  #warmForward: WarmForward<Saved> | null = null;
-  /** The input that was last found acceptable, and what that depends on. */
-  #accepted: readonly unknown[] = [];
-  readonly #warmBackward = new Warm<BackwardResult>();
+  #replicas = 1;
+  readonly #forwards = new Replay<Recorded<NormForwardResult> & { saved: Saved }>(({ bound }) => [
+    bound.current,
+    ...this.#state(),
+  ]);
+  readonly #backwards = new Replay<Recorded<BackwardResult>>(({ bound }) => [
+    bound.current,
+    ...this.#state(),
+    ...(this.weight?.state() ?? [null]),
+    ...(this.bias?.state() ?? [null]),
+  ]);
+  /** The shape of the input that was last found acceptable. */
+  readonly #accepted = new Replay<readonly number[]>(() => this.#state());
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
     super(gpu);
@@ -150,14 +167,19 @@ export abstract class NormModule extends Module {
     this.registerParameter('bias', parameter);
   }
 
-  override registerBuffer<T extends Tensor | null>(
-    name: string,
-    tensor: T,
-    options?: { persistent?: boolean | undefined },
-  ): T {
-    const registered = super.registerBuffer(name, tensor, options);
-    this.#warmForward = null; // it is bound to the one that is replaced
-    return registered;
+  /** @internal How many inputs like x are normalized together: SyncBatchNorm's. */
+  get replicas(): number {
+    return this.#replicas;
+  }
+
+  set replicas(count: number) {
+    if (count !== this.#replicas) noteChange();
+    this.#replicas = count;
+  }
+
+  /** All that passes of this module depend on beside their arguments and the running key. */
+  #state(): readonly unknown[] {
+    return [this.gpu.faults.epoch, this.#replicas, ...this.registeredTensors()];
   }
 
   /** @internal How this module sees a tensor of that shape. Throws `shape` if it cannot. */
@@ -230,13 +252,15 @@ export abstract class NormModule extends Module {
     const weight = this.weight?.data;
     const bias = this.bias?.data;
     const { shape, dtype } = input;
-    const key = [shape, dtype, out, weight, bias, this.runningKey(), this.replicas, tensorsDestroyed];
-    if (key.every((value, i) => value === this.#accepted[i])) return shape;
+    const key = [shape, out, this.runningKey(), { dtype }] as const;
+    if (this.#accepted.find(...key)) return shape;
     const call = this.describe(shape);
-    checkOperands(this.gpu, { weight, bias, ...this.running(call) }, { 'out.y': out });
+    const running = this.running(call);
+    checkOperands(this.gpu, { weight, bias, ...running }, { 'out.y': out });
+    checkRunning(call, running);
     checkParameters(call, input, weight, bias);
     checkLike({ 'out.y': out }, input);
-    this.#accepted = key;
+    this.#accepted.keep(...key, shape);
     return shape;
   }
 
@@ -264,37 +288,26 @@ export abstract class NormModule extends Module {
   }
 
   #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
-    if (!options) checkOptions('backward', options, backwardNames);
-    const { out, outResidual, dsum, ...rest } = options;
-    const { weight, bias } = this;
-    const key = [
-      dy,
-      saved,
-      out,
-      outResidual,
-      dsum,
-      options.schedule,
-      weight?.data,
-      weight?.requiresGrad,
-      bias?.data,
-      bias?.requiresGrad,
-    ];
-    const again = out && this.#warmBackward.record(key, options);
-    if (again) {
+    const known = options?.out && this.#backwards.find(dy, saved, undefined, options);
+    if (known && !(options.encoder && options.pass)) {
+      known.bound.record(options);
       this.keepGradients();
-      return again;
+      return known.result;
     }
     checkOptions('backward', options, backwardNames);
-    let repeat: Repeat | undefined;
+    const { out, outResidual, dsum, ...rest } = options;
+    this.gpu.checkUsable(saved.x, 'x');
+    let bound: Bound | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
       ...this.backwardOptions(saved, out, outResidual),
-      repeatable: (one) => {
-        repeat = one;
+      keepBound: (one) => {
+        bound = one;
       },
     });
     this.keepGradients();
-    if (repeat) this.#warmBackward.keep(key, repeat, result);
+    if (bound) this.#backwards.keep(dy, saved, undefined, options, { bound, result });
+    else this.#backwards.forget();
     return result;
   }
 
@@ -341,8 +354,9 @@ export abstract class NormModule extends Module {
   override destroy(): void {
     this.checkOwn();
     this.#last.keep(null);
-    this.#warmForward = null;
-    this.#warmBackward.forget();
+    this.#forwards.forget();
+    this.#backwards.forget();
+    this.#accepted.forget();
     this.#means.destroy();
     this.#rstds.destroy();
     super.destroy();
@@ -356,42 +370,34 @@ export abstract class NormModule extends Module {
   }
 
   #forward(x: Tensor, addend: Tensor | undefined, options: ForwardOptions & { outSum?: Tensor }) {
-    const warm = this.#warmForward;
-    const { weight, bias } = this;
-    if (
-      options !== null &&
-      warm?.isAgain(x, addend, options, weight, bias) &&
-      (warm.running === undefined || warm.running === this.runningKey())
-    ) {
-      warm.repeat.record(options);
-      this.#last.keep(warm.saved);
-      return warm.result;
+    const known = options?.out && this.#forwards.find(x, addend, this.runningKey(), options);
+    if (known && !(options.encoder && options.pass)) {
+      known.bound.record(options);
+      this.#last.keep(known.saved);
+      return known.result;
     }
     checkOptions('forward', options, forwardNames);
     const { out, outSum, residual, schedule } = options;
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
+    if (addend) this.gpu.checkUsable(addend, 'residual');
     const call = this.describe(x.shape);
-    let repeat: Repeat | undefined;
-    const result = normForward(this.gpu, call, x, addend, bias?.data, {
+    let bound: Bound | undefined;
+    const result = normForward(this.gpu, call, x, addend, this.bias?.data, {
       encoder: options.encoder,
       pass: options.pass,
       schedule,
       ...this.forwardOptions(residual, out, outSum),
       running: this.running(call),
-      repeatable: (one) => {
-        repeat = one;
+      keepBound: (one) => {
+        bound = one;
       },
     });
     const rstd = result.rstd as Tensor; // statistics are wanted
     const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual };
     this.#last.keep(saved);
-    // Without an output of the caller's there is a new one each time, and nothing to repeat.
-    const running = this.runningKey();
-    this.#warmForward =
-      out && repeat
-        ? new WarmForward(repeat, result, saved, running, x, addend, options, weight, bias)
-        : null;
+    if (bound) this.#forwards.keep(x, addend, this.runningKey(), options, { bound, result, saved });
+    else this.#forwards.forget();
     return result;
   }
 

@@ -3,6 +3,7 @@ import { checkRecorder } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
+import { noteChange } from '../gpu/replay.ts';
 import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { cast } from '../ops/cast.ts';
@@ -31,8 +32,6 @@ const zeroGradNames = { encoder: 'other' } as const satisfies OptionNames<ZeroGr
 
 /** A learned tensor and its gradient: torch.nn.Parameter. */
 export class Parameter {
-  /** Whether backward passes compute the gradient. Where not, they leave `grad` as it is. */
-  requiresGrad: boolean;
   /**
    * Whether the ranks of a sequence-parallel group each see a part of the sequence, so that `syncGradients` has to add up
    * their gradients: Megatron-LM's rule for the weights of norms. Default false.
@@ -41,6 +40,7 @@ export class Parameter {
   #data: Tensor;
   #gradient: Tensor | null = null;
   #cleared = true;
+  #requiresGrad: boolean;
 
   /**
    * @param data - the values, f32 or f16; the parameter owns them from now on: destroy() destroys them, and no
@@ -54,7 +54,7 @@ export class Parameter {
     data.gpu.checkUsable(data, 'data');
     floatDType(data, 'data');
     this.#data = data.gpu.keep(data);
-    this.requiresGrad = requiresGrad;
+    this.#requiresGrad = requiresGrad;
     this.sequenceParallel = sequenceParallel;
   }
 
@@ -67,6 +67,18 @@ export class Parameter {
   get data(): Tensor {
     if (!(#data in this)) throw proxied('Parameter');
     return this.#data;
+  }
+
+  /** Whether backward passes compute the gradient. Where not, they leave `grad` as it is. */
+  get requiresGrad(): boolean {
+    if (!(#requiresGrad in this)) throw proxied('Parameter');
+    return this.#requiresGrad;
+  }
+
+  set requiresGrad(on: boolean) {
+    if (!(#requiresGrad in this)) throw proxied('Parameter');
+    this.#requiresGrad = on;
+    noteChange();
   }
 
   /**
@@ -104,7 +116,10 @@ export class Parameter {
       this.#gradient.destroy(); // there was no memory for it, or what should write it was refused
       this.#gradient = null;
     }
-    this.#gradient ??= gpu.keep(gpu.empty(shape, { dtype }));
+    if (!this.#gradient) {
+      this.#gradient = gpu.keep(gpu.empty(shape, { dtype }));
+      noteChange();
+    }
     return this.#gradient;
   }
 
@@ -113,10 +128,16 @@ export class Parameter {
     this.#cleared = this.#gradient === null;
   }
 
+  /** @internal What a backward pass depends on: what a {@link Replay} compares. */
+  state(): readonly unknown[] {
+    return [this, this.#data, this.#gradient, this.#requiresGrad];
+  }
+
   /** @internal Other values in place of these, which are freed together with their gradient. */
   replace(data: Tensor): void {
     this.destroy();
     this.#data = data.gpu.keep(data);
+    noteChange();
   }
 
   /** Frees the values and the gradient. Idempotent, so that modules can share a parameter. */

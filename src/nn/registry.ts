@@ -1,14 +1,45 @@
 import { NormError } from '../gpu/errors.ts';
+import { noteChange } from '../gpu/replay.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Module } from './module.ts';
 import type { Parameter } from './parameter.ts';
 
+/** A buffer, and whether it is in the state dict. */
+interface BufferEntry {
+  readonly tensor: Tensor | null;
+  readonly persistent: boolean;
+}
+
 /** What one module has, by name, in order of registration: torch's _parameters, _buffers and _modules. */
 export class Registry {
-  readonly parameters = new Map<string, Parameter | null>();
-  readonly buffers = new Map<string, { tensor: Tensor | null; persistent: boolean }>();
   readonly modules = new Map<string, Module | null>();
+  readonly #parameters = new Map<string, Parameter | null>();
+  readonly #buffers = new Map<string, BufferEntry>();
+
+  get parameters(): ReadonlyMap<string, Parameter | null> {
+    return this.#parameters;
+  }
+
+  get buffers(): ReadonlyMap<string, BufferEntry> {
+    return this.#buffers;
+  }
+
+  setParameter(name: string, parameter: Parameter | null): void {
+    this.#parameters.set(name, parameter);
+    noteChange();
+  }
+
+  setBuffer(name: string, entry: BufferEntry): void {
+    this.#buffers.set(name, entry);
+    noteChange();
+  }
+
+  /** All tensors of the parameters and buffers, with nulls: what a {@link Replay} compares. */
+  tensors(): (Tensor | null)[] {
+    const buffers = [...this.#buffers.values()].map(({ tensor }) => tensor);
+    return [...[...this.#parameters.values()].map((one) => one?.data ?? null), ...buffers];
+  }
 
   /** Throws `value` unless something of this kind can have this name. */
   checkName(name: string, kind: 'parameters' | 'buffers' | 'modules'): void {

@@ -83,17 +83,26 @@ export function checkTarget(target: RecordOptions): void {
   }
 }
 
+type Tensors = Readonly<Record<string, Tensor | undefined>>;
+
+/** Throws unless every tensor can be used, and `aliasing` as {@link checkAliasing}. */
+export function checkOperands(gpu: Gpu, inputs: Tensors, outputs: Tensors): void {
+  checkTensors(gpu, inputs);
+  checkTensors(gpu, outputs);
+  checkAliasing(inputs, outputs);
+}
+
+/** Throws unless those tensors that are there can be used. */
+export function checkTensors(gpu: Gpu, tensors: Tensors): void {
+  for (const [name, tensor] of Object.entries(tensors)) if (tensor) gpu.checkUsable(tensor, name);
+}
+
 /**
- * Throws unless every tensor can be used, and `aliasing` if an output shares its GPUBuffer with any other operand:
- * WebGPU forbids a dispatch to write a buffer that it also reads, wherever in it.
+ * Throws `aliasing` if an output shares its GPUBuffer with any other operand: WebGPU forbids a dispatch to write a buffer that
+ * it also reads, wherever in it.
  */
-export function checkOperands(
-  gpu: Gpu,
-  inputs: Readonly<Record<string, Tensor | undefined>>,
-  outputs: Readonly<Record<string, Tensor | undefined>>,
-): void {
+export function checkAliasing(inputs: Tensors, outputs: Tensors): void {
   const all = Object.entries({ ...inputs, ...outputs });
-  for (const [name, tensor] of all) if (tensor) gpu.checkUsable(tensor, name);
   for (const [name, output] of Object.entries(outputs)) {
     const twin = output && all.find(([other, tensor]) => other !== name && tensor?.buffer === output.buffer);
     if (twin) {

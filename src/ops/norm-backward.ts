@@ -6,7 +6,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType, parameterDType } from './check.ts';
+import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
 import {
@@ -15,27 +15,34 @@ import {
   type BackwardResult,
   backwardOutputNames,
   checkParameters,
-  type Repeatable,
+  type Replayable,
   record,
 } from './norm.ts';
 import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { backwardOf } from './programs.ts';
 
 /** Options of {@link normBackward}. */
-export interface NormBackwardOptions extends BackwardOptions, Repeatable {
+export interface NormBackwardOptions extends BackwardOptions, Replayable {
   epilogue?: EpilogueBackwardOptions | undefined;
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
+  newDresidual?: (() => Tensor | undefined) | undefined;
 }
 
 /** As {@link ForwardPlan}. */
-interface BackwardPlan {
+export interface BackwardPlan {
   d: BackwardDescriptor;
   inputs: Operands;
+  /** As of {@link ForwardPlan}. */
+  check(): void;
   make(): BackwardResult & { operands: Operands };
 }
 
-/** Validates a backward pass. Nothing is allocated or changed if it throws. */
+/**
+ * Validates a backward pass. Nothing is allocated or changed if it throws.
+ *
+ * @param x - found usable by who described the call.
+ */
 export function planBackward(
   gpu: Gpu,
   call: BackwardCall,
@@ -69,7 +76,9 @@ export function planBackward(
   }
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
-  checkOperands(gpu, inputs, named(out));
+  const outs = named(out);
+  checkTensors(gpu, { weight, bias, residual, dsum, ...outs });
+  checkAliasing(inputs, outs);
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
@@ -102,6 +111,7 @@ export function planBackward(
     const theirs = {
       dweight: out.dweight ?? (outputs.dweight && options.newDweight?.()),
       dbias: out.dbias ?? (outputs.dbias && options.newDbias?.()),
+      dresidual: out.dresidual ?? (outputs.dresidual && options.newDresidual?.()),
     };
     const made = withOutputs(gpu, { ...out, ...theirs }, outputs);
     return {
@@ -112,7 +122,8 @@ export function planBackward(
       dresidual: made.dresidual ?? (residual ? dy : null),
     };
   };
-  return { d, inputs, make };
+  const check = () => checkTensors(gpu, { ...inputs, ...outs });
+  return { d, inputs, check, make };
 }
 
 /** Validates and records a backward pass. Nothing is allocated, recorded or changed if it throws. */

@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
 import {
@@ -14,7 +14,7 @@ import {
   forwardOutputNames,
   type MakeTensor,
   type NormOptions,
-  type Repeatable,
+  type Replayable,
   type RunningTensors,
   record,
 } from './norm.ts';
@@ -22,7 +22,7 @@ import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { forwardOf } from './programs.ts';
 
 /** Options of {@link normForward}. */
-export interface NormForwardOptions extends NormOptions, Repeatable {
+export interface NormForwardOptions extends NormOptions, Replayable {
   epilogue?: EpilogueOptions | undefined;
   out?: ForwardOutputs | undefined;
   newMean?: MakeTensor;
@@ -55,13 +55,28 @@ export function forwardResult<Kept extends boolean | undefined>({
 }
 
 /** A forward pass that was found valid: what it is, and its tensors, those to write to made if need be. */
-interface ForwardPlan {
+export interface ForwardPlan {
   d: ForwardDescriptor;
   inputs: Operands;
+  /** Throws unless the tensors can still be used, where something was waited for since. */
+  check(): void;
   make(): NormForwardResult;
 }
 
-/** Validates a forward pass. Nothing is allocated if it throws. */
+/** Throws unless the running statistics, if there are any, are those of the call. */
+export function checkRunning(call: NormCall, running: RunningTensors | undefined): void {
+  const { numBatchesTracked, runningMean, runningVar } = running ?? {};
+  const expected = runningLike(call);
+  checkLike({ runningMean, runningVar }, expected.statistic);
+  checkLike({ numBatchesTracked }, expected.count);
+}
+
+/**
+ * Validates a forward pass. Nothing is allocated if it throws.
+ *
+ * @param x - found usable by who described the call, for which its shape was needed.
+ * @param addend - found usable likewise.
+ */
 export function planForward(
   gpu: Gpu,
   call: ForwardCall,
@@ -79,12 +94,11 @@ export function planForward(
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
-  const updates = call.running?.mode === 'update';
-  checkOperands(
-    gpu,
-    updates ? inputs : { ...inputs, ...running },
-    updates ? { ...running, ...named(out) } : named(out),
-  );
+  const outs = named(out);
+  checkTensors(gpu, { residual: after, weight: inputs.weight, bias: inputs.bias, ...running, ...outs });
+  // Statistics that are updated are outputs, too.
+  if (call.running?.mode === 'update') checkAliasing(inputs, { ...running, ...outs });
+  else checkAliasing({ ...inputs, ...running }, outs);
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   const d = forwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
@@ -98,10 +112,7 @@ export function planForward(
     statistics: requested,
   });
   const outputs = forwardOutputs(call, d, x.shape);
-  const { numBatchesTracked, runningMean, runningVar } = running ?? {};
-  const expected = runningLike(call);
-  checkLike({ runningMean, runningVar }, expected.statistic);
-  checkLike({ numBatchesTracked }, expected.count);
+  checkRunning(call, running);
   checkLike({ residual }, x);
   const absence = requested ? 'this norm has none' : 'statistics is false';
   checkOutputs(out, outputs, {
@@ -120,11 +131,12 @@ export function planForward(
     return withOutputs(gpu, { ...out, ...theirs }, outputs) as NormForwardResult;
   };
   const state = {
-    running_mean: runningMean,
-    running_var: runningVar,
-    num_batches_tracked: numBatchesTracked,
+    running_mean: running?.runningMean,
+    running_var: running?.runningVar,
+    num_batches_tracked: running?.numBatchesTracked,
   };
-  return { d, inputs: { ...inputs, ...state }, make };
+  const check = () => checkTensors(gpu, { ...inputs, ...running, ...outs });
+  return { d, inputs: { ...inputs, ...state }, check, make };
 }
 
 /**

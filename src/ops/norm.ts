@@ -1,6 +1,6 @@
 // What forward and backward passes of all functional norms share: their options, what a norm is, how it is recorded.
 
-import { execute, type Operands, type RecordOptions, Repeat, recordNames } from '../gpu/execute.ts';
+import { type Bound, execute, type Operands, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
@@ -202,22 +202,22 @@ export function checkParameters(
 }
 
 /** Options of a pass that a module records again. */
-export interface Repeatable {
-  /** Told how to record the same again. */
-  repeatable?: ((repeat: Repeat) => void) | undefined;
+export interface Replayable {
+  /** Given what to record again. Not called where the pass made a tensor: the next one has to make another. */
+  keepBound?: ((bound: Bound) => void) | undefined;
 }
 
 /** Makes an f32 tensor of a shape. */
 export type MakeTensor = (shape: readonly number[]) => Tensor;
 
-/** Records a program, and says how to do so again. */
+/** Records a program, and gives what to record again. */
 export function record(
   gpu: Gpu,
   program: Program,
   operands: Operands,
-  options: RecordOptions & Repeatable,
+  options: RecordOptions & Replayable,
   label: string,
 ): void {
-  execute(gpu, program, operands, options, label);
-  options.repeatable?.(new Repeat(gpu, { program, operands }, label));
+  const bound = execute(gpu, program, operands, options, label);
+  if (bound.recurs) options.keepBound?.(bound);
 }

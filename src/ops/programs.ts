@@ -36,7 +36,7 @@ const choices = new WeakMap<Gpu, Choices>();
 export function chooseBy(gpu: Gpu, chosen: Choices): void {
   choices.set(gpu, chosen);
   programs.delete(gpu);
-  gpu.faults.epoch += 1;
+  gpu.faults.raiseEpoch();
 }
 
 /** @internal Passes whose merge, or whose two passes over x, only a split has. */

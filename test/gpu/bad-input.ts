@@ -212,7 +212,7 @@ export const cases: Case[] = [
         lib.layerNormBackward(gpu, x, x, { normalizedShape: 4, mean, rstd, ...more });
       const module = new lib.LayerNorm(gpu, 4);
       const y = gpu.zeros([2, 4]);
-      module.forward(x, { out: y }); // warm, from now on
+      module.forward(x, { out: y }); // recorded again, from now on
       refusesAll(t, [
         ['value', () => lib.layerNorm(gpu, x, { normalizedShape: 4, eps: '1e-5' }), /eps is 1e-5.*no number/],
         ['value', () => lib.layerNorm(gpu, x, { normalizedShape: 4, eps: Symbol('eps') })],

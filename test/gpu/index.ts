@@ -29,6 +29,7 @@ import { cases as overhead } from './overhead.ts';
 import { cases as range } from './range.ts';
 import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
+import { cases as replay } from './replay.ts';
 import { cases as scope } from './scope.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -72,6 +73,7 @@ export const allCases: Case[] = [
   ...composites,
   ...state,
   ...recording,
+  ...replay,
   ...optim,
   ...optimState,
   ...averaging,

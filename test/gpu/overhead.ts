@@ -65,7 +65,7 @@ export const cases: Case[] = [
       step();
       const made = countMade(device);
       for (let i = 0; i < 10; i++) step();
-      assertEqual(made(), 0, 'GPU objects made by warm calls');
+      assertEqual(made(), 0, 'GPU objects made by calls that come again');
       // A new output is one buffer, and a bind group for each dispatch that uses it.
       layer.forward(x).destroy();
       assert(made() <= 3, `${made()} GPU objects for a new output`);

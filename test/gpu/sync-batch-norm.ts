@@ -390,6 +390,25 @@ const behaviour: Case[] = [
     },
   },
   {
+    name: 'syncBatchNorm: a tensor of one layer that is destroyed while ranks are waited for changes no layer',
+    async run({ gpu }) {
+      const groups = LocalProcessGroup.create(2);
+      const ranks = groups.map((group) => {
+        const layers = [1, 2].map(() => new SyncBatchNorm(gpu, 2, { group })) as [
+          SyncBatchNorm,
+          SyncBatchNorm,
+        ];
+        const x = gpu.tensor([1, 2, 3, 4 + group.rank], [2, 2]);
+        return { layers, passing: SyncBatchNorm.forwardAll(layers.map((layer) => [layer, x] as const)) };
+      });
+      const [mine, theirs] = ranks as [(typeof ranks)[number], (typeof ranks)[number]];
+      mine.layers[1].weight?.data.destroy();
+      await assertThrows(() => mine.passing, { code: 'destroyed' });
+      await theirs.passing;
+      assertEqual([...((await mine.layers[0].numBatchesTracked?.data()) ?? [])], [0], 'batches');
+    },
+  },
+  {
     name: 'syncBatchNorm: bad input',
     async run(t) {
       const { gpu } = t;
