@@ -64,7 +64,7 @@ export interface ForwardPlan {
 }
 
 /** Throws unless the running statistics, if there are any, are those of the call. */
-export function checkRunning(call: NormCall, running: RunningTensors | undefined): void {
+export function checkRunning(call: ForwardCall, running: RunningTensors | undefined): void {
   const { numBatchesTracked, runningMean, runningVar } = running ?? {};
   const expected = runningLike(call);
   checkLike({ runningMean, runningVar }, expected.statistic);
