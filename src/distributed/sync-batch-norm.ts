@@ -4,8 +4,7 @@ import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
-import { backwardProgram } from '../kernels/backward.ts';
-import { forwardProgram } from '../kernels/forward.ts';
+import { channelBackward, channelForward } from '../kernels/channel-kernels.ts';
 import {
   type BatchNormBackwardOptions,
   type BatchNormOptions,
@@ -78,7 +77,7 @@ export async function syncBatchNorm(
   }
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options, group.size);
-  const forward = new ReplicaForward(gpu, { ...call, forward: forwardProgram }, x, bias, {
+  const forward = new ReplicaForward(gpu, { ...call, ...channelForward }, x, bias, {
     ...options,
     epilogue: options,
     running,
@@ -117,7 +116,7 @@ export async function syncBatchNormBackward(
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
   }
   const call = batchNormCall(x.shape, layout, 1, undefined, group.size);
-  const backward = new ReplicaBackward(gpu, { ...call, backward: backwardProgram }, dy, x, mean, {
+  const backward = new ReplicaBackward(gpu, { ...call, ...channelBackward }, dy, x, mean, {
     ...options,
     epilogue: options,
   });

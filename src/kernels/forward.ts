@@ -1,4 +1,3 @@
-import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import deviations from '../../shaders/interfaces/tracking/deviations.wgsl';
 import instances from '../../shaders/interfaces/tracking/instances.wgsl';
@@ -23,6 +22,7 @@ import { elementCount, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleForward, scheduleRowForward } from '../plan/schedule.ts';
 import { type ForwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
+import type { ShaderModule } from '../shaders/module.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
   alone,
@@ -50,11 +50,13 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 /**
  * The dispatches of a forward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, residual,
  * weight, bias in; y, sum, mean, rstd out. Where nobody asks for mean and rstd, a split has them as scratch.
+ *
+ * @param statistics - the shader of the norm's statistic.
  */
-export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
+export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics: ShaderModule): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
-  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d) };
+  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d, statistics) };
   if (schedule.strategy !== 'split') return inParts(plan, [], {}, (at) => [onePass(at)]);
   const bytes = 16 * schedule.splits;
   const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
@@ -68,7 +70,7 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, running, stage } = d;
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
-  const choices = forwardChoices(d);
+  const choices = forwardChoices(d, moments);
   const whole = { d, facts, ...part, choices };
   const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
@@ -148,9 +150,9 @@ function applyGiven(plan: ForwardPlan): Step[] {
 }
 
 /** What every kernel of a forward pass may ask for. */
-const forwardChoices = (d: ForwardDescriptor): Choices => ({
+const forwardChoices = (d: ForwardDescriptor, statistics: ShaderModule): Choices => ({
   ...normChoices(d),
-  statistics: d.kind === 'moments' ? moments : meanSquare,
+  statistics,
   SAVES: d.statistics !== false,
 });
 

@@ -1,7 +1,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import { rowKernels } from '../kernels/row-kernels.ts';
+import { layerNormKernels } from '../kernels/row-kernels.ts';
 import { checkEps } from '../ops/check.ts';
 import { layerNormCall, normalizedSizes } from '../ops/layer-norm.ts';
 import type { BothCalls } from '../ops/norm.ts';
@@ -69,6 +69,6 @@ export class LayerNorm extends NormModule {
   }
 
   protected override describe(shape: readonly number[]): BothCalls {
-    return { ...layerNormCall(shape, this.normalizedShape, this.eps), ...rowKernels };
+    return { ...layerNormCall(shape, this.normalizedShape, this.eps), ...layerNormKernels };
   }
 }

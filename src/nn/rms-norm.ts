@@ -1,7 +1,7 @@
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import { rowKernels } from '../kernels/row-kernels.ts';
+import { rmsNormKernels } from '../kernels/row-kernels.ts';
 import { checkEps } from '../ops/check.ts';
 import type { RmsNormCast } from '../ops/conventions.ts';
 import { normalizedSizes } from '../ops/layer-norm.ts';
@@ -62,6 +62,6 @@ export class RMSNorm extends NormModule {
   }
 
   protected override describe(shape: readonly number[]): BothCalls {
-    return { ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast), ...rowKernels };
+    return { ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast), ...rmsNormKernels };
   }
 }

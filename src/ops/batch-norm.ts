@@ -3,8 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { backwardProgram } from '../kernels/backward.ts';
-import { forwardProgram } from '../kernels/forward.ts';
+import { channelBackward, channelForward } from '../kernels/channel-kernels.ts';
 import { batchNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkLayout } from './check.ts';
 import {
@@ -125,7 +124,7 @@ export function batchNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   const { call, running } = batchNormParts(x.shape, options);
   const norm = { ...options, epilogue: options, running };
-  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, norm);
+  const made = normForward(gpu, { ...call, ...channelForward }, x, undefined, options.bias, norm);
   if (made.rstd) rememberMode(made.rstd, call.running?.mode !== 'frozen');
   return forwardResult(made);
 }
@@ -194,7 +193,7 @@ export function batchNormBackward(
   const { layout, mean } = options;
   const training = modeOf(options.rstd, options.training, false);
   const call = batchNormBackwardCall(x.shape, layout, training);
-  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, mean, undefined, true, {
+  return normBackward(gpu, { ...call, ...channelBackward }, dy, x, mean, undefined, true, {
     ...options,
     epilogue: options,
   });

@@ -4,8 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { backwardProgram } from '../kernels/backward.ts';
-import { forwardProgram } from '../kernels/forward.ts';
+import { channelBackward, channelForward } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkCount, checkLayout } from './check.ts';
 import {
@@ -91,7 +90,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
   checkOptions('groupNorm', options, groupNormNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
-  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, ...channelForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
@@ -117,7 +116,7 @@ export function groupNormBackward(
   checkOptions('groupNormBackward', options, groupNormBackwardNames);
   checkTensor(gpu, x, 'x');
   const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
-  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, options.mean, undefined, true, {
+  return normBackward(gpu, { ...call, ...channelBackward }, dy, x, options.mean, undefined, true, {
     ...options,
     epilogue: options,
   });

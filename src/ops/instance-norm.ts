@@ -3,8 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { backwardProgram } from '../kernels/backward.ts';
-import { forwardProgram } from '../kernels/forward.ts';
+import { channelBackward, channelForward } from '../kernels/channel-kernels.ts';
 import { instanceNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
 import { checkLayout } from './check.ts';
 import {
@@ -116,7 +115,7 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
   checkOptions('instanceNorm', options, instanceNormNames);
   checkTensor(gpu, x, 'x');
   const { call, running } = instanceNormParts(x.shape, options);
-  const made = normForward(gpu, { ...call, forward: forwardProgram }, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, ...channelForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
     running,
@@ -167,7 +166,7 @@ export function instanceNormBackward(
   const { layout } = options;
   const training = modeOf(options.rstd, options.training, true);
   const call = instanceNormBackwardCall(x.shape, layout, training);
-  return normBackward(gpu, { ...call, backward: backwardProgram }, dy, x, options.mean, undefined, true, {
+  return normBackward(gpu, { ...call, ...channelBackward }, dy, x, options.mean, undefined, true, {
     ...options,
     epilogue: options,
   });

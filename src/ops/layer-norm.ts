@@ -3,8 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { sizesOf, type Tensor } from '../gpu/tensor.ts';
-import { rowBackward } from '../kernels/backward.ts';
-import { rowForward } from '../kernels/forward.ts';
+import { layerNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
 import {
@@ -93,7 +92,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
-  const made = normForward(gpu, { ...call, forward: rowForward }, x, undefined, options.bias, {
+  const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
   });
@@ -123,7 +122,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkOptions('addLayerNorm', options, addLayerNormNames);
   const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
   return forwardResult(
-    normForward(gpu, { ...call, forward: rowForward }, x, residual, options.bias, options),
+    normForward(gpu, { ...call, ...layerNormForward }, x, residual, options.bias, options),
   );
 }
 
@@ -148,7 +147,7 @@ export function layerNormBackward(
   const call = layerNormCall(x.shape, options.normalizedShape, 0);
   return normBackward(
     gpu,
-    { ...call, backward: rowBackward },
+    { ...call, ...rowBackwardKernels },
     dy,
     x,
     options.mean,

@@ -6,7 +6,7 @@ import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
-import { rowKernels } from '../kernels/row-kernels.ts';
+import { layerNormKernels, rmsNormKernels } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
@@ -86,10 +86,10 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return { ...layerNormCall(shape, normalizedShape, eps), ...rowKernels };
+      return { ...layerNormCall(shape, normalizedShape, eps), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, normalizedShape, eps, cast), ...rowKernels };
+      return { ...rmsNormCall(shape, normalizedShape, eps, cast), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':

@@ -3,8 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { rowBackward } from '../kernels/backward.ts';
-import { rowForward } from '../kernels/forward.ts';
+import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
 import type { RmsNormCast } from './conventions.ts';
 import { refuseEpilogue } from './epilogue.ts';
@@ -92,7 +91,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
-  const { y, rstd } = normForward(gpu, { ...call, forward: rowForward }, x, undefined, undefined, options);
+  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
 
@@ -115,14 +114,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
-  const { y, sum, rstd } = normForward(
-    gpu,
-    { ...call, forward: rowForward },
-    x,
-    residual,
-    undefined,
-    options,
-  );
+  const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
 
@@ -147,7 +139,7 @@ export function rmsNormBackward(
   const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
   const result: BackwardResult = normBackward(
     gpu,
-    { ...call, backward: rowBackward },
+    { ...call, ...rowBackwardKernels },
     dy,
     x,
     undefined,
