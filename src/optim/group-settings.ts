@@ -1,16 +1,18 @@
 // The numbers of a parameter group on the GPU, and how they stay those of the moment in which a step is recorded.
 import { BufferUsage } from '../gpu/constants.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
+import type { Call, RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import { Tensor } from '../gpu/tensor.ts';
+import { castProgram } from '../kernels/cast.ts';
+import { remember } from '../ops/programs.ts';
 
 /** How often the numbers of recorded steps can change before there has to be another buffer. */
 const placesPerBuffer = 64;
 
 /**
  * The numbers of a parameter group, such as the learning rate, in a buffer that the kernels read. Numbers that change in every
- * step therefore make no programs, and, but for steps in an open pass, no bind groups.
+ * step therefore make no programs and no bind groups of the dispatches that read them.
  *
  * When a recorded step is submitted, or whether, nobody can tell. Each step has the numbers of its moment all the same:
  *
@@ -18,9 +20,9 @@ const placesPerBuffer = 64;
  *   submitted at once reads them there: the queue keeps the order.
  * - A place that commands of the caller's encoder or pass read is never written again. Other numbers go to the next place,
  *   which nothing has read yet. A buffer whose places are used up is let go of: what is recorded keeps it alive.
- * - In an encoder, every step copies the numbers from their place into a tensor that is always the same, so that what the
- *   dispatches bind stays the same. The copy and its dispatches follow each other within one submit, in whatever order the
- *   encoders are submitted. In an open pass nothing can be copied: there the dispatches bind the place.
+ * - Every recorded step copies the numbers from their place into a tensor that is always the same, so that what its
+ *   dispatches bind stays the same. The copy and the dispatches follow each other within one submit, in whatever order the
+ *   encoders are submitted. In an encoder it is a command; in an open pass, which can only compute, it is a dispatch.
  */
 export class GroupSettings {
   readonly #gpu: Gpu;
@@ -29,27 +31,39 @@ export class GroupSettings {
   #place: Tensor | undefined;
   /** Whether commands that may be yet to be submitted read the place. */
   #recorded = false;
-  /** What steps in an encoder copy the numbers into. */
+  /** What recorded steps copy the numbers into. */
   #copy: Tensor | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }
 
-  /** A tensor that holds the numbers, which are always as many, when the commands run that are recorded next. */
-  take(numbers: readonly number[], { encoder, pass }: RecordOptions): Tensor {
+  /**
+   * A tensor that holds the numbers, which are always as many, when the commands run that are recorded next, and what is to be
+   * called before them.
+   */
+  take(numbers: readonly number[], { encoder, pass }: RecordOptions): { tensor: Tensor; before: Call[] } {
     const values = Float32Array.from(numbers);
     const place = this.#placeOf(values);
-    this.#recorded ||= encoder !== undefined || pass !== undefined;
-    if (!encoder) return place;
+    if (!encoder && !pass) return { tensor: place, before: [] };
+    this.#recorded = true;
     this.#copy ??= this.#tensorIn(this.#makeBuffer(place.byteLength), 0, place.size);
-    encoder.copyBufferToBuffer(place.buffer, place.offset, this.#copy.buffer, 0, place.byteLength);
-    return this.#copy;
+    const tensor = this.#copy;
+    if (!encoder) return { tensor, before: [this.#copying(place, tensor)] };
+    encoder.copyBufferToBuffer(place.buffer, place.offset, tensor.buffer, 0, place.byteLength);
+    return { tensor, before: [] };
   }
 
   destroy(): void {
     this.#place?.buffer.destroy();
     this.#copy?.buffer.destroy();
+  }
+
+  /** Copies words, so that no bit changes. */
+  #copying(x: Tensor, y: Tensor): Call {
+    const d = { size: x.size, dtype: 'u32', to: 'u32' } as const;
+    const make = () => castProgram(d.size, d.dtype, d.to, this.#gpu.facts);
+    return { program: remember(this.#gpu, 'cast', d, make), operands: { x, y } };
   }
 
   /** The place that holds the values from now on. */

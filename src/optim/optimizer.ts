@@ -134,8 +134,9 @@ export abstract class Optimizer<Settings extends object> {
     const needed = active.flatMap((slot) => this.needs(slot.group).map((name) => [slot, name] as const));
     this.#withState(needed, () => {
       const groups = [...new Set(active.map(({ group }) => group))];
-      const settings = new Map(groups.map((group) => [group, this.#settingsOn(group, options)]));
-      const calls = this.calls(active, settings);
+      const taken = groups.map((group) => [group, this.#settingsOn(group, options)] as const);
+      const settings = new Map(taken.map(([group, { tensor }]) => [group, tensor]));
+      const calls = [...taken.flatMap(([, { before }]) => before), ...this.calls(active, settings)];
       if (calls.length > 0) executeAll(this.gpu, calls, options, `${this.name}.step`);
     });
     for (const [{ started }, name] of needed) started.add(name);
@@ -250,7 +251,7 @@ export abstract class Optimizer<Settings extends object> {
   }
 
   /** The numbers of a group, for what is recorded next. */
-  #settingsOn(group: ParamGroup<Settings>, target: RecordOptions): Tensor {
+  #settingsOn(group: ParamGroup<Settings>, target: RecordOptions): { tensor: Tensor; before: Call[] } {
     let settings = this.#groupSettings.get(group);
     if (!settings) {
       settings = new GroupSettings(this.gpu);
