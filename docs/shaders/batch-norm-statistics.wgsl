@@ -172,8 +172,7 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
   let start = place(base);
   var scale = 1.0;
   var total = Sums();
-  var again = true;
-  for (var attempt = 0u; again; attempt++) {
+  for (var attempt = 0u; attempt < 3u; attempt++) {
     total = Sums();
     var block = Sums();
     var merged = 0u;
@@ -201,16 +200,11 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
       }
     }
     total = join(total, block);
-    again = scale_again(total, &scale, attempt);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) { break; }
+    scale = next;
   }
   return Part(total, scale);
-}
-
-fn scale_again(total: Sums, scale: ptr<function, f32>, attempt: u32) -> bool {
-  let next = next_scale(outside(total), squares_of(total), *scale, attempt);
-  let again = attempt < 2u && next != *scale;
-  *scale = select(*scale, next, again);
-  return again;
 }
 
 fn quad_mean(base: u32, q: u32) -> f32 {

@@ -248,13 +248,6 @@ fn worker_of(invocation: Invocation, count: u32) -> Worker {
   return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
-fn scale_again(total: Sums, scale: ptr<function, f32>, attempt: u32) -> bool {
-  let next = next_scale(outside(total), squares_of(total), *scale, attempt);
-  let again = attempt < 2u && next != *scale;
-  *scale = select(*scale, next, again);
-  return again;
-}
-
 fn quad_mean(base: u32, q: u32) -> f32 {
   let v = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   let typical = quad_average(v);
@@ -314,8 +307,7 @@ fn reduce(part: Part, worker: Worker) -> Part {
 fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
-  var again = true;
-  for (var attempt = 0u; again; attempt++) {
+  for (var attempt = 0u; attempt < 3u; attempt++) {
     var chunk = chunk_start(values[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
@@ -327,7 +319,9 @@ fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads:
       }
     }
     total = chunk_sums(chunk, n, k * scale);
-    again = scale_again(total, &scale, attempt);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) { return Part(total, scale); }
+    scale = next;
   }
   return Part(total, scale);
 }

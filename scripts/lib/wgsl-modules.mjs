@@ -281,6 +281,10 @@ export function wgslModules() {
     buildStart() {
       all = undefined;
     },
+    /** The server watches files that it has loaded; what a file not yet loaded declares counts, too. @param {import('vite').ViteDevServer} server */
+    configureServer({ watcher }) {
+      watcher.add(folder);
+    },
     /** @param {string} id */
     watchChange(id) {
       if (id.endsWith('.wgsl')) all = undefined;
@@ -288,9 +292,9 @@ export function wgslModules() {
     /** @this {{ addWatchFile(id: string): void }} @param {string} id */
     load(id) {
       if (!id.endsWith('.wgsl')) return undefined;
-      this.addWatchFile(id); // Vite watches what it loads itself, and below its root.
+      this.addWatchFile(id);
       const name = relative(folder, id).replaceAll('\\', '/').slice(0, -'.wgsl'.length);
-      if (!all?.files.has(name)) {
+      if (!all || !(name.startsWith('..') || all.files.has(name))) {
         const files = shaderFiles();
         all = { files, world: worldOf(files.values()) };
       }

@@ -1,7 +1,7 @@
 // columns
 // needs: affine_map params storage tensors
 // For kernels in which a thread owns four neighbouring columns of x[samples, rows, cols] and walks over a split of the
-// rows. A row is one position, or `positionsPerRow` of them: cols = positionsPerRow·channels·inner, and column c belongs to channel
+// rows. A row is one position, or several of them: cols = positions in a row·channels·inner, and column c belongs to channel
 // c / inner % channels. Several columns of a channel are so many partials of it.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;

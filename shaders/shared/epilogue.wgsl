@@ -1,6 +1,7 @@
 // epilogue
 // needs: activation tensors
-// What becomes of z = x̂·weight + bias before it is stored: the residual is added, as in a ResNet's block, then comes the activation.
+// What becomes of z = x̂·weight + bias before it is stored: the residual is added, as in a ResNet's block, then comes the
+// activation.
 override HAS_ACTIVATION: bool = false;
 override RESIDUAL_AFTER: bool = false;
 

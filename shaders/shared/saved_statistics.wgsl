@@ -1,7 +1,7 @@
 // saved_statistics
 // needs: params set_statistics
-// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), for kernels that
-// have no binding left for two.
+// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), for
+// kernels that have no binding left for two.
 var<storage, read> mean: array<vec2<f32>>;
 var<storage, read> rstd: array<f32>;
 var<storage, read> statistics: array<vec4<f32>>;

@@ -2,10 +2,11 @@
 // needs: params
 // What a set is normalized with, for x of every magnitude that f32 has.
 //
-// Squares and differences leave the range of f32 before x does, and rstd of a standard deviation beyond 8.5e37 is subnormal, which GPUs
-// may take for zero. So sums are made of x times a power of two where the plain ones leave the range (interfaces/statistics/moments.wgsl,
-// interfaces/statistics/mean_square.wgsl), and what is this large is made smaller before it is centred. All of this is decided by the bits of numbers, since WGSL lets
-// a compiler assume that there is no Inf and no NaN.
+// Squares and differences leave the range of f32 before x does, and rstd of a standard deviation beyond 8.5e37 is
+// subnormal, which GPUs may take for zero. So sums are made of x times a power of two where the plain ones leave the
+// range (interfaces/statistics/moments.wgsl, interfaces/statistics/mean_square.wgsl), and what is this large is made
+// smaller before it is centred. All of this is decided by the bits of numbers, since WGSL lets a compiler assume that
+// there is no Inf and no NaN.
 struct Statistics {
   hi: f32,     // the mean is hi + lo, unevaluated; both times `unit`
   lo: f32,
@@ -25,14 +26,14 @@ fn out_of_range(v: f32) -> bool {
   return (bitcast<u32>(v) & 0x7fffffffu) >= 0x7f000000u;
 }
 
-// The mean of a quad, exact where it is constant. A quarter of the sum would leave the range beyond 8.5e37, and a compiler may make that of a
-// sum of quarters.
+// The mean of a quad, exact where it is constant. A quarter of the sum would leave the range beyond 8.5e37, and a
+// compiler may make that of a sum of quarters.
 fn quad_average(v: vec4<f32>) -> f32 {
   return v.x + 0.25 * (((v.y - v.x) + (v.z - v.x)) + (v.w - v.x));
 }
 
-// The scale to try next, after sums that were made at `scale`: the same where they are in range. Small sums matter only beside an eps that is
-// smaller still; constant ones may leave the range when scaled up, and then come back.
+// The scale to try next, after sums that were made at `scale`: the same where they are in range. Small sums matter only
+// beside an eps that is smaller still; constant ones may leave the range when scaled up, and then come back.
 fn next_scale(too_large: bool, squares: f32, scale: f32, attempt: u32) -> f32 {
   if (too_large) { return max(scale * DOWN, DOWN); }
   if (attempt == 0u && params.eps < 0x1p-90f && squares < 0x1p-70f) { return UP; }

@@ -9,8 +9,8 @@ alias W4 = vec4<W>;
 // Whether X is f16.
 override STORES_F16: bool = false;
 
-// Rounding to X. Compilers take a conversion to f16 and back for the identity; opaque_ones has all bits set, but since compilers
-// cannot know that, the bits between the two conversions are real.
+// Rounding to X. Compilers take a conversion to f16 and back for the identity; opaque_ones has all bits set, but since
+// compilers cannot know that, the bits between the two conversions are real.
 fn round_to_storage(v: vec4<f32>) -> vec4<f32> {
   if (STORES_F16) {
     return vec4<f32>(

@@ -2,7 +2,8 @@
 // needs: affine_map params row_sums set_statistics storage tensors upstream
 // Stores dx of one quad and returns the sums with its terms.
 //
-// DIRECT: dy is all the gradient there is, and a load has four elements. All pointers then come first, as in store_output.wgsl.
+// DIRECT: dy is all the gradient there is, and a load has four elements. All pointers then come first, as in
+// store_output.wgsl.
 override DIRECT: bool = false;
 
 // What a thread sums of its columns.

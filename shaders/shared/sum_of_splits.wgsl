@@ -1,7 +1,8 @@
 // sum_of_splits
 // needs: params reduce statistics worker
 // given by the kernel: partials
-// The sum of the partials of a worker's channel [splits, channels, inner], in two levels and in a fixed order: lane l adds splits l, l + LANES, …
+// The sum of the partials of a worker's channel [splits, channels, inner], in two levels and in a fixed order: lane l
+// adds splits l, l + LANES, …
 fn sum_of_splits(worker: Worker) -> Part {
   var total = Part();
   var split = worker.lane;

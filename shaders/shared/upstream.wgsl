@@ -1,11 +1,11 @@
 // upstream
 // needs: activation affine_map tensors
-// The gradient of z = x̂·weight + bias: dy, or dy·activation'(z) where forward stored activation(z). z is computed again, which
-// costs no pass over memory.
+// The gradient of z = x̂·weight + bias: dy, or dy·activation'(z) where forward stored activation(z). z is computed again,
+// which costs no pass over memory.
 override HAS_ACTIVATION: bool = false;
-// Forward stored activation(z + residual). The gradient of z is also that of residual; the first pass that computes it stores it.
-// What is summed has not been rounded: in f32 the pass that follows reads what is stored, in place of dy; in f16 it computes
-// this again.
+// Forward stored activation(z + residual). The gradient of z is also that of residual; the first pass that computes it
+// stores it. What is summed has not been rounded: in f32 the pass that follows reads what is stored, in place of dy; in
+// f16 it computes this again.
 override RESIDUAL_AFTER: bool = false;
 override STORES_DRESIDUAL: bool = false;
 // Whether x is itself a residual sum, which has another gradient beside that of the norm.

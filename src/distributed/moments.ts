@@ -7,7 +7,7 @@ import type { Merge } from './merge.ts';
 export interface Moments {
   count: number;
   mean: Float64Array<ArrayBuffer>;
-  spread: Float64Array<ArrayBuffer>;
+  squaredDeviations: Float64Array<ArrayBuffer>;
 }
 
 /** Writes what a replica says of a layer; `means` is [C, 2], and nothing where the replica is empty. */
@@ -75,10 +75,13 @@ export function mergeMoments(layers: readonly number[]): Merge {
         }
         a[at] = n + m;
         for (let mean = at + 1; mean <= at + channels; mean++) {
-          const spread = mean + channels;
+          const squaredDeviations = mean + channels;
           const delta = (b[mean] as number) - (a[mean] as number);
           a[mean] = (a[mean] as number) + (delta * m) / (n + m);
-          a[spread] = (a[spread] as number) + (b[spread] as number) + delta * delta * ((n * m) / (n + m));
+          a[squaredDeviations] =
+            (a[squaredDeviations] as number) +
+            (b[squaredDeviations] as number) +
+            delta * delta * ((n * m) / (n + m));
         }
       });
       return a;
@@ -94,7 +97,7 @@ export function unpackMoments(joined: Float64Array<ArrayBuffer>, layers: readonl
     return {
       count: joined[at] as number,
       mean: joined.subarray(at + 1, at + 1 + channels),
-      spread: joined.subarray(at + 1 + channels, at + 1 + 2 * channels),
+      squaredDeviations: joined.subarray(at + 1 + channels, at + 1 + 2 * channels),
     };
   });
 }
@@ -103,11 +106,14 @@ export function unpackMoments(joined: Float64Array<ArrayBuffer>, layers: readonl
  * What the GPU gets of a layer: [C, 4], the mean as hi + lo, 1 / sqrt(variance + eps), Σ(x − mean)² or, where f32 has no room
  * for it, its negative times 2^-168. As on the GPU, all is NaN beyond a reciprocal of 2^104 (shaders/shared/set_statistics.wgsl).
  */
-export function statisticsOf({ count, mean, spread }: Moments, eps: number): Float32Array<ArrayBuffer> {
+export function statisticsOf(
+  { count, mean, squaredDeviations }: Moments,
+  eps: number,
+): Float32Array<ArrayBuffer> {
   const values = new Float32Array(4 * mean.length);
   mean.forEach((value, c) => {
     const hi = Math.fround(value);
-    const squares = spread[c] as number;
+    const squares = squaredDeviations[c] as number;
     const rstd = 1 / Math.sqrt(squares / count + eps);
     if (!(rstd <= 2 ** 104) || !Number.isFinite(value)) values.fill(Number.NaN, 4 * c, 4 * c + 4);
     else values.set([hi, value - hi, rstd, squares < 2 ** 127 ? squares : -squares / 2 ** 168], 4 * c);

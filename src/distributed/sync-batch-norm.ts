@@ -150,8 +150,8 @@ export async function forwardTogether(
   const channels = layers.map((layer) => layer.channels);
   const { length, starts } = momentsLayout(channels);
   const values = new Float32Array(length);
-  await measured(gpu, layers, (layer, i, [means, spread]) => {
-    packMoments(values.subarray(starts[i]), layer.count, means, spread);
+  await measured(gpu, layers, (layer, i, [means, deviations]) => {
+    packMoments(values.subarray(starts[i]), layer.count, means, deviations);
   });
   const label = `bn.forward.${dtypeOf(layers)}`;
   const joined = await group.allMerge(values, mergeMoments(channels), { signal, timeout, label });

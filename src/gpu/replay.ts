@@ -1,6 +1,11 @@
 let changes = 0;
 
-/** Something has changed that calls may depend on beside their arguments: a tensor was destroyed, a parameter has another one, … */
+/**
+ * To be called by everything that changes what a call may depend on beside its arguments. Today: a tensor is destroyed; a module
+ * registers another parameter or buffer; a parameter gets another tensor, another gradient or another `requiresGrad`; SyncBatchNorm
+ * has another number of replicas; a pipeline turns out not to compile; WebGPU refuses commands or the device is lost
+ * (`Faults.raiseEpoch`).
+ */
 export function noteChange(): void {
   changes += 1;
 }

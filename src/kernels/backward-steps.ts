@@ -115,8 +115,9 @@ export function onePassPerRow(at: At, splits: number, add: boolean): Step {
 
 /** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split). */
 export function sumRows(at: At): Step {
-  const { fourRows } = at.schedule;
-  return sumSegments(at, rowsSums, 64, fourRows ? 4 : 1, { ...firstChoices(at), FOUR_ROWS: fourRows });
+  const { fourRows, planesPerPartial } = at.schedule;
+  const choices = { ...firstChoices(at), FOUR_ROWS: fourRows };
+  return sumSegments(at, rowsSums, 64, planesPerPartial, fourRows ? 4 : 1, choices);
 }
 
 /** Σdy and Σdy·x̂, of columns per (sample, split, column). Apart from {@link sumRows}, so that row norms come without its kernel. */

@@ -75,10 +75,10 @@ export function averageProgram(
   return elementwise(d.size, kernelOf(average, choices), dtypes, facts, numbers);
 }
 
-/** Adds one to the counts of segments of parameters, [first, count] each. Role: steps, a count every `stride` words. */
-export function countProgram(segments: readonly (readonly [number, number])[], stride: number): Program {
+/** Adds one to the counts of ranges of parameters, [first, count] each. Role: steps, a count every `stride` words. */
+export function countProgram(ranges: readonly (readonly [number, number])[], stride: number): Program {
   const kernel = kernelOf(countSteps, { WORKGROUP: workgroup });
-  const steps = segments.map(([first, count]) =>
+  const steps = ranges.map(([first, count]) =>
     stepOf(kernel, {
       numbers: { first, count, stride },
       ranges: {},

@@ -163,7 +163,7 @@ export interface Pass<Descriptor extends NormDescriptor, Schedule extends Forwar
   choices: Choices;
 }
 
-/** A plan on a part, with the numbers by which its rows and columns are split. */
+/** What the dispatches over one part of the tensor are made from: the plan, the part, and how its rows and columns are split. */
 export function passOf<D extends NormDescriptor, S extends ForwardSchedule>(
   { d, schedule, segmentsOf, facts, choices }: Plan<D, S>,
   part: Part,
@@ -174,7 +174,7 @@ export function passOf<D extends NormDescriptor, S extends ForwardSchedule>(
   return { d, schedule, facts, segments, ...part, numbers, choices: all };
 }
 
-/** Says that scratch of a role takes so many bytes. */
+/** Makes the scratch buffer of that name at least so large. */
 export type Need = (role: string, bytes: number) => void;
 
 /**
@@ -266,12 +266,14 @@ export function overColumns(
  * A dispatch that sums segments which are divided into splits (shaders/interfaces/segments).
  *
  * @param chunk - quads that a lane sums before they meet a block.
+ * @param planes - planes that a lane walks before its blocks meet.
  * @param each - rows of a worker.
  */
 export function sumSegments(
   at: AnyPass,
   module: ShaderModule,
   chunk: number,
+  planes = 1,
   each = 1,
   choices: Choices = {},
 ): Step {
@@ -282,7 +284,7 @@ export function sumSegments(
   const rows = (segments.count / g.positions) * Math.ceil(g.positions / planesPerPartial);
   return dispatch(at, module, {
     choices,
-    numbers: { rows, block: blockOf((planesPerPartial * split_length) / team.lanes / chunk) },
+    numbers: { rows, block: blockOf((planes * split_length) / team.lanes / chunk) },
     team,
     workers: Math.ceil(rows / each) * splits,
   });

@@ -139,8 +139,11 @@ export abstract class NormModule extends Module {
     ...(this.weight?.state() ?? [null]),
     ...(this.bias?.state() ?? [null]),
   ]);
-  /** The shape of the input that was last found acceptable. */
-  readonly #accepted = new Replay<readonly number[]>(() => this.#state());
+  /** The output for which an input was last found acceptable. */
+  readonly #accepted = new Replay<{ out: Tensor | undefined }>(({ out }) => [
+    ...this.#state(),
+    ...[out, ...this.registeredTensors()].map((tensor) => tensor?.destroyed),
+  ]);
 
   constructor(gpu: Gpu, { activation = 'none', negativeSlope = 0.01 }: EpilogueModuleOptions = {}) {
     super(gpu);
@@ -260,7 +263,7 @@ export abstract class NormModule extends Module {
     checkRunning(call, running);
     checkParameters(call, input, weight, bias);
     checkLike({ 'out.y': out }, input);
-    this.#accepted.keep(...key, shape);
+    this.#accepted.keep(...key, { out });
     return shape;
   }
 
@@ -396,7 +399,7 @@ export abstract class NormModule extends Module {
     const rstd = result.rstd as Tensor; // statistics are wanted
     const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual };
     this.#last.keep(saved);
-    if (bound) this.#forwards.keep(x, addend, this.runningKey(), options, { bound, result, saved });
+    if (bound?.current) this.#forwards.keep(x, addend, this.runningKey(), options, { bound, result, saved });
     else this.#forwards.forget();
     return result;
   }

@@ -131,10 +131,10 @@ export class AdamW extends Optimizer<AdamWSettings> {
     settings: ReadonlyMap<ParamGroup<AdamWSettings>, Tensor>,
   ): Call[] {
     const counting = this.paramGroups.flatMap((group) => {
-      const runs = runsOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));
+      const ranges = rangesOf(slots.filter((slot) => slot.group === group).map(({ index }) => index));
       const steps = this.#counts.get(group);
-      if (runs.length === 0) return [];
-      const program = remember(this.gpu, 'steps', runs, () => countProgram(runs, this.#stride));
+      if (ranges.length === 0) return [];
+      const program = remember(this.gpu, 'steps', ranges, () => countProgram(ranges, this.#stride));
       return [{ program, operands: { steps } }];
     });
     return [...counting, ...slots.map((slot) => this.#update(slot, settings.get(slot.group)))];
@@ -167,12 +167,12 @@ export class AdamW extends Optimizer<AdamWSettings> {
 const logOf = (beta: number): number => Math.max(Math.log(beta), -100);
 
 /** Consecutive numbers of an ascending list, as [first, count]. */
-function runsOf(indices: readonly number[]): [number, number][] {
-  const runs: [number, number][] = [];
+function rangesOf(indices: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = [];
   for (const index of indices) {
-    const last = runs.at(-1);
+    const last = ranges.at(-1);
     if (last && last[0] + last[1] === index) last[1] += 1;
-    else runs.push([index, 1]);
+    else ranges.push([index, 1]);
   }
-  return runs;
+  return ranges;
 }

@@ -39,8 +39,9 @@ export class GroupSettings {
   }
 
   /**
-   * A tensor that holds the numbers, which are always as many, when the commands run that are recorded next, and what is to be
-   * called before them.
+   * A tensor that holds the numbers when the commands that are recorded next run, and the calls that have to be recorded before those.
+   *
+   * @param numbers - as many as in every call before.
    */
   take(numbers: readonly number[], { encoder, pass }: RecordOptions): { tensor: Tensor; before: Call[] } {
     const values = Float32Array.from(numbers);

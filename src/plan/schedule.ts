@@ -113,7 +113,7 @@ export function scheduleRowForward(
   }
   if (strategy === 'split') {
     const lanes = splitLanes(quads, facts, options);
-    const splits = options.splits ?? mostOfSplits(rows, quads, lanes, facts);
+    const splits = options.splits ?? splitCount(rows, quads, lanes, facts);
     const merge = mergeTeam(facts, rows, splits, options);
     return { ...plain, strategy, team: team(facts, lanes, options), merge, splits, vec4 };
   }
@@ -147,7 +147,7 @@ function runsInTime(iterations: number, facts: DeviceFacts): boolean {
 }
 
 /** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
-function mostOfSplits(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
+function splitCount(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
   const shortest = facts.software ? 256 : 4 * lanes;
   const target = clamp(Math.ceil(targetThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
   return Math.max(target, Math.ceil((1.25 * quads) / (lanes * facts.iterations)));
@@ -286,7 +286,7 @@ export function scheduleRowBackward(
       : strategy === 'workgroup'
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
-  const splits = strategy === 'split' ? (options.splits ?? mostOfSplits(rows, quads, lanes, facts)) : 1;
+  const splits = strategy === 'split' ? (options.splits ?? splitCount(rows, quads, lanes, facts)) : 1;
   // Beside the sums of the rows, which are done part by part where they would take more than half: at most 16 bytes of sums and 16 of
   // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
   const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32);
@@ -327,7 +327,8 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 }
 
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
-// in blocks. Rows in registers are where scratch has no room for so many splits (8192×8192: 40 of 205 rows), in blocks of this length.
+// in blocks. The kernel of rows in registers does so where scratch has no room for so many splits (8192×8192: 40 of 205 rows), in
+// blocks of this length.
 const longestSplit = 256;
 export const longestRegisterSplit = 64;
 
@@ -357,7 +358,7 @@ function splitByChannel(
   const most = mostPartials(geometry, facts, elementBytes);
   const splits =
     options.splits ??
-    clamp(mostOfSplits(segments, quads, lanes, facts), 1, Math.max(1, Math.floor(most / segments)));
+    clamp(splitCount(segments, quads, lanes, facts), 1, Math.max(1, Math.floor(most / segments)));
   // Where one partial result per plane is too much, planes of a channel share one.
   const planesPerPartial = Math.min(positions, Math.ceil((segments * splits) / most));
   const parts = Math.ceil(positions / planesPerPartial) * splits;

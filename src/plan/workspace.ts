@@ -8,7 +8,10 @@ export function workspaceCap(geometry: Geometry, elementBytes: number, { leastWo
   return Math.max(leastWorkspace, Math.floor((elementCount(geometry) * elementBytes) / 100));
 }
 
-/** What partial results may take of that: each of up to five buffers is rounded up, to 4 KiB or to 256 bytes. */
+/**
+ * What partial results may take of that: each of up to five buffers is rounded up, to 4 KiB or to 256 bytes. No less than one of
+ * those roundings, whatever `leastWorkspace` says.
+ */
 export function workspaceBudget(geometry: Geometry, elementBytes: number, facts: Facts): number {
-  return workspaceCap(geometry, elementBytes, facts) - 5 * 4096;
+  return Math.max(4096, workspaceCap(geometry, elementBytes, facts) - 5 * 4096);
 }

@@ -74,7 +74,7 @@ describe('forward strategies', () => {
     expect(scheduleForward(row(4096, 1024), { ...gpu, subgroup: 0 }).team.reduction).toBe('portable');
   });
 
-  it('loads four at a time only where every run is aligned', () => {
+  it('loads four at a time only where every segment is aligned', () => {
     expect(scheduleForward(row(4, 1024), gpu).vec4).toBe(true);
     expect(scheduleForward(row(4, 1023), gpu).vec4).toBe(false);
     expect(scheduleForward(instanceNormGeometry([2, 6, 5, 7], 'channels-last'), gpu).vec4).toBe(false);
@@ -95,8 +95,8 @@ describe('backward strategies', () => {
   it('makes no split empty', () => {
     for (const rows of [1, 2, 3, 5, 255, 257, 4097, 65_537]) {
       const { gradientSplits } = scheduleBackward(row(rows, 64), gpu);
-      const planesPerPartial = Math.ceil(rows / gradientSplits);
-      expect(Math.ceil(rows / planesPerPartial)).toBe(gradientSplits);
+      const rowsPerSplit = Math.ceil(rows / gradientSplits);
+      expect(Math.ceil(rows / rowsPerSplit)).toBe(gradientSplits);
     }
   });
 });
@@ -106,7 +106,7 @@ describe('geometry families', () => {
     expect(familyOf(row(4, 5), gpu)).toBe('rows');
     expect(familyOf(groupNormGeometry([2, 6, 5, 7], 3, 'channels-first'), gpu)).toBe('rows');
     expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'), gpu)).toBe('channels');
-    // [N, C] in groups: a weight per column of the group, so no run shares one.
+    // [N, C] in groups: a weight per column of the group, so no segment shares one.
     expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'), gpu)).toBe('channels');
   });
 
@@ -271,7 +271,7 @@ describe('chunks', () => {
 
   it('cuts what is done element by element anywhere', () => {
     const limited = { ...gpu, maxBindingBytes: 4096 };
-    for (const [runs, length, bytes] of [
+    for (const [segments, length, bytes] of [
       [7, 255, 4],
       [7, 255, 2],
       [3, 5000, 4],
@@ -280,14 +280,14 @@ describe('chunks', () => {
       [9, 64, 4],
     ] as const) {
       let next = 0;
-      for (const { segment, count, cols, first } of stretchesOf(runs, length, bytes, limited)) {
+      for (const { segment, count, cols, first } of stretchesOf(segments, length, bytes, limited)) {
         expect(first).toBe(next);
         expect(segment).toBe(Math.floor(first / length));
         expect(count === 1 || cols === length).toBe(true);
         expect(count * cols * bytes + ((first * bytes) % 256)).toBeLessThanOrEqual(4096);
         next += count * cols;
       }
-      expect(next).toBe(runs * length);
+      expect(next).toBe(segments * length);
     }
     expect(() => stretchesOf(2, 1025, 4, limited, true)).toThrow(/One segment of x takes 4100 bytes/);
   });

@@ -167,7 +167,7 @@ function layerNormBackward({ facts, ...d }: Drawn, schedule: ScheduleOptions = {
 }
 
 describe('programs', () => {
-  it('of tiles are whole where dweight and dbias take all the scratch there is', () => {
+  it('of rows in registers are whole where dweight and dbias take all the scratch there is', () => {
     const facts = { ...floor, software: false, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 27 };
     const found: string[] = [];
     for (const [rows, cols, dtype] of [

@@ -269,6 +269,30 @@ export const cases: Case[] = [
     },
   },
   {
+    name: 'replay: a composite asks its modules again after a tensor of theirs was destroyed',
+    async run({ gpu }) {
+      const destroyed: [string, (second: BatchNorm1d) => Tensor | undefined][] = [
+        ['weight', (second) => second.weight?.data],
+        ['running mean', (second) => second.runningMean ?? undefined],
+      ];
+      for (const [name, tensorOf] of destroyed) {
+        const first = new BatchNorm1d(gpu, 6);
+        const second = new BatchNorm1d(gpu, 6);
+        const model: Module = new Sequential(gpu, first, second);
+        const x = gpu.tensor(normal(24), [4, 6]);
+        for (let i = 0; i < 3; i++) model.forward(x);
+        tensorOf(second)?.destroy();
+        await assertThrows(() => model.forward(x), { code: 'destroyed' });
+        assertEqual(
+          [...((await first.numBatchesTracked?.data()) ?? [])],
+          [3],
+          `batches, without the ${name}`,
+        );
+        model.destroy();
+      }
+    },
+  },
+  {
     name: 'replay: where a pass is recorded makes no other call',
     async run({ gpu, device }) {
       const { module, x, y, forward, backward } = recorded(gpu, [new LayerNorm(gpu, 6), [4, 6]]);

@@ -188,8 +188,8 @@ export const cases: Case[] = [
         workspaceBytes(gpu, 'layerNorm', shape, { schedule, pass: 'forward', statistics });
       assertEqual(bytes(), bytes(true));
       assertEqual(bytes(false), bytes() + 2 * 4096, 'scratch: the least that two buffers have');
-      const tile = { schedule: { strategy: 'thread' }, pass: 'forward', statistics: false } as const;
-      assertEqual(workspaceBytes(gpu, 'layerNorm', shape, tile), 0);
+      const onePass = { schedule: { strategy: 'thread' }, pass: 'forward', statistics: false } as const;
+      assertEqual(workspaceBytes(gpu, 'layerNorm', shape, onePass), 0);
     },
   },
   {

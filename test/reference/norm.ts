@@ -22,6 +22,11 @@ export interface ReferenceOptions {
   activation?: Activation | undefined;
   /** Of 'leakyRelu'. Default 0.01. */
   negativeSlope?: number | undefined;
+  /**
+   * Whether gradients are judged against the terms of activation'(z), too, which nearly cancel around a zero of it: for tensors all of whose
+   * values may lie there. Default false.
+   */
+  judgeByTerms?: boolean | undefined;
 }
 
 export interface ReferenceForward {
@@ -47,7 +52,7 @@ export interface ReferenceBackward {
    * gradient that cancels to almost nothing cannot be more exact than its terms.
    */
   scale: {
-    /** |rstd * weight * dz| per element, plus |dsum| where there is one; here and below dz with the terms of activation'(z). */
+    /** |rstd * weight * dz| per element, plus |dsum| where there is one; dz as `judgeByTerms` says, here and below. */
     dx: Float64Array;
     /** Per channel, sum of |dz * xhat|. */
     dweight: Float64Array;
@@ -227,10 +232,11 @@ function upstream(
   geometry: Geometry,
   options: ReferenceOptions,
 ): { dy: ArrayLike<number>; terms: Float64Array } {
-  const { activation = 'none', negativeSlope } = options;
+  const { activation = 'none', negativeSlope, judgeByTerms = false } = options;
   if (activation === 'none') return { dy, terms: Float64Array.from(dy, Math.abs) };
   const { y: z } = normReference(x, geometry, { ...options, activation: 'none' });
   const of = (derivative: typeof activationDerivative, value: (upstream: number) => number) =>
     z.map((at, i) => value(dy[i] as number) * derivative(at, activation, negativeSlope));
-  return { dy: of(activationDerivative, Number), terms: of(derivativeTerms, Math.abs) };
+  const dz = of(activationDerivative, Number);
+  return { dy: dz, terms: judgeByTerms ? of(derivativeTerms, Math.abs) : dz.map(Math.abs) };
 }

@@ -26,6 +26,7 @@ import { damage, decoded, type Guarded, guarded, readBack, within } from './guar
 import {
   type Arrays,
   arraysOf,
+  type Expected,
   epsOf,
   errorsOf,
   geometryOf,
@@ -216,12 +217,11 @@ function isUndefined({ subject, response }: Configuration, output: string): bool
 }
 
 /**
- * Whether the reciprocal of a set's standard deviation exceeds 2^104, or its variance is 0 where eps is: docs/numerics.md says that such
- * sets are NaN.
+ * The sets whose rstd is beyond 2^104: docs/numerics.md says that they are NaN. An rstd of Infinity is one, of a variance of 0 where eps
+ * is 0, too.
  */
-function isBeyondRange({ subject, response }: Configuration, arrays: Arrays): boolean {
-  if (response || subject.eps !== 0) return false;
-  return referenceOf(subject, arrays).forward.rstd.some((rstd) => !(rstd <= 2 ** 104));
+function setsBeyondRange(rstd: Float64Array): ReadonlySet<number> {
+  return new Set([...rstd.keys()].filter((set) => (rstd[set] as number) > 2 ** 104));
 }
 
 /** Submits everything at once and destroys it; what is returned waits for the device. */
@@ -301,7 +301,6 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
     if (typeof at === 'number') wrong ??= `${name}: byte ${at} was overwritten`;
   });
   if (wrong) return { wrong, errors };
-  if (isBeyondRange(configuration, arrays)) refused ??= 'beyond the range of rstd';
   if (refused) return { refused, errors };
 
   const results: Named<Float32Array> = {};
@@ -341,16 +340,46 @@ function judged(configuration: Configuration, arrays: Arrays, results: Named<Flo
   if (!backward)
     for (const name of ['dx', 'dweight', 'dbias'])
       complete[name] ??= new Float32Array(lengthOf(name, arrays));
-  const found = errorsOf(subject, arrays, complete as unknown as Results, data);
-  return found
-    .filter(({ output }) => backward || !output.startsWith('d'))
-    .filter(({ output }) => !isUndefined(configuration, output))
-    .map((one) =>
-      one.output === 'y' && !(one.error <= one.bound)
-        ? byTerms(subject, arrays, results.y as Float32Array, one)
-        : one,
-    );
+  const judge = (expected: Expected) =>
+    errorsOf(subject, arrays, complete as unknown as Results, data, expected)
+      .filter(({ output }) => backward || !output.startsWith('d'))
+      .filter(({ output }) => !isUndefined(configuration, output));
+  const expected = referenceOf(subject, arrays);
+  const beyond = setsBeyondRange(expected.forward.rstd);
+  if (beyond.size > 0) return judge(withNaN(subject, expected, beyond)).filter(isOfSets(subject));
+  const ofTerms = (output: string) =>
+    judge(referenceOf(subject, arrays, undefined, true)).find((one) => one.output === output) as Judged;
+  return judge(expected).map((one) => {
+    if (one.error <= one.bound) return one;
+    if (one.output === 'y') return byTerms(subject, arrays, results.y as Float32Array, one);
+    return one.output.startsWith('d') ? ofTerms(one.output) : one;
+  });
 }
+
+/** What is expected where some sets are NaN. Gradients of parameters sum over sets: they are left out. */
+function withNaN(subject: Subject, { x, forward, backward }: Expected, sets: ReadonlySet<number>): Expected {
+  const changed = {
+    x,
+    forward: { y: forward.y.slice(), mean: forward.mean.slice(), rstd: forward.rstd.slice() },
+    backward: { ...backward, dx: backward.dx.slice() },
+  };
+  for (const set of sets) {
+    changed.forward.rstd[set] = Number.NaN;
+    changed.forward.mean[set] = Number.NaN;
+  }
+  forEachElement(geometryOf(subject), (element, set) => {
+    if (!sets.has(set)) return;
+    changed.forward.y[element] = Number.NaN;
+    changed.backward.dx[element] = Number.NaN;
+  });
+  return changed;
+}
+
+/** Whether an output is made of single sets, and no activation may have made a number of their NaN. */
+const isOfSets =
+  ({ activation = 'none' }: Subject) =>
+  ({ output }: Judged): boolean =>
+    /^(mean|rstd|sum)/.test(output) || (activation === 'none' && (output === 'y' || output === 'dx'));
 
 function lengthOf(name: string, { x, weight, bias }: Arrays): number {
   return (name === 'dx' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? [])).length;

@@ -438,10 +438,16 @@ export interface Expected {
   slack?: { y: Float64Array; dweight: Float64Array };
 }
 
-export function referenceOf(subject: Subject, arrays: Arrays, distinct?: number): Expected {
+/** @param judgeByTerms - as the reference has it; only for whole tensors. */
+export function referenceOf(
+  subject: Subject,
+  arrays: Arrays,
+  distinct?: number,
+  judgeByTerms = false,
+): Expected {
   const { shape } = subject;
   const [samples = 1, ...rest] = shape;
-  if (distinct === undefined || distinct >= samples) return wholeReference(subject, arrays);
+  if (distinct === undefined || distinct >= samples) return wholeReference(subject, arrays, judgeByTerms);
   const first = (count: number): Expected => {
     const part = (values: Float32Array | undefined) =>
       values?.subarray(0, (values.length / samples) * count) as Float32Array;
@@ -480,11 +486,11 @@ export function referenceOf(subject: Subject, arrays: Arrays, distinct?: number)
   };
 }
 
-function wholeReference(subject: Subject, arrays: Arrays): Expected {
+function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false): Expected {
   const { dtype = 'f32', cast } = subject;
   const geometry = geometryOf(subject);
   const x = hasResidual(subject) && arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
-  const options = referenceOptions(subject, arrays);
+  const options = { ...referenceOptions(subject, arrays), judgeByTerms };
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
   if (cast !== 'llama' || dtype !== 'f16') return { x, forward, backward };

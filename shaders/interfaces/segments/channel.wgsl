@@ -1,8 +1,8 @@
 // segments/channel
 // needs: params
-// A segment is one channel at one position of a sample, `inner` elements long: segment = (sample·positions + position)·channels
-// + channel. It has one weight, and shares its set with the other channels of its group and with all positions. In sums over
-// a single sample `planes_per_partial` positions make one segment.
+// A segment is one channel at one position of a sample, `inner` elements long: segment = (sample·positions +
+// position)·channels + channel. It has one weight, and shares its set with the other channels of its group and with all
+// positions. In sums over a single sample `planes_per_partial` positions make one segment.
 fn set_of_segment(segment: u32) -> u32 {
   let sample = segment / (params.positions * params.channels);
   return sample * params.groups + segment % params.channels / (params.channels / params.groups);

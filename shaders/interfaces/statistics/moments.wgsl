@@ -114,8 +114,8 @@ fn unpack_to(v: vec4<f32>, k: f32) -> Part {
   return Part(both, p.w);
 }
 
-// hi is the mean rounded to f32 and lo what that lost. `opaque_ones` has all bits set; since the compiler cannot know, it cannot
-// fold (k − (k + m)) + m into zero, as WGSL would let it.
+// hi is the mean rounded to f32 and lo what that lost. `opaque_ones` has all bits set; since the compiler cannot know, it
+// cannot fold (k − (k + m)) + m into zero, as WGSL would let it.
 fn finish(p: Part, k: f32) -> Statistics {
   let pivot = k * p.w;
   let hi = bitcast<f32>(bitcast<u32>(pivot + p.y) & params.opaque_ones);

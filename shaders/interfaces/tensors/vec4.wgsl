@@ -1,8 +1,8 @@
 // tensors/vec4
 // needs: params storage
 // Tensors of x's shape, four elements a load. The host guarantees that every segment starts at a multiple of four
-// and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a software
-// adapter does not see that two loads compute the same.
+// and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a
+// software adapter does not see that two loads compute the same.
 var<storage, read> x: array<X4>;
 var<storage, read> residual: array<X4>;
 var<storage, read_write> y: array<X4>;

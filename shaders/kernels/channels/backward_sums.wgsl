@@ -1,8 +1,8 @@
 // channels/backward_sums
 // needs: column_statistics columns params tensors upstream worker
 // Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits; dz is dy, or
-// dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx needs
-// (merge/sums.wgsl).
+// dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx
+// needs (merge/sums.wgsl).
 //
 // Mapping: a thread owns four neighbouring columns and one split of the rows. No barrier.
 // Bindings: x, dy, residual, dresidual; weight, bias [channels]; mean [samples·groups] (hi, lo); rstd [samples·groups];

@@ -6,8 +6,8 @@
 // Mapping: a thread owns four neighbouring columns and one split of the rows, so neighbouring threads load
 // neighbouring columns. No barrier.
 // Bindings: x; partials [samples, splits, cols] (n, mean − k, M2, k).
-// Numerics: as interfaces/statistics/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to k, which is
-// common to the set. Determinism: one writer per partial.
+// Numerics: as interfaces/statistics/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to
+// k, which is common to the set. Determinism: one writer per partial.
 // The host guarantees rows ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
 var<storage, read_write> partials: array<vec4<f32>>;
 

@@ -2,8 +2,9 @@
 // needs: params storage worker
 // W' = W·weight·rstd per output channel: the weights of a convolution or linear map with the BatchNorm behind it.
 //
-// Mapping: a thread per element. W is `rows` segments of `cols` elements, a segment an output channel of one input channel or of
-// all; `channels` segments follow each other before the next input channel, and `positions` input channels make a group.
+// Mapping: a thread per element. W is `rows` segments of `cols` elements, a segment an output channel of one input
+// channel or of all; `channels` segments follow each other before the next input channel, and `positions` input channels
+// make a group.
 // Bindings: linear_weight, folded_weight [rows, cols]; weight, running_var [output channels].
 // Numerics: f32, one rounding at the store.
 var<storage, read> linear_weight: array<X>;

@@ -4,9 +4,10 @@
 // statistics), which is the mean of the updates by each instance (torch.nn.functional.instance_norm).
 //
 // Mapping: a thread per channel.
-// Bindings: instances [samples, channels] (mean, variance); mean [samples, channels] (hi, lo); running_mean, running_var [channels].
-// Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the root of
-// their number long. Determinism: instances are added
+// Bindings: instances [samples, channels] (mean, variance); mean [samples, channels] (hi, lo); running_mean, running_var
+// [channels].
+// Numerics: sums about the median of three instances, so that one that lies apart cannot spoil it, in blocks about the
+// root of their number long. Determinism: instances are added
 // in order.
 var<storage, read_write> running_mean: array<f32>;
 var<storage, read_write> running_var: array<f32>;
@@ -35,8 +36,8 @@ override FIRST: bool = true;
     for (; sample < stop; sample++) {
       // hi + lo: what hi alone has lost shows where the means of instances cancel.
       let m = mean[set0 + sample * params.channels];
-      let deviation_of_sample = instances[sample * params.channels + channel].y;
-      block += vec2<f32>((m.x - pivot.x) + m.y, deviation_of_sample - pivot.y);
+      let variance_of_sample = instances[sample * params.channels + channel].y;
+      block += vec2<f32>((m.x - pivot.x) + m.y, variance_of_sample - pivot.y);
     }
     total += block;
   }

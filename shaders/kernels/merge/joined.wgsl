@@ -3,7 +3,8 @@
 // mean and rstd of every channel, and the running statistics, from the statistics of all replicas.
 //
 // Mapping: a thread per channel.
-// Bindings: joined [channels] (hi, lo, rstd, M2, or −M2·2^-168 where f32 has no room for it); mean [channels] (hi, lo); rstd [channels].
+// Bindings: joined [channels] (hi, lo, rstd, M2, or −M2·2^-168 where f32 has no room for it); mean [channels] (hi, lo);
+// rstd [channels].
 // Numerics: the host joins in float64; here nothing is computed but the running statistics.
 // The host sets count to the elements of a channel in all replicas.
 var<storage, read> joined: array<vec4<f32>>;

@@ -25,7 +25,8 @@ var<storage, read> partials: array<vec4<f32>>;
     estimate += relative(partials[part_at(first, width, j * (parts / samples))], k);
   }
   if (!out_of_range(estimate)) {
-    // Rounded here and now: a compiler must not add the estimate to differences instead (`opaque_ones` in interfaces/statistics/moments.wgsl).
+    // Rounded here and now: a compiler must not add the estimate to differences instead (`opaque_ones` in
+    // interfaces/statistics/moments.wgsl).
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
   }
 

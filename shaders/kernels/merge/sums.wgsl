@@ -7,10 +7,10 @@
 // Bindings: partials [samples, splits, channels] (Σdy, Σdy·x̂); weight [channels]; rstd [samples·groups];
 // weight is one for `inner` neighbouring partials;
 // mean [samples·groups] (hi, lo), with JOINT;
-// sums [samples·groups] (mean(g), mean(g·x̂), scale, unit): scale and unit are what shared/set_statistics.wgsl makes of rstd. They are stored here
-// because some kernels have no binding left for rstd, and because making them again in every thread is slow: LayerNorm's backward pass at
-// 4096×1024 took 42 ms on SwiftShader when its threads did that, and takes 37 now. With JOINT there are two vec4s per set, the second
-// (hi, lo, 0, 0), both multiplied by unit.
+// sums [samples·groups] (mean(g), mean(g·x̂), scale, unit): scale and unit are what shared/set_statistics.wgsl makes of
+// rstd. They are stored here because some kernels have no binding left for rstd, and because making them again in every
+// thread is slow: LayerNorm's backward pass at 4096×1024 took 42 ms on SwiftShader when its threads did that, and takes
+// 37 now. With JOINT there are two vec4s per set, the second (hi, lo, 0, 0), both multiplied by unit.
 // Numerics: blocks about the root of the number of parts. Determinism: parts are added in a fixed order.
 var<storage, read> partials: array<vec2<f32>>;
 var<storage, read_write> sums: array<vec4<f32>>;

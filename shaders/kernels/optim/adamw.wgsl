@@ -3,8 +3,8 @@
 // Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101), as torch.optim.AdamW: with g = ±grad and
 // t the number of this step,
 // exp_avg = β1·exp_avg + (1 − β1)·g, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·g²,
-// param −= decay·param + lr·m̂ / (sqrt(v̂) + eps), m̂ = exp_avg / (1 − β1^t), v̂ = exp_avg_sq / (1 − β2^t), or with AMSGRAD the
-// largest exp_avg_sq so far instead of exp_avg_sq.
+// param −= decay·param + lr·m̂ / (sqrt(v̂) + eps), m̂ = exp_avg / (1 − β1^t), v̂ = exp_avg_sq / (1 − β2^t), or with
+// AMSGRAD the largest exp_avg_sq so far instead of exp_avg_sq.
 //
 // Mapping: a workgroup takes WORKGROUP·ITEMS consecutive elements; a thread every WORKGROUP-th of them.
 // Bindings: param, grad [count], of the parameter's dtype; exp_avg, exp_avg_sq, max_exp_avg_sq [count] f32; steps [1], t;

@@ -1,7 +1,7 @@
 // rows/apply
 // needs: affine_map params saved_statistics segments store_output tensors worker
-// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for segments that are divided into splits: rows, or the channels of
-// a sample where weight belongs to those (interfaces/segments).
+// y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for segments that are divided into splits: rows, or
+// the channels of a sample where weight belongs to those (interfaces/segments).
 //
 // Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment.
 // Bindings: x, or the sum that statistics stored, residual, y [segments, cols]; weight, bias [cols] or [channels];

@@ -1,9 +1,10 @@
 // rows/backward_apply
 // needs: affine_map params saved_statistics segments set_statistics tensors upstream worker
-// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), where weight belongs to channels and the means over each set are known
-// from merge/sums.wgsl.
+// dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), where weight belongs to channels and
+// the means over each set are known from merge/sums.wgsl.
 //
-// Mapping: LANES lanes per (segment, split), a segment being a channel (interfaces/segments/channel.wgsl); split s holds quads s·split_length, …
+// Mapping: LANES lanes per (segment, split), a segment being a channel (interfaces/segments/channel.wgsl); split s holds
+// quads s·split_length, …
 // Bindings: x, dy, dx; weight, bias [channels]; mean [sets] (hi, lo); sums [sets] (mean(g), mean(g·x̂), scale, unit).
 var<storage, read> sums: array<vec4<f32>>;
 

@@ -1,7 +1,8 @@
 // rows/backward_channels
 // needs: affine_map params reduce saved_statistics set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of GroupNorm and InstanceNorm over x[samples, channels, inner], in one
-// dispatch: a set is one segment of channels / groups channels. x and dy are read a second time for dx, from a cache.
+// dispatch: a set is channels / groups channels that lie behind each other. x and dy are read a second time for dx, from
+// a cache.
 //   A_c = Σ dz, B_c = Σ dz·x̂ per channel;  dx = rstd·(dz·weight − Σ weight·A / count − x̂·Σ weight·B / count)
 //
 // Mapping: LANES lanes per set, WORKGROUP / LANES sets per workgroup.
@@ -24,7 +25,7 @@ const CHUNK = 16u;  // quads in a chunk
   var total = Part();
   var block_of_channels = Part();
   for (var c = 0u; c < width; c++) {
-    let segment = base + c * params.inner;
+    let start = base + c * params.inner;
     let w = weight_at(which * width + c, 0u, 1u);
     let b = shift_at(which * width + c, 0u, 1u);
     var part = Part();
@@ -37,7 +38,7 @@ const CHUNK = 16u;  // quads in a chunk
       var sum_dz_xhat = vec4<f32>();
       for (; q < stop; q += LANES) {
         let valid = valid_of(params.inner - 4u * q);
-        let at = place(segment + 4u * q);
+        let at = place(start + 4u * q);
         let centred = centre(load_x(at, valid), s);
         let dz = within(valid, upstream(at, valid, affine(centred, s.scale, w, b)));
         sum_dz += dz;
@@ -65,12 +66,12 @@ const CHUNK = 16u;  // quads in a chunk
   let slope = s.scale * total.y;
   if (worker.surplus) { return; }
   for (var c = 0u; c < width; c++) {
-    let segment = base + c * params.inner;
+    let start = base + c * params.inner;
     let w = weight_at(which * width + c, 0u, 1u);
     let b = shift_at(which * width + c, 0u, 1u);
     for (var q = worker.lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
-      let at = place(segment + 4u * q);
+      let at = place(start + 4u * q);
       let centred = centre(load_x(at, valid), s);
       let dz = upstream(at, valid, affine(centred, s.scale, w, b));
       let g = fma(-centred, vec4<f32>(slope), dz * w);

@@ -1,15 +1,17 @@
 // rows/backward_columns
 // needs: affine_map gradients params row_sums store_gradient tensors upstream worker
-// dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are known: the second pass of
-// rows that do not fit on chip, and of adapters where barriers cost too much.
+// dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are
+// known: the second pass of rows that do not fit on chip, and of adapters where barriers cost too much.
 //
-// Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a split of the rows, so the columns' sums
-// stay in registers and neighbouring threads load neighbouring columns. No barrier. TWO_QUADS is for software adapters,
-// which pay for a load of a row's statistics that all lanes share as for any other; past the last quad a thread does the
-// last one again. They also pay for starting a thread: `column_steps` times it does the next columns, a dispatch of columns on.
+// Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a split
+// of the rows, so the columns' sums stay in registers and neighbouring threads load neighbouring columns. No barrier.
+// TWO_QUADS is for software adapters, which pay for a load of a row's statistics that all lanes share as for any other;
+// past the last quad a thread does the last one again. They also pay for starting a thread: `column_steps` times it does
+// the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo) and sums [rows] (mean(g), mean(g·x̂),
 // scale, unit), or both in sums (shared/row_sums.wgsl); dweight, dbias [cols] or partials [splits, span] (Σdy, Σdy·x̂).
-// Numerics: sums over the rows of a split, in blocks about the root of their number long, then merge/gradients.wgsl. Determinism: one writer per split.
+// Numerics: sums over the rows of a split, in blocks about the root of their number long, then merge/gradients.wgsl.
+// Determinism: one writer per split.
 //
 // Measured on SwiftShader, 4096×1024: 1, 2, 4 quads a thread: 20, 14, 13 ms beside a copy of 8.
 // Whether anyone wants dweight or dbias.

@@ -2,7 +2,8 @@
 // needs: affine_map gradient_partials params reduce row_quad saved_statistics set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of a row norm in one pass: x and dy are read once.
 //   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  sum_dz_xhat = Σ dz·x̂,  sum_dz = Σ dz
-// (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019), where dz is dy, or dy·activation'(z) (shared/upstream.wgsl).
+// (Ba, Kiros and Hinton 2016; without mean(g) for RMSNorm, Zhang and Sennrich 2019), where dz is dy, or dy·activation'(z)
+// (shared/upstream.wgsl).
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows at a time per workgroup; the dispatch is persistent: each
 // row-group walks `rows_per_split` rows and keeps its share of dweight and dbias in registers. Lane l holds quads l,

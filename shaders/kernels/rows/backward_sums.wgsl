@@ -1,13 +1,14 @@
 // rows/backward_sums
 // needs: affine_map params reduce saved_statistics segments set_statistics statistics tensors upstream worker
 // Partial Σg and Σg·x̂ of segments that are divided into splits; merge/sums.wgsl makes what dx needs of them.
-// PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). PER_CHANNEL true: a segment is one channel of a sample, `inner`
-// elements long, and g = dz; the same partials also make dweight and dbias (merge/gradients.wgsl).
+// PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl).
+// PER_CHANNEL true: a segment is one channel of a sample, `inner` elements long, and g = dz; the same partials also make
+// dweight and dbias (merge/gradients.wgsl).
 //
-// Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment, and of the same channel's segments at the
-// next positions where `planes_per_partial` of them share a partial. With FOUR_ROWS, a single lane
-// has rows 4t … 4t + 3 and loads weight once for all: a software adapter pays for a load that all lanes share as for any
-// other. Past the last segment it does the last one again.
+// Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment, and of the same
+// channel's segments at the next positions where `planes_per_partial` of them share a partial. With FOUR_ROWS, a single
+// lane has rows 4t … 4t + 3 and loads weight once for all: a software adapter pays for a load that all lanes share as for
+// any other. Past the last segment it does the last one again.
 // Bindings: x, dy, residual, dresidual [rows, cols]; weight, bias [cols] or [channels]; mean [sets] (hi, lo); rstd [sets];
 // partials [samples, splits, channels], with one channel where a segment is a row.
 // Numerics: centred sums, in blocks about the root of their number long. Determinism: one writer per split.

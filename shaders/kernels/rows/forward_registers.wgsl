@@ -41,8 +41,7 @@
 fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
-  var again = true;
-  for (var attempt = 0u; again; attempt++) {
+  for (var attempt = 0u; attempt < 3u; attempt++) {
     var chunk = chunk_start(values[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
@@ -54,7 +53,9 @@ fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads:
       }
     }
     total = chunk_sums(chunk, n, k * scale);
-    again = scale_again(total, &scale, attempt);
+    let next = next_scale(outside(total), squares_of(total), scale, attempt);
+    if (next == scale) { return Part(total, scale); }
+    scale = next;
   }
   return Part(total, scale);
 }

@@ -1,8 +1,8 @@
 // rows/forward_stream
 // needs: affine_map params reduce saving scan statistics store_output tensors worker
-// y = epilogue((x − mean)·rstd·weight + bias) per row, the row read twice: once for its statistics, once (from a cache, if it
-// fits one) for y: for rows that do not fit the registers of a workgroup. Of a residual form the first time stores the sum, which the
-// second reads.
+// y = epilogue((x − mean)·rstd·weight + bias) per row, the row read twice: once for its statistics, once (from a cache,
+// if it fits one) for y: for rows that do not fit the registers of a workgroup. Of a residual form the first time stores
+// the sum, which the second reads.
 //
 // Mapping: LANES lanes per row, WORKGROUP / LANES rows per workgroup; lane l takes quads l, l + LANES, …
 // Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].

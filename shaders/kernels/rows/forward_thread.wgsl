@@ -1,8 +1,8 @@
 // rows/forward_thread
 // needs: affine_map params saving scan set_statistics statistics store_output tensors worker
-// y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers cost more
-// than loads. x is read twice, or x and residual once and their sum stored, then read. weight and bias are loaded once for all rows
-// of the thread, since a software adapter pays for a load that all lanes share as for any other.
+// y = epilogue((x − mean)·rstd·weight + bias), a thread per row or per four and no barrier: for adapters where barriers
+// cost more than loads. x is read twice, or x and residual once and their sum stored, then read. weight and bias are
+// loaded once for all rows of the thread, since a software adapter pays for a load that all lanes share as for any other.
 //
 // Mapping: thread t owns row t or, with FOUR_ROWS, rows 4t … 4t + 3; past the last row it does the last one again.
 // Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or, without FOUR_ROWS, [channels];

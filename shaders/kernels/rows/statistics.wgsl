@@ -1,11 +1,12 @@
 // rows/statistics
 // needs: params reduce scan segments statistics worker
-// Partial statistics of segments that are divided into splits: rows, or the channels of a sample where a set is not contiguous
-// or weight belongs to channels (interfaces/segments); merge/statistics.wgsl makes mean and rstd of them.
+// Partial statistics of segments that are divided into splits: rows, or the channels of a sample where a set is not
+// contiguous or weight belongs to channels (interfaces/segments); merge/statistics.wgsl makes mean and rstd of them.
 //
-// Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment, and of the same channel's segments at the
-// next positions where `planes_per_partial` of them share a partial.
-// Bindings: x, residual, sum [rows, cols]; partials as interfaces/segments lays them out (n, mean − k, M2, k), k common to a segment.
+// Mapping: LANES lanes per (segment, split); split s holds quads s·split_length, … of its segment, and of the same
+// channel's segments at the next positions where `planes_per_partial` of them share a partial.
+// Bindings: x, residual, sum [rows, cols]; partials as interfaces/segments lays them out (n, mean − k, M2, k), k common
+// to a segment.
 // Numerics: interfaces/statistics/moments.wgsl. Determinism: one writer per split.
 var<storage, read_write> partials: array<vec4<f32>>;
 
