@@ -155,27 +155,21 @@ function recordAll(
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   };
-  const calls = bound.map(({ call }) => call);
-  gpu.faults.submitting(label, calls.flatMap(outputsOf), body, calls.flatMap(updatesOf), checks);
+  const outputs = bound.flatMap(({ call }) => outputsOf(call));
+  const updates = bound.flatMap(({ call }) => outputsOf(call, true));
+  gpu.faults.submitting(label, outputs, body, updates, checks);
 }
 
-/** The tensors that a call writes. */
-function outputsOf({ program, operands }: Call): Tensor[] {
+/** The tensors that a call writes; of `updates` alone those that it changes. */
+function outputsOf({ program, operands }: Call, updates = false): Tensor[] {
   const outputs = new Set<Tensor>();
   for (const { kernel } of program.steps) {
-    for (const { role, access } of kernel.bindings) {
-      const tensor = operands[role];
-      if (access === 'read_write' && tensor) outputs.add(tensor);
+    for (const binding of kernel.bindings) {
+      const tensor = operands[binding.role];
+      if (tensor && (updates ? binding.updates : binding.access === 'read_write')) outputs.add(tensor);
     }
   }
   return [...outputs];
-}
-
-/** Those of them that it changes. */
-function updatesOf({ program, operands }: Call): Tensor[] {
-  const bindings = program.steps.flatMap(({ kernel }) => kernel.bindings);
-  const tensors = bindings.map(({ role, updates }) => (updates ? operands[role] : undefined));
-  return tensors.filter((tensor) => tensor !== undefined);
 }
 
 // By the last tensor that a call writes, the statistics or the gradients of parameters, which others rarely write too:
