@@ -210,9 +210,12 @@ function onePass(at: At): Step {
   const { strategy, team, items, fourRows } = schedule;
   const rows = setCount(g);
   const cols = setSize(g);
+  const chunks = Math.ceil(quadsOf(cols) / team.lanes / 16);
+  const serial = strategy === 'thread';
+  const short = { ONE_CHUNK: serial && chunks === 1, BLOCKS: !serial || chunks > 4 };
   return dispatch(at, onePassKernels[strategy as keyof typeof onePassKernels], {
-    choices: { ...segments.setChoices, FOUR_ROWS: fourRows, ITEMS: items },
-    numbers: { rows, cols, block: blockOf(Math.ceil(quadsOf(cols) / team.lanes) / 16) },
+    choices: { ...segments.setChoices, ...short, FOUR_ROWS: fourRows, ITEMS: items },
+    numbers: { rows, cols, block: blockOf(chunks) },
     team,
     workers: fourRows ? Math.ceil(rows / 4) : rows,
   });
