@@ -1,10 +1,10 @@
 // LayerNorm backward: dx, and the partial sums of dweight and dbias, in one pass.
 // describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, pass: 'backward'}): rows/backward_registers, f32, 64 lanes
 //
-// workgroups: 63 × 1 × 1
-// uniform: rows 4096, cols 1024, splits 125, rows_per_split 33, block 33, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
+// workgroups: 64 × 1 × 1
+// uniform: rows 4096, cols 1024, splits 128, rows_per_split 32, block 32, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
 // binding 1: weight, f32 [1024]
-// binding 2: gradients, scratch, 1024000 bytes
+// binding 2: gradients, scratch, 1048576 bytes
 // binding 3: x, f32 [4096, 1024]
 // binding 4: dy, f32 [4096, 1024]
 // binding 5: dx, f32 [4096, 1024]

@@ -9,13 +9,14 @@
  *   familyOf: typeof import('../../src/plan/strategy.ts').familyOf,
  *   scheduleForward: typeof import('../../src/plan/schedule.ts').scheduleForward,
  *   scheduleBackward: typeof import('../../src/plan/schedule.ts').scheduleBackward,
+ *   modelOfClass: typeof import('../../src/gpu/device-model.ts').modelOfClass,
  * }} Library
  * @typedef {import('../../src/ops/op-options.ts').NormOp} NormOp
  * @typedef {{ norm: string, op: NormOp, shape: number[], options?: object, forward?: object }} Row
  */
 
-/** A GPU that has subgroups, and no more of anything than every WebGPU device has. */
-const facts = {
+/** A desktop's GPU that has subgroups, and no larger limits than every WebGPU device. */
+const limits = {
   software: false,
   iterations: Number.POSITIVE_INFINITY,
   f16: true,
@@ -23,7 +24,6 @@ const facts = {
   maxInvocations: 256,
   maxBindingBytes: 2 ** 27,
   maxWorkgroupsPerDimension: 65_535,
-  leastWorkspace: 2 ** 20,
   offsetAlignment: 256,
 };
 
@@ -91,7 +91,15 @@ const line = (cells) => `| ${cells.join(' | ')} |`;
  *
  * @param {Library} library
  */
-export function kernelTable({ describe, forwardCall, familyOf, scheduleForward, scheduleBackward }) {
+export function kernelTable({
+  describe,
+  forwardCall,
+  familyOf,
+  scheduleForward,
+  scheduleBackward,
+  modelOfClass,
+}) {
+  const facts = { ...modelOfClass('desktop'), ...limits };
   /** The norms of each line, by its other cells. @type {Map<string, string[]>} */
   const lines = new Map();
   for (const { norm, op, shape, options = {}, forward = {} } of rows) {

@@ -83,9 +83,17 @@ function variantsOf(
         })),
       );
     }
-    case 'registers':
+    case 'registers': {
       // A software adapter pays hundreds of loads for a barrier.
-      return software ? [] : [4, 8, 16, 32, 64, 128, 256].map((lanes) => ({ strategy, lanes }));
+      if (software) return [];
+      const lanes = [4, 8, 16, 32, 64, 128, 256, 512, 1024];
+      // Groups of rows whose partial dweight and dbias are kept apart: as many workgroups run.
+      const splits = direction === 'backward' ? [32, 64, 128, 256, 512, 1024] : [];
+      return [
+        ...lanes.map((count) => ({ strategy, lanes: count })),
+        ...splits.map((count) => ({ strategy, splits: count })),
+      ];
+    }
     case 'workgroup':
       return software ? [] : [64, 128, 256].map((workgroup) => ({ strategy, workgroup }));
     case 'split': {

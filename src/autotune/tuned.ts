@@ -115,6 +115,7 @@ const fields: Record<keyof ScheduleOptions, (value: unknown) => boolean> = {
   splits: Number.isInteger,
   fourRows: (value) => typeof value === 'boolean',
   vec4: (value) => typeof value === 'boolean',
+  batchInvariant: (value) => typeof value === 'boolean',
 };
 
 const isSchedule = (value: unknown): value is ScheduleOptions | null =>

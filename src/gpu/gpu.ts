@@ -1,7 +1,7 @@
 import { BufferUsage } from './constants.ts';
 import { deviceFacts } from './device-facts.ts';
 import { NormError } from './errors.ts';
-import type { DeviceFacts } from './facts.ts';
+import { type DeviceFacts, overrideFacts } from './facts.ts';
 import { Faults } from './faults.ts';
 import { bytesOf } from './filled.ts';
 import { LiveTensors } from './live-tensors.ts';
@@ -66,7 +66,7 @@ export class Gpu {
   ) {
     this.device = device;
     this.adapterInfo = adapterInfo;
-    this.facts = { ...deviceFacts(device, adapterInfo), ...facts };
+    this.facts = overrideFacts(deviceFacts(device, adapterInfo), facts);
     this.#ownsDevice = ownsDevice;
     this.#pipelines = PipelineCache.of(device);
     this.#watch = new Watch(device);

@@ -1,5 +1,5 @@
 import { NormError } from './errors.ts';
-import { type DeviceFacts, factNames } from './facts.ts';
+import { checkFacts, type DeviceFacts } from './facts.ts';
 import { Gpu } from './gpu.ts';
 import { checkOptions, type OptionNames } from './options.ts';
 import { shown } from './shown.ts';
@@ -51,7 +51,7 @@ function checkDevice(device: GPUDevice): void {
 export async function init(options: InitOptions = {}): Promise<Gpu> {
   checkOptions('init', options, names);
   const { facts = {} } = options;
-  checkOptions('facts', facts, factNames);
+  checkFacts(facts);
   if (options.device !== undefined) {
     checkDevice(options.device);
     const borrowed = new Gpu(options.device, options.device.adapterInfo, false, facts);

@@ -1,8 +1,10 @@
 // A functional norm as plain data, without a device and without tensors: the same checks, descriptors and dispatches as those of
 // a call.
+
+import { modelOfClass } from '../gpu/device-model.ts';
 import { byteSize, elementCount, type FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
-import { type DeviceFacts, factNames } from '../gpu/facts.ts';
+import { checkFacts, type DeviceFacts, factNames, overrideFacts } from '../gpu/facts.ts';
 import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
@@ -119,17 +121,17 @@ export type DescribeFacts = {
 };
 
 /**
- * What is assumed where facts are missing: the limits that every WebGPU device has (https://www.w3.org/TR/webgpu/#limits), and no
- * subgroups. f16 is true where the dtypes ask for it.
+ * What is assumed where facts are missing: a GPU of the class 'integrated' with the limits that every WebGPU device has
+ * (https://www.w3.org/TR/webgpu/#limits), and no subgroups. f16 is true where the dtypes ask for it.
  */
 const floor: Omit<DeviceFacts, 'f16'> = {
+  ...modelOfClass('integrated'),
   software: false,
   iterations: Number.POSITIVE_INFINITY,
   subgroup: 0,
   maxInvocations: 256,
   maxBindingBytes: 2 ** 27,
   maxWorkgroupsPerDimension: 65_535,
-  leastWorkspace: 2 ** 20,
   offsetAlignment: 256,
 };
 
@@ -221,16 +223,26 @@ function checkSize(shape: readonly number[], dtype: FloatDType): void {
 
 /** All facts. Throws `value` for those that make no sense, `dtype` where they rule the dtypes out. */
 function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType): DeviceFacts {
-  checkOptions('facts', given, { ...factNames, iterations: 'number?' });
   const needsF16 = dtype === 'f16' || paramDtype === 'f16';
-  const there = Object.entries(given).filter(([, value]) => value !== undefined);
-  const facts: DeviceFacts = { ...floor, f16: needsF16, ...Object.fromEntries(there) };
-  facts.iterations ??= floor.iterations;
+  checkOptions('facts', given, { ...factNames, iterations: 'number?' });
+  const { iterations, ...others } = given;
+  checkFacts(others);
+  const facts = overrideFacts(
+    { ...floor, f16: needsF16 },
+    { ...others, iterations: iterations ?? floor.iterations },
+  );
   const { subgroup, offsetAlignment } = facts;
   const refuse = (name: keyof DeviceFacts, fix: string): never => {
     throw new NormError('value', `facts: ${name} is ${facts[name]}.`, fix);
   };
-  for (const name of ['maxWorkgroupsPerDimension', 'maxBindingBytes'] as const) {
+  const counts = [
+    'maxWorkgroupsPerDimension',
+    'maxBindingBytes',
+    'threads',
+    'forwardItems',
+    'backwardItems',
+  ] as const;
+  for (const name of counts) {
     if (!(Number.isInteger(facts[name]) && facts[name] >= 1)) refuse(name, 'Use an integer ≥ 1.');
   }
   if (!(Number.isInteger(facts.maxInvocations) && facts.maxInvocations >= 128)) {

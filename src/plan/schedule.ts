@@ -6,20 +6,17 @@ import {
   clamp,
   type ForwardSchedule,
   familyOf,
-  maxBackwardItems,
-  maxForwardItems,
   maxRegisterLength,
   maxWorkgroup,
   powerOfTwoUp,
   quadsOf,
+  registerItems,
   type ScheduleOptions,
   type Strategy,
   type Team,
+  widestRow,
 } from './strategy.ts';
 import { workspaceBudget } from './workspace.ts';
-
-// Enough independent threads to fill the largest GPUs a few times over; on a CPU, a few per core.
-const targetThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
 
 function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team {
   const workgroup = clamp(
@@ -46,17 +43,30 @@ function shortThreads(threads: number, facts: DeviceFacts): number {
   return threads >= 4096 ? maxWorkgroup(facts) : 16;
 }
 
-/** Lanes, and quads in the registers of each: as few lanes as keep the registers of each within `items`. */
+/**
+ * Lanes of a row, and quads in the registers of each.
+ *
+ * A lane has four quads: enough loads under way, and few partial sums to merge. Where rows are too few to fill the device so, they
+ * get more lanes, up to one quad each. Where rows are many times as many as fill it, a row is left to one subgroup, which needs no
+ * barrier, as long as no lane has more than eight quads, or four in a backward pass.
+ */
 function registerShape(
   facts: DeviceFacts,
+  rows: number,
   quads: number,
-  maxItems: number,
+  direction: 'forward' | 'backward',
   options: ScheduleOptions,
 ): [number, number] {
-  const comfortable = Math.min(4, maxItems);
-  const lanes =
-    options.lanes ??
-    clamp(powerOfTwoUp(Math.ceil(quads / comfortable)), 1, options.workgroup ?? maxWorkgroup(facts));
+  const most = registerItems(facts, direction);
+  const widest = options.workgroup ?? widestRow(facts);
+  const lanesFor = (items: number) => clamp(powerOfTwoUp(Math.ceil(quads / items)), 1, widest);
+  let lanes = options.lanes ?? lanesFor(Math.min(4, most));
+  if (options.lanes === undefined && !options.batchInvariant && !facts.software) {
+    while (lanes < lanesFor(1) && rows * lanes < facts.threads) lanes *= 2;
+    const { subgroup } = facts;
+    const fits = quads <= subgroup * Math.min(direction === 'forward' ? 8 : 4, most);
+    if (fits && lanes > subgroup && rows * subgroup >= 2 * facts.threads) lanes = subgroup;
+  }
   return [lanes, Math.ceil(quads / lanes)];
 }
 
@@ -89,7 +99,7 @@ export function scheduleForward(
 ): ForwardSchedule {
   const family = familyOf(geometry, facts, elementBytes);
   if (family === 'channels') return channelSchedule(geometry, facts, options, elementBytes);
-  const strategy = options.strategy ?? forwardStrategy(setCount(geometry), setSize(geometry), facts);
+  const strategy = options.strategy ?? forwardStrategy(setCount(geometry), setSize(geometry), facts, options);
   const byChannel = family === 'planes' || (strategy === 'split' && geometry.inner > 1);
   return byChannel
     ? splitByChannel(geometry, facts, options, elementBytes)
@@ -106,14 +116,14 @@ export function scheduleRowForward(
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
-  const strategy = options.strategy ?? forwardStrategy(rows, cols, facts);
+  const strategy = options.strategy ?? forwardStrategy(rows, cols, facts, options);
   if (strategy === 'registers') {
-    const [lanes, items] = registerShape(facts, quads, maxForwardItems, options);
+    const [lanes, items] = registerShape(facts, rows, quads, 'forward', options);
     return { ...plain, strategy, team: team(facts, lanes, options), items, vec4 };
   }
   if (strategy === 'split') {
     const lanes = splitLanes(quads, facts, options);
-    const splits = options.splits ?? splitCount(rows, quads, lanes, facts);
+    const splits = options.splits ?? rowSplits(rows, quads, lanes, facts, options);
     const merge = mergeTeam(facts, rows, splits, options);
     return { ...plain, strategy, team: team(facts, lanes, options), merge, splits, vec4 };
   }
@@ -122,7 +132,13 @@ export function scheduleRowForward(
   return { ...plain, strategy, team: laneTeam(facts, lanes, fourRows, options), fourRows, vec4 };
 }
 
-function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
+function forwardStrategy(
+  rows: number,
+  cols: number,
+  facts: DeviceFacts,
+  { batchInvariant }: ScheduleOptions,
+): Strategy {
+  if (batchInvariant) return invariantStrategy(cols, facts, 'forward');
   // A CPU has a few cores and no use for barriers: rows as long as there are some for every core, else parts of rows.
   if (facts.software)
     return (rows >= 32 || cols <= 1024) && runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
@@ -130,6 +146,12 @@ function forwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strate
   if (rows < 64 && cols > 16384) return 'split';
   if (cols <= maxRegisterLength(facts, 'forward')) return 'registers';
   return rows >= 512 ? 'workgroup' : 'split';
+}
+
+/** By the length of a row alone. */
+function invariantStrategy(cols: number, facts: DeviceFacts, direction: 'forward' | 'backward'): Strategy {
+  if (facts.software) return runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
+  return cols <= maxRegisterLength(facts, direction) ? 'registers' : 'workgroup';
 }
 
 function workgroupLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
@@ -149,9 +171,18 @@ function runsInTime(iterations: number, facts: DeviceFacts): boolean {
 /** Parts of each row: enough to fill the device, none so short that its own start and merge weigh more than it. */
 function splitCount(rows: number, quads: number, lanes: number, facts: DeviceFacts): number {
   const shortest = facts.software ? 256 : 4 * lanes;
-  const target = clamp(Math.ceil(targetThreads(facts) / (rows * lanes)), 1, Math.ceil(quads / shortest));
+  const target = clamp(Math.ceil(facts.threads / (rows * lanes)), 1, Math.ceil(quads / shortest));
   return Math.max(target, Math.ceil((1.25 * quads) / (lanes * facts.iterations)));
 }
+
+/** Parts of a row of a row norm. Those of a batch of one row suit any batch. */
+const rowSplits = (
+  rows: number,
+  quads: number,
+  lanes: number,
+  facts: DeviceFacts,
+  { batchInvariant }: ScheduleOptions,
+): number => splitCount(batchInvariant ? 1 : rows, quads, lanes, facts);
 
 /**
  * Whether a single lane has four rows. A software adapter gathers a load that all lanes share like any other, so four
@@ -194,7 +225,7 @@ function channelSchedule(
   const positionsPerRow = positionsPerRowOf(geometry, partials, facts, options);
   const cols = positionsPerRow * channels * inner;
   const rows = positions / positionsPerRow;
-  const target = clamp(Math.ceil(targetThreads(facts) / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
+  const target = clamp(Math.ceil(facts.threads / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
   const most = Math.max(1, Math.floor(partials / positionsPerRow));
   const splits =
     options.splits ?? Math.max(Math.min(target, most), Math.ceil((1.25 * rows) / facts.iterations));
@@ -264,16 +295,19 @@ export function scheduleRowBackward(
   const cols = setSize(geometry);
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
-  const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
+  const strategy = options.strategy ?? backwardStrategy(rows, cols, facts, options);
   // dweight and dbias take 8 bytes of scratch per split and column. That many splits may leave a GPU idle (4096×4096: 31
   // row-groups). To be measured.
   const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
   if (strategy === 'registers') {
     const mostSplits = Math.max(1, Math.floor(budget / (8 * cols)));
-    const [lanes, items] = registerShape(facts, quads, maxBackwardItems, options);
+    const [lanes, items] = registerShape(facts, rows, quads, 'backward', options);
+    // A lane has several loads of x and of dy under way at a time, so that a quarter of the threads suffices; and partials of fewer than
+    // four rows would weigh too much beside them.
+    const target = Math.min(Math.ceil(facts.threads / 4 / lanes), Math.ceil(rows / 4));
     const gradientSplits = splitsOf(
       rows,
-      Math.max(Math.ceil(targetThreads(facts) / lanes), Math.ceil(rows / longestRegisterSplit)),
+      Math.max(target, Math.ceil(rows / longestRegisterSplit)),
       mostSplits,
       options,
     );
@@ -286,19 +320,18 @@ export function scheduleRowBackward(
       : strategy === 'workgroup'
         ? workgroupLanes(quads, facts, options)
         : splitLanes(quads, facts, options);
-  const splits = strategy === 'split' ? (options.splits ?? splitCount(rows, quads, lanes, facts)) : 1;
+  const splits = strategy === 'split' ? (options.splits ?? rowSplits(rows, quads, lanes, facts, options)) : 1;
   // Beside the sums of the rows, which are done part by part where they would take more than half: at most 16 bytes of sums and 16 of
   // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
   const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32);
-  const share = Math.max(budget / 2, budget - rows * perRow);
-  const mostSplits = Math.max(1, Math.floor(share / (8 * cols)));
+  const room = Math.max(budget / 2, budget - rows * perRow);
+  const mostSplits = Math.max(1, Math.floor(room / (8 * cols)));
   // Where one split of a long row is too much, its columns come in ranges of whole pairs of quads.
-  const ranges = Math.ceil((8 * cols) / (share - 64));
+  const ranges = Math.ceil((8 * cols) / (room - 64));
   const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSplit) >= 64;
-  const target = Math.max(
-    Math.ceil(((twoQuads ? 2 : 1) * targetThreads(facts)) / quads),
-    Math.ceil(rows / longestSplit),
-  );
+  // On a GPU half of its threads, each with loads of x and of dy under way, so that partials stay few.
+  const share = facts.software ? (twoQuads ? 2 : 1) : 0.5;
+  const target = Math.max(Math.ceil((share * facts.threads) / quads), Math.ceil(rows / longestSplit));
   const gradientSplits = splitsOf(rows, target, Math.min(mostSplits, Math.ceil(rows / 4)), options);
   const columnSteps = facts.software ? columnStepsOf(twoQuads ? quads / 2 : quads, rows, gradientSplits) : 1;
   const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
@@ -338,7 +371,13 @@ function splitsOf(rows: number, target: number, most: number, options: ScheduleO
   return Math.ceil(rows / Math.ceil(rows / splits));
 }
 
-function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
+function backwardStrategy(
+  rows: number,
+  cols: number,
+  facts: DeviceFacts,
+  { batchInvariant }: ScheduleOptions,
+): Strategy {
+  if (batchInvariant) return invariantStrategy(cols, facts, 'backward');
   if (facts.software)
     return (rows >= 32 || cols <= 1024) && runsInTime(quadsOf(cols), facts) ? 'thread' : 'split';
   return cols <= maxRegisterLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'registers' : 'split';

@@ -33,6 +33,11 @@ export interface ScheduleOptions {
   splits?: number | undefined;
   /** false loads element by element even where four at a time would do. */
   vec4?: boolean | undefined;
+  /**
+   * LayerNorm, RMSNorm and their residual forms: whether y and dx of a row have the same bits however many rows there are, since
+   * the number of its lanes follows from its length alone. Costs speed where rows are few. Default false.
+   */
+  batchInvariant?: boolean | undefined;
 }
 
 /** @internal */
@@ -44,6 +49,7 @@ export const scheduleNames = {
   fourRows: 'boolean',
   splits: 'number',
   vec4: 'boolean',
+  batchInvariant: 'boolean',
 } as const satisfies OptionNames<ScheduleOptions>;
 
 /** Threads and lanes of one dispatch. */
@@ -180,9 +186,8 @@ export function checkSchedule(
     refuse(`splits is ${splits}`, 'Use an integer ≥ 1.');
   }
   if (strategy === 'registers') {
-    const most = direction === 'forward' ? maxForwardItems : maxBackwardItems;
-    const widest = lanes ?? workgroup ?? maxWorkgroup(facts);
-    if (quadsOf(setSize(geometry)) > most * widest) {
+    const widest = lanes ?? workgroup ?? widestRow(facts);
+    if (quadsOf(setSize(geometry)) > mostItems[direction] * widest) {
       refuse(
         `a row of ${setSize(geometry)} does not fit the registers of ${widest} lanes`,
         'Use more lanes, or another strategy.',
@@ -191,16 +196,28 @@ export function checkSchedule(
   }
 }
 
-// Registers of a lane: 16 quads are 64 f32 in a forward pass. A backward pass holds four such arrays.
-export const maxForwardItems = 16;
-export const maxBackwardItems = 8;
+type Direction = 'forward' | 'backward';
+
+// What kernels are made for: 16 quads are 64 f32 in a forward pass. A backward pass holds four such arrays.
+const mostItems = { forward: 16, backward: 8 } as const;
+
+/** Quads that a lane keeps in registers at most on this device. */
+export const registerItems = (facts: DeviceFacts, direction: Direction): number =>
+  Math.min(direction === 'forward' ? facts.forwardItems : facts.backwardItems, mostItems[direction]);
+
+// Quads that a whole workgroup keeps: a GPU's core has 65,536 registers, of which 1024 threads get 64 each.
+const workgroupQuads = { forward: 8192, backward: 2048 } as const;
 
 /** Longest row that `registers` takes. */
-export function maxRegisterLength(facts: DeviceFacts, direction: 'forward' | 'backward'): number {
-  return 4 * maxWorkgroup(facts) * (direction === 'forward' ? maxForwardItems : maxBackwardItems);
-}
+export const maxRegisterLength = (facts: DeviceFacts, direction: Direction): number =>
+  4 * Math.min(widestRow(facts) * registerItems(facts, direction), workgroupQuads[direction]);
 
 // 256 is WebGPU's floor; a software adapter gains nothing from more, and larger groups hold fewer registers each.
 export function maxWorkgroup(facts: DeviceFacts): number {
   return Math.min(256, facts.maxInvocations);
+}
+
+/** Lanes that a row may have: on a GPU as many as a workgroup has threads. */
+export function widestRow(facts: DeviceFacts): number {
+  return facts.software ? maxWorkgroup(facts) : Math.min(1024, facts.maxInvocations);
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { winnerOf } from '../../src/autotune/autotune.ts';
 import { candidatesOf } from '../../src/autotune/candidates.ts';
+import { modelOfClass } from '../../src/gpu/device-model.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { fileStorage } from '../../src/io/file-storage.ts';
 import {
@@ -19,7 +20,7 @@ import { version } from '../../src/version.ts';
 import { facts as floor } from '../support/variants.ts';
 
 const gpu: DeviceFacts = { ...floor, subgroup: 32, maxInvocations: 1024 };
-const cpu: DeviceFacts = { ...floor, software: true, subgroup: 0 };
+const cpu: DeviceFacts = { ...floor, ...modelOfClass('software'), software: true, subgroup: 0 };
 const geometries: [string, Geometry, boolean][] = [
   ['rows', layerNormGeometry([4096, 1024], [1024]), false],
   ['one long row', layerNormGeometry([1, 1_048_576], [1_048_576]), false],

@@ -5,6 +5,7 @@ import { expect, describe as group, it } from 'vitest';
 import { manifestOf } from '../../bin/export.mjs';
 import { kernelSamples } from '../../scripts/lib/kernel-samples.mjs';
 import { root } from '../../scripts/lib/paths.mjs';
+import { modelOfClass } from '../../src/gpu/device-model.ts';
 import { NormError } from '../../src/gpu/errors.ts';
 import {
   type DescribedOp,
@@ -429,7 +430,14 @@ group('a manifest', () => {
 });
 
 group('what is committed (npm run kernels)', () => {
-  const samples = kernelSamples({ describe, forwardCall, familyOf, scheduleForward, scheduleBackward });
+  const samples = kernelSamples({
+    describe,
+    forwardCall,
+    familyOf,
+    scheduleForward,
+    scheduleBackward,
+    modelOfClass,
+  });
 
   it('has shaders to read, and descriptions that hold the format', () => {
     const paths = [...samples.keys()];

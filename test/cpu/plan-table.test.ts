@@ -1,5 +1,6 @@
 /** What is chosen for the shapes of the bench on three kinds of device, and what it takes of scratch. */
 import { describe, expect, it } from 'vitest';
+import { modelOfClass } from '../../src/gpu/device-model.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { scratchBytes } from '../../src/gpu/program.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
@@ -22,7 +23,14 @@ const devices: Record<string, DeviceFacts> = {
   // What a desktop GPU reports; WebGPU's floor; SwiftShader.
   gpu: { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 - 4 },
   floor: { ...floor, f16: false, subgroup: 0 },
-  software: { ...floor, f16: false, software: true, subgroup: 0, maxBindingBytes: 2 ** 30 },
+  software: {
+    ...floor,
+    ...modelOfClass('software'),
+    f16: false,
+    software: true,
+    subgroup: 0,
+    maxBindingBytes: 2 ** 30,
+  },
 };
 
 const rows = (count: number, length: number) => layerNormGeometry([count, length], [length]);
@@ -123,15 +131,15 @@ describe('choices', () => {
     });
     expect(`\n${lines.join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      rows 4096×1024        | registers 64s      | registers 64s →125 | registers 64p      | registers 64p →125 | thread 1           | thread 1 →16
-      rows 16384×256        | registers 16s      | registers 16s →497 | registers 16p      | registers 16p →497 | thread 1           | thread 1 →64
-      rows 512×4096         | registers 256s     | registers 256s →31 | registers 256p     | registers 256p →31 | thread 1           | thread 1 →2
-      rows 64×65536         | split 256s ×8      | split 256s ×8 →1   | split 256p ×8      | split 256p ×8 →1   | thread 1           | thread 1 →1
-      rows 1×1048576        | split 256s ×256    | split 256s ×256 →1/9| split 256p ×256    | split 256p ×256 →1/9| split 1 ×64        | split 1 ×64 →1/9
-      rows 131072×128       | registers 8s       | registers 8s →1001 | registers 8p       | registers 8p →1001 | thread 1           | thread 1 →501
-      rows 65536×64         | registers 4s       | registers 4s →1986 | registers 4p       | registers 4p →1986 | thread 1           | thread 1 →256
-      rows 8192×8192        | registers 256s     | registers 256s →40 | registers 256p     | registers 256p →40 | thread 1           | thread 1 →32
-      rows 1024×12288       | registers 256s     | split 256s →10     | registers 256p     | split 256p →10     | thread 1           | thread 1 →4
+      rows 4096×1024        | registers 64s      | registers 64s →512 | registers 64p      | registers 64p →512 | thread 1           | thread 1 →16
+      rows 16384×256        | registers 16s      | registers 16s →2048| registers 16p      | registers 16p →2048| thread 1           | thread 1 →64
+      rows 512×4096         | registers 256s     | registers 256s →128| registers 256p     | registers 256p →128| thread 1           | thread 1 →2
+      rows 64×65536         | split 256s ×8      | split 256s ×8 →4   | split 256p ×8      | split 256p ×8 →4   | thread 1           | thread 1 →1
+      rows 1×1048576        | split 256s ×256    | split 256s ×256 →1 | split 256p ×256    | split 256p ×256 →1 | split 1 ×64        | split 1 ×64 →1/9
+      rows 131072×128       | registers 8s       | registers 8s →4096 | registers 8p       | registers 8p →4096 | thread 1           | thread 1 →501
+      rows 65536×64         | registers 4s       | registers 4s →8192 | registers 4p       | registers 4p →8192 | thread 1           | thread 1 →256
+      rows 8192×8192        | registers 512s     | registers 512s →128| registers 256p     | registers 256p →128| thread 1           | thread 1 →32
+      rows 1024×12288       | registers 1024s    | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
       batch 8×56×56×64      | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×4         | split 1 ×4
       batch 32×256×14×14    | split 64s          | split 64s          | split 64p          | split 64p          | split 1            | split 1
@@ -139,21 +147,21 @@ describe('choices', () => {
       batch 4×3×256×256     | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | split 1 ×6         | split 1 ×6
       batch 4×256×256×3     | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×22        | split 1 ×22
       batch 64×64×112×112   | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
-      batch 64×112×112×64   | split 1 ×992       | split 1 ×992       | split 1 ×992       | split 1 ×992       | split 1 ×4         | split 1 ×4
+      batch 64×112×112×64   | split 1 ×4096      | split 1 ×4096      | split 1 ×4096      | split 1 ×4096      | split 1 ×4         | split 1 ×4
       batch 1×2×2048×2048   | split 256s ×256    | split 256s ×256    | split 256p ×256    | split 256p ×256    | split 1 ×32        | split 1 ×32
-      batch 1×2048×2048×2   | split 1 ×501       | split 1 ×501       | split 1 ×501       | split 1 ×501       | split 1 ×64        | split 1 ×64
-      batch 65536×512       | split 1 ×159       | split 1 ×159       | split 1 ×159       | split 1 ×159       | split 1            | split 1
+      batch 1×2048×2048×2   | split 1 ×2048      | split 1 ×2048      | split 1 ×2048      | split 1 ×2048      | split 1 ×64        | split 1 ×64
+      batch 65536×512       | split 1 ×1024      | split 1 ×1024      | split 1 ×1024      | split 1 ×1024      | split 1            | split 1
       batch 512×512×2×2     | split 1 ×16        | split 1 ×16        | split 1 ×16        | split 1 ×16        | split 1            | split 1
       batch 64×512×7×7      | split 16s          | split 16s          | split 16p          | split 16p          | split 1            | split 1
-      batch 256×512×14×14   | split 64s ÷3       | split 64s ÷3       | split 64p ÷3       | split 64p ÷3       | split 1 ÷3         | split 1 ÷3
-      batch 256×2048×7×7    | split 16s ÷9       | split 16s ÷9       | split 16p ÷9       | split 16p ÷9       | split 1 ÷9         | split 1 ÷9
+      batch 256×512×14×14   | split 64s          | split 64s          | split 64p          | split 64p          | split 1 ÷3         | split 1 ÷3
+      batch 256×2048×7×7    | split 16s          | split 16s          | split 16p          | split 16p          | split 1 ÷9         | split 1 ÷9
       group 8×320×64×64     | split 256s         | workgroup 256s     | split 256p         | workgroup 256p     | thread 1           | thread 1
-      group 8×64×64×320     | split 1 ×24        | split 1 ×24        | split 1 ×24        | split 1 ×24        | split 1            | split 1
+      group 8×64×64×320     | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1            | split 1
       group 2×512×128×128   | split 256s         | split 256s         | split 256p         | split 256p         | thread 1           | thread 1
       group 65536×512       | split 1            | split 1            | split 1            | split 1            | split 1            | split 1
       instance 4×3×256×256  | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | split 1 ×6         | split 1 ×6
       instance 32×256×14×14 | registers 16s      | workgroup 64s      | registers 16p      | workgroup 64p      | thread 1           | thread 1
-      instance 32×14×14×256 | split 1 ×5         | split 1 ×5         | split 1 ×5         | split 1 ×5         | split 1            | split 1
+      instance 32×14×14×256 | split 1 ×7         | split 1 ×7         | split 1 ×7         | split 1 ×7         | split 1            | split 1
       instance 1×32×1048576 | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | thread 1           | thread 1
       instance 512×1024×7×7 | registers 4s       | workgroup 16s      | registers 4p       | workgroup 16p      | thread 1           | thread 1
       "

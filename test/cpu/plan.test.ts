@@ -1,6 +1,7 @@
 /** Which strategy is chosen, from facts alone. */
 import { describe, expect, it } from 'vitest';
 import { gridOf } from '../../src/gpu/bound.ts';
+import { modelOfClass } from '../../src/gpu/device-model.ts';
 import { NormError } from '../../src/gpu/errors.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import { backwardProgram } from '../../src/kernels/backward.ts';
@@ -21,7 +22,7 @@ import { familyOf } from '../../src/plan/strategy.ts';
 import { facts as floor } from '../support/variants.ts';
 
 const gpu: DeviceFacts = { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 - 4 };
-const cpu: DeviceFacts = { ...floor, software: true, subgroup: 4 };
+const cpu: DeviceFacts = { ...floor, ...modelOfClass('software'), software: true, subgroup: 4 };
 const row = (rows: number, cols: number) => layerNormGeometry([rows, cols], [cols]);
 
 describe('forward strategies', () => {
@@ -31,7 +32,8 @@ describe('forward strategies', () => {
     ['many rows of 64', row(65_536, 64), 'registers', 'thread'],
     ['rows of 8192', row(8192, 8192), 'registers', 'thread'],
     ['1024 rows of 12,288', row(1024, 12_288), 'registers', 'thread'],
-    ['many rows of 32,768', row(1024, 32_768), 'workgroup', 'thread'],
+    ['rows of 32,768', row(1024, 32_768), 'registers', 'thread'],
+    ['many rows of 65,536', row(1024, 65_536), 'workgroup', 'thread'],
     ['64 rows of 65,536', row(64, 65_536), 'split', 'thread'],
     ['one row of 1 M', row(1, 1_048_576), 'split', 'split'],
     ['GroupNorm NCHW', groupNormGeometry([8, 320, 64, 64], 32, 'channels-first'), 'split', 'thread'],
@@ -54,15 +56,58 @@ describe('forward strategies', () => {
     expect(scheduleForward(row(64, 65_536), cpu).fourRows).toBe(true);
   });
 
-  it('gives a short row few lanes and a long one a workgroup', () => {
-    const shape = (cols: number) => {
-      const { team, items } = scheduleForward(row(4096, cols), gpu);
+  it('gives a row as many lanes as fill the device, and no more than one subgroup where rows alone do', () => {
+    const shape = (rows: number, cols: number, facts = gpu) => {
+      const { team, items } = scheduleForward(row(rows, cols), facts);
       return [team.lanes, items, team.workgroup];
     };
-    expect(shape(64)).toEqual([4, 4, 128]);
-    expect(shape(1024)).toEqual([64, 4, 128]);
-    expect(shape(4096)).toEqual([256, 4, 256]);
-    expect(shape(8192)).toEqual([256, 8, 256]);
+    // Four quads a lane.
+    expect(shape(65_536, 64)).toEqual([4, 4, 128]);
+    expect(shape(4096, 1024)).toEqual([64, 4, 128]);
+    expect(shape(4096, 4096)).toEqual([256, 4, 256]);
+    expect(shape(8192, 8192)).toEqual([512, 4, 512]);
+    expect(shape(8192, 32_768)).toEqual([1024, 8, 1024]);
+    // Few rows: more lanes.
+    expect(shape(512, 1024)).toEqual([256, 1, 256]);
+    expect(shape(1, 4096)).toEqual([1024, 1, 1024]);
+    expect(shape(1, 4096, { ...gpu, maxInvocations: 256 })).toEqual([256, 4, 256]);
+    expect(shape(512, 1024, { ...gpu, ...modelOfClass('phone') })).toEqual([64, 4, 128]);
+    // Many rows: one subgroup.
+    expect(shape(65_536, 1024)).toEqual([32, 8, 128]);
+    expect(shape(65_536, 1024, { ...gpu, ...modelOfClass('datacenter') })).toEqual([32, 8, 128]);
+    expect(shape(65_536, 2048)).toEqual([128, 4, 128]);
+  });
+
+  it('keeps no more in registers than the device has', () => {
+    const intel = { ...gpu, ...modelOfClass('integrated'), forwardItems: 8, backwardItems: 1 };
+    for (const rows of [1, 100, 10_000, 1_000_000]) {
+      for (const cols of [64, 1000, 4096, 5000, 16_384, 65_536]) {
+        for (const facts of [gpu, intel, { ...intel, maxInvocations: 256 }]) {
+          const forward = scheduleForward(row(rows, cols), facts);
+          const backward = scheduleBackward(row(rows, cols), facts);
+          expect(forward.items).toBeLessThanOrEqual(facts.forwardItems);
+          expect(backward.items).toBeLessThanOrEqual(facts.backwardItems);
+          expect(forward.items * forward.team.lanes).toBeLessThanOrEqual(8192);
+          expect(backward.items * backward.team.lanes).toBeLessThanOrEqual(2048);
+        }
+      }
+    }
+  });
+
+  it('lays a row out by its length alone where that is asked for', () => {
+    for (const facts of [gpu, cpu, { ...gpu, ...modelOfClass('phone') }]) {
+      for (const cols of [64, 1024, 4096, 20_000, 100_000]) {
+        const seen = [1, 7, 64, 1000, 65_536, 1_000_000].map((rows) =>
+          [scheduleForward, scheduleBackward].map((schedule) => {
+            const { strategy, team, items, splits } = schedule(row(rows, cols), facts, {
+              batchInvariant: true,
+            });
+            return [strategy, team.lanes, items, splits];
+          }),
+        );
+        expect(new Set(seen.map((one) => JSON.stringify(one))).size).toBe(1);
+      }
+    }
   });
 
   it('uses no barrier on a software adapter and shuffles where there are subgroups', () => {

@@ -4,6 +4,7 @@ import {
   type Gpu,
   groupNorm,
   groupNormBackward,
+  init,
   instanceNorm,
   layerNorm,
   layerNormBackward,
@@ -56,6 +57,38 @@ export const cases: Case[] = [
           for (const strategy of [undefined, ...strategies]) await check(context, strategy);
         }
       });
+    },
+  },
+  {
+    name: 'isolation: with batchInvariant a row has the same bits in every batch',
+    async run(t) {
+      const schedule = { batchInvariant: true };
+      const check = async (gpu: Gpu) => {
+        for (const cols of [70, 1024]) {
+          const values = normal(130 * cols, { mean: 3 });
+          const dyValues = normal(130 * cols, { seed: 2 });
+          const weight = gpu.tensor(normal(cols, { seed: 3 }), [cols]);
+          const of = async (rows: number) => {
+            const options = { normalizedShape: [cols], weight, schedule };
+            const x = gpu.tensor(values.subarray(0, rows * cols), [rows, cols]);
+            const dy = gpu.tensor(dyValues.subarray(0, rows * cols), [rows, cols]);
+            const { y, mean, rstd } = layerNorm(gpu, x, options);
+            const { dx } = layerNormBackward(gpu, dy, x, { ...options, mean, rstd });
+            return Promise.all([y.data(), dx.data()]);
+          };
+          const [y, dx] = await of(130);
+          for (const rows of [1, 3, 64, 100]) {
+            const [someY, someDx] = await of(rows);
+            assertEqual(someY, y.subarray(0, rows * cols), `y of ${rows} rows of ${cols}`);
+            assertEqual(someDx, dx.subarray(0, rows * cols), `dx of ${rows} rows of ${cols}`);
+          }
+        }
+      };
+      await check(t.gpu);
+      // So few threads that 64 rows fill the device and three do not.
+      const gpu = await init({ device: t.device, facts: { software: false, threads: 4096 } });
+      await check(gpu);
+      gpu.destroy();
     },
   },
   {

@@ -26,6 +26,9 @@ export interface Response {
 export const factsOf = {
   own: {},
   'as on a GPU': { software: false },
+  'as on a phone': { deviceClass: 'phone' },
+  'as on an Intel GPU': { deviceClass: 'integrated', forwardItems: 8, backwardItems: 1 },
+  'as in a data center': { deviceClass: 'datacenter' },
   'few workgroups': { maxWorkgroupsPerDimension: 16 },
   'fewer workgroups as on a GPU': { maxWorkgroupsPerDimension: 64, software: false },
   // Scratch has to have room for five roundings of 4 KiB, which the real 1 MiB always has.

@@ -1,4 +1,5 @@
 /** The table of legal shader variants: what every combination of geometry, dtype and schedule links. */
+import { modelOfClass } from '../../src/gpu/device-model.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program, Step } from '../../src/gpu/program.ts';
 import { type Activation, activations } from '../../src/kernels/activation.ts';
@@ -13,6 +14,7 @@ import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
 export const facts: DeviceFacts = {
+  ...modelOfClass('desktop'),
   software: false,
   iterations: Number.POSITIVE_INFINITY,
   f16: true,
@@ -20,7 +22,6 @@ export const facts: DeviceFacts = {
   maxInvocations: 256,
   maxBindingBytes: 2 ** 27,
   maxWorkgroupsPerDimension: 65_535,
-  leastWorkspace: 2 ** 20,
   offsetAlignment: 256,
 };
 
