@@ -3,7 +3,7 @@ import { elementCount, type Geometry } from './geometry.ts';
 
 type Facts = Pick<DeviceFacts, 'leastWorkspace'>;
 
-/** Bytes of scratch that an operation may take: 1 % of x, or 1 MiB (`leastWorkspace`) where that is more. */
+/** Bytes of scratch that an operation may take: 1 % of x, or `leastWorkspace` where that is more. */
 export function workspaceCap(geometry: Geometry, elementBytes: number, { leastWorkspace }: Facts): number {
   return Math.max(leastWorkspace, Math.floor((elementCount(geometry) * elementBytes) / 100));
 }
