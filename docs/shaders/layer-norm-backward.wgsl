@@ -46,8 +46,12 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+fn parameter_at(segment: u32, col: u32) -> u32 {
+  return col;
+}
+
 fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[col >> 2u]);
+  return vec4<f32>(weight[parameter_at(segment, col) >> 2u]);
 }
 
 fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {

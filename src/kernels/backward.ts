@@ -2,7 +2,7 @@ import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
-import { elementCount, setCount } from '../plan/geometry.ts';
+import { elementCount, setCount, setSize } from '../plan/geometry.ts';
 import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
@@ -37,16 +37,19 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
   const registers = schedule.strategy === 'registers';
   const any = d.dweight || d.dbias;
-  const whole = { first: 0, span: geometry.channels };
+  // Splits belong to one group of columns each, where there are several: there are as many of every group.
+  const { groups } = geometry;
+  const whole = { first: 0, span: setSize(geometry) };
   const { gradientSplits } = schedule;
-  const makes = !registers && makesGradients(d, gradientSplits);
+  const makes = !registers && makesGradients(d, gradientSplits * groups);
   // Where one split of a long row is too much scratch, its partials come in ranges, if there have to be any.
   const long = !registers && any && schedule.span < whole.span;
   const span = long && !makes ? schedule.span : whole.span;
-  const gradients = any && !(long && makes) ? 8 * gradientSplits * span : 0;
+  const gradients = any && !(long && makes) ? 8 * gradientSplits * groups * span : 0;
   const again = secondUpstream(d) === 'again';
   const sumBytes = makes || again ? 32 : 16;
-  const rowBytes = registers ? [] : [8 * schedule.splits, sumBytes, d.residual === 'after' ? 16 : 0];
+  const setBytes = registers ? [] : [8 * schedule.splits, sumBytes, d.residual === 'after' ? 16 : 0];
+  const rowBytes = setBytes.map((bytes) => bytes * groups);
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const parts: [At, number][] = [];
@@ -69,7 +72,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
       index === chunks.length - 1 && !direct
         ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
         : [];
-    if (registers) return [onePassPerRow(at, splits, index > 0), ...merged()];
+    if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
     const sets = setCount(at.g);
     at.need('partials', 8 * sets * schedule.splits);
     const size = shared ? kept : sumBytes * sets;
@@ -79,7 +82,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const sums = [...packed(own), sumRows(own), mergeSums(own, false, undefined, direct || again)];
     const second = afterFirstPass(own);
     if (!shared && span === whole.span) {
-      return [...sums, columns(second, splits, direct, index > 0, whole), ...merged()];
+      return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
     }
     parts.push([second, splits]);
     if (shared && index < chunks.length - 1) return sums;

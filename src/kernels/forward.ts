@@ -58,7 +58,7 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics:
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
   const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d, statistics) };
   if (schedule.strategy !== 'split') return inParts(plan, [], {}, (at) => [onePass(at)]);
-  const bytes = 16 * schedule.splits;
+  const bytes = 16 * schedule.splits * d.geometry.groups;
   const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
     need('partials', at.g.samples * bytes);
     return [sumSegments(at, rowsStatistics, 16), mergeStatistics(at), applyRows(at)];

@@ -130,6 +130,7 @@ export function setSegments(g: Geometry, vec4: boolean): Segments {
     segments: segmentsRow,
     PER_CHANNEL: false,
     affine: vec4 ? affineColumnVec4 : affineColumnScalar,
+    GROUPED: g.groups > 1,
   };
   return { count: setCount(g), cols: setSize(g), choices, setChoices: choices };
 }

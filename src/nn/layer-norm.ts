@@ -16,6 +16,8 @@ import {
 export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
+  /** Groups of the elements of normalizedShape, each normalized by itself: see {@link layerNorm}. Default 1. */
+  numGroups?: number | undefined;
   /** Whether there is a weight (ones at first). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
@@ -27,6 +29,7 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
 const names = {
   ...epilogueModuleNames,
   eps: 'number',
+  numGroups: 'number',
   elementwiseAffine: 'boolean',
   bias: 'boolean',
   dtype: 'string',
@@ -36,6 +39,7 @@ const names = {
 export class LayerNorm extends NormModule {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
+  readonly numGroups: number;
   readonly elementwiseAffine: boolean;
 
   /**
@@ -45,12 +49,13 @@ export class LayerNorm extends NormModule {
   constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: LayerNormModuleOptions = {}) {
     checkOptions('LayerNorm', options, names);
     super(gpu, options);
-    const { eps = 1e-5, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
+    const { eps = 1e-5, numGroups = 1, elementwiseAffine = true, bias = true, dtype = 'f32' } = options;
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps;
+    this.numGroups = numGroups;
     this.elementwiseAffine = elementwiseAffine;
     checkEps(eps);
-    layerNormCall(this.normalizedShape, this.normalizedShape);
+    layerNormCall(this.normalizedShape, this.normalizedShape, eps, numGroups);
     if (!elementwiseAffine) return;
     this.weight = this.register('weight', this.normalizedShape, dtype, 1);
     if (bias) this.bias = this.register('bias', this.normalizedShape, dtype, 0);
@@ -69,6 +74,6 @@ export class LayerNorm extends NormModule {
   }
 
   protected override describe(shape: readonly number[]): BothCalls {
-    return { ...layerNormCall(shape, this.normalizedShape, this.eps), ...layerNormKernels };
+    return { ...layerNormCall(shape, this.normalizedShape, this.eps, this.numGroups), ...layerNormKernels };
   }
 }

@@ -13,6 +13,8 @@ import { type ForwardOptions, NormModule } from './norm-module.ts';
 export interface RMSNormModuleOptions {
   /** Added to the mean square. Default null: 2^-23, as PyTorch. */
   eps?: number | null | undefined;
+  /** Groups of the elements of normalizedShape, each normalized by itself: see {@link rmsNorm}. Default 1. */
+  numGroups?: number | undefined;
   /** Whether there is a weight (ones at first; zeros for gemma). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Where it rounds and what weight means. Default 'torch'. */
@@ -23,6 +25,7 @@ export interface RMSNormModuleOptions {
 
 const names = {
   eps: 'number?',
+  numGroups: 'number',
   elementwiseAffine: 'boolean',
   cast: 'string',
   dtype: 'string',
@@ -32,6 +35,7 @@ const names = {
 export class RMSNorm extends NormModule {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
+  readonly numGroups: number;
   readonly cast: RmsNormCast;
 
   /**
@@ -41,12 +45,13 @@ export class RMSNorm extends NormModule {
   constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: RMSNormModuleOptions = {}) {
     checkOptions('RMSNorm', options, names);
     super(gpu);
-    const { eps, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
+    const { eps, numGroups = 1, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps ?? rmsNormEps;
+    this.numGroups = numGroups;
     this.cast = cast;
     checkEps(this.eps);
-    rmsNormCall([1, ...this.normalizedShape], this.normalizedShape, this.eps, cast);
+    rmsNormCall([1, ...this.normalizedShape], this.normalizedShape, this.eps, cast, numGroups);
     if (elementwiseAffine) {
       this.weight = this.register('weight', this.normalizedShape, dtype, cast === 'gemma' ? 0 : 1);
     }
@@ -62,6 +67,9 @@ export class RMSNorm extends NormModule {
   }
 
   protected override describe(shape: readonly number[]): BothCalls {
-    return { ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast), ...rmsNormKernels };
+    return {
+      ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast, this.numGroups),
+      ...rmsNormKernels,
+    };
   }
 }

@@ -57,7 +57,7 @@ export interface DescribeOptions {
   pass?: 'forward' | 'backward' | undefined;
   /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
-  /** groupNorm, which needs it: groups that the channels fall into. */
+  /** Groups that the channels fall into (groupNorm, which needs it), or the elements of normalizedShape (default 1). */
   numGroups?: number | undefined;
   /** Of norms over channels: [N, C, ...] or [N, ..., C]. Default 'channels-first'. */
   layout?: Layout | undefined;

@@ -2,6 +2,7 @@ import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
+import { shown } from '../gpu/shown.ts';
 import { sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { layerNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
@@ -32,6 +33,11 @@ import { forwardResult, normForward } from './norm-forward.ts';
 export interface LayerNormOptions extends NormOptions, EpilogueOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
   normalizedShape: number | ArrayLike<number>;
+  /**
+   * Consecutive groups that the elements of normalizedShape fall into, each with statistics of its own, as in Mamba-2's grouped norm;
+   * weight and bias still have a value per element. Default 1: all are normalized together.
+   */
+  numGroups?: number | undefined;
   /** β, of shape normalizedShape. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
@@ -44,6 +50,7 @@ export const addLayerNormNames = {
   ...normNames,
   ...statisticsNames,
   normalizedShape: 'other',
+  numGroups: 'number',
   bias: 'tensor?',
   eps: 'number',
   out: 'other',
@@ -59,6 +66,8 @@ export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
 /** Options of {@link layerNormBackward}. */
 export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
   normalizedShape: number | ArrayLike<number>;
+  /** What forward had. Default 1. */
+  numGroups?: number | undefined;
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -70,6 +79,7 @@ export const layerNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
   normalizedShape: 'other',
+  numGroups: 'number',
   mean: 'tensor',
   dsum: 'tensor?',
 } as const satisfies OptionNames<LayerNormBackwardOptions>;
@@ -81,7 +91,8 @@ export const layerNormBackwardNames = {
  * residual: see {@link EpilogueOptions}.
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape].
- * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`.
+ * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
+ * f32 [...rows, numGroups, 2] and rstd f32 [...rows, numGroups].
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function layerNorm<Kept extends boolean | undefined = true>(
@@ -91,7 +102,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
+  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
   const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -120,7 +131,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps);
+  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
   return forwardResult(
     normForward(gpu, { ...call, ...layerNormForward }, x, residual, options.bias, options),
   );
@@ -144,7 +155,7 @@ export function layerNormBackward(
 ): BackwardResult {
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, 0);
+  const call = layerNormCall(x.shape, options.normalizedShape, 0, options.numGroups);
   return normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -165,15 +176,28 @@ export function layerNormCall(
   shape: readonly number[],
   normalizedShape: number | ArrayLike<number>,
   eps = 1e-5,
+  numGroups = 1,
 ): NormCall {
   const normalized = trailingSizes(shape, normalizedShape);
+  return { name: 'layer_norm', kind: 'moments', ...rowsOf(shape, normalized, numGroups), eps };
+}
+
+/** @internal What row norms of all kinds have: the rows of x, each in so many groups. Throws `shape` for groups that cannot be. */
+export function rowsOf(shape: readonly number[], normalized: readonly number[], numGroups: number) {
+  const geometry = layerNormGeometry(shape, normalized, numGroups);
+  const { channels } = geometry;
+  if (!(Number.isInteger(numGroups) && numGroups >= 1 && channels % numGroups === 0)) {
+    throw new NormError(
+      'shape',
+      `${channels} elements of normalizedShape [${normalized}] do not fall into ${shown(numGroups)} groups.`,
+      'Make numGroups a divisor of their number.',
+    );
+  }
+  const rows = shape.slice(0, shape.length - normalized.length);
   return {
-    name: 'layer_norm',
-    kind: 'moments',
-    geometry: layerNormGeometry(shape, normalized),
+    geometry,
     parameterShape: normalized,
-    setShape: shape.slice(0, shape.length - normalized.length),
-    eps,
+    setShape: numGroups === 1 ? rows : [...rows, numGroups],
   };
 }
 

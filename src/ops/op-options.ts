@@ -32,7 +32,7 @@ export type NormOp =
 export interface NormOpOptions {
   /** LayerNorm, RMSNorm. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
-  /** GroupNorm. Default 1. */
+  /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
   /** Default 'channels-first'. */
   layout?: Layout | undefined;
@@ -86,10 +86,10 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return { ...layerNormCall(shape, normalizedShape, eps), ...layerNormKernels };
+      return { ...layerNormCall(shape, normalizedShape, eps, numGroups), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, normalizedShape, eps, cast), ...rmsNormKernels };
+      return { ...rmsNormCall(shape, normalizedShape, eps, cast, numGroups), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':

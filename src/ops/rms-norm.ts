@@ -4,10 +4,9 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
-import { layerNormGeometry } from '../plan/geometry.ts';
 import type { RmsNormCast } from './conventions.ts';
 import { refuseEpilogue } from './epilogue.ts';
-import { trailingSizes } from './layer-norm.ts';
+import { rowsOf, trailingSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -30,6 +29,11 @@ export const rmsNormEps = 2 ** -23;
 export interface RmsNormOptions extends NormOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
   normalizedShape: number | ArrayLike<number>;
+  /**
+   * Consecutive groups that the elements of normalizedShape fall into, each with statistics of its own, as in Mamba-2's grouped norm;
+   * weight still has a value per element. Default 1: all are normalized together.
+   */
+  numGroups?: number | undefined;
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -42,6 +46,7 @@ export const rmsNormNames = {
   ...normNames,
   ...statisticsNames,
   normalizedShape: 'other',
+  numGroups: 'number',
   eps: 'number',
   cast: 'string',
   out: 'other',
@@ -52,6 +57,8 @@ export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the resul
 /** Options of {@link rmsNormBackward}. */
 export interface RmsNormBackwardOptions extends BackwardOptions {
   normalizedShape: number | ArrayLike<number>;
+  /** What forward had. Default 1. */
+  numGroups?: number | undefined;
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
@@ -62,6 +69,7 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
 export const rmsNormBackwardNames = {
   ...backwardNames,
   normalizedShape: 'other',
+  numGroups: 'number',
   cast: 'string',
   dsum: 'tensor?',
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
@@ -79,7 +87,7 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
  * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
- * @returns y like x; rstd f32 [...rows], null with `statistics: false`.
+ * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
 export function rmsNorm<Kept extends boolean | undefined = true>(
@@ -90,7 +98,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
+  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
   const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
@@ -113,7 +121,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast);
+  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
   const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
@@ -136,7 +144,7 @@ export function rmsNormBackward(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast);
+  const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast, options.numGroups);
   const result: BackwardResult = normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -156,6 +164,7 @@ export function rmsNormCall(
   normalizedShape: number | ArrayLike<number>,
   eps: number = rmsNormEps,
   cast: RmsNormCast = 'torch',
+  numGroups = 1,
 ): NormCall {
   const normalized = trailingSizes(shape, normalizedShape);
   if (shape.length < 2) {
@@ -171,9 +180,7 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
-    geometry: layerNormGeometry(shape, normalized),
-    parameterShape: normalized,
-    setShape: shape.slice(0, shape.length - normalized.length),
+    ...rowsOf(shape, normalized, numGroups),
     eps,
     weightOffset: cast === 'gemma' ? 1 : 0,
     castFirst: cast === 'llama',

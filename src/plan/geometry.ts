@@ -9,7 +9,7 @@
  *     set     = sample * groups + floor(channel / (channels / groups))
  *
  *     norm                    samples  positions  channels  inner  groups
- *     LayerNorm, RMSNorm      rows     1          D         1      1
+ *     LayerNorm, RMSNorm      rows     1          D         1      1, or numGroups
  *     GroupNorm    NCHW       N        1          C         H*W    G
  *     GroupNorm    NHWC       N        H*W        C         1      G
  *     InstanceNorm            as GroupNorm with one group per channel
@@ -48,10 +48,14 @@ export function setSize({ positions, channels, inner, groups }: Geometry): numbe
   return positions * (channels / groups) * inner;
 }
 
-/** LayerNorm and RMSNorm: the trailing `normalizedShape` axes of `shape` are reduced, the leading ones are rows. */
+/**
+ * LayerNorm and RMSNorm: the trailing `normalizedShape` axes of `shape` are reduced, the leading ones are rows, each of which falls into
+ * so many groups.
+ */
 export function layerNormGeometry(
   shape: readonly number[],
   normalizedShape: number | readonly number[],
+  groups = 1,
 ): Geometry {
   const normalized = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
   const leading = shape.length - normalized.length;
@@ -67,7 +71,7 @@ export function layerNormGeometry(
     positions: 1,
     channels: product(normalized),
     inner: 1,
-    groups: 1,
+    groups,
   };
 }
 

@@ -60,7 +60,8 @@ function registerShape(
   const most = registerItems(facts, direction);
   const widest = options.workgroup ?? widestRow(facts);
   const lanesFor = (items: number) => clamp(powerOfTwoUp(Math.ceil(quads / items)), 1, widest);
-  let lanes = options.lanes ?? lanesFor(Math.min(4, most));
+  // Eight lanes load 128 bytes that lie side by side.
+  let lanes = options.lanes ?? Math.max(lanesFor(Math.min(4, most)), Math.min(lanesFor(1), 8));
   if (options.lanes === undefined && !options.batchInvariant && !facts.software) {
     while (lanes < lanesFor(1) && rows * lanes < facts.threads) lanes *= 2;
     const { subgroup } = facts;
@@ -194,7 +195,7 @@ function fourRowsOf(
   facts: DeviceFacts,
   options: ScheduleOptions,
 ): boolean {
-  if (lanes > 1 || geometry.inner > 1) return false;
+  if (lanes > 1 || geometry.inner > 1 || geometry.groups > 1) return false;
   const short = runsInTime(5 * quadsOf(setSize(geometry)), facts);
   return options.fourRows ?? (facts.software && setCount(geometry) >= 64 && short);
 }
@@ -293,25 +294,26 @@ export function scheduleRowBackward(
 ): BackwardSchedule {
   const rows = setCount(geometry);
   const cols = setSize(geometry);
+  // The rows of a group of columns, which share weights: all of them, but for GroupNorm of [N, C].
+  const { samples, groups, channels } = geometry;
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts, options);
-  // dweight and dbias take 8 bytes of scratch per split and column. That many splits may leave a GPU idle (4096×4096: 31
-  // row-groups). To be measured.
+  // dweight and dbias take 8 bytes of scratch per split and column.
   const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
   if (strategy === 'registers') {
-    const mostSplits = Math.max(1, Math.floor(budget / (8 * cols)));
+    const mostSplits = Math.max(1, Math.floor(budget / (8 * channels)));
     const [lanes, items] = registerShape(facts, rows, quads, 'backward', options);
     // A lane has several loads of x and of dy under way at a time, so that a quarter of the threads suffices; and partials of fewer than
     // four rows would weigh too much beside them.
-    const target = Math.min(Math.ceil(facts.threads / 4 / lanes), Math.ceil(rows / 4));
+    const target = Math.min(Math.ceil(facts.threads / 4 / lanes / groups), Math.ceil(samples / 4));
     const gradientSplits = splitsOf(
-      rows,
-      Math.max(target, Math.ceil(rows / longestRegisterSplit)),
+      samples,
+      Math.max(target, Math.ceil(samples / longestRegisterSplit)),
       mostSplits,
       options,
     );
-    const gradients = mergeTeam(facts, cols, gradientSplits, options);
+    const gradients = mergeTeam(facts, channels, gradientSplits, options);
     return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSplits };
   }
   const lanes =
@@ -325,25 +327,30 @@ export function scheduleRowBackward(
   // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
   const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32);
   const room = Math.max(budget / 2, budget - rows * perRow);
-  const mostSplits = Math.max(1, Math.floor(room / (8 * cols)));
+  const mostSplits = Math.max(1, Math.floor(room / (8 * channels)));
   // Where one split of a long row is too much, its columns come in ranges of whole pairs of quads.
-  const ranges = Math.ceil((8 * cols) / (room - 64));
-  const twoQuads = facts.software && rows > 1 && quads * Math.ceil(rows / longestSplit) >= 64;
+  const ranges = groups > 1 ? 1 : Math.ceil((8 * cols) / (room - 64));
+  const twoQuads = facts.software && samples > 1 && quads * Math.ceil(samples / longestSplit) >= 64;
   // On a GPU half of its threads, each with loads of x and of dy under way, so that partials stay few.
   const share = facts.software ? (twoQuads ? 2 : 1) : 0.5;
-  const target = Math.max(Math.ceil((share * facts.threads) / quads), Math.ceil(rows / longestSplit));
-  const gradientSplits = splitsOf(rows, target, Math.min(mostSplits, Math.ceil(rows / 4)), options);
-  const columnSteps = facts.software ? columnStepsOf(twoQuads ? quads / 2 : quads, rows, gradientSplits) : 1;
+  const target = Math.max(
+    Math.ceil((share * facts.threads) / (quads * groups)),
+    Math.ceil(samples / longestSplit),
+  );
+  const gradientSplits = splitsOf(samples, target, Math.min(mostSplits, Math.ceil(samples / 4)), options);
+  const columnSteps = facts.software
+    ? columnStepsOf(twoQuads ? quads / 2 : quads, samples, gradientSplits)
+    : 1;
   const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
     ...plain,
     strategy,
     team: laneTeam(facts, lanes, fourRows, options),
     merge: mergeTeam(facts, rows, splits, options),
-    gradients: mergeTeam(facts, cols, gradientSplits, options),
+    gradients: mergeTeam(facts, channels, gradientSplits, options),
     columnsWorkgroup:
       options.workgroup ??
-      (facts.software ? shortThreads((quads * gradientSplits) / columnSteps, facts) : 128),
+      (facts.software ? shortThreads((quads * gradientSplits * groups) / columnSteps, facts) : 128),
     splits,
     fourRows,
     twoQuads,

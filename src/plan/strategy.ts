@@ -125,9 +125,9 @@ export function familyOf(
   return long || dear ? 'planes' : 'channels';
 }
 
-/** Whether each set is one segment of memory. */
-export function isContiguous({ positions, inner, groups }: Geometry): boolean {
-  return positions === 1 && (inner > 1 || groups === 1);
+/** Whether each set is one segment of memory, and more than a single element wherever any is. */
+export function isContiguous({ positions, channels, inner, groups }: Geometry): boolean {
+  return positions === 1 && (inner > 1 || groups === 1 || groups < channels);
 }
 
 // BatchNorm training on SwiftShader, share of a copy, by planes and by columns: 2×2 11 and 69 %, 7×7 38 and 54 %, 10×10 alike,

@@ -243,7 +243,7 @@ group('mistakes', () => {
     ['a pass', of('layerNorm', { ...image, pass: 'back' }), 'value', /no pass 'back'.*'backward'/],
     [
       'an option of another op',
-      of('layerNorm', { ...image, numGroups: 2 }),
+      of('batchNorm', { ...image, training: true, numGroups: 2 }),
       'value',
       /no option 'numGroups'/,
     ],

@@ -137,7 +137,7 @@ describe('choices', () => {
       rows 64×65536         | split 256s ×8      | split 256s ×8 →4   | split 256p ×8      | split 256p ×8 →4   | thread 1           | thread 1 →1
       rows 1×1048576        | split 256s ×256    | split 256s ×256 →1 | split 256p ×256    | split 256p ×256 →1 | split 1 ×64        | split 1 ×64 →1/9
       rows 131072×128       | registers 8s       | registers 8s →4096 | registers 8p       | registers 8p →4096 | thread 1           | thread 1 →501
-      rows 65536×64         | registers 4s       | registers 4s →8192 | registers 4p       | registers 4p →8192 | thread 1           | thread 1 →256
+      rows 65536×64         | registers 8s       | registers 8s →4096 | registers 8p       | registers 8p →4096 | thread 1           | thread 1 →256
       rows 8192×8192        | registers 512s     | registers 512s →128| registers 256p     | registers 256p →128| thread 1           | thread 1 →32
       rows 1024×12288       | registers 1024s    | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
@@ -158,12 +158,12 @@ describe('choices', () => {
       group 8×320×64×64     | split 256s         | workgroup 256s     | split 256p         | workgroup 256p     | thread 1           | thread 1
       group 8×64×64×320     | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1            | split 1
       group 2×512×128×128   | split 256s         | split 256s         | split 256p         | split 256p         | thread 1           | thread 1
-      group 65536×512       | split 1            | split 1            | split 1            | split 1            | split 1            | split 1
+      group 65536×512       | registers 4s       | registers 4s       | registers 4p       | registers 4p       | thread 1           | thread 1
       instance 4×3×256×256  | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | split 1 ×6         | split 1 ×6
       instance 32×256×14×14 | registers 16s      | workgroup 64s      | registers 16p      | workgroup 64p      | thread 1           | thread 1
       instance 32×14×14×256 | split 1 ×7         | split 1 ×7         | split 1 ×7         | split 1 ×7         | split 1            | split 1
       instance 1×32×1048576 | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | thread 1           | thread 1
-      instance 512×1024×7×7 | registers 4s       | workgroup 16s      | registers 4p       | workgroup 16p      | thread 1           | thread 1
+      instance 512×1024×7×7 | registers 8s       | workgroup 16s      | registers 8p       | workgroup 16p      | thread 1           | thread 1
       "
     `);
   });

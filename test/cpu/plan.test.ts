@@ -61,8 +61,8 @@ describe('forward strategies', () => {
       const { team, items } = scheduleForward(row(rows, cols), facts);
       return [team.lanes, items, team.workgroup];
     };
-    // Four quads a lane.
-    expect(shape(65_536, 64)).toEqual([4, 4, 128]);
+    // Four quads a lane, but no fewer lanes than load 128 bytes side by side.
+    expect(shape(65_536, 64)).toEqual([8, 2, 128]);
     expect(shape(4096, 1024)).toEqual([64, 4, 128]);
     expect(shape(4096, 4096)).toEqual([256, 4, 256]);
     expect(shape(8192, 8192)).toEqual([512, 4, 512]);
@@ -151,8 +151,9 @@ describe('geometry families', () => {
     expect(familyOf(row(4, 5), gpu)).toBe('rows');
     expect(familyOf(groupNormGeometry([2, 6, 5, 7], 3, 'channels-first'), gpu)).toBe('rows');
     expect(familyOf(groupNormGeometry([2, 5, 7, 6], 3, 'channels-last'), gpu)).toBe('channels');
-    // [N, C] in groups: a weight per column of the group, so no segment shares one.
-    expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'), gpu)).toBe('channels');
+    // [N, C] in groups: each group of a sample is a row.
+    expect(familyOf(groupNormGeometry([2, 6], 3, 'channels-first'), gpu)).toBe('rows');
+    expect(familyOf(groupNormGeometry([2, 6], 6, 'channels-first'), gpu)).toBe('channels');
   });
 
   it('walks large images by planes and small ones by columns', () => {

@@ -14,6 +14,7 @@ import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as fuzz } from './fuzz.ts';
 import { cases as golden } from './golden.ts';
+import { cases as groupedRows } from './grouped-rows.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as kernels } from './kernels.ts';
@@ -57,6 +58,7 @@ export const allCases: Case[] = [
   ...localResponseNorm,
   ...kernels,
   ...golden,
+  ...groupedRows,
   ...conformance,
   ...conformanceChannels,
   ...isolation,

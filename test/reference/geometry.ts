@@ -39,16 +39,20 @@ export function setSize(of: Geometry): number {
   return of.positions * of.inner * (of.channels / of.groups);
 }
 
-/** LayerNorm and RMSNorm: a set is what the trailing axes `normalizedShape` hold at one index of the others. */
+/**
+ * LayerNorm and RMSNorm: a set is what the trailing axes `normalizedShape` hold at one index of the others, or one of `groups` equal parts
+ * of that.
+ */
 export function layerNormGeometry(
   shape: readonly number[],
   normalizedShape: number | readonly number[],
+  groups = 1,
 ): Geometry {
   const sizes = [normalizedShape].flat() as number[];
   const rows = shape.length - sizes.length;
   const fits = sizes.length > 0 && rows >= 0 && sizes.every((size, axis) => shape[rows + axis] === size);
   if (!fits) throw new RangeError(`[${sizes}] are not the trailing sizes of [${shape}]`);
-  return { samples: count(shape, 0, rows), positions: 1, channels: count(sizes), inner: 1, groups: 1 };
+  return { samples: count(shape, 0, rows), positions: 1, channels: count(sizes), inner: 1, groups };
 }
 
 /** GroupNorm of [N, C, ...spatial] or [N, ...spatial, C]: a set is a sample's group of neighbouring channels, at all positions. */

@@ -142,6 +142,10 @@ function drawShape(
     const rows = draw.chance(0.04)
       ? 0
       : draw.integer(1, Math.max(1, Math.min(150, Math.floor(most / length))));
+    if (draw.chance(0.15)) {
+      const groups = draw.of([2, 3, 4, 8]);
+      return { shape: [rows, groups * draw.integer(1, 60)], groups };
+    }
     if (draw.chance(0.2))
       return { shape: [rows, draw.integer(1, 5), draw.integer(1, 40)], trailing: draw.integer(1, 2) };
     return draw.chance(0.2) ? { shape: [rows, 1, length] } : { shape: [rows, length] };
@@ -253,7 +257,8 @@ export function simpler(configuration: Configuration): Configuration[] {
   };
   if (facts !== 'own') found.push({ ...configuration, facts: 'own' });
   if (backward) found.push({ ...configuration, backward: false });
-  const channelAxis = subject.layout === 'channels-last' ? subject.shape.length - 1 : 1;
+  const last = subject.layout === 'channels-last' || !hasChannels(subject.op);
+  const channelAxis = last ? subject.shape.length - 1 : 1;
   subject.shape.forEach((size, axis) => {
     // A smaller count of channels must still fall into groups.
     const step = subject.groups && axis === channelAxis ? subject.groups : 1;

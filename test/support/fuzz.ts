@@ -181,7 +181,10 @@ function outputShapes(
               ? (subject.groups ?? 1)
               : (shape[layout === 'channels-last' ? shape.length - 1 : 1] as number),
           ]
-        : shape.slice(0, shape.length - (subject.trailing ?? 1));
+        : [
+            ...shape.slice(0, shape.length - (subject.trailing ?? 1)),
+            ...((subject.groups ?? 1) > 1 ? [subject.groups as number] : []),
+          ];
   const of: Record<keyof Results, [readonly number[], FloatDType]> = {
     y: [shape, dtype],
     sum: [shape, dtype],

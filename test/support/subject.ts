@@ -128,7 +128,7 @@ export function geometryOf(subject: Subject): Geometry {
   if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
   if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
   if (op === 'batchNorm') return batchNormGeometry(shape, layout);
-  return layerNormGeometry(shape, normalizedShapeOf(subject));
+  return layerNormGeometry(shape, normalizedShapeOf(subject), groups);
 }
 
 export function parameterShapeOf(subject: Subject): number[] {
@@ -345,15 +345,16 @@ export function runForward(
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
   const normalizedShape = normalizedShapeOf(subject);
+  const rows = { ...common, normalizedShape, numGroups: groups };
   switch (op) {
     case 'layerNorm':
-      return layerNorm(gpu, x, { ...common, ...epilogue, normalizedShape });
+      return layerNorm(gpu, x, { ...rows, ...epilogue });
     case 'addLayerNorm':
-      return addLayerNorm(gpu, x, residual as Tensor, { ...common, normalizedShape });
+      return addLayerNorm(gpu, x, residual as Tensor, rows);
     case 'rmsNorm':
-      return rmsNorm(gpu, x, { ...common, normalizedShape, cast });
+      return rmsNorm(gpu, x, { ...rows, cast });
     case 'addRmsNorm':
-      return addRmsNorm(gpu, x, residual as Tensor, { ...common, normalizedShape, cast });
+      return addRmsNorm(gpu, x, residual as Tensor, { ...rows, cast });
     case 'groupNorm':
       return groupNorm(gpu, x, { ...common, ...epilogue, numGroups: groups, layout });
     case 'instanceNorm':
@@ -379,9 +380,9 @@ export function runBackward(
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
-  const normalizedShape = normalizedShapeOf(subject);
+  const rows = { normalizedShape: normalizedShapeOf(subject), numGroups: groups };
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
-    return rmsNormBackward(gpu, dy, x, { ...common, normalizedShape, cast, dsum });
+    return rmsNormBackward(gpu, dy, x, { ...common, ...rows, cast, dsum });
   }
   const { activation, negativeSlope } = subject;
   const centred = {
@@ -399,7 +400,7 @@ export function runBackward(
   if (op === 'batchNorm') {
     return batchNormBackward(gpu, dy, x, { ...centred, training: !subject.evaluation, layout });
   }
-  return layerNormBackward(gpu, dy, x, { ...centred, normalizedShape, dsum });
+  return layerNormBackward(gpu, dy, x, { ...centred, ...rows, dsum });
 }
 
 // A few strategies exist in one direction only, or hold shorter rows in the other: it then takes its own.

@@ -1,15 +1,15 @@
 // affine/column_scalar
-// needs: storage tensors
-// weight and bias of shape [cols]: one per column of the segment, for segments that are not aligned to four.
+// needs: grouped storage tensors
+// weight and bias of shape [cols], or [groups, cols]: one per column of the segment, for segments that are not aligned to four.
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 
 fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(col, valid);
+  let at = indices(parameter_at(segment, col), valid);
   return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w]));
 }
 
 fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(col, valid);
+  let at = indices(parameter_at(segment, col), valid);
   return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
 }

@@ -1,13 +1,13 @@
 // affine/column_vec4
-// needs: storage
-// weight and bias of shape [cols]: one per column of the segment, four a load.
+// needs: grouped storage
+// weight and bias of shape [cols], or [groups, cols]: one per column of the segment, four a load.
 var<storage, read> weight: array<W4>;
 var<storage, read> bias: array<W4>;
 
 fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[col >> 2u]);
+  return vec4<f32>(weight[parameter_at(segment, col) >> 2u]);
 }
 
 fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(bias[col >> 2u]);
+  return vec4<f32>(bias[parameter_at(segment, col) >> 2u]);
 }

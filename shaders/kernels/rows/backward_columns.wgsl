@@ -1,5 +1,5 @@
 // rows/backward_columns
-// needs: affine_map gradients params row_sums store_gradient tensors upstream worker
+// needs: affine_map gradients grouped params row_sums store_gradient tensors upstream worker
 // dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are
 // known: the second pass of rows that do not fit on chip, and of adapters where barriers cost too much.
 //
@@ -34,7 +34,7 @@ override ONE_ROW: bool = false;
     for (var q = thread % threads; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
-      let g = store_gradient(Gradients(), split, col, means, weight_at(0u, col, valid), shift_at(0u, col, valid));
+      let g = store_gradient(Gradients(), split, col, means, weight_at(split, col, valid), shift_at(split, col, valid));
       if (HAS_GRADIENTS) {
         store_gradients(split, col, g.dbias, g.dweight);
       }
@@ -49,20 +49,23 @@ override ONE_ROW: bool = false;
 // All rows of a split, at the columns from col0 on.
 fn walk(split: u32, col0: u32, quads: u32) {
   let col1 = min(col0 + 4u, params.first_col + 4u * (quads - 1u));
-  let w0 = weight_at(0u, col0, valid_of(params.cols - col0));
-  let w1 = weight_at(0u, col1, valid_of(params.cols - col1));
-  let b0 = shift_at(0u, col0, valid_of(params.cols - col0));
-  let b1 = shift_at(0u, col1, valid_of(params.cols - col1));
-  let end = min((split + 1u) * params.split_length, params.rows);
+  // Splits are a multiple of the groups, and all rows of one are sets of the same group.
+  let first_row = select(split * params.split_length, split, GROUPED);
+  let step = select(1u, params.splits, GROUPED);
+  let w0 = weight_at(split, col0, valid_of(params.cols - col0));
+  let w1 = weight_at(split, col1, valid_of(params.cols - col1));
+  let b0 = shift_at(split, col0, valid_of(params.cols - col0));
+  let b1 = shift_at(split, col1, valid_of(params.cols - col1));
+  let end = min(first_row + step * params.split_length, params.rows);
 
   var total0 = Gradients();
   var total1 = Gradients();
-  var row = split * params.split_length;
+  var row = first_row;
   while (row < end) {
-    let stop = min(end, row + params.block);
+    let stop = min(end, row + step * params.block);
     var g0 = Gradients();
     var g1 = Gradients();
-    for (; row < stop; row++) {
+    for (; row < stop; row += step) {
       let means = sums_of_row(row);
       g0 = store_gradient(g0, row, col0, means, w0, b0);
       if (TWO_QUADS) {

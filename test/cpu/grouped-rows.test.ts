@@ -1,0 +1,24 @@
+/** A group of columns is a row of its own: few dispatches, whatever the shape. */
+import { expect, it } from 'vitest';
+import { describe, NormError } from '../../src/kernels.ts';
+
+const count = (...given: Parameters<typeof describe>) => describe(...given).dispatches.length;
+
+it.each([
+  [65_536, 512, 32],
+  [4096, 2048, 8],
+  [512, 4096, 32],
+])('%i rows of %i in %i groups take one dispatch forward and two backward', (rows, cols, numGroups) => {
+  const shape = [rows, cols];
+  const facts = { subgroup: 32 };
+  for (const op of ['groupNorm', 'rmsNorm', 'layerNorm'] as const) {
+    expect([op, count(op, { shape, numGroups }, facts)]).toEqual([op, 1]);
+    expect([op, count(op, { shape, numGroups, pass: 'backward' }, facts)]).toEqual([op, 2]);
+  }
+});
+
+it('refuses groups that do not divide a row', () => {
+  for (const numGroups of [0, 3, 1.5, -2]) {
+    expect(() => describe('rmsNorm', { shape: [4, 8], numGroups })).toThrow(NormError);
+  }
+});
