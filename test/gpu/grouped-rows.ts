@@ -1,6 +1,8 @@
 /** GroupNorm of [N, C], LayerNorm and RMSNorm in groups: every group of a row is a set of its own, with weights of its own. */
-import { init, type Strategy } from '../../src/index.ts';
+import { init, LayerNorm, layerNorm, RMSNorm, rmsNorm, type Strategy } from '../../src/index.ts';
+import { assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
+import { normal } from '../support/data.ts';
 import { type DataOptions, type Subject, summary, verifyAll } from '../support/subject.ts';
 
 const strategies: Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
@@ -60,6 +62,21 @@ export const cases: Case[] = [
         { op: 'rmsNorm', shape: [9, 8], groups: 8 },
       ];
       t.note('errors', summary(await verifyAll(t.gpu, list)));
+    },
+  },
+  {
+    name: 'grouped rows: of modules, which do what the functions do',
+    async run({ gpu }) {
+      const x = gpu.tensor(normal(6 * 24), [2, 3, 24]);
+      const options = { normalizedShape: 24, numGroups: 4 };
+      const rms = new RMSNorm(gpu, 24, { numGroups: 4 });
+      assertEqual(await rms.forward(x).data(), await rmsNorm(gpu, x, options).y.data(), 'RMSNorm');
+      const layer = new LayerNorm(gpu, 24, { numGroups: 4 });
+      const made = layerNorm(gpu, x, options);
+      assertEqual(await layer.forward(x).data(), await made.y.data(), 'LayerNorm');
+      assertEqual([...made.mean.shape, ...made.rstd.shape], [2, 3, 4, 2, 2, 3, 4], 'shapes of statistics');
+      assertEqual([...layer.backward(x).shape], [2, 3, 24], 'shape of dx');
+      assertEqual([...(layer.weight?.grad?.shape ?? [])], [24], 'shape of dweight');
     },
   },
   {
