@@ -1,5 +1,5 @@
 // channels/backward_apply
-// needs: column_statistics columns tensors upstream worker
+// needs: abreast column_statistics columns columns_abreast tensors upstream upstream_abreast worker
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), for x[samples, rows, cols]
 // (shared/columns.wgsl), with the means over each set from merge/sums.wgsl.
 //
@@ -28,7 +28,30 @@ override NEEDS_X: bool = true;
     mean_g[j] = one.x * s.unit[j];
     slope[j] = one.y * s.scale[j];
   }
-  for (var p = c.first; p < c.end; p++) {
+  var p = c.first;
+  if (ABREAST) {
+    for (; p + AT_ONCE <= c.end; p += AT_ONCE) {
+      var v: array<vec4<f32>, AT_ONCE>;
+      if (NEEDS_X) {
+        v = x_abreast(c, p);
+      }
+      var u = load_upstream(c, p);
+      for (var i = 0u; i < AT_ONCE; i++) {
+        if (NEEDS_X) {
+          v[i] = centre_columns(v[i], s);
+        }
+        var g = upstream_from(u.dy[i], u.residual[i], v[i] * s.scale * w + b) * w;
+        if (!FROZEN) {
+          g = fma(-v[i], slope, g);
+        }
+        v[i] = s.scale * fma(g, s.unit, -mean_g);
+      }
+      for (var i = 0u; i < AT_ONCE; i++) {
+        store_dx(place_of(c, p + i), c.valid, v[i]);
+      }
+    }
+  }
+  for (; p < c.end; p++) {
     let at = place_of(c, p);
     var centred = vec4<f32>();
     if (NEEDS_X) {

@@ -1,0 +1,36 @@
+import type { DeviceFacts } from '../gpu/facts.ts';
+
+// Threads of a pass that leaves no partial results: enough to fill the largest GPUs, at 16 bytes and several rows a thread.
+const fillingThreads = 131_072;
+// Rows that are worth a thread's start, in which it loads the statistics and the parameters of its columns.
+const fewestRows = 8;
+
+/** Rows that a thread of a GPU has under way at a time. Intel's compilers have registers for two: 8 and 16 are their subgroups. */
+export const rowsAtOnce = ({ software, subgroup }: DeviceFacts): number =>
+  software ? 1 : subgroup === 8 || subgroup === 16 ? 2 : 4;
+
+/** Rows of a thread in a pass over columns: a few of `rows`, or of the split that summed them. */
+export type RowSplits = { splits: number; split_length: number };
+
+/** How rows are divided into so many splits, in whole steps of a thread where that leaves hardly one idle. */
+export function rowSplits(rows: number, splits: number, facts: DeviceFacts): RowSplits {
+  const length = Math.ceil(rows / splits);
+  const step = length >= 32 ? rowsAtOnce(facts) : 1;
+  return { splits, split_length: step * Math.ceil(length / step) };
+}
+
+/**
+ * How rows are divided in a pass that writes each element and leaves nothing to merge: by what fills a GPU, whatever the splits
+ * of the sums are, which scratch limits.
+ *
+ * @param columns - threads that there are for each row.
+ * @param sums - how the pass before divides them: a software adapter has threads enough.
+ */
+export function applySplits(rows: number, columns: number, sums: RowSplits, facts: DeviceFacts): RowSplits {
+  if (facts.software) return sums;
+  const most = Math.max(1, Math.floor(rows / fewestRows));
+  const length = Math.ceil(rows / Math.min(most, Math.ceil(fillingThreads / columns)));
+  const step = rowsAtOnce(facts);
+  const split_length = step * Math.ceil(length / step);
+  return { splits: Math.ceil(rows / split_length), split_length };
+}
