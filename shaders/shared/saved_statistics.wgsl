@@ -9,15 +9,20 @@ var<storage, read> statistics: array<vec4<f32>>;
 override PACKED: bool = false;
 
 fn saved(which: u32) -> Statistics {
+  let stored = load_statistics(which);
+  return statistics_from(stored.x, stored.y, bitcast<u32>(stored.z));
+}
+
+// hi, lo and rstd as they are stored.
+fn load_statistics(which: u32) -> vec3<f32> {
   if (PACKED) {
-    let packed = statistics[which];
-    return statistics_from(packed.x, packed.y, bitcast<u32>(packed.z));
+    return statistics[which].xyz;
   } else {
     var m = vec2<f32>();
     if (HAS_MEAN) {
       m = mean[params.first_set + which];
     }
-    return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
+    return vec3<f32>(m, rstd[params.first_set + which]);
   }
 }
 
