@@ -9,20 +9,29 @@ var<storage, read> statistics: array<vec4<f32>>;
 override PACKED: bool = false;
 
 fn saved(which: u32) -> Statistics {
-  let stored = load_statistics(which);
-  return statistics_from(stored.x, stored.y, bitcast<u32>(stored.z));
-}
-
-// hi, lo and rstd as they are stored.
-fn load_statistics(which: u32) -> vec3<f32> {
   if (PACKED) {
-    return statistics[which].xyz;
+    let packed = statistics[which];
+    return statistics_from(packed.x, packed.y, bitcast<u32>(packed.z));
   } else {
     var m = vec2<f32>();
     if (HAS_MEAN) {
       m = mean[params.first_set + which];
     }
-    return vec3<f32>(m, rstd[params.first_set + which]);
+    return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
+  }
+}
+
+// hi, lo and rstd as they are stored, for kernels that load those of several sets before they look at any.
+fn load_statistics(which: u32) -> vec3<f32> {
+  let at = params.first_set + which;
+  if (PACKED) {
+    return statistics[which].xyz;
+  } else {
+    if (HAS_MEAN) {
+      return vec3<f32>(mean[at], rstd[at]);
+    } else {
+      return vec3<f32>(0.0, 0.0, rstd[at]);
+    }
   }
 }
 
