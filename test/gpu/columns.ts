@@ -82,20 +82,13 @@ const many = (): Datum[] =>
     },
   ]);
 
+/** Few, since each is a handful of kernels to compile. */
 const variants = (dtype: 'f32' | 'f16'): Datum[] =>
   [
     { op: 'batchNorm', shape: [67, 8] } as const,
-    { op: 'batchNorm', shape: [3, 5, 7, 6], layout } as const,
-    { op: 'groupNorm', shape: [2, 9, 7, 12], groups: 4, layout } as const,
-    { op: 'instanceNorm', shape: [2, 9, 7, 5], layout } as const,
+    { op: 'groupNorm', shape: [2, 9, 7, 6], groups: 3, layout } as const,
   ].flatMap((subject): Datum[] =>
-    [
-      {},
-      { affine: false },
-      { activation: 'relu' } as const,
-      { residual: true },
-      { activation: 'gelu', residual: true } as const,
-    ].flatMap((more): Datum[] =>
+    [{ affine: false }, { activation: 'relu', residual: true } as const].flatMap((more): Datum[] =>
       (subject.op === 'batchNorm' ? [false, true] : [false]).map((evaluation) => ({
         ...subject,
         ...more,
