@@ -10,7 +10,6 @@
 // binding 5: partials, scratch, 32768 bytes
 //
 // Made by npm run kernels from shaders/.
-const AT_ONCE: u32 = 4u;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 const CORRECTION: f32 = 1.0;
@@ -270,15 +269,18 @@ fn reduce(part: Part, worker: Worker) -> Part {
     let stop = min(parts.count, p.number + params.block * LANES);
     var block = Part();
     while (p.number < stop) {
-      var some: array<vec4<f32>, AT_ONCE>;
-      for (var i = 0u; i < AT_ONCE; i++) {
-        let one = partials[min(p.at, parts.last)];
-        some[i] = select(vec4<f32>(), one, p.number < parts.count);
-        p = next_part(parts, p);
-      }
-      for (var i = 0u; i < AT_ONCE; i++) {
-        block = merge(block, unpack_to(some[i], k));
-      }
+      let second = next_part(parts, p);
+      let third = next_part(parts, second);
+      let fourth = next_part(parts, third);
+      let v0 = part_or_none(parts, p);
+      let v1 = part_or_none(parts, second);
+      let v2 = part_or_none(parts, third);
+      let v3 = part_or_none(parts, fourth);
+      block = merge(block, unpack_to(v0, k));
+      block = merge(block, unpack_to(v1, k));
+      block = merge(block, unpack_to(v2, k));
+      block = merge(block, unpack_to(v3, k));
+      p = next_part(parts, fourth);
     }
     total = merge(total, block);
   }
@@ -287,4 +289,8 @@ fn reduce(part: Part, worker: Worker) -> Part {
     let s = finish(total, k);
     store_outcome(worker.id, s, total);
   }
+}
+
+fn part_or_none(parts: SetParts, p: SetPart) -> vec4<f32> {
+  return select(vec4<f32>(), partials[min(p.at, parts.last)], p.number < parts.count);
 }

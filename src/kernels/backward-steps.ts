@@ -28,6 +28,7 @@ import {
   dispatch,
   type Need,
   normChoices,
+  oneByOne,
   type Pass,
   partialsOf,
   sumColumns,
@@ -231,7 +232,8 @@ export function onePassPerChannel(at: At): Step {
 /** dx where the means of g and g·x̂ are known and weight belongs to channels. */
 export function applyChannels(at: At): Step {
   if (!at.schedule.columns) return applySegments(at, rowsApply, sourcesOf(at));
-  return applyColumns(at, columnsApply, { choices: packedChoices(at), ...sourcesOf(at) });
+  const choices = { ...oneByOne(at, at.d.activation !== 'none'), ...packedChoices(at) };
+  return applyColumns(at, columnsApply, { choices, ...sourcesOf(at) });
 }
 
 const accumulateChoices = ({ accumulate }: Pick<At, 'accumulate'>): Choices => ({

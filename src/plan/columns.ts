@@ -5,9 +5,11 @@ const fillingThreads = 131_072;
 // Rows that are worth a thread's start, in which it loads the statistics and the parameters of its columns.
 const fewestRows = 8;
 
-/** Rows that a thread of a GPU has under way at a time. Intel's compilers have registers for two: 8 and 16 are their subgroups. */
-export const rowsAtOnce = ({ software, subgroup }: DeviceFacts): number =>
-  software ? 1 : subgroup === 8 || subgroup === 16 ? 2 : 4;
+/** Whether a thread has few registers: Intel, whose subgroups are of 8 or 16, has 64 or so where others have 128 and more. */
+export const fewRegisters = ({ subgroup }: DeviceFacts): boolean => subgroup === 8 || subgroup === 16;
+
+/** Rows that a thread of a GPU has under way at a time. */
+export const rowsAtOnce = (facts: DeviceFacts): number => (facts.software ? 1 : fewRegisters(facts) ? 2 : 4);
 
 /** Rows of a thread in a pass over columns: a few of `rows`, or of the split that summed them. */
 export type RowSplits = { splits: number; split_length: number };

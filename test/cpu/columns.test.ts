@@ -50,6 +50,19 @@ describe('rows of columns', () => {
     }
   });
 
+  it('are under way one by one where registers are few and a kernel holds much', () => {
+    const abreast = (options: DescribeOptions, subgroup: number) =>
+      describeNorm('batchNorm', { shape: [4096, 64], training: true, ...options }, { ...gpu, subgroup })
+        .dispatches.filter(({ wgsl }) => /\b\w+_abreast\(|load_upstream\(/.test(wgsl))
+        .map(({ label }) => label.split(',')[0]);
+    const all = ['channels/backward_sums', 'channels/backward_apply'];
+    expect(abreast({}, 16)).toEqual(['channels/apply']);
+    expect(abreast({}, 32)).toEqual(['channels/statistics', 'channels/apply']);
+    expect(abreast({ pass: 'backward' }, 8)).toEqual(['channels/backward_apply']);
+    expect(abreast({ pass: 'backward', activation: 'relu' }, 8)).toEqual([]);
+    expect(abreast({ pass: 'backward', activation: 'relu' }, 64)).toEqual(all);
+  });
+
   it('fill a GPU where they leave no partial results', () => {
     for (const shape of [
       [32, 112, 112, 64],

@@ -45,15 +45,19 @@ var<storage, read> partials: array<vec4<f32>>;
     var block = Part();
     if (ABREAST) {
       while (p.number < stop) {
-        var some: array<vec4<f32>, AT_ONCE>;
-        for (var i = 0u; i < AT_ONCE; i++) {
-          let one = partials[min(p.at, parts.last)];
-          some[i] = select(vec4<f32>(), one, p.number < parts.count);
-          p = next_part(parts, p);
-        }
-        for (var i = 0u; i < AT_ONCE; i++) {
-          block = merge(block, unpack_to(some[i], k));
-        }
+        // Four by name: no compiler unrolls a loop over merges, and not each has registers for an array then.
+        let second = next_part(parts, p);
+        let third = next_part(parts, second);
+        let fourth = next_part(parts, third);
+        let v0 = part_or_none(parts, p);
+        let v1 = part_or_none(parts, second);
+        let v2 = part_or_none(parts, third);
+        let v3 = part_or_none(parts, fourth);
+        block = merge(block, unpack_to(v0, k));
+        block = merge(block, unpack_to(v1, k));
+        block = merge(block, unpack_to(v2, k));
+        block = merge(block, unpack_to(v3, k));
+        p = next_part(parts, fourth);
       }
     } else {
       while (p.number < stop) {
@@ -68,4 +72,9 @@ var<storage, read> partials: array<vec4<f32>>;
     let s = finish(total, k);
     store_outcome(worker.id, s, total);
   }
+}
+
+// A part of the set, or one of no elements behind the last.
+fn part_or_none(parts: SetParts, p: SetPart) -> vec4<f32> {
+  return select(vec4<f32>(), partials[min(p.at, parts.last)], p.number < parts.count);
 }
