@@ -51,7 +51,7 @@ describe('rows of columns', () => {
   });
 
   it('are under way one by one where registers are few and a kernel holds much', () => {
-    const abreast = (options: DescribeOptions, subgroup: number) =>
+    const abreast = (options: Partial<DescribeOptions>, subgroup: number) =>
       describeNorm('batchNorm', { shape: [4096, 64], training: true, ...options }, { ...gpu, subgroup })
         .dispatches.filter(({ wgsl }) => /\b\w+_abreast\(|load_upstream\(/.test(wgsl))
         .map(({ label }) => label.split(',')[0]);
