@@ -277,8 +277,9 @@ export function applyColumns(at: AnyPass, module: ShaderModule, own: Partial<Dis
   const { g, segments, schedule, facts } = at;
   const { rows, cols, splits, split_length } = splitNumbers(g, segments, schedule, facts);
   const columns = g.samples * quadsOf(cols);
-  const numbers = applySplits(rows, columns, { splits, split_length }, facts);
-  return dispatch(at, module, { ...own, numbers, team: schedule.team, workers: columns * numbers.splits });
+  const { team } = schedule;
+  const numbers = applySplits(rows, columns, { splits, split_length }, team.workgroup, facts);
+  return dispatch(at, module, { ...own, numbers, team, workers: columns * numbers.splits });
 }
 
 /**

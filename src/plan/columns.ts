@@ -1,4 +1,5 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
+import { mostWorkgroups } from './grid.ts';
 
 // Threads of a pass that leaves no partial results: enough to fill the largest GPUs, at 16 bytes and several rows a thread.
 const fillingThreads = 131_072;
@@ -27,11 +28,18 @@ export function rowSplits(rows: number, splits: number, facts: DeviceFacts): Row
  *
  * @param columns - threads that there are for each row.
  * @param sums - how the pass before divides them: a software adapter has threads enough.
+ * @param workgroup - threads of one.
  */
-export function applySplits(rows: number, columns: number, sums: RowSplits, facts: DeviceFacts): RowSplits {
+export function applySplits(
+  rows: number,
+  columns: number,
+  sums: RowSplits,
+  workgroup: number,
+  facts: DeviceFacts,
+): RowSplits {
   if (facts.software) return sums;
-  const most = Math.max(1, Math.floor(rows / fewestRows));
-  const length = Math.ceil(rows / Math.min(most, Math.ceil(fillingThreads / columns)));
+  const most = Math.floor(Math.min(rows / fewestRows, (mostWorkgroups(facts) * workgroup) / columns));
+  const length = Math.ceil(rows / Math.max(1, Math.min(most, Math.ceil(fillingThreads / columns))));
   const step = rowsAtOnce(facts);
   const split_length = step * Math.ceil(length / step);
   return { splits: Math.ceil(rows / split_length), split_length };

@@ -25,7 +25,7 @@ describe('rows of columns', () => {
           expect(sums.splits).toBe(splits);
           expect(sums.splits * sums.split_length).toBeGreaterThanOrEqual(rows);
           for (const columns of [1, 16, 4096, 1_000_000]) {
-            const own = applySplits(rows, columns, sums, facts);
+            const own = applySplits(rows, columns, sums, 128, facts);
             expect(own.splits * own.split_length).toBeGreaterThanOrEqual(rows);
             // None is empty, and all but the last walk whole steps.
             if (!facts.software) {
@@ -42,7 +42,7 @@ describe('rows of columns', () => {
   it('are walked as the sums walked them on a software adapter, one by one', () => {
     const sums = rowSplits(1000, 7, cpu);
     expect(sums).toEqual({ splits: 7, split_length: 143 });
-    expect(applySplits(1000, 16, sums, cpu)).toBe(sums);
+    expect(applySplits(1000, 16, sums, 128, cpu)).toBe(sums);
     expect(rowsAtOnce(cpu)).toBe(1);
     const options: DescribeOptions = { shape: [1000, 64], training: true, pass: 'backward' };
     for (const { wgsl } of describeNorm('batchNorm', options, cpu).dispatches) {
@@ -61,6 +61,21 @@ describe('rows of columns', () => {
     expect(abreast({ pass: 'backward' }, 8)).toEqual(['channels/backward_apply']);
     expect(abreast({ pass: 'backward', activation: 'relu' }, 8)).toEqual([]);
     expect(abreast({ pass: 'backward', activation: 'relu' }, 64)).toEqual(all);
+  });
+
+  it('are no more splits than there may be workgroups for', () => {
+    const options: DescribeOptions = { shape: [1_000_000, 8], training: true };
+    for (const maxWorkgroupsPerDimension of [4, 16, 64]) {
+      for (const pass of ['forward', 'backward'] as const) {
+        for (const { workgroups } of describeNorm(
+          'batchNorm',
+          { ...options, pass, schedule: { splits: 8 } },
+          { ...gpu, maxWorkgroupsPerDimension },
+        ).dispatches) {
+          expect(workgroups[0] * workgroups[1]).toBeLessThanOrEqual(maxWorkgroupsPerDimension ** 2);
+        }
+      }
+    }
   });
 
   it('fill a GPU where they leave no partial results', () => {
