@@ -188,6 +188,49 @@ fn worker_of(invocation: Invocation, count: u32) -> Worker {
   return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
+struct SetParts {
+  first: u32,
+  last: u32,
+  count: u32,
+  width: u32,
+  splits: u32,
+  columns: u32,
+}
+
+struct SetPart {
+  number: u32,
+  at: u32,
+  column: u32,
+}
+
+fn parts_of(worker: Worker) -> SetParts {
+  let width = params.channels / params.groups;
+  let sample = worker.id / params.groups;
+  let first = sample * params.splits * params.channels + (worker.id - sample * params.groups) * width;
+  let last = first + (params.splits - 1u) * params.channels + width - 1u;
+  return SetParts(first, last, params.splits * width, width, LANES / width, LANES % width);
+}
+
+fn part_at(parts: SetParts, j: u32) -> u32 {
+  let split = j / parts.width;
+  return parts.first + split * params.channels + (j - split * parts.width);
+}
+
+fn first_part(parts: SetParts, lane: u32) -> SetPart {
+  return SetPart(lane, part_at(parts, lane), lane % parts.width);
+}
+
+fn next_part(parts: SetParts, p: SetPart) -> SetPart {
+  let at = p.at + parts.splits * params.channels + parts.columns;
+  let column = p.column + parts.columns;
+  let over = column >= parts.width;
+  return SetPart(
+    p.number + LANES,
+    select(at, at + (params.channels - parts.width), over),
+    select(column, column - parts.width, over),
+  );
+}
+
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
 fn reduce(part: Part, worker: Worker) -> Part {
@@ -206,36 +249,48 @@ fn reduce(part: Part, worker: Worker) -> Part {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.samples * params.groups);
-  let which = worker.id;
-  let width = params.channels / params.groups;
-  let first = (which / params.groups) * params.splits * params.channels + (which % params.groups) * width;
-  var k = partials[first].w;
-  let parts = params.splits * width;
-  let samples = min(parts, 16u);
+  let parts = parts_of(worker);
+  var k = partials[parts.first].w;
+  let samples = min(parts.count, 16u);
   var estimate = 0.0;
-  for (var j = 0u; j < samples; j++) {
-    estimate += relative(partials[part_at(first, width, j * (parts / samples))], k);
+  var some: array<vec4<f32>, 16>;
+  for (var i = 0u; i < 16u; i++) {
+    some[i] = partials[part_at(parts, min(i, samples - 1u) * (parts.count / samples))];
+  }
+  for (var i = 0u; i < 16u; i++) {
+    estimate += select(0.0, relative(some[i], k), i < samples);
   }
   if (!out_of_range(estimate)) {
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
   }
   var total = Part();
-  var j = worker.lane;
-  while (j < parts) {
-    let stop = min(parts, j + params.block * LANES);
+  var p = first_part(parts, worker.lane);
+  while (p.number < parts.count) {
+    let stop = min(parts.count, p.number + params.block * LANES);
     var block = Part();
-    for (; j < stop; j += LANES) {
-      block = merge(block, unpack_to(partials[part_at(first, width, j)], k));
+    while (p.number < stop) {
+      let second = next_part(parts, p);
+      let third = next_part(parts, second);
+      let fourth = next_part(parts, third);
+      let v0 = part_or_none(parts, p);
+      let v1 = part_or_none(parts, second);
+      let v2 = part_or_none(parts, third);
+      let v3 = part_or_none(parts, fourth);
+      block = merge(block, unpack_to(v0, k));
+      block = merge(block, unpack_to(v1, k));
+      block = merge(block, unpack_to(v2, k));
+      block = merge(block, unpack_to(v3, k));
+      p = next_part(parts, fourth);
     }
     total = merge(total, block);
   }
   total = reduce(total, worker);
   if (worker.lane == 0u && !worker.surplus) {
     let s = finish(total, k);
-    store_outcome(which, s, total);
+    store_outcome(worker.id, s, total);
   }
 }
 
-fn part_at(first: u32, width: u32, j: u32) -> u32 {
-  return first + (j / width) * params.channels + j % width;
+fn part_or_none(parts: SetParts, p: SetPart) -> vec4<f32> {
+  return select(vec4<f32>(), partials[min(p.at, parts.last)], p.number < parts.count);
 }

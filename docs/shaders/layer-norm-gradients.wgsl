@@ -3,12 +3,13 @@
 //
 // workgroups: 512 × 1 × 1
 // uniform: channels 1024, inner 1, splits 128, block 2, first_col 0
-// binding 1: gradients, scratch, 1048576 bytes
-// binding 2: dweight, f32 [1024]
-// binding 3: dbias, f32 [1024]
+// binding 1: dweight, f32 [1024]
+// binding 2: dbias, f32 [1024]
+// binding 3: gradients, scratch, 1048576 bytes
 //
 // Made by npm run kernels from shaders/.
 alias W = f32;
+const AT_ONCE: u32 = 4u;
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 32u;
 alias Part = vec2<f32>;
@@ -20,9 +21,16 @@ struct Params {
   first_col: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> partials: array<vec2<f32>>;
-@group(0) @binding(2) var<storage, read_write> dweight: array<W>;
-@group(0) @binding(3) var<storage, read_write> dbias: array<W>;
+@group(0) @binding(1) var<storage, read_write> dweight: array<W>;
+@group(0) @binding(2) var<storage, read_write> dbias: array<W>;
+@group(0) @binding(3) var<storage, read> partials: array<vec2<f32>>;
+
+fn store_gradients(at: u32, bias_sum: f32, weight_sum: f32) {
+  var b = bias_sum;
+  dbias[at] = W(b);
+  var w = weight_sum;
+  dweight[at] = W(w);
+}
 
 struct Invocation {
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -72,10 +80,17 @@ fn sum_of_splits(worker: Worker) -> Part {
   while (split < params.splits) {
     let stop = min(params.splits, split + params.block * LANES);
     var block = Part();
-    for (; split < stop; split += LANES) {
-      let first = (split * params.channels + worker.id) * params.inner;
+    for (; split < stop; split += AT_ONCE * LANES) {
       for (var i = 0u; i < params.inner; i++) {
-        block += partials[first + i];
+        var some: array<Part, AT_ONCE>;
+        for (var n = 0u; n < AT_ONCE; n++) {
+          let other = split + n * LANES;
+          let at = (min(other, params.splits - 1u) * params.channels + worker.id) * params.inner + i;
+          some[n] = select(Part(), partials[at], other < params.splits);
+        }
+        for (var n = 0u; n < AT_ONCE; n++) {
+          block += some[n];
+        }
       }
     }
     total += block;
@@ -85,9 +100,7 @@ fn sum_of_splits(worker: Worker) -> Part {
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.channels);
-  var total = sum_of_splits(worker);
+  let total = sum_of_splits(worker);
   if (worker.lane > 0u || worker.surplus) { return; }
-  let at = params.first_col + worker.id;
-  dbias[at] = W(total.x);
-  dweight[at] = W(total.y);
+  store_gradients(params.first_col + worker.id, total.x, total.y);
 }

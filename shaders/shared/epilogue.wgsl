@@ -15,3 +15,12 @@ fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
   }
   return out;
 }
+
+// The same for a kernel that has added the residual.
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  if (HAS_ACTIVATION) {
+    return activate(z);
+  } else {
+    return z;
+  }
+}

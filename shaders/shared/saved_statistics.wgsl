@@ -21,6 +21,20 @@ fn saved(which: u32) -> Statistics {
   }
 }
 
+// hi, lo and rstd as they are stored, for kernels that load those of several sets before they look at any.
+fn load_statistics(which: u32) -> vec3<f32> {
+  let at = params.first_set + which;
+  if (PACKED) {
+    return statistics[which].xyz;
+  } else {
+    if (HAS_MEAN) {
+      return vec3<f32>(mean[at], rstd[at]);
+    } else {
+      return vec3<f32>(0.0, 0.0, rstd[at]);
+    }
+  }
+}
+
 // The same for kernels that get scale and unit from elsewhere and have no binding left for rstd.
 fn saved_mean(which: u32, scale: f32, unit: f32) -> Statistics {
   var m = vec2<f32>();

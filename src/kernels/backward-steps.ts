@@ -22,14 +22,16 @@ import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import {
+  applyColumns,
   applySegments,
   blockOf,
   dispatch,
   type Need,
   normChoices,
-  overColumns,
+  oneByOne,
   type Pass,
   partialsOf,
+  sumColumns,
   sumSegments,
 } from './pass.ts';
 
@@ -122,20 +124,32 @@ export function sumRows(at: At): Step {
 
 /** Σdy and Σdy·x̂, of columns per (sample, split, column). Apart from {@link sumRows}, so that row norms come without its kernel. */
 export const sumChannels = (at: At): Step =>
-  at.schedule.columns ? overColumns(at, columnsSums, 16, { choices: firstChoices(at) }) : sumRows(at);
+  at.schedule.columns ? sumColumns(at, columnsSums, 16, firstChoices(at)) : sumRows(at);
 
-/** @param joint - whether `sums` holds the means of x, too: two quads per set. */
+/**
+ * The means that dx needs.
+ *
+ * @param joint - whether `sums` holds the means of x, too: two quads per set.
+ * @param gradients - whether dweight and dbias come of the same sums: a set is a channel, and all there is of it.
+ */
 export function mergeSums(
   at: At,
   perChannel: boolean,
-  { width, splits, inner } = partialsOf(at.g, at.schedule),
+  { width, splits }: { width: number; splits: number } = partialsOf(at.g, at.schedule),
   joint = false,
+  gradients = false,
 ): Step {
   const { g } = at;
   const { merge } = at.schedule;
   return dispatch(at, joinSums, {
-    choices: { PER_CHANNEL: perChannel, JOINT: joint },
-    numbers: { channels: width, inner, splits, block: blockOf((splits * (width / g.groups)) / merge.lanes) },
+    choices: {
+      PER_CHANNEL: perChannel,
+      ONE_CHANNEL: g.groups === g.channels,
+      JOINT: joint,
+      MAKES_GRADIENTS: gradients,
+      ...accumulateChoices(at),
+    },
+    numbers: { channels: width, splits, block: blockOf((splits * (width / g.groups)) / merge.lanes) },
     team: merge,
     workers: setCount(g),
   });
@@ -218,7 +232,8 @@ export function onePassPerChannel(at: At): Step {
 /** dx where the means of g and g·x̂ are known and weight belongs to channels. */
 export function applyChannels(at: At): Step {
   if (!at.schedule.columns) return applySegments(at, rowsApply, sourcesOf(at));
-  return overColumns(at, columnsApply, 1, { choices: packedChoices(at), ...sourcesOf(at) });
+  const choices = { ...oneByOne(at, at.d.activation !== 'none'), ...packedChoices(at) };
+  return applyColumns(at, columnsApply, { choices, ...sourcesOf(at) });
 }
 
 const accumulateChoices = ({ accumulate }: Pick<At, 'accumulate'>): Choices => ({

@@ -135,7 +135,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       const all = { ...at, numbers: { ...at.numbers, count: d.total ?? 0 } };
       at.need('sums', 16 * setCount(at.g));
       // The sums of all replicas are as one split.
-      const sums = mergeSums(all, true, { width: geometry.channels, splits: 1, inner: 1 });
+      const sums = mergeSums(all, true, { width: geometry.channels, splits: 1 });
       const then = afterFirstPass(all);
       const before = then.upstream === 'again' ? packed(at) : [];
       return [...before, sums, applyChannels(then), ...mergeRequested(at, { role: 'gradients', splits: 1 })];
@@ -163,7 +163,11 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       return [...sums, ...gradients({ ...at, d: inF32, accumulate })];
     }
     at.need('sums', 16 * setCount(at.g));
-    return [...sums, mergeSums(at, true), applyChannels(afterFirstPass(at)), ...gradients(at)];
+    const any = d.dweight || d.dbias;
+    // A channel that is one set has its gradients from the sums of that.
+    const together = any && geometry.samples === 1 && geometry.groups === geometry.channels;
+    const merged = mergeSums(at, true, partialsOf(at.g, schedule), false, together);
+    return [...sums, merged, applyChannels(afterFirstPass(at)), ...(together ? [] : gradients(at))];
   });
 }
 

@@ -26,6 +26,7 @@ import type { ShaderModule } from '../shaders/module.ts';
 import type { ForwardDescriptor } from './descriptor.ts';
 import {
   alone,
+  applyColumns,
   applySegments,
   blockOf,
   channelSegments,
@@ -33,7 +34,6 @@ import {
   dispatch,
   inParts,
   normChoices,
-  overColumns,
   type Pass,
   type Plan,
   partFrom,
@@ -41,6 +41,7 @@ import {
   partOf,
   passOf,
   setSegments,
+  sumColumns,
   sumSegments,
 } from './pass.ts';
 
@@ -74,7 +75,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   const whole = { d, facts, ...part, choices };
   const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
-  if (running === 'update' && d.counted) before.push(count(whole));
+  if (running === 'update' && d.counted && !countsInMerge(d)) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
   // Those of evaluation do not come from x: they are there where x is empty, too.
   if (running === 'frozen' && setCount(geometry) > 0) before.push(frozenStatistics(whole));
@@ -94,10 +95,10 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     need('partials', at.g.samples * partialBytes);
     if (instanceBytes > 0) need('instances', at.g.samples * instanceBytes);
     return [
-      schedule.columns ? overColumns(at, columnsStatistics, 64) : sumSegments(at, rowsStatistics, 16),
+      schedule.columns ? sumColumns(at, columnsStatistics, 64) : sumSegments(at, rowsStatistics, 16),
       mergeStatistics(at, trackingChoices(d)),
       ...(instanceBytes > 0 ? [mergeInstances(at)] : []),
-      ...(stage === 'local' ? [] : [schedule.columns ? overColumns(at, columnsApply) : applyRows(at)]),
+      ...(stage === 'local' ? [] : [schedule.columns ? applyColumns(at, columnsApply) : applyRows(at)]),
     ];
   });
   // The merge writes rstd even where no later stage reads it.
@@ -141,7 +142,7 @@ function applyGiven(plan: ForwardPlan): Step[] {
     stretches.map(({ count, first }) => {
       const g = apart ? { ...each, positions: count * positionsPerRow } : each;
       const { numbers, ...part } = partFrom(d, g, (sample * all) / samples + first, count * length, facts);
-      return overColumns(
+      return applyColumns(
         passOf(plan, { ...part, numbers: { ...numbers, first_set: sample * groups } }),
         columnsApply,
       );
@@ -171,7 +172,17 @@ function trackingChoices(d: ForwardDescriptor): Choices {
     HAS_VARIANCE,
     CORRECTION: d.biased ? 0 : 1,
     CUMULATIVE: d.momentum === null,
+    COUNTS: countsInMerge(d),
   };
+}
+
+/**
+ * Whether the dispatch that moves the running statistics counts the batch, too. Where they are averages of all batches each of its
+ * threads reads the count, which is then made before.
+ */
+function countsInMerge({ geometry, running, counted, momentum, stage }: ForwardDescriptor): boolean {
+  const merges = stage === 'joined' || (!stage && geometry.samples === 1 && elementCount(geometry) > 0);
+  return running === 'update' && counted === true && momentum !== null && merges;
 }
 
 type Whole = Pick<At, 'd' | 'g' | 'numbers' | 'ranges' | 'facts' | 'choices'>;

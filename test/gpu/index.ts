@@ -5,6 +5,7 @@ import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as badInput } from './bad-input.ts';
 import { cases as batchNorm } from './batch-norm.ts';
+import { cases as columns } from './columns.ts';
 import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
@@ -50,6 +51,7 @@ export const allCases: Case[] = [
   ...accuracy,
   ...range,
   ...batchNorm,
+  ...columns,
   ...syncBatchNorm,
   ...frozenBatchNorm,
   ...instanceNorm,

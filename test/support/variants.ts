@@ -142,6 +142,7 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                   if (d.activation === 'none' && d.residual === 'none') {
                     const kept = { momentum: 0.1, counted: false, biased: true, variance: true } as const;
                     add(forwardProgram({ ...d, ...kept, running: 'update' }, facts));
+                    add(forwardProgram({ ...d, ...kept, running: 'update', counted: true }, facts));
                     add(forwardProgram({ ...d, variance: true }, facts));
                   }
                   add(backwardProgram({ ...backward, frozen: true }, facts));
@@ -150,6 +151,12 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                     add(forwardProgram({ ...d, stage: 'local' }, facts));
                     add(forwardProgram({ ...d, ...of, running: 'update', stage: 'joined' }, facts));
                     add(forwardProgram({ ...d, ...of, stage: 'joined' }, facts));
+                    add(
+                      forwardProgram(
+                        { ...d, ...of, momentum: 0.1, running: 'update', stage: 'joined' },
+                        facts,
+                      ),
+                    );
                     add(backwardProgram({ ...backward, stage: 'local' }, facts));
                     add(backwardProgram({ ...backward, stage: 'joined', total: 999 }, facts));
                   }

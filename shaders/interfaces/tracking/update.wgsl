@@ -4,12 +4,19 @@
 // momentum or, cumulative, 1 / num_batches_tracked, which counts this batch already (torch.nn.BatchNorm2d).
 var<storage, read_write> running_mean: array<f32>;
 var<storage, read_write> running_var: array<f32>;
-var<storage, read> num_batches_tracked: array<u32>;
+var<storage, read_write> num_batches_tracked: array<u32>;
 
+// Whether the thread of channel 0 counts this batch. Not beside CUMULATIVE, where all threads read the number.
+override COUNTS: bool = false;
 override CUMULATIVE: bool = false;
 override CORRECTION: f32 = 1.0;  // 1: the unbiased variance; 0: the biased one
 
 fn track_statistics(which: u32, s: Statistics, p: Part) {
+  if (COUNTS) {
+    if (which == 0u) {
+      num_batches_tracked[0] += 1u;
+    }
+  }
   var f = params.momentum;
   if (CUMULATIVE) {
     f = 1.0 / f32(num_batches_tracked[0]);

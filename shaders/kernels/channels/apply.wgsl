@@ -1,5 +1,5 @@
 // channels/apply
-// needs: column_statistics columns epilogue tensors worker
+// needs: abreast column_statistics columns columns_abreast epilogue tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (shared/columns.wgsl).
 //
 // Mapping: a thread owns four neighbouring columns and one split of the rows; its statistics and parameters stay
@@ -8,10 +8,30 @@
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
-  let s = column_statistics(c);
-  let scale = s.scale * column_weight(c);
+  let w = column_weight(c);
   let shift = column_bias(c);
-  for (var p = c.first; p < c.end; p++) {
+  let s = column_statistics(c);
+  let scale = s.scale * w;
+  var p = c.first;
+  if (ABREAST) {
+    for (; p + AT_ONCE <= c.end; p += AT_ONCE) {
+      var v = x_abreast(c, p);
+      if (RESIDUAL_AFTER) {
+        var r = residual_abreast(c, p);
+        for (var i = 0u; i < AT_ONCE; i++) {
+          v[i] = centre_columns(v[i], s) * scale + shift + r[i];
+        }
+      } else {
+        for (var i = 0u; i < AT_ONCE; i++) {
+          v[i] = centre_columns(v[i], s) * scale + shift;
+        }
+      }
+      for (var i = 0u; i < AT_ONCE; i++) {
+        store_y(place_of(c, p + i), c.valid, activated(v[i]));
+      }
+    }
+  }
+  for (; p < c.end; p++) {
     let at = place_of(c, p);
     store_y(at, c.valid, epilogue(at, c.valid, centre_columns(load_x(at, c.valid), s) * scale + shift));
   }

@@ -1,5 +1,5 @@
 // channels/backward_sums
-// needs: column_statistics columns params tensors upstream worker
+// needs: abreast column_statistics columns columns_abreast params tensors upstream upstream_abreast worker
 // Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits; dz is dy, or
 // dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx
 // needs (merge/sums.wgsl).
@@ -15,13 +15,13 @@ const CHUNK = 16u;  // rows in a chunk
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
-  let s = column_statistics(c);
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
   if (HAS_ACTIVATION) {
     w = column_weight(c);
     b = column_bias(c);
   }
+  let s = column_statistics(c);
   var sum_dz = vec4<f32>();
   var sum_dz_xhat = vec4<f32>();
   var some_dz = vec4<f32>();
@@ -32,6 +32,23 @@ const CHUNK = 16u;  // rows in a chunk
     let stop = min(c.end, p + CHUNK);
     var block_dz = vec4<f32>();
     var block_dz_xhat = vec4<f32>();
+    if (ABREAST) {
+      for (; p + AT_ONCE <= stop; p += AT_ONCE) {
+        var v = x_abreast(c, p);
+        var u = load_upstream(c, p);
+        for (var i = 0u; i < AT_ONCE; i++) {
+          v[i] = centre_columns(v[i], s) * s.scale;
+          u.dy[i] = upstream_from(u.dy[i], u.residual[i], v[i] * w + b);
+          block_dz += u.dy[i];
+          block_dz_xhat += u.dy[i] * v[i];
+        }
+        if (STORES_DRESIDUAL) {
+          for (var i = 0u; i < AT_ONCE; i++) {
+            store_dresidual(place_of(c, p + i), c.valid, u.dy[i]);
+          }
+        }
+      }
+    }
     for (; p < stop; p++) {
       let at = place_of(c, p);
       let xhat = centre_columns(load_x(at, c.valid), s) * s.scale;

@@ -1,5 +1,5 @@
 // channels/statistics
-// needs: columns params set_statistics statistics tensors worker
+// needs: abreast columns columns_abreast params set_statistics statistics tensors worker
 // Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits;
 // merge/statistics.wgsl makes mean and rstd of them.
 //
@@ -86,6 +86,16 @@ fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
     let pivot = chunk_pivot(c, p, stop, scale);
     var s = vec4<f32>();
     var q = vec4<f32>();
+    if (ABREAST) {
+      for (; p + AT_ONCE <= stop; p += AT_ONCE) {
+        var v = x_abreast(c, p);
+        for (var i = 0u; i < AT_ONCE; i++) {
+          let e = fma(v[i], scale, -pivot);
+          s += e;
+          q += e * e;
+        }
+      }
+    }
     for (; p < stop; p++) {
       let d = fma(load_x(place_of(c, p), c.valid), scale, -pivot);
       s += d;

@@ -1,7 +1,7 @@
 // merge/count
 // needs: worker
-// num_batches_tracked += 1, in a dispatch of its own before the merge that divides by it: its threads could not agree on
-// who of them counts.
+// num_batches_tracked += 1, in a dispatch of its own before a merge whose threads all divide by it, or where there is none. Other
+// merges count themselves (interfaces/tracking/update.wgsl).
 //
 // Mapping: a single thread; the host makes WORKGROUP 1.
 // Bindings: num_batches_tracked [1].

@@ -1,5 +1,5 @@
 // merge/gradients
-// needs: gradient_outputs params storage sum_of_splits worker
+// needs: gradient_stores params sum_of_splits worker
 // dweight and dbias from the partials of a backward pass: the sum over splits, in order.
 //
 // Mapping: LANES lanes per channel (shared/sum_of_splits.wgsl).
@@ -8,24 +8,10 @@
 // Numerics: two levels of sums, one rounding at the store; ACCUMULATE_* add to what the gradients hold, before it.
 // Determinism: splits are added in a fixed order, whatever order they were written in.
 var<storage, read> partials: array<vec2<f32>>;
-var<storage, read_write> dweight: array<W>;
-var<storage, read_write> dbias: array<W>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.channels);
-  var total = sum_of_splits(worker);
+  let total = sum_of_splits(worker);
   if (worker.lane > 0u || worker.surplus) { return; }
-  let at = params.first_col + worker.id;
-  if (WANTS_BIAS) {
-    if (ACCUMULATE_BIAS) {
-      total.x += f32(dbias[at]);
-    }
-    dbias[at] = W(total.x);
-  }
-  if (WANTS_WEIGHT) {
-    if (ACCUMULATE_WEIGHT) {
-      total.y += f32(dweight[at]);
-    }
-    dweight[at] = W(total.y);
-  }
+  store_gradients(params.first_col + worker.id, total.x, total.y);
 }
