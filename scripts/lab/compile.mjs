@@ -76,7 +76,8 @@ export async function compile(target, bundle, { count, files = null, keep }) {
     const status = await inRoom(target.room, mounts, ['/opt/node', '/lab/inside.mjs'], env);
     const done = logOf(folder).size;
     if (status === 0) break;
-    if (done === Math.max(0, before)) throw new Error(`Dawn does not start on ${target.gpu} (exit ${status}).`);
+    if (done === Math.max(0, before))
+      throw new Error(`Dawn does not start on ${target.gpu} (exit ${status}).`);
     before = done;
   }
   const outcome = JSON.parse(readFileSync(join(folder, 'adapter.json'), 'utf8'));
@@ -85,7 +86,7 @@ export async function compile(target, bundle, { count, files = null, keep }) {
   if (keep) {
     mkdirSync(keep, { recursive: true });
     for (const { id, executables } of outcome.kernels)
-      executables.forEach(({ assembly }, i) => writeFileSync(join(keep, `${id}${i || ''}.txt`), assembly));
+      writeFileSync(join(keep, `${id}.txt`), executables[0]?.assembly ?? '');
   }
   rmSync(folder, { recursive: true, force: true });
   return outcome;

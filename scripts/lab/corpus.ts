@@ -2,7 +2,13 @@
 import { createHash } from 'node:crypto';
 import { benchRows, isResidual, isRms, type Row, rowName } from '../../bench/rows.ts';
 import type { DeviceFacts } from '../../src/index.ts';
-import { type DescribedDispatch, type DescribedOp, type DescribeOptions, describe } from '../../src/kernels.ts';
+import {
+  type DescribedDispatch,
+  type DescribedOp,
+  type DescribeOptions,
+  describe,
+  NormError,
+} from '../../src/kernels.ts';
 import { randomCases } from './random-cases.ts';
 
 export interface CorpusKernel {
@@ -13,8 +19,7 @@ export interface CorpusKernel {
   /** In words: what tells it from others of its family. */
   variant: string;
   wgsl: string;
-  /** Bytes of an element of each storage buffer, by access. */
-  elements: { access: 'read' | 'read_write'; type: string }[];
+  bindings: { name: string; access: 'read' | 'read_write'; type: string }[];
   workgroup: number;
   /** Calls that it is part of, of those that were described. */
   uses: number;
@@ -33,14 +38,24 @@ export function corpus(facts: DeviceFacts, count: number): CorpusKernel[] {
   const rows = benchRows(facts.f16).filter(({ pass }) => pass !== 'forward+backward');
   const cases = [...rows.map(rowCase), ...randomCases(facts.f16, count)];
   const found = new Map<string, CorpusKernel>();
-  for (const { name, op, options } of cases) {
-    for (const dispatch of describe(op, options, facts).dispatches) {
+  for (const one of cases) {
+    for (const dispatch of dispatchesOf(one, facts)) {
       const known = found.get(dispatch.wgsl);
       if (known) known.uses++;
-      else found.set(dispatch.wgsl, kernelOf(dispatch, name));
+      else found.set(dispatch.wgsl, kernelOf(dispatch, one.name));
     }
   }
   return [...found.values()];
+}
+
+/** None where a tensor is larger than the device has room for. */
+function dispatchesOf({ op, options }: Case, facts: DeviceFacts): DescribedDispatch[] {
+  try {
+    return describe(op, options, facts).dispatches;
+  } catch (error) {
+    if (error instanceof NormError && error.code === 'limit') return [];
+    throw error;
+  }
 }
 
 /** A row of the bench as `describe` takes it, with the tensors that bench/recorder.ts gives the op. */
@@ -50,10 +65,20 @@ function rowCase(row: Row): Case {
   const common: DescribeOptions = { shape: [...shape], dtype, paramDtype: 'f32', pass };
   const options: DescribeOptions =
     op === 'batchNorm'
-      ? { ...common, layout, training, activation: relu ? 'relu' : 'none', ...(pass === 'forward' && running(training)) }
+      ? {
+          ...common,
+          layout,
+          training,
+          activation: relu ? 'relu' : 'none',
+          ...(pass === 'forward' && running(training)),
+        }
       : op === 'groupNorm' || op === 'instanceNorm'
         ? { ...common, layout, ...(groups !== undefined && { numGroups: groups }) }
-        : { ...common, normalizedShape: shape.slice(1), ...(pass === 'backward' && { dsum: isResidual(op) }) };
+        : {
+            ...common,
+            normalizedShape: shape.slice(1),
+            ...(pass === 'backward' && { dsum: isResidual(op) }),
+          };
   return { name: rowName(row), op, options: isRms(op) ? options : { ...options, bias: true } };
 }
 
@@ -63,25 +88,51 @@ const running = (training: boolean) => ({
   ...(training && { numBatchesTracked: true }),
 });
 
-function kernelOf({ wgsl, label, bindings, workgroupSize: [workgroup] }: DescribedDispatch, example: string): CorpusKernel {
+function kernelOf(
+  { wgsl, label, bindings, workgroupSize: [workgroup] }: DescribedDispatch,
+  example: string,
+): CorpusKernel {
   const [family = ''] = label.split(',');
-  const elements = bindings.map(({ access, elementType: type }) => ({ access, type }));
-  return { id: idOf(wgsl), family, variant: variantOf(wgsl), wgsl, elements, workgroup, uses: 1, example };
+  return {
+    id: idOf(wgsl),
+    family,
+    variant: variantOf(wgsl),
+    wgsl,
+    bindings: bindings.map(({ name, access, elementType: type }) => ({ name, access, type })),
+    workgroup,
+    uses: 1,
+    example,
+  };
 }
 
 /** A file of WGSL: what a description would say of it is read off its text. */
 export function fileKernel({ name, code }: { name: string; code: string }): CorpusKernel {
-  const aliases = new Map([...code.matchAll(/^alias (\w+) = (.+);$/gm)].map(([, alias, type]) => [alias, type]));
+  const aliases = new Map(
+    [...code.matchAll(/^alias (\w+) = (.+);$/gm)].map(([, alias, type]) => [alias, type]),
+  );
   const typeOf = (type: string): string => {
     const known = aliases.get(type);
     return known ? typeOf(known) : type.replace(/<(\w+)>/, (_, inner) => `<${typeOf(inner)}>`);
   };
-  const elements = [...code.matchAll(/var<storage, (read|read_write)> \w+: array<(.+)>;/g)].map(
-    ([, access, type = '']) => ({ access: access as 'read' | 'read_write', type: typeOf(type) }),
+  const bindings = [...code.matchAll(/var<storage, (read|read_write)> (\w+): array<(.+)>;/g)].map(
+    ([, access, own = '', type = '']) => ({
+      name: own,
+      access: access as 'read' | 'read_write',
+      type: typeOf(type),
+    }),
   );
   const size = /@workgroup_size\((\w+)/.exec(code)?.[1] ?? '1';
   const workgroup = Number.parseInt(constantOf(code, size) ?? size, 10);
-  return { id: idOf(code), family: name, variant: variantOf(code), wgsl: code, elements, workgroup, uses: 1, example: name };
+  return {
+    id: idOf(code),
+    family: name,
+    variant: variantOf(code),
+    wgsl: code,
+    bindings,
+    workgroup,
+    uses: 1,
+    example: name,
+  };
 }
 
 const idOf = (wgsl: string): string => createHash('sha256').update(wgsl).digest('hex').slice(0, 12);

@@ -1,12 +1,22 @@
 // Random calls, the same ones on every machine: shapes as networks have them and shapes as nobody expects them. Nothing of them is
 // ever allocated, so that they may be as large as a GPU's memory.
 import type { Activation } from '../../src/index.ts';
-import { describedOps } from '../../src/ops/describe.ts';
 import type { DescribedOp, DescribeOptions } from '../../src/kernels.ts';
+import { describedOps } from '../../src/ops/describe.ts';
 import { random } from '../../test/support/data.ts';
 import type { Case } from './corpus.ts';
 
-const activations: readonly Activation[] = ['none', 'none', 'none', 'relu', 'leakyRelu', 'relu6', 'silu', 'gelu', 'hardswish'];
+const activations: readonly Activation[] = [
+  'none',
+  'none',
+  'none',
+  'relu',
+  'leakyRelu',
+  'relu6',
+  'silu',
+  'gelu',
+  'hardswish',
+];
 const passes = ['forward', 'backward'] as const;
 const channelOps: readonly DescribedOp[] = ['groupNorm', 'instanceNorm', 'batchNorm', 'localResponseNorm'];
 
@@ -38,14 +48,24 @@ export function randomCases(f16: boolean, count: number): Case[] {
   return describedOps.flatMap((op, o) =>
     passes.flatMap((pass, p) =>
       Array.from({ length: count }, (_, index) => {
-        const options = randomOptions(new Draw(Math.imul(o * 2 + p + 1, 0x85ebca6b) ^ Math.imul(index + 1, 0x9e3779b1)), op, pass, f16);
+        const options = randomOptions(
+          new Draw(Math.imul(o * 2 + p + 1, 0x85ebca6b) ^ Math.imul(index + 1, 0x9e3779b1)),
+          op,
+          pass,
+          f16,
+        );
         return { name: `${op} ${pass} random ${index} [${[...(options.shape as number[])]}]`, op, options };
       }),
     ),
   );
 }
 
-function randomOptions(draw: Draw, op: DescribedOp, pass: 'forward' | 'backward', f16: boolean): DescribeOptions {
+function randomOptions(
+  draw: Draw,
+  op: DescribedOp,
+  pass: 'forward' | 'backward',
+  f16: boolean,
+): DescribeOptions {
   // Drawn in any case, so that devices without f16 have the same shapes.
   const half = draw.chance(0.5) && f16;
   const f32Parameters = draw.chance(0.5);
@@ -61,7 +81,10 @@ function randomOptions(draw: Draw, op: DescribedOp, pass: 'forward' | 'backward'
 
 function rowOptions(draw: Draw, op: DescribedOp, common: DescribeOptions): DescribeOptions {
   const length = draw.size(8, 2 ** 18);
-  const options: DescribeOptions = { ...common, shape: [draw.size(1, Math.min(2 ** 18, most / length)), length] };
+  const options: DescribeOptions = {
+    ...common,
+    shape: [draw.size(1, Math.min(2 ** 18, most / length)), length],
+  };
   if (op === 'rmsNorm' || op === 'addRmsNorm') options.cast = draw.of(['torch', 'llama', 'gemma']);
   else if (draw.chance(0.1)) options.bias = false;
   if (op === 'layerNorm') epilogue(draw, options);
@@ -75,10 +98,12 @@ function channelOptions(draw: Draw, op: DescribedOp, common: DescribeOptions): D
   const numGroups = op === 'groupNorm' ? draw.of([1, 2, 4, 8, 32]) : 1;
   const channels = numGroups * draw.size(op === 'groupNorm' ? 2 : 3, 2048 / numGroups);
   const spatial = Array.from({ length: draw.of([0, 1, 2, 2, 2, 3]) }, () => draw.size(2, 256));
-  if ((op === 'instanceNorm' || op === 'localResponseNorm') && spatial.length === 0) spatial.push(draw.size(2, 65_536));
+  if ((op === 'instanceNorm' || op === 'localResponseNorm') && spatial.length === 0)
+    spatial.push(draw.size(2, 65_536));
   const rest = spatial.reduce((product, size) => product * size, channels);
   const samples = draw.size(1, Math.max(2, Math.min(512, most / rest)));
-  const shape = layout === 'channels-first' ? [samples, channels, ...spatial] : [samples, ...spatial, channels];
+  const shape =
+    layout === 'channels-first' ? [samples, channels, ...spatial] : [samples, ...spatial, channels];
   const options: DescribeOptions = { ...common, shape, layout };
   if (op === 'localResponseNorm') return { ...options, size: draw.of([3, 5, 7, 9]) };
   if (op === 'groupNorm') options.numGroups = numGroups;

@@ -1,7 +1,16 @@
 // Where the compilers are: a small Debian in a folder of its own per release, with Mesa's drivers and what stands for their GPUs. Made
 // once and kept in the user's cache, which all checkouts share.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { osRelease } from '../lib/browsers.mjs';
@@ -14,7 +23,8 @@ export const labCache = join(cacheHome, 'webgpu-norm', 'lab');
 const drivers = ['mesa-vulkan-drivers', 'mesa-drm-shim', 'libvulkan1', 'libatomic1', 'libstdc++6'];
 const compiler = ['gcc', 'libc6-dev', 'libvulkan-dev'];
 
-/** By room: the release, and its packages. Numbers from a stable release stay the same; only sid has a driver for Apple's chips. */
+/** By room: the release, and its packages. Numbers from a stable release stay the same; the stable one has no driver for
+ * Apple's chips, no stand-in for Qualcomm's, and a driver for NVIDIA's that does not tell spills. */
 const rooms = {
   stable: { suite: 'trixie', packages: [...drivers, ...compiler] },
   sid: { suite: 'sid', packages: drivers },
@@ -101,7 +111,9 @@ function debianMirror() {
   const files = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
   for (const file of ['/etc/apt/sources.list', ...files]) {
     if (!existsSync(file)) continue;
-    const found = /^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+\/debian)\/?(?:\s|$)/m.exec(readFileSync(file, 'utf8'));
+    const found = /^(?:URIs:|deb(?: \[[^\]]*\])?)\s+(\S+\/debian)\/?(?:\s|$)/m.exec(
+      readFileSync(file, 'utf8'),
+    );
     if (found) return found[1];
   }
   return undefined;
@@ -148,11 +160,16 @@ async function ensureIntelShim() {
   const lists = join(room, 'etc', 'apt', 'sources.list');
   const sources = readFileSync(lists, 'utf8').replaceAll(/^deb /gm, 'deb-src ');
   writeFileSync(join(room, 'etc', 'apt', 'sources.list.d', 'sources.list'), sources);
-  const status = await inRoom('stable', { '/lab': join(root, 'scripts', 'lab') }, ['/bin/sh', '/lab/intel-shim.sh'], {
-    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-    HOME: '/root',
-    DEBIAN_FRONTEND: 'noninteractive',
-  });
+  const status = await inRoom(
+    'stable',
+    { '/lab': join(root, 'scripts', 'lab') },
+    ['/bin/sh', '/lab/intel-shim.sh'],
+    {
+      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: '/root',
+      DEBIAN_FRONTEND: 'noninteractive',
+    },
+  );
   if (status !== 0) throw new Error(`The stand-in for Intel's GPUs could not be built (exit ${status}).`);
 }
 
@@ -181,7 +198,19 @@ export function inRoom(name, folders, command, env = { PATH: '/usr/bin:/bin' }) 
   const namespace = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'];
   return run(
     'unshare',
-    [...namespace, '/bin/sh', '-c', script, 'room', room, process.execPath, ...binds, '--', ...settings, ...command],
+    [
+      ...namespace,
+      '/bin/sh',
+      '-c',
+      script,
+      'room',
+      room,
+      process.execPath,
+      ...binds,
+      '--',
+      ...settings,
+      ...command,
+    ],
     { quiet: 12 },
   );
 }

@@ -41,7 +41,7 @@ const amd = (id, gpu, waves) => ({
 /** Half of the 48 warps that a multiprocessor holds. @type {(gpu: string, chipset: string) => Target} */
 const nvidia = (gpu, chipset) => ({
   gpu,
-  room: 'stable',
+  room: 'sid',
   isa: 'nvidia',
   driver: 'nouveau',
   shim: 'libnouveau_noop_drm_shim.so',
@@ -86,7 +86,7 @@ export const targets = {
   },
   adreno730: {
     gpu: 'Qualcomm Adreno 730',
-    room: 'stable',
+    room: 'sid',
     isa: 'adreno',
     driver: 'freedreno',
     shim: 'libfreedreno_noop_drm_shim.so',

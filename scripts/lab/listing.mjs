@@ -1,0 +1,112 @@
+// What can be read off a shader's assembly, whatever the machine: each module of isa/ makes a listing, and this counts in it.
+
+/**
+ * `wait`: until at most `left` loads are under way.
+ *
+ * @typedef {{ kind: 'load' | 'store', bytes: number } | { kind: 'wait', left: number }
+ *   | { kind: 'barrier' | 'division' | 'spill' | 'other' }} Instruction
+ *
+ * @typedef {{ from: number, to: number }} Loop instructions from the first up to, without it, the last
+ *
+ * @typedef {{ code: Instruction[], loops: Loop[] }} Listing
+ */
+
+/** Loops in which there is no other. @param {Loop[]} loops */
+function innerLoops(loops) {
+  const within = (one, other) => one !== other && one.from >= other.from && one.to <= other.to;
+  // Two ways back to the same beginning are one loop.
+  const last = new Map();
+  for (const { from, to } of loops) last.set(from, Math.max(to, last.get(from) ?? 0));
+  const all = [...last].map(([from, to]) => ({ from, to }));
+  return all.filter((loop) => !all.some((other) => within(other, loop)));
+}
+
+/**
+ * Round trips to memory that follow one another: a load that is issued after the result of another was waited for comes one later than
+ * that. In the order of the code, so that both sides of a branch count.
+ *
+ * @param {Instruction[]} code
+ */
+function roundTrips(code) {
+  let arrived = 0;
+  /** @type {number[]} */
+  const underWay = [];
+  let most = 0;
+  for (const one of code) {
+    if (one.kind === 'load') {
+      underWay.push(arrived + 1);
+      most = Math.max(most, arrived + 1);
+    }
+    if (one.kind === 'wait') {
+      while (underWay.length > one.left) arrived = Math.max(arrived, underWay.shift() ?? 0);
+    }
+  }
+  return most;
+}
+
+/** `16×4 8×1`: how often each width occurs. @param {Instruction[]} code @param {'load' | 'store'} kind */
+function widthsOf(code, kind) {
+  /** @type {Map<number, number>} */
+  const counts = new Map();
+  for (const one of code) if (one.kind === kind) counts.set(one.bytes, (counts.get(one.bytes) ?? 0) + 1);
+  return counts;
+}
+
+/**
+ * @param {Listing} listing
+ * @param {import('./compile.mjs').Kernel} kernel
+ */
+export function counted({ code, loops }, kernel) {
+  const count = (part, kind) => part.filter((one) => one.kind === kind).length;
+  const parts = innerLoops(loops).map(({ from, to }) => code.slice(from, to));
+  const inner = parts.flat();
+  const moving = parts.filter((part) => count(part, 'load') > 0);
+  const loads = widthsOf(inner, 'load');
+  const stores = widthsOf(inner, 'store');
+  const waits = count(code, 'wait') > 0;
+  return {
+    loads: shownWidths(loads),
+    stores: shownWidths(stores),
+    narrow: narrowOf(kernel, loads, stores),
+    barriers: count(code, 'barrier'),
+    loops: parts.length,
+    divisions: count(inner, 'division'),
+    loopTrips: waits && moving.length > 0 ? Math.max(...moving.map(roundTrips)) : null,
+    trips: waits ? roundTrips(code) : null,
+  };
+}
+
+/** @param {Map<number, number>} widths */
+function shownWidths(widths) {
+  const sorted = [...widths].sort(([a], [b]) => b - a);
+  return sorted.map(([bytes, count]) => `${bytes}×${count}`).join(' ');
+}
+
+/** Tensors of x's shape. */
+const whole = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual'];
+
+/**
+ * Loads and stores under 16 bytes in the inner loops of a kernel that works on quads of f32, but for those that its other bindings
+ * explain: statistics of a row (4 to 12 bytes), a channel's weight, partial sums. Each of these may be loaded, or stored, once for every
+ * load of 16 bytes, or once where there is none; a quad that falls apart into four loads is more than that.
+ *
+ * @param {import('./compile.mjs').Kernel} kernel
+ * @param {Map<number, number>} loads
+ * @param {Map<number, number>} stores
+ * @returns {number | null} null for a kernel that does not work on quads of f32
+ */
+function narrowOf({ bindings }, loads, stores) {
+  const tensors = bindings.filter(({ name }) => whole.includes(name));
+  if (tensors.length === 0 || tensors.some(({ type }) => type !== 'vec4<f32>')) return null;
+  const beyond = (widths, access) => {
+    const others = bindings.filter((one) => access.includes(one.access) && !whole.includes(one.name)).length;
+    let narrow = 0;
+    let full = 0;
+    for (const [bytes, count] of widths) {
+      if (bytes >= 16) full += count;
+      else narrow += count;
+    }
+    return Math.max(0, narrow - others * Math.max(1, full));
+  };
+  return beyond(loads, ['read', 'read_write']) + beyond(stores, ['read_write']);
+}
