@@ -12,7 +12,7 @@ import { inRoom, layerFolder, shimOf } from './rooms.mjs';
  *
  * @typedef {{ name: string, subgroupSize: number, statistics: Record<string, number>, texts: string[], assembly: string }} Executable
  *
- * @typedef {Omit<import('./corpus.ts').CorpusKernel, 'wgsl'>} Kernel
+ * @typedef {Omit<import('./kernel.ts').CorpusKernel, 'wgsl'>} Kernel
  *
  * @typedef {Kernel & { ms: number | null, error: string | null, executables: Executable[] }} Compiled
  *
@@ -55,7 +55,10 @@ export async function bundleInside() {
 export async function compile(target, bundle, { count, files = null, keep }) {
   const folder = mkdtempSync(join(dirname(bundle), 'run-'));
   cpSync(bundle, join(folder, 'inside.mjs'));
-  writeFileSync(join(folder, 'request.json'), JSON.stringify({ facts: target.facts ?? {}, count, files }));
+  writeFileSync(
+    join(folder, 'request.json'),
+    JSON.stringify({ facts: target.facts ?? {}, dawn: target.dawn ?? [], count, files }),
+  );
   const mounts = {
     '/lab': folder,
     '/lab/node_modules/webgpu': join(root, 'node_modules', 'webgpu'),

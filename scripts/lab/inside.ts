@@ -5,11 +5,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DeviceFacts } from '../../src/index.ts';
 import { init } from '../../src/node.ts';
-import { type CorpusKernel, corpus, fileKernel } from './corpus.ts';
+import { corpus } from './corpus.ts';
+import { type CorpusKernel, kernelOf } from './kernel.ts';
 
 interface Request {
   /** Facts that the adapter does not tell right; null for unlimited iterations, which JSON cannot write. */
   facts: Partial<Record<keyof DeviceFacts, unknown>>;
+  /** Options of Dawn beside its backend. */
+  dawn: string[];
   /** Random geometries per op and pass. */
   count: number;
   /** WGSL to compile in place of the library's kernels. */
@@ -23,9 +26,11 @@ const request: Request = JSON.parse(readFileSync(join(folder, 'request.json'), '
 const facts = Object.fromEntries(
   Object.entries(request.facts).map(([name, value]) => [name, value ?? Number.POSITIVE_INFINITY]),
 ) as Partial<DeviceFacts>;
-const gpu = await init({ dawn: ['backend=vulkan'], facts });
+const gpu = await init({ dawn: ['backend=vulkan', ...request.dawn], facts });
 const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize } = gpu.device.adapterInfo;
-const kernels = request.files ? request.files.map(fileKernel) : corpus(gpu.facts, request.count);
+const kernels = request.files
+  ? request.files.map(({ name, code }) => kernelOf(name, code, name))
+  : corpus(gpu.facts, request.count);
 write('adapter.json', {
   adapter: { vendor, architecture, description, subgroupMinSize, subgroupMaxSize },
   facts: { ...gpu.facts, iterations: Number.isFinite(gpu.facts.iterations) ? gpu.facts.iterations : null },

@@ -28,7 +28,7 @@ export function judged(target, { adapter, kernels }) {
 
 /** @param {import('./targets.mjs').Target} target @param {Record<string, unknown>} adapter @param {import('./compile.mjs').Compiled} kernel */
 function lineOf(target, adapter, kernel) {
-  const { id, family, variant, uses, example, error, executables } = kernel;
+  const { id, family, variant, uses, example, error, executables, shared } = kernel;
   const named = { id, family, variant, uses, example };
   const [executable] = executables;
   if (error || !executable) {
@@ -39,8 +39,9 @@ function lineOf(target, adapter, kernel) {
   const line = {
     ...named,
     threads: executable.subgroupSize,
+    shared,
     ...isa.figures(executable, adapter),
-    ...counted(isa.listing(executable.assembly), kernel),
+    ...(isa.listing ? counted(isa.listing(executable.assembly), kernel) : {}),
   };
   return { ...line, breaks: broken(line, target.bounds) };
 }

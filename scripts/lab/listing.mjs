@@ -8,7 +8,7 @@
  *
  * @typedef {{ from: number, to: number }} Loop instructions from the first up to, without it, the last
  *
- * @typedef {{ code: Instruction[], loops: Loop[] }} Listing
+ * @typedef {{ code: Instruction[], loops: Loop[], untold?: string[] }} Listing `untold`: columns that this assembly does not tell
  */
 
 /** Loops in which there is no other. @param {Loop[]} loops */
@@ -56,7 +56,7 @@ function widthsOf(code, kind) {
  * @param {Listing} listing
  * @param {import('./compile.mjs').Kernel} kernel
  */
-export function counted({ code, loops }, kernel) {
+export function counted({ code, loops, untold = [] }, kernel) {
   const count = (part, kind) => part.filter((one) => one.kind === kind).length;
   const parts = innerLoops(loops).map(({ from, to }) => code.slice(from, to));
   const inner = parts.flat();
@@ -64,7 +64,7 @@ export function counted({ code, loops }, kernel) {
   const loads = widthsOf(inner, 'load');
   const stores = widthsOf(inner, 'store');
   const waits = count(code, 'wait') > 0;
-  return {
+  const found = {
     loads: shownWidths(loads),
     stores: shownWidths(stores),
     narrow: narrowOf(kernel, loads, stores),
@@ -74,6 +74,7 @@ export function counted({ code, loops }, kernel) {
     loopTrips: waits && moving.length > 0 ? Math.max(...moving.map(roundTrips)) : null,
     trips: waits ? roundTrips(code) : null,
   };
+  return { ...found, ...Object.fromEntries(untold.map((name) => [name, null])) };
 }
 
 /** @param {Map<number, number>} widths */
