@@ -6,19 +6,30 @@
  * @typedef {{ kind: 'load' | 'store', bytes: number } | { kind: 'wait', left: number }
  *   | { kind: 'barrier' | 'division' | 'spill' | 'other' }} Instruction
  *
- * @typedef {{ from: number, to: number }} Loop instructions from the first up to, without it, the last
+ * @typedef {{ from: number, to: number }} Range instructions from the first up to, without it, the last
+ *
+ * @typedef {{ from: number, parts: Range[] }} Loop where it begins, and all that it is made of, in the order of the code
  *
  * @typedef {{ code: Instruction[], loops: Loop[], untold?: string[] }} Listing `untold`: columns that this assembly does not tell
  */
 
-/** Loops in which there is no other. @param {Loop[]} loops */
+/** Loops in which no other begins. @param {Loop[]} loops */
 function innerLoops(loops) {
-  const within = (one, other) => one !== other && one.from >= other.from && one.to <= other.to;
-  // Two ways back to the same beginning are one loop.
-  const last = new Map();
-  for (const { from, to } of loops) last.set(from, Math.max(to, last.get(from) ?? 0));
-  const all = [...last].map(([from, to]) => ({ from, to }));
-  return all.filter((loop) => !all.some((other) => within(other, loop)));
+  const holds = (loop, at) => loop.parts.some(({ from, to }) => at >= from && at < to);
+  return loops.filter((loop) => !loops.some(({ from }) => from !== loop.from && holds(loop, from)));
+}
+
+/**
+ * Loops of a compiler that leaves blocks in the order of the source: all from a beginning to the last jump back there.
+ *
+ * @param {Range[]} jumps from where a jump leads up to behind the jump
+ * @returns {Loop[]}
+ */
+export function loopsOf(jumps) {
+  /** @type {Map<number, number>} */
+  const ends = new Map();
+  for (const { from, to } of jumps) ends.set(from, Math.max(to, ends.get(from) ?? 0));
+  return [...ends].map(([from, to]) => ({ from, parts: [{ from, to }] }));
 }
 
 /**
@@ -58,7 +69,7 @@ function widthsOf(code, kind) {
  */
 export function counted({ code, loops, untold = [] }, kernel) {
   const count = (part, kind) => part.filter((one) => one.kind === kind).length;
-  const parts = innerLoops(loops).map(({ from, to }) => code.slice(from, to));
+  const parts = innerLoops(loops).map((loop) => loop.parts.flatMap(({ from, to }) => code.slice(from, to)));
   const inner = parts.flat();
   const moving = parts.filter((part) => count(part, 'load') > 0);
   const loads = widthsOf(inner, 'load');

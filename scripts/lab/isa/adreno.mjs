@@ -1,4 +1,5 @@
 // What Turnip's compiler (ir3) says of a shader, and what stands in its assembly.
+import { loopsOf } from '../listing.mjs';
 
 /** Occupancy in waves of a core. @param {import('../compile.mjs').Executable} executable */
 export function figures({ statistics: s }) {
@@ -16,7 +17,7 @@ export function listing(assembly) {
   const code = [];
   /** @type {Map<string, number>} */
   const labels = new Map();
-  const loops = [];
+  const jumps = [];
   for (const line of assembly.split('\n')) {
     const label = /^(l\d+):/.exec(line)?.[1];
     if (label) labels.set(label, code.length);
@@ -24,10 +25,10 @@ export function listing(assembly) {
     if (!name || label || /^nop/.test(name)) continue;
     code.push(instruction(name, rest));
     const target = labels.get(/#(l\d+)/.exec(rest)?.[1] ?? '');
-    if (target !== undefined) loops.push({ from: target, to: code.length });
+    if (target !== undefined) jumps.push({ from: target, to: code.length });
   }
   // A product's upper half is many instructions here, which other products have as well.
-  return { code, loops, untold: ['divisions'] };
+  return { code, loops: loopsOf(jumps), untold: ['divisions'] };
 }
 
 /** @param {string} name @param {string} operands @returns {import('../listing.mjs').Instruction} */

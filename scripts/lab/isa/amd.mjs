@@ -1,4 +1,5 @@
 // What RADV's compiler (ACO) says of a shader, and what stands in its assembly.
+import { loopsOf } from '../listing.mjs';
 
 /**
  * Occupancy in waves of 64 threads per SIMD. RDNA's counts are of waves of 32.
@@ -41,7 +42,7 @@ export function listing(assembly) {
   const code = [];
   /** Where each block begins. @type {Map<string, number>} */
   const blocks = new Map();
-  const loops = [];
+  const jumps = [];
   for (const line of assembly.split('\n')) {
     const block = /^(BB\d+):/.exec(line)?.[1];
     if (block) blocks.set(block, code.length);
@@ -50,9 +51,9 @@ export function listing(assembly) {
     if (!name || /^s_(nop|delay_alu|clause|waitcnt_depctr|waitcnt_vscnt|code_end)/.test(name)) continue;
     code.push(instruction(name, rest));
     const target = /^s_c?branch/.test(name) ? blocks.get(/BB\d+/.exec(rest)?.[0] ?? '') : undefined;
-    if (target !== undefined) loops.push({ from: target, to: code.length });
+    if (target !== undefined) jumps.push({ from: target, to: code.length });
   }
-  return { code, loops };
+  return { code, loops: loopsOf(jumps) };
 }
 
 /** @param {string} name @param {string} operands @returns {import('../listing.mjs').Instruction} */

@@ -1,4 +1,5 @@
 // What ANV's compiler (brw) says of a shader, and what stands in its assembly.
+import { loopsOf } from '../listing.mjs';
 
 /** No occupancy: every thread has its registers, whatever it needs. @param {import('../compile.mjs').Executable} executable */
 export function figures({ statistics: s }) {
@@ -17,7 +18,7 @@ export function listing(assembly) {
   const code = [];
   /** @type {Map<string, number>} */
   const labels = new Map();
-  const loops = [];
+  const jumps = [];
   for (const line of assembly.split('\n')) {
     const label = /^(LABEL\d+):/.exec(line)?.[1];
     if (label) labels.set(label, code.length);
@@ -29,9 +30,9 @@ export function listing(assembly) {
     // `mach` is the upper half of a product, as every division needs it where there is no instruction for it.
     code.push({ kind: /^(mach|math int)/.test(name) ? 'division' : 'other' });
     const target = name === 'while' ? labels.get(/LABEL\d+/.exec(line)?.[0] ?? '') : undefined;
-    if (target !== undefined) loops.push({ from: target, to: code.length });
+    if (target !== undefined) jumps.push({ from: target, to: code.length });
   }
-  return { code, loops };
+  return { code, loops: loopsOf(jumps) };
 }
 
 /** Bytes by the channels that a message of Gen12 leaves out. @type {Record<string, number>} */

@@ -16,22 +16,48 @@ export function figures({ statistics: s }) {
 export function listing(assembly) {
   /** @type {import('../listing.mjs').Instruction[]} */
   const code = [];
-  /** Where each block begins, by its number. @type {number[]} */
+  /** @type {Block[]} */
   const blocks = [];
-  const loops = [];
+  const numbers = (text = '') => (text.match(/\d+/g) ?? []).map(Number);
   for (const line of assembly.split('\n')) {
-    const block = /^block(?:\.u)? (\d+) /.exec(line)?.[1];
-    const next = /^\} -> \[(.*)\]/.exec(line)?.[1];
-    if (block !== undefined) blocks[Number(block)] = code.length;
-    else if (next !== undefined) {
-      // A block that follows and was there before is the beginning of a loop.
-      for (const number of next.match(/\d+/g) ?? []) {
-        const from = blocks[Number(number)];
-        if (from !== undefined) loops.push({ from, to: code.length });
-      }
-    } else if (line.trim()) code.push(instruction(line));
+    const begins = /^block(?:\.u)? \d+ \S+ \[(.*)\]/.exec(line);
+    const ends = /^\} -> \[(.*)\]/.exec(line);
+    if (begins) blocks.push({ from: code.length, to: code.length, before: numbers(begins[1]), after: [] });
+    else if (ends)
+      Object.assign(blocks[blocks.length - 1] ?? {}, { to: code.length, after: numbers(ends[1]) });
+    else if (line.trim()) code.push(instruction(line));
   }
-  return { code, loops };
+  return { code, loops: loopsOf(blocks) };
+}
+
+/**
+ * Blocks stand among each other that belong to different loops, so that loops are made from what leads where: of a jump back all from
+ * where the end can be reached without passing the beginning.
+ *
+ * @typedef {import('../listing.mjs').Range & { before: number[], after: number[] }} Block
+ *
+ * @param {Block[]} blocks
+ * @returns {import('../listing.mjs').Loop[]}
+ */
+function loopsOf(blocks) {
+  /** By its beginning: the blocks of a loop. @type {Map<number, Set<number>>} */
+  const loops = new Map();
+  blocks.forEach(({ after }, end) => {
+    for (const begin of after.filter((next) => next <= end)) {
+      const found = loops.get(begin) ?? new Set([begin]);
+      loops.set(begin, found);
+      const open = [end];
+      for (let one = open.pop(); one !== undefined; one = open.pop()) {
+        if (found.has(one)) continue;
+        found.add(one);
+        open.push(...(blocks[one]?.before ?? []));
+      }
+    }
+  });
+  return [...loops].map(([begin, found]) => ({
+    from: blocks[begin]?.from ?? 0,
+    parts: blocks.filter((_, number) => found.has(number)).map(({ from, to }) => ({ from, to })),
+  }));
 }
 
 /** @param {string} line @returns {import('../listing.mjs').Instruction} */
