@@ -5,6 +5,7 @@ import { bundleInside, compile } from './lab/compile.mjs';
 import { judged } from './lab/judge.mjs';
 import { failures, table, words, writeResults } from './lab/report.mjs';
 import { checkMachine, ensureRoom } from './lab/rooms.mjs';
+import { writeSummary } from './lab/summary.mjs';
 import { targets, targetsNamed } from './lab/targets.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
 import { message } from './lib/steps.mjs';
@@ -64,24 +65,30 @@ async function lab(id, bundle, files, { quick = false, all = false, only = '', a
   const target = targets[id];
   if (!target) return 0;
   await ensureRoom(target);
+  console.log(`\n── ${id}: ${target.gpu}`);
   const began = performance.now();
   const count = quick ? 10 : 100;
   const outcome = await compile(target, bundle, { count, files: files.length > 0 ? files : null, keep: asm });
   const lines = judged(target, outcome);
-  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  const seconds = Math.round((performance.now() - began) / 1000);
   const bad = lines.filter(({ breaks }) => breaks.length > 0);
   const wanted = (files.length > 0 || all ? lines : bad).filter(({ family, variant }) =>
     `${family} ${variant}`.includes(only),
   );
-  console.log(`\n── ${id}: ${target.gpu}, ${outcome.adapter.description}`);
+  console.log(`${outcome.adapter.description}; ${JSON.stringify(outcome.facts)}`);
   if (wanted.length > 0) console.log(table(wanted));
   for (const [family, { kernels, broken }] of failures(lines))
     if (broken.size > 0) console.log(`${family}: of ${kernels} kernels ${words(broken)}`);
   console.log(`── ${id}: ${lines.length} kernels in ${seconds} s, ${bad.length} break a bound`);
-  if (files.length === 0 && !quick) writeResults(id, target, outcome, lines, count);
+  if (files.length === 0 && !quick) {
+    writeResults(id, target, outcome, lines, { count, seconds });
+    writeSummary();
+  }
   return bad.length;
 }
 
+// What is mounted ends with the commands; unfinished folders go when this process exits.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 try {
   await main();
 } catch (error) {

@@ -20,15 +20,17 @@ export interface Case {
 /** All kernels, without two of the same text. */
 export function corpus(facts: DeviceFacts, count: number): CorpusKernel[] {
   const rows = benchRows(facts.f16).filter(({ pass }) => pass !== 'forward+backward');
-  const cases = [...rows.map(rowCase), ...randomCases(facts.f16, count)];
   const found = new Map<string, CorpusKernel>();
-  for (const one of cases) {
-    for (const dispatch of dispatchesOf(one, facts)) {
-      const known = found.get(dispatch.wgsl);
-      if (known) known.uses++;
-      else found.set(dispatch.wgsl, kernelOf(dispatch.label.split(',')[0] ?? '', dispatch.wgsl, one.name));
+  const add = (one: Case, benched: number) => {
+    for (const { label, wgsl } of dispatchesOf(one, facts)) {
+      const kernel = found.get(wgsl) ?? kernelOf(label.split(',')[0] ?? '', wgsl, one.name);
+      kernel.rows += benched;
+      kernel.uses++;
+      found.set(wgsl, kernel);
     }
-  }
+  };
+  for (const row of rows) add(rowCase(row), 1);
+  for (const one of randomCases(facts.f16, count)) add(one, 0);
   return [...found.values()];
 }
 

@@ -5,6 +5,7 @@ target=/usr/lib/intel-shim
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends meson ninja-build gcc g++ python3-mako python3-packaging python3-yaml bison flex \
   pkgconf libdrm-dev zlib1g-dev libexpat1-dev libzstd-dev dpkg-dev >/dev/null
+rm -rf /root/mesa "$target.new"
 mkdir -p /root/mesa
 cd /root/mesa
 apt-get source -qq mesa >/dev/null

@@ -11,7 +11,7 @@ const isas = { adreno, amd, apple, intel, nvidia };
 /**
  * The figures are whatever the compiler told, under the names of the columns.
  *
- * @typedef {{ id: string, family: string, variant: string, example: string, uses: number, error?: string, breaks: string[] }
+ * @typedef {{ id: string, family: string, variant: string, example: string, rows: number, uses: number, error?: string, breaks: string[] }
  *   & Record<string, any>} Line
  */
 
@@ -28,8 +28,8 @@ export function judged(target, { adapter, kernels }) {
 
 /** @param {import('./targets.mjs').Target} target @param {Record<string, unknown>} adapter @param {import('./compile.mjs').Compiled} kernel */
 function lineOf(target, adapter, kernel) {
-  const { id, family, variant, uses, example, error, executables, shared } = kernel;
-  const named = { id, family, variant, uses, example };
+  const { id, family, variant, rows, uses, example, error, executables, shared } = kernel;
+  const named = { id, family, variant, rows, uses, example };
   const [executable] = executables;
   if (error || !executable) {
     const why = error ?? 'The driver says nothing of it.';

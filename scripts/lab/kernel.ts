@@ -13,9 +13,10 @@ export interface CorpusKernel {
   bindings: { name: string; access: 'read' | 'read_write'; type: string }[];
   /** Bytes of workgroup memory that it declares. */
   shared: number;
-  /** Calls that it is part of, of those that were described. */
+  /** Rows of the bench, and calls altogether, that it is part of. */
+  rows: number;
   uses: number;
-  /** One of them. */
+  /** One of the calls. */
   example: string;
 }
 
@@ -29,7 +30,8 @@ export function kernelOf(family: string, wgsl: string, example: string): CorpusK
     wgsl,
     bindings: text.bindings(),
     shared: text.shared(),
-    uses: 1,
+    rows: 0,
+    uses: 0,
     example,
   };
 }

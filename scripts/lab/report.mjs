@@ -83,54 +83,81 @@ export function words(broken) {
 }
 
 /**
- * The files of a target.
+ * The files of a target: every kernel as a line of JSON, and a table of its families.
  *
  * @param {string} id
  * @param {import('./targets.mjs').Target} target
  * @param {import('./compile.mjs').Outcome} outcome
  * @param {import('./judge.mjs').Line[]} lines
- * @param {number} count
+ * @param {{ count: number, seconds: number }} about
  */
-export function writeResults(id, target, { adapter, facts }, lines, count) {
+export function writeResults(id, target, { adapter, facts }, lines, { count, seconds }) {
   mkdirSync(resultFolder, { recursive: true });
-  const rows = lines.map((line) => JSON.stringify(line));
-  const head = JSON.stringify({
+  const names = [
+    'id',
+    'family',
+    'variant',
+    'rows',
+    'uses',
+    ...columnsOf(lines).map(([name]) => name),
+    'breaks',
+  ];
+  const rows = lines.map((line) => JSON.stringify(names.map((name) => line[name] ?? null)));
+  const head = {
     target: id,
     gpu: target.gpu,
     adapter,
     facts,
-    randomCases: count,
+    randomCalls: count,
+    seconds,
     bounds: target.bounds,
-  });
+  };
+  const families = Object.fromEntries(
+    [...failures(lines)].map(([family, { kernels, broken }]) => [family, { kernels, breaks: words(broken) }]),
+  );
+  const text = JSON.stringify({ ...head, families, columns: names });
   writeFileSync(
     join(resultFolder, `${id}.json`),
-    `${head.slice(0, -1)},"kernels":[\n${rows.join(',\n')}\n]}\n`,
+    `${text.slice(0, -1)},"kernels":[\n${rows.join(',\n')}\n]}\n`,
   );
   writeFileSync(join(resultFolder, `${id}.md`), markdown(target, adapter, lines, count));
 }
 
-/** @param {import('./targets.mjs').Target} target @param {Record<string, unknown>} adapter @param {import('./judge.mjs').Line[]} lines @param {number} count */
+/** `4`, or `1 to 4`. @param {import('./judge.mjs').Line[]} lines @param {string} name */
+function range(lines, name) {
+  const found = lines.map((line) => line[name]).filter((value) => typeof value === 'number');
+  if (found.length === 0) return '–';
+  const [low, high] = [Math.min(...found), Math.max(...found)];
+  return low === high ? `${low}` : `${low} to ${high}`;
+}
+
+/** What a family's line shows. @type {[string, string][]} */
+const ranges = ['registers', 'occupancy', 'spills', 'scratch', 'instructions', 'loopTrips', 'trips'].map(
+  (name) => [name, columns.find(([own]) => own === name)?.[1] ?? name],
+);
+
+/**
+ * @param {import('./targets.mjs').Target} target
+ * @param {Record<string, unknown>} adapter
+ * @param {import('./judge.mjs').Line[]} lines
+ * @param {number} count
+ */
 function markdown(target, adapter, lines, count) {
   const failing = lines.filter(({ breaks }) => breaks.length > 0).length;
-  const used = columnsOf(lines);
+  const used = ranges.filter(([name]) => range(lines, name) !== '–');
   return [
     `# ${target.gpu}`,
     '',
-    `${adapter.description}. ${lines.length} kernels, ${failing} of which break a bound; rows of the bench and ${count} random calls per op and pass.`,
-    `Made by \`npm run lab\`; docs/lab.md explains the columns.`,
+    `${adapter.description}. ${lines.length} kernels, of which ${failing} break a bound: those of the bench's rows and of ${count} random calls`,
+    'per op and pass. Made by `npm run lab`; docs/lab.md explains the columns, and the JSON beside this has a line per kernel.',
     '',
-    `| family | kernels | break a bound |`,
-    '|---|---|---|',
-    ...[...failures(lines)].map(
-      ([family, { kernels, broken }]) => `| ${family} | ${kernels} | ${words(broken) || '–'} |`,
-    ),
-    '',
-    `| kernel | ${used.map(([, title]) => title).join(' | ')} | breaks |`,
-    `|---|${used.map(() => '---|').join('')}---|`,
-    ...lines.map(
-      (line) =>
-        `| ${line.family} ${line.variant} | ${used.map(([name]) => shown(line[name])).join(' | ')} | ${line.breaks.join(', ') || '–'} |`,
-    ),
+    `| family | kernels | ${used.map(([, title]) => title).join(' | ')} | kernels that break a bound (values) |`,
+    `|---|---|${used.map(() => '---|').join('')}---|`,
+    ...[...failures(lines)].map(([family, { kernels, broken }]) => {
+      const own = lines.filter((line) => line.family === family);
+      const cells = used.map(([name]) => range(own, name));
+      return `| ${family} | ${kernels} | ${cells.join(' | ')} | ${words(broken) || '–'} |`;
+    }),
     '',
   ].join('\n');
 }

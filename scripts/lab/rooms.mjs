@@ -72,6 +72,7 @@ async function ensureBase(name) {
   mkdirSync(labCache, { recursive: true });
   // Under another name until it is complete: another checkout may be making it, too.
   const unfinished = `${room}.${process.pid}`;
+  process.once('exit', () => rmSync(unfinished, { recursive: true, force: true }));
   const mirror = debianMirror();
   const status = await run(
     'mmdebstrap',
@@ -89,10 +90,7 @@ async function ensureBase(name) {
     ],
     { quiet: 12 },
   );
-  if (status !== 0) {
-    rmSync(unfinished, { recursive: true, force: true });
-    throw new Error(`mmdebstrap could not make a Debian ${suite} (exit ${status}).`);
-  }
+  if (status !== 0) throw new Error(`mmdebstrap could not make a Debian ${suite} (exit ${status}).`);
   for (const folder of ['opt', 'lab']) mkdirSync(join(unfinished, folder), { recursive: true });
   writeFileSync(join(unfinished, 'opt', 'node'), ''); // the machine's own is mounted there
   keep(unfinished, room);
@@ -126,6 +124,7 @@ async function ensureLayer() {
   const kept = join(layerFolder, 'lab_layer.c');
   if (existsSync(kept) && readFileSync(kept, 'utf8') === readFileSync(source, 'utf8')) return;
   const unfinished = `${layerFolder}.${process.pid}`;
+  process.once('exit', () => rmSync(unfinished, { recursive: true, force: true }));
   mkdirSync(unfinished, { recursive: true });
   copyFileSync(source, join(unfinished, 'lab_layer.c'));
   const manifest = {
@@ -195,9 +194,20 @@ export function inRoom(name, folders, command, env = { PATH: '/usr/bin:/bin' }) 
     exec chroot "$room" /usr/bin/env -i "$@"`;
   const binds = Object.entries(folders).flatMap(([inside, outside]) => [outside, inside]);
   const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-  const namespace = ['--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'];
-  return run(
+  // With this process its commands end, too.
+  const namespace = [
+    '--pdeathsig',
+    'KILL',
     'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    '--pid',
+    '--fork',
+    '--kill-child',
+  ];
+  return run(
+    'setpriv',
     [
       ...namespace,
       '/bin/sh',
@@ -211,7 +221,7 @@ export function inRoom(name, folders, command, env = { PATH: '/usr/bin:/bin' }) 
       ...settings,
       ...command,
     ],
-    { quiet: 12 },
+    { quiet: 12, timeout: 1_800_000 },
   );
 }
 

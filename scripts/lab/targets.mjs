@@ -48,7 +48,7 @@ const nvidia = (gpu, chipset) => ({
   shim: 'libnouveau_noop_drm_shim.so',
   env: { NOUVEAU_CHIPSET: chipset },
   // NVK checks every access in code of its own, four bytes at a time. NVIDIA's compilers, which the lab stands for here, do not.
-  dawn: ['enable-dawn-features=disable_robustness,allow_unsafe_apis'],
+  dawn: ['enable-dawn-features=disable_robustness'],
   groups: ['nvidia'],
   bounds: bounds(24),
 });
