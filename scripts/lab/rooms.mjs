@@ -43,11 +43,11 @@ export function checkMachine() {
   if (process.getuid?.() !== 0) {
     throw why('a chroot takes root. Start it as root, for example in a container.');
   }
-  if (spawnSync('unshare', ['--mount', 'true']).status !== 0) {
-    throw why('mounting is not allowed here. A container has to be privileged.');
-  }
   if (spawnSync('mmdebstrap', ['--version']).status !== 0) {
     throw why('there is no mmdebstrap. On Debian or Ubuntu: apt-get install mmdebstrap');
+  }
+  if (spawnSync('unshare', ['--mount', 'true']).status !== 0) {
+    throw why('mounting is not allowed here. A container has to be privileged.');
   }
 }
 
@@ -80,7 +80,6 @@ async function ensureBase(name) {
       '--quiet',
       '--mode=root',
       '--variant=apt',
-      '--skip=cleanup/apt',
       `--include=${packages.join()}`,
       '--aptopt=APT::Sandbox::User "root"',
       `--aptopt=${lax}`,
