@@ -70,8 +70,9 @@ function widthsOf(code, kind) {
 export function counted({ code, loops, untold = [] }, kernel) {
   const count = (part, kind) => part.filter((one) => one.kind === kind).length;
   const parts = innerLoops(loops).map((loop) => loop.parts.flatMap(({ from, to }) => code.slice(from, to)));
-  const inner = parts.flat();
   const moving = parts.filter((part) => count(part, 'load') > 0);
+  // Where no loop loads, the loops over a thread's elements were unrolled: what they were made of is the kernel.
+  const inner = moving.length > 0 ? parts.flat() : code;
   const loads = widthsOf(inner, 'load');
   const stores = widthsOf(inner, 'store');
   const waits = count(code, 'wait') > 0;
@@ -81,7 +82,8 @@ export function counted({ code, loops, untold = [] }, kernel) {
     narrow: narrowOf(kernel, loads, stores),
     barriers: count(code, 'barrier'),
     loops: parts.length,
-    divisions: count(inner, 'division'),
+    divisions: count(parts.flat(), 'division'),
+    allDivisions: count(code, 'division'),
     loopTrips: waits && moving.length > 0 ? Math.max(...moving.map(roundTrips)) : null,
     trips: waits ? roundTrips(code) : null,
   };

@@ -18,6 +18,7 @@ const columns = [
   ['stores', 'stores'],
   ['narrow', 'narrow'],
   ['divisions', 'divisions'],
+  ['allDivisions', 'in all'],
   ['barriers', 'barriers'],
   ['loopTrips', 'loop trips'],
   ['trips', 'trips'],

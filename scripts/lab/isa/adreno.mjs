@@ -28,7 +28,7 @@ export function listing(assembly) {
     if (target !== undefined) jumps.push({ from: target, to: code.length });
   }
   // A product's upper half is many instructions here, which other products have as well.
-  return { code, loops: loopsOf(jumps), untold: ['divisions'] };
+  return { code, loops: loopsOf(jumps), untold: ['divisions', 'allDivisions'] };
 }
 
 /** @param {string} name @param {string} operands @returns {import('../listing.mjs').Instruction} */
