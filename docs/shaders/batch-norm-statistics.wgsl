@@ -176,22 +176,9 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
     total = Sums();
     var block = Sums();
     var merged = 0u;
-    var q = first;
-    while (q < end) {
-      let stop = min(end, q + CHUNK * LANES);
-      var valid = valid_of(params.cols - 4u * q);
-      var at = quad_at(start, q);
-      var v = store_input(at, valid, input(at, valid));
-      var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
-      var n = valid;
-      for (q += LANES; q < stop; q += LANES) {
-        valid = valid_of(params.cols - 4u * q);
-        at = quad_at(start, q);
-        v = store_input(at, valid, input(at, valid));
-        chunk = chunk_add(chunk, v, scale, valid);
-        n += valid;
-      }
-      block = join(block, chunk_sums(chunk, n, k * scale));
+    for (var q = first; q < end; q += CHUNK * LANES) {
+      let chunk = scan_chunk(start, q, min(end, q + CHUNK * LANES), k, scale);
+      block = join(block, chunk);
       merged += 1u;
       if (merged == params.block) {
         total = join(total, block);
@@ -205,6 +192,22 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
     scale = next;
   }
   return Part(total, scale);
+}
+
+fn scan_chunk(start: u32, first: u32, end: u32, k: f32, scale: f32) -> Sums {
+  var valid = valid_of(params.cols - 4u * first);
+  var at = quad_at(start, first);
+  var v = store_input(at, valid, input(at, valid));
+  var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
+  var n = valid;
+  for (var q = first + LANES; q < end; q += LANES) {
+    valid = valid_of(params.cols - 4u * q);
+    at = quad_at(start, q);
+    v = store_input(at, valid, input(at, valid));
+    chunk = chunk_add(chunk, v, scale, valid);
+    n += valid;
+  }
+  return chunk_sums(chunk, n, k * scale);
 }
 
 fn quad_mean(base: u32, q: u32) -> f32 {

@@ -2,8 +2,8 @@
 // describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, pass: 'backward'}): merge/gradients, f32, 32 lanes
 //
 // workgroups: 512 × 1 × 1
-// uniform: channels 1024, inner 1, splits 125, block 2, first_col 0
-// binding 1: gradients, scratch, 1024000 bytes
+// uniform: channels 1024, inner 1, splits 512, block 4, first_col 0
+// binding 1: gradients, scratch, 4194304 bytes
 // binding 2: dweight, f32 [1024]
 // binding 3: dbias, f32 [1024]
 //

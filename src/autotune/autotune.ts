@@ -11,7 +11,7 @@ import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf 
 import { checkInput } from '../ops/prepare-norm.ts';
 import { splitOnly } from '../ops/programs.ts';
 import { checkSchedule, type ScheduleOptions } from '../plan/strategy.ts';
-import { workspaceCap } from '../plan/workspace.ts';
+import { backwardFacts, workspaceCap } from '../plan/workspace.ts';
 import { type Candidate, candidatesOf, nameOf } from './candidates.ts';
 import { compare, type Trial, type TrialResults, trialOf } from './trial.ts';
 import { classOf, foundOf, readStored, store, type TuningStorage, useFound } from './tuned.ts';
@@ -141,7 +141,8 @@ export async function autotune(
   const forward = pass === 'forward';
   const split = forward ? splitOnly.forward(described.forward) : splitOnly.backward(described.backward);
   const elementBytes = byteSize(d.dtype);
-  const cap = workspaceCap(d.geometry, elementBytes, gpu.facts);
+  const capFacts = forward ? gpu.facts : backwardFacts(d.geometry, gpu.facts);
+  const cap = workspaceCap(d.geometry, elementBytes, capFacts);
   const make = (schedule: ScheduleOptions) =>
     forward
       ? call.forward({ ...described.forward, schedule }, gpu.facts)

@@ -9,7 +9,7 @@ import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descripto
 import { chooseBy } from '../ops/programs.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { checkSchedule, familyOf, type ScheduleOptions } from '../plan/strategy.ts';
-import { workspaceCap } from '../plan/workspace.ts';
+import { backwardFacts, workspaceCap } from '../plan/workspace.ts';
 import { version } from '../version.ts';
 
 /** Where choices are kept: localStorage is one, and `fileStorage` of `webgpu-norm/node`. */
@@ -88,7 +88,8 @@ export function useFound(gpu: Gpu): void {
     try {
       checkSchedule(d.geometry, direction, facts, schedule);
       const program = make({ ...d, schedule }, facts);
-      const cap = workspaceCap(d.geometry, byteSize(d.dtype), facts);
+      const capFacts = direction === 'forward' ? facts : backwardFacts(d.geometry, facts);
+      const cap = workspaceCap(d.geometry, byteSize(d.dtype), capFacts);
       return scratchBytes(program) <= cap ? program : undefined;
     } catch {
       return undefined; // another shape of the class could have it

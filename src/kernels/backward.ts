@@ -3,9 +3,9 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, setCount } from '../plan/geometry.ts';
-import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
+import { rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
-import { workspaceBudget } from '../plan/workspace.ts';
+import { backwardFacts, workspaceBudget } from '../plan/workspace.ts';
 import {
   type At,
   afterFirstPass,
@@ -31,10 +31,11 @@ import { alone, channelSegments, inParts, type Pass, partialsOf, partOf, setSegm
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
  * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out.
  */
-export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
+export function rowBackward(d: BackwardDescriptor, given: DeviceFacts): Program {
   const { geometry } = d;
-  if (elementCount(geometry) === 0) return ofNothing(d, facts);
-  const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
+  if (elementCount(geometry) === 0) return ofNothing(d, given);
+  const schedule = scheduleRowBackward(geometry, given, overrides(d), byteSize(d.dtype));
+  const facts = backwardFacts(geometry, given);
   const registers = schedule.strategy === 'registers';
   const any = d.dweight || d.dbias;
   const whole = { first: 0, span: geometry.channels };
@@ -53,8 +54,9 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   return partsOf(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
     const head = chunks[0] as Chunk;
-    const most = splitsOfChunk(head, gradientSplits);
-    const splits = splitsOfChunk(chunk, most);
+    const together = registers ? rowGroupsOf(schedule.team) : 1;
+    const most = splitsOfChunk(head, gradientSplits, together);
+    const splits = splitsOfChunk(chunk, most, together);
     // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
     // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
     const kept = alignUp(sumBytes * head.samples, scratchAlignment);

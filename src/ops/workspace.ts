@@ -31,9 +31,10 @@ const names = {
 
 /**
  * Bytes of scratch, beside inputs and outputs, that a call of a functional norm allocates on a context that has none yet:
- * at most 1 % of x, or 1 MiB where that is more, unless a schedule asks for more splits than are chosen, or a batch has more
- * than 26,000 channels and fewer than 2000 values in each. Schedules of several passes take 12 bytes of scratch per mean and rstd
- * that `statistics: false` spares you. Calls share their scratch, which grows to the largest.
+ * at most 1 % of x, or 1 MiB where that is more (16 MiB for the backward of LayerNorm and RMSNorm on a GPU), unless a schedule
+ * asks for more splits than are chosen, or a batch has more than 26,000 channels and fewer than 2000 values in each. Schedules
+ * of several passes take 12 bytes of scratch per mean and rstd that `statistics: false` spares you. Calls share their scratch,
+ * which grows to the largest.
  *
  * @param op - the function's name, such as 'layerNorm'; its backward goes by the same.
  * @param shape - of x.

@@ -16,7 +16,7 @@ import {
   type Strategy,
   type Team,
 } from './strategy.ts';
-import { workspaceBudget } from './workspace.ts';
+import { backwardFacts, workspaceBudget } from './workspace.ts';
 
 // Enough independent threads to fill the largest GPUs a few times over; on a CPU, a few per core.
 const targetThreads = (facts: DeviceFacts): number => (facts.software ? 64 : 131072);
@@ -265,20 +265,32 @@ export function scheduleRowBackward(
   const quads = quadsOf(cols);
   const vec4 = cols % 4 === 0 && options.vec4 !== false;
   const strategy = options.strategy ?? backwardStrategy(rows, cols, facts);
-  // dweight and dbias take 8 bytes of scratch per split and column. That many splits may leave a GPU idle (4096×4096: 31
-  // row-groups). To be measured.
-  const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
+  // dweight and dbias take 8 bytes of scratch per split and column.
+  const budget = Math.min(
+    facts.maxBindingBytes,
+    workspaceBudget(geometry, elementBytes, backwardFacts(geometry, facts)),
+  );
   if (strategy === 'registers') {
-    const mostSplits = Math.max(1, Math.floor(budget / (8 * cols)));
     const [lanes, items] = registerShape(facts, quads, maxBackwardItems, options);
+    // The row-groups of a workgroup add their sums up in workgroup memory, of which WebGPU's floor has 16 KiB.
+    const { workgroup, reduction } = team(facts, lanes, options);
+    const widest = 2 ** Math.floor(Math.log2(1024 / items));
+    const rowTeam = { workgroup: Math.max(lanes, Math.min(workgroup, widest)), lanes, reduction };
+    const rowGroups = rowGroupsOf(rowTeam);
+    // Half as many threads as fill the largest GPUs have enough loads on the way. Eight rows of a split keep its partials
+    // a tenth of what it reads and writes, but for few rows, which a device would wait for.
+    const fill = targetThreads(facts) / rowTeam.workgroup;
     const gradientSplits = splitsOf(
-      rows,
-      Math.max(Math.ceil(targetThreads(facts) / lanes), Math.ceil(rows / longestRegisterSplit)),
-      mostSplits,
-      options,
+      Math.ceil(rows / rowGroups),
+      options.splits ??
+        clamp(
+          Math.max(Math.min(fill / 2, rows / 8), fill / 8, rows / rowGroups / longestRegisterSplit),
+          1,
+          Math.floor(budget / (8 * cols)),
+        ),
     );
     const gradients = mergeTeam(facts, cols, gradientSplits, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSplits };
+    return { ...plain, strategy, team: rowTeam, gradients, items, vec4, gradientSplits };
   }
   const lanes =
     strategy === 'thread'
@@ -299,7 +311,8 @@ export function scheduleRowBackward(
     Math.ceil(((twoQuads ? 2 : 1) * targetThreads(facts)) / quads),
     Math.ceil(rows / longestSplit),
   );
-  const gradientSplits = splitsOf(rows, target, Math.min(mostSplits, Math.ceil(rows / 4)), options);
+  const most = Math.min(mostSplits, Math.ceil(rows / 4));
+  const gradientSplits = splitsOf(rows, options.splits ?? clamp(target, 1, most));
   const columnSteps = facts.software ? columnStepsOf(twoQuads ? quads / 2 : quads, rows, gradientSplits) : 1;
   const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
@@ -332,11 +345,13 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 const longestSplit = 256;
 export const longestRegisterSplit = 64;
 
-/** Splits of the rows, none empty: as many as the target, at most as many as allowed. */
-function splitsOf(rows: number, target: number, most: number, options: ScheduleOptions): number {
-  const splits = Math.min(options.splits ?? clamp(target, 1, most), rows);
-  return Math.ceil(rows / Math.ceil(rows / splits));
+/** Splits of the rows, none empty: about as many as are wanted. */
+export function splitsOf(rows: number, wanted: number): number {
+  return Math.ceil(rows / Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(wanted)))));
 }
+
+/** Rows that a workgroup has at a time. */
+export const rowGroupsOf = ({ workgroup, lanes }: Team): number => workgroup / lanes;
 
 function backwardStrategy(rows: number, cols: number, facts: DeviceFacts): Strategy {
   if (facts.software)
