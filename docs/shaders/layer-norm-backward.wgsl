@@ -140,6 +140,8 @@ fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
   dx[at] = X4(v);
 }
 
+const AHEAD = 4u;
+
 struct RowQuad {
   col: u32,
   valid: u32,
@@ -250,14 +252,16 @@ fn reduce(part: Part, worker: Worker) -> Part {
       let base = row * params.cols;
       var xs: array<vec4<f32>, ITEMS>;
       var gs: array<vec4<f32>, ITEMS>;
-      var weights: array<vec4<f32>, ITEMS>;
-      var shifts: array<vec4<f32>, ITEMS>;
+      var weights: array<vec4<f32>, AHEAD>;
+      var shifts: array<vec4<f32>, AHEAD>;
       for (var j = 0u; j < ITEMS; j++) {
         let quad = row_quad(base, worker.lane, j);
         xs[j] = load_x(quad.at, quad.valid);
         gs[j] = load_dy(quad.at, quad.valid);
-        weights[j] = weight_at(row, quad.col, quad.valid);
-        shifts[j] = shift_at(row, quad.col, quad.valid);
+        if (j < AHEAD) {
+          weights[j] = weight_at(row, quad.col, quad.valid);
+          shifts[j] = shift_at(row, quad.col, quad.valid);
+        }
       }
       let s = saved(row);
       var sum_g = vec4<f32>();
@@ -265,15 +269,20 @@ fn reduce(part: Part, worker: Worker) -> Part {
       for (var j = 0u; j < ITEMS; j++) {
         let quad = row_quad(base, worker.lane, j);
         let centred = in_row(quad, centre(xs[j], s));
-        let z = affine(centred, s.scale, weights[j], shifts[j]);
+        let z = affine(centred, s.scale, weights[j % AHEAD], shifts[j % AHEAD]);
         let dz = in_row(quad, upstream_of(gs[j], quad.at, quad.valid, z));
-        let g = dz * weights[j];
+        let g = dz * weights[j % AHEAD];
         xs[j] = centred;
         gs[j] = g;
         sum_g += g;
         sum_g_xhat += g * (centred * s.scale);
         sum_dz[j] += select(vec4<f32>(), dz, stores);
         sum_dz_xhat[j] += select(vec4<f32>(), dz * normalized(centred, s.scale), stores);
+        if (j + AHEAD < ITEMS) {
+          let later = row_quad(base, worker.lane, j + AHEAD);
+          weights[j % AHEAD] = weight_at(row, later.col, later.valid);
+          shifts[j % AHEAD] = shift_at(row, later.col, later.valid);
+        }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;
       let means = RowSums(total.x, total.y, s);

@@ -121,6 +121,8 @@ fn worker_of(invocation: Invocation, count: u32) -> Worker {
   return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
+const AHEAD = 4u;
+
 struct RowQuad {
   col: u32,
   valid: u32,
@@ -316,12 +318,15 @@ fn reduce(part: Part, worker: Worker) -> Part {
   let k = segment_pivot(base);
   let s = finish(reduce(part_of_row(&values, base, worker.lane, k), worker), k);
   if (worker.surplus) { return; }
-  var maps: array<Map, ITEMS>;
-  for (var j = 0u; j < ITEMS; j++) {
+  var maps: array<Map, AHEAD>;
+  for (var j = 0u; j < min(AHEAD, ITEMS); j++) {
     maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
   }
   for (var j = 0u; j < ITEMS; j++) {
-    store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j]);
+    store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j % AHEAD]);
+    if (j + AHEAD < ITEMS) {
+      maps[j % AHEAD] = map_of(worker.id, row_quad(base, worker.lane, j + AHEAD));
+    }
   }
   save_for_backward(worker.lane, worker.id, s);
 }

@@ -6,6 +6,8 @@
 //
 // Whether LANES·ITEMS quads are exactly a row.
 override WHOLE: bool = false;
+// So many items get weight and bias, which a cache holds, before they are needed: registers for those of all are dear.
+const AHEAD = 4u;
 
 struct RowQuad {
   col: u32,      // its first column

@@ -221,7 +221,6 @@ function onePass(at: At): Step {
       FOUR_ROWS: fourRows,
       ITEMS: items,
       WHOLE: holdsWhole(cols, schedule),
-      LOADS_AHEAD: items <= 8,
     },
     numbers: { rows, cols, block: blockOf(chunks) },
     team,

@@ -7,10 +7,6 @@
 // Bindings: x, residual, y, sum [rows, cols]; weight, bias [cols] or [channels]; mean [rows] (hi, lo); rstd [rows].
 // Numerics: interfaces/statistics/moments.wgsl; a lane's quads are one chunk. Determinism: the merge tree is fixed.
 // The host guarantees ITEMS ≤ 16, rows·cols < 2^32, enough workgroups; surplus ones do nothing.
-//
-// Whether weight, bias and a residual behind the norm are loaded for all items at once: registers for them are there.
-override LOADS_AHEAD: bool = false;
-
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.rows);
   let base = worker.id * params.cols;
@@ -23,18 +19,14 @@ override LOADS_AHEAD: bool = false;
   let k = segment_pivot(base);
   let s = finish(reduce(part_of_row(&values, base, worker.lane, k), worker), k);
   if (worker.surplus) { return; }
-  if (LOADS_AHEAD) {
-    var maps: array<Map, ITEMS>;
-    for (var j = 0u; j < ITEMS; j++) {
-      maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
-    }
-    for (var j = 0u; j < ITEMS; j++) {
-      store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j]);
-    }
-  } else {
-    for (var j = 0u; j < ITEMS; j++) {
-      let quad = row_quad(base, worker.lane, j);
-      store_quad(quad, values[j], s, map_of(worker.id, quad));
+  var maps: array<Map, AHEAD>;
+  for (var j = 0u; j < min(AHEAD, ITEMS); j++) {
+    maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
+  }
+  for (var j = 0u; j < ITEMS; j++) {
+    store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j % AHEAD]);
+    if (j + AHEAD < ITEMS) {
+      maps[j % AHEAD] = map_of(worker.id, row_quad(base, worker.lane, j + AHEAD));
     }
   }
   save_for_backward(worker.lane, worker.id, s);
