@@ -48,6 +48,7 @@ const subjectsOf = (more: Partial<Subject> = {}, list = shapes): Subject[] =>
     ...more,
   }));
 
+// Two items, a last item that some lanes lack, single elements.
 const few = shapes.filter((_, i) => [1, 4, 8].includes(i));
 
 const verified = (
@@ -104,14 +105,16 @@ export const cases: Case[] = [
       { ...one, data: { offset: 1e4, dyMean: 0.1 } },
     ]),
   ),
-  verified('rmsNorm', () => subjectsOf({ op: 'rmsNorm' }).map((one) => ({ ...one, data: { dyMean: 1 } }))),
-  verified('residual and dsum', () => subjectsOf({ op: 'addLayerNorm' })),
+  verified('rmsNorm', () =>
+    subjectsOf({ op: 'rmsNorm' }, few).map((one) => ({ ...one, data: { dyMean: 1 } })),
+  ),
+  verified('residual and dsum', () => subjectsOf({ op: 'addLayerNorm' }, few)),
   verified('activation and residual', () => [
     ...subjectsOf({ activation: 'silu' }, few),
     ...subjectsOf({ activation: 'relu', residual: true }, few),
   ]),
   verified('no parameters', () => subjectsOf({ affine: false }, few)),
-  verified('f16', () => subjectsOf({ dtype: 'f16', paramDtype: 'f32' }), ['f16']),
+  verified('f16', () => subjectsOf({ dtype: 'f16', paramDtype: 'f32' }, few), ['f16']),
   verified('f16 parameters', () => subjectsOf({ op: 'addRmsNorm', dtype: 'f16', paramDtype: 'f16' }, few), [
     'f16',
   ]),
@@ -171,7 +174,7 @@ export const cases: Case[] = [
   },
   {
     name: 'row groups of registers: surplus workgroups of a folded grid',
-    async run({ gpu, device, note }) {
+    async run({ device, note }) {
       const narrow = await init({ device, facts: { software: false, maxWorkgroupsPerDimension: 5 } });
       const list = subjectsOf({}, [
         [37, 64, { lanes: 16, workgroup: 32, splits: 7 }],
@@ -180,10 +183,8 @@ export const cases: Case[] = [
       note('folded', summary(await verifyAll(narrow, list)));
       const [x, dy] = [normal(37 * 64), normal(37 * 64, { seed: 2 })];
       const schedule = { lanes: 16, workgroup: 32, splits: 7 };
-      const [folded, flat] = [
-        await passesOf(narrow, 64, schedule, { x, dy }),
-        await passesOf(gpu, 64, schedule, { x, dy }),
-      ];
+      const folded = await passesOf(narrow, 64, schedule, { x, dy });
+      const flat = await asOnGpu(device, (gpu) => passesOf(gpu, 64, schedule, { x, dy }));
       assertEqual([...folded.dweight], [...flat.dweight], 'dweight');
       assertEqual([...folded.dx], [...flat.dx], 'dx');
       narrow.destroy();
