@@ -71,18 +71,16 @@ const SMALL = 0x1p-60f;
 const NOT_A_NUMBER = 0x7fc00000u;
 
 fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
-  let r = bitcast<f32>(bits);
-  if (bits == NOT_A_NUMBER) {
-    let nan = bitcast<f32>(bits & params.opaque_ones);
-    return Statistics(nan, nan, nan, 1.0, nan);
-  }
-  if (bits >= 0x0d800000u || bits == 0u) {
-    return Statistics(hi, lo, r, 1.0, r);
-  }
+  let r = bitcast<f32>(bits & params.opaque_ones);
+  let plain = bits >= 0x0d800000u || bits == 0u;
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
-  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
-  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+  let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
+  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  let unit = select(SMALL, 1.0, plain);
+  let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
+  let scaled = select(means * SMALL, means, plain);
+  return Statistics(scaled.x, scaled.y, scale, unit, r);
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
@@ -108,6 +106,14 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  return finished(z, added_residual(at, valid));
+}
+
+fn added_residual(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>();
+}
+
+fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
   var out = z;
   return out;
 }

@@ -1,8 +1,8 @@
 // LayerNorm backward: dx, and the partial sums of dweight and dbias, in one pass.
 // describe('layerNorm', {shape: [4096, 1024], schedule: {strategy: 'registers'}, pass: 'backward'}): rows/backward_registers, f32, 64 lanes
 //
-// workgroups: 64 × 1 × 1
-// uniform: rows 4096, cols 1024, splits 128, rows_per_split 32, block 32, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
+// workgroups: 128 × 1 × 1
+// uniform: rows 4096, cols 1024, splits 128, rows_per_split 16, block 16, opaque_ones 4294967295, count 1024, first_element 0, first_set 0
 // binding 1: weight, f32 [1024]
 // binding 2: gradients, scratch, 1048576 bytes
 // binding 3: x, f32 [4096, 1024]
@@ -16,12 +16,14 @@ alias X = f32;
 alias X4 = vec4<X>;
 alias W = f32;
 alias W4 = vec4<W>;
+const GROUPED: bool = false;
 const WEIGHT_OFFSET: f32 = 0.0;
 const ADD_PARTIALS: bool = false;
 const WORKGROUP: u32 = 128u;
 const LANES: u32 = 64u;
 const ITEMS: u32 = 4u;
 alias Part = vec2<f32>;
+const IN_BLOCKS: bool = false;
 struct Params {
   rows: u32,
   cols: u32,
@@ -35,7 +37,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<W4>;
-@group(0) @binding(2) var<storage, read_write> gradients: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read_write> gradient_pairs: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> x: array<X4>;
 @group(0) @binding(4) var<storage, read> dy: array<X4>;
 @group(0) @binding(5) var<storage, read_write> dx: array<X4>;
@@ -68,13 +70,54 @@ fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f3
 }
 
 fn store_partials(at: u32, valid: u32, dbias_sum: vec4<f32>, dweight_sum: vec4<f32>, adds: bool) {
-  for (var e = 0u; e < valid; e++) {
-    let more = vec2<f32>(dbias_sum[e], dweight_sum[e]);
-    if (ADD_PARTIALS || adds) {
-      gradients[at + e] += more;
-    } else {
-      gradients[at + e] = more;
+  var low = vec4<f32>(dbias_sum.x, dweight_sum.x, dbias_sum.y, dweight_sum.y);
+  var high = vec4<f32>(dbias_sum.z, dweight_sum.z, dbias_sum.w, dweight_sum.w);
+  if (ADD_PARTIALS || adds) {
+    low += gradient_pairs[at / 2u];
+    high += gradient_pairs[at / 2u + 1u];
+  }
+  gradient_pairs[at / 2u] = low;
+  gradient_pairs[at / 2u + 1u] = high;
+}
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
+}
+
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
+}
+
+var<workgroup> other_rows: array<vec4<f32>, WORKGROUP / 2u * ITEMS>;
+
+fn add_row_groups(own: ptr<function, array<vec4<f32>, ITEMS>>, index: u32) {
+  for (var half = WORKGROUP / 2u; half >= LANES; half /= 2u) {
+    if (index >= half && index < 2u * half) {
+      for (var j = 0u; j < ITEMS; j++) {
+        other_rows[j * (WORKGROUP / 2u) + index - half] = (*own)[j];
+      }
     }
+    workgroupBarrier();
+    if (index < half) {
+      for (var j = 0u; j < ITEMS; j++) {
+        (*own)[j] += other_rows[j * (WORKGROUP / 2u) + index];
+      }
+    }
+    workgroupBarrier();
   }
 }
 
@@ -102,15 +145,22 @@ fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
   dx[at] = X4(v);
 }
 
+const AHEAD = 4u;
+
 struct RowQuad {
   col: u32,
   valid: u32,
   at: u32,
+  beyond: bool,
 }
 
-fn row_quad(base: u32, q: u32) -> RowQuad {
-  let col = 4u * q;
-  return RowQuad(col, valid_of(params.cols - col), place(base + col));
+fn row_quad(base: u32, lane: u32, item: u32) -> RowQuad {
+  let q = lane + item * LANES;
+  return RowQuad(4u * q, valid_of(4u), place(base + 4u * q), false);
+}
+
+fn in_row(quad: RowQuad, v: vec4<f32>) -> vec4<f32> {
+  return within(quad.valid, v);
 }
 
 struct Statistics {
@@ -126,18 +176,16 @@ const SMALL = 0x1p-60f;
 const NOT_A_NUMBER = 0x7fc00000u;
 
 fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
-  let r = bitcast<f32>(bits);
-  if (bits == NOT_A_NUMBER) {
-    let nan = bitcast<f32>(bits & params.opaque_ones);
-    return Statistics(nan, nan, nan, 1.0, nan);
-  }
-  if (bits >= 0x0d800000u || bits == 0u) {
-    return Statistics(hi, lo, r, 1.0, r);
-  }
+  let r = bitcast<f32>(bits & params.opaque_ones);
+  let plain = bits >= 0x0d800000u || bits == 0u;
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
-  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
-  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+  let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
+  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  let unit = select(SMALL, 1.0, plain);
+  let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
+  let scaled = select(means * SMALL, means, plain);
+  return Statistics(scaled.x, scaled.y, scale, unit, r);
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
@@ -150,8 +198,20 @@ fn saved(which: u32) -> Statistics {
   return statistics_from(m.x, m.y, bitcast<u32>(rstd[params.first_set + which]));
 }
 
-fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  var g = load_dy(at, valid);
+struct RowSums {
+  mean_g: f32,
+  mean_g_xhat: f32,
+  s: Statistics,
+}
+
+fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
+  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
+  out -= means.mean_g * means.s.unit;
+  return out * means.s.scale;
+}
+
+fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var g = dy_quad;
   return g;
 }
 
@@ -161,28 +221,6 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
 
 fn shift_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>();
-}
-
-struct Invocation {
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) index: u32,
-}
-
-fn workgroup_number(invocation: Invocation) -> u32 {
-  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
-}
-
-struct Worker {
-  id: u32,
-  lane: u32,
-  index: u32,
-  surplus: bool,
-}
-
-fn worker_of(invocation: Invocation, count: u32) -> Worker {
-  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
-  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
 }
 
 fn merge(a: Part, b: Part) -> Part {
@@ -206,61 +244,78 @@ fn reduce(part: Part, worker: Worker) -> Part {
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let worker = worker_of(invocation, params.splits);
-  let quads = (params.cols + 3u) / 4u;
+  let row_groups = WORKGROUP / LANES;
+  let walkers = params.splits * row_groups;
+  let worker = worker_of(invocation, walkers);
+  let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
+  let first_row = select(worker.id, grouped, GROUPED);
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
     for (var nth = first; nth < stop; nth++) {
-      let target_row = nth * params.splits + worker.id;
+      let target_row = nth * walkers + first_row;
       let stores = !worker.surplus && target_row < params.rows;
       let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
-      let s = saved(row);
-      var xhats: array<vec4<f32>, ITEMS>;
+      var xs: array<vec4<f32>, ITEMS>;
       var gs: array<vec4<f32>, ITEMS>;
+      var weights: array<vec4<f32>, AHEAD>;
+      var shifts: array<vec4<f32>, AHEAD>;
+      for (var j = 0u; j < ITEMS; j++) {
+        let quad = row_quad(base, worker.lane, j);
+        xs[j] = load_x(quad.at, quad.valid);
+        gs[j] = load_dy(quad.at, quad.valid);
+        if (j < AHEAD) {
+          weights[j] = weight_at(row, quad.col, quad.valid);
+          shifts[j] = shift_at(row, quad.col, quad.valid);
+        }
+      }
+      let s = saved(row);
       var sum_g = vec4<f32>();
       var sum_g_xhat = vec4<f32>();
       for (var j = 0u; j < ITEMS; j++) {
-        let q = worker.lane + j * LANES;
-        if (q < quads) {
-          let quad = row_quad(base, q);
-          let centred = within(quad.valid, centre(load_x(quad.at, quad.valid), s));
-          let w = weight_at(row, quad.col, quad.valid);
-          let z = affine(centred, s.scale, w, shift_at(row, quad.col, quad.valid));
-          let dz = within(quad.valid, upstream(quad.at, quad.valid, z));
-          let xhat = centred * s.scale;
-          let g = dz * w;
-          xhats[j] = xhat;
-          gs[j] = g;
-          sum_g += g;
-          sum_g_xhat += g * xhat;
-          if (stores) {
-            sum_dz[j] += dz;
-            sum_dz_xhat[j] += dz * normalized(centred, s.scale);
-          }
+        let quad = row_quad(base, worker.lane, j);
+        let centred = in_row(quad, centre(xs[j], s));
+        let z = affine(centred, s.scale, weights[j % AHEAD], shifts[j % AHEAD]);
+        let dz = in_row(quad, upstream_of(gs[j], quad.at, quad.valid, z));
+        let g = dz * weights[j % AHEAD];
+        xs[j] = centred;
+        gs[j] = g;
+        sum_g += g;
+        sum_g_xhat += g * (centred * s.scale);
+        sum_dz[j] += select(vec4<f32>(), dz, stores);
+        sum_dz_xhat[j] += select(vec4<f32>(), dz * normalized(centred, s.scale), stores);
+        if (j + AHEAD < ITEMS) {
+          let later = row_quad(base, worker.lane, j + AHEAD);
+          weights[j % AHEAD] = weight_at(row, later.col, later.valid);
+          shifts[j % AHEAD] = shift_at(row, later.col, later.valid);
         }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;
+      let means = RowSums(total.x, total.y, s);
+      for (var j = 0u; j < ITEMS; j++) {
+        let quad = row_quad(base, worker.lane, j);
+        gs[j] = add_dsum(quad.at, quad.valid, gradient_of_x(xs[j], gs[j], means));
+      }
       if (stores) {
         for (var j = 0u; j < ITEMS; j++) {
-          let q = worker.lane + j * LANES;
-          if (q < quads) {
-            let quad = row_quad(base, q);
-            var out = fma(-xhats[j], vec4<f32>(total.y), gs[j]) * s.unit;
-            out -= total.x * s.unit;
-            out *= s.scale;
-            store_dx(quad.at, quad.valid, add_dsum(quad.at, quad.valid, out));
+          let quad = row_quad(base, worker.lane, j);
+          if (!quad.beyond) {
+            store_dx(quad.at, quad.valid, gs[j]);
           }
         }
       }
     }
-    for (var j = 0u; j < ITEMS; j++) {
-      let q = worker.lane + j * LANES;
-      if (!worker.surplus && q < quads) {
-        let at = worker.id * params.cols + 4u * q;
-        store_partials(at, valid_of(params.cols - 4u * q), sum_dz[j], sum_dz_xhat[j], first > 0u);
+    add_row_groups(&sum_dz, worker.index);
+    add_row_groups(&sum_dz_xhat, worker.index);
+    if (!worker.surplus && worker.index < LANES) {
+      let split = worker.id / row_groups;
+      for (var j = 0u; j < ITEMS; j++) {
+        let quad = row_quad(0u, worker.lane, j);
+        if (!quad.beyond) {
+          store_partials(split * params.cols + quad.col, quad.valid, sum_dz[j], sum_dz_xhat[j], IN_BLOCKS && first > 0u);
+        }
       }
     }
   }

@@ -16,11 +16,11 @@ alias X4 = vec4<X>;
 alias W = f32;
 alias W4 = vec4<W>;
 const WEIGHT_OFFSET: f32 = 0.0;
-alias Sums = vec3<f32>;
-alias Part = vec4<f32>;
 const WORKGROUP: u32 = 128u;
 const LANES: u32 = 64u;
 const ITEMS: u32 = 4u;
+alias Sums = vec3<f32>;
+alias Part = vec4<f32>;
 struct Params {
   rows: u32,
   cols: u32,
@@ -86,7 +86,11 @@ fn store_y(at: u32, valid: u32, v: vec4<f32>) {
   y[at] = X4(v);
 }
 
-fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+fn added_residual(at: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>();
+}
+
+fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
   var out = z;
   return out;
 }
@@ -99,15 +103,40 @@ fn store_input(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
+}
+
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
+}
+
+const AHEAD = 4u;
+
 struct RowQuad {
   col: u32,
   valid: u32,
   at: u32,
+  beyond: bool,
 }
 
-fn row_quad(base: u32, q: u32) -> RowQuad {
-  let col = 4u * q;
-  return RowQuad(col, valid_of(params.cols - col), place(base + col));
+fn row_quad(base: u32, lane: u32, item: u32) -> RowQuad {
+  let q = lane + item * LANES;
+  return RowQuad(4u * q, valid_of(4u), place(base + 4u * q), false);
 }
 
 struct Statistics {
@@ -159,18 +188,16 @@ fn rstd_of(squares: f32, scale: f32) -> u32 {
 }
 
 fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
-  let r = bitcast<f32>(bits);
-  if (bits == NOT_A_NUMBER) {
-    let nan = bitcast<f32>(bits & params.opaque_ones);
-    return Statistics(nan, nan, nan, 1.0, nan);
-  }
-  if (bits >= 0x0d800000u || bits == 0u) {
-    return Statistics(hi, lo, r, 1.0, r);
-  }
+  let r = bitcast<f32>(bits & params.opaque_ones);
+  let plain = bits >= 0x0d800000u || bits == 0u;
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
-  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
-  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+  let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
+  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  let unit = select(SMALL, 1.0, plain);
+  let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
+  let scaled = select(means * SMALL, means, plain);
+  return Statistics(scaled.x, scaled.y, scale, unit, r);
 }
 
 fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
@@ -215,6 +242,10 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
 }
 
+fn chunk_if(counts: bool, more: Chunk, before: Chunk) -> Chunk {
+  return Chunk(before.pivot, select(before.s, more.s, counts), select(before.q, more.q, counts));
+}
+
 fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
   let d = within(valid, fma(v, vec4<f32>(scale), vec4<f32>(-c.pivot)));
   return Chunk(c.pivot, c.s + d, c.q + d * d);
@@ -253,28 +284,6 @@ fn save_for_backward(lane: u32, which: u32, s: Statistics) {
   }
 }
 
-struct Invocation {
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) index: u32,
-}
-
-fn workgroup_number(invocation: Invocation) -> u32 {
-  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
-}
-
-struct Worker {
-  id: u32,
-  lane: u32,
-  index: u32,
-  surplus: bool,
-}
-
-fn worker_of(invocation: Invocation, count: u32) -> Worker {
-  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
-  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
-}
-
 fn quad_mean(base: u32, q: u32) -> f32 {
   let v = input(place(base + 4u * q), valid_of(params.cols - 4u * q));
   let typical = quad_average(v);
@@ -305,50 +314,65 @@ fn reduce(part: Part, worker: Worker) -> Part {
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.rows);
   let base = worker.id * params.cols;
-  let quads = (params.cols + 3u) / 4u;
   var values: array<vec4<f32>, ITEMS>;
   for (var j = 0u; j < ITEMS; j++) {
-    let quad = row_quad(base, min(worker.lane + j * LANES, quads - 1u));
+    let quad = row_quad(base, worker.lane, j);
     values[j] = input(quad.at, quad.valid);
   }
   let k = segment_pivot(base);
-  var part = Part();
-  if (worker.lane < quads) {
-    part = part_of_row(&values, worker.lane, quads, k);
-  }
-  let s = finish(reduce(part, worker), k);
+  let s = finish(reduce(part_of_row(&values, base, worker.lane, k), worker), k);
   if (worker.surplus) { return; }
-  save_for_backward(worker.lane, worker.id, s);
+  var maps: array<Map, AHEAD>;
+  for (var j = 0u; j < min(AHEAD, ITEMS); j++) {
+    maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
+  }
   for (var j = 0u; j < ITEMS; j++) {
-    let q = worker.lane + j * LANES;
-    if (q < quads) {
-      let quad = row_quad(base, q);
-      let centred = centre(store_input(quad.at, quad.valid, values[j]), s);
-      let w = weight_at(worker.id, quad.col, quad.valid);
-      let b = bias_at(worker.id, quad.col, quad.valid);
-      store_y(quad.at, quad.valid, epilogue(quad.at, quad.valid, affine(centred, s.scale, w, b)));
+    store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j % AHEAD]);
+    if (j + AHEAD < ITEMS) {
+      maps[j % AHEAD] = map_of(worker.id, row_quad(base, worker.lane, j + AHEAD));
     }
+  }
+  save_for_backward(worker.lane, worker.id, s);
+}
+
+struct Map {
+  w: vec4<f32>,
+  b: vec4<f32>,
+  residual_quad: vec4<f32>,
+}
+
+fn map_of(row: u32, quad: RowQuad) -> Map {
+  return Map(
+    weight_at(row, quad.col, quad.valid),
+    bias_at(row, quad.col, quad.valid),
+    added_residual(quad.at, quad.valid),
+  );
+}
+
+fn store_quad(quad: RowQuad, v: vec4<f32>, s: Statistics, map: Map) {
+  let z = affine(centre(v, s), s.scale, map.w, map.b);
+  let out = finished(z, map.residual_quad);
+  if (!quad.beyond) {
+    store_input(quad.at, quad.valid, v);
+    store_y(quad.at, quad.valid, out);
   }
 }
 
-fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, lane: u32, quads: u32, k: f32) -> Part {
+fn part_of_row(values: ptr<function, array<vec4<f32>, ITEMS>>, base: u32, lane: u32, k: f32) -> Part {
   var scale = 1.0;
   var total = Sums();
   for (var attempt = 0u; attempt < 3u; attempt++) {
     var chunk = chunk_start(values[0] * scale);
     var n = 0u;
     for (var j = 0u; j < ITEMS; j++) {
-      let q = lane + j * LANES;
-      if (q < quads) {
-        let valid = valid_of(params.cols - 4u * q);
-        chunk = chunk_add(chunk, values[j], scale, valid);
-        n += valid;
-      }
+      let quad = row_quad(base, lane, j);
+      chunk = chunk_if(!quad.beyond, chunk_add(chunk, values[j], scale, quad.valid), chunk);
+      n += select(quad.valid, 0u, quad.beyond);
     }
     total = chunk_sums(chunk, n, k * scale);
     let next = next_scale(outside(total), squares_of(total), scale, attempt);
-    if (next == scale) { return Part(total, scale); }
+    if (next == scale) { break; }
     scale = next;
   }
-  return Part(total, scale);
+  return select(Part(total, scale), Part(), row_quad(base, lane, 0u).beyond);
 }

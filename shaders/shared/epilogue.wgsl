@@ -6,9 +6,22 @@ override HAS_ACTIVATION: bool = false;
 override RESIDUAL_AFTER: bool = false;
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  return finished(z, added_residual(at, valid));
+}
+
+// What is added to z.
+fn added_residual(at: u32, valid: u32) -> vec4<f32> {
+  if (RESIDUAL_AFTER) {
+    return load_residual(at, valid);
+  } else {
+    return vec4<f32>();
+  }
+}
+
+fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
   var out = z;
   if (RESIDUAL_AFTER) {
-    out += load_residual(at, valid);
+    out += residual_quad;
   }
   if (HAS_ACTIVATION) {
     out = activate(out);

@@ -22,3 +22,11 @@ fn sums_of_row(row: u32) -> RowSums {
     return RowSums(first.x, first.y, saved_mean(row, first.z, first.w));
   }
 }
+
+fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
+  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
+  if (HAS_MEAN) {
+    out -= means.mean_g * means.s.unit;
+  }
+  return out * means.s.scale;
+}

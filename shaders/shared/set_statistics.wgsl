@@ -62,20 +62,20 @@ fn rstd_of(squares: f32, scale: f32) -> u32 {
   return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
 }
 
+// Without a branch, behind which a compiler would put the loads of what is normalized.
 fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
-  let r = bitcast<f32>(bits);
-  if (bits == NOT_A_NUMBER) {
-    let nan = bitcast<f32>(bits & params.opaque_ones);
-    return Statistics(nan, nan, nan, 1.0, nan);
-  }
-  if (bits >= 0x0d800000u || bits == 0u) {  // 2^-100; 0 where the variance is infinite
-    return Statistics(hi, lo, r, 1.0, r);
-  }
+  let r = bitcast<f32>(bits & params.opaque_ones);
+  let plain = bits >= 0x0d800000u || bits == 0u;  // 2^-100, or NaN; 0 where the variance is infinite
   // rstd·2^60, by its bits alone where those of bits are a subnormal's.
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
-  let scale = bitcast<f32>(select(bits + (60u << 23u), subnormal, bits < 0x00800000u));
-  return Statistics(SMALL * hi, SMALL * lo, scale, SMALL, r);
+  let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
+  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  let unit = select(SMALL, 1.0, plain);
+  // No mean where there is no number.
+  let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
+  let scaled = select(means * SMALL, means, plain);
+  return Statistics(scaled.x, scaled.y, scale, unit, r);
 }
 
 // Whether the norm subtracts a mean: RMSNorm does not.

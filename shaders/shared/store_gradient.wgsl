@@ -39,11 +39,3 @@ fn store_gradient(
     return Gradients(before.dbias + dz, before.dweight + dz * normalized(centred, s.scale));
   }
 }
-
-fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
-  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
-  if (HAS_MEAN) {
-    out -= means.mean_g * means.s.unit;
-  }
-  return out * means.s.scale;
-}

@@ -12,7 +12,12 @@ override STORES_DRESIDUAL: bool = false;
 override HAS_DSUM: bool = false;
 
 fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  var g = load_dy(at, valid);
+  return upstream_of(load_dy(at, valid), at, valid, z);
+}
+
+// The same where dy is there already.
+fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var g = dy_quad;
   if (HAS_ACTIVATION) {
     var inside = z;
     if (RESIDUAL_AFTER) {

@@ -17,7 +17,7 @@ import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
-import { longestRegisterSplit } from '../plan/schedule.ts';
+import { longestRegisterSplit, rowGroupsOf, splitsOf } from '../plan/schedule.ts';
 import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
@@ -26,6 +26,7 @@ import {
   applySegments,
   blockOf,
   dispatch,
+  holdsWhole,
   type Need,
   normChoices,
   oneByOne,
@@ -90,28 +91,40 @@ const firstChoices = (at: At): Choices => ({
 /** mean and rstd in one array. */
 export const packStatistics = (at: At): Step => dispatch(at, pack, { workers: setCount(at.g) });
 
-/** Splits of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add. */
-export function splitsOfChunk({ samples }: Chunk, most: number): number {
-  const each = Math.ceil(samples / Math.min(most, samples));
-  return Math.ceil(samples / each);
+/**
+ * Splits of a chunk's rows, none empty: at most as many as the first chunk's, to which the others add.
+ *
+ * @param together - rows that a split walks at a time.
+ */
+export function splitsOfChunk({ samples }: Chunk, most: number, together = 1): number {
+  return splitsOf(Math.ceil(samples / together), most);
 }
 
 /** dx and the gradient partials of rows that stay in registers. */
 export function onePassPerRow(at: At, splits: number, add: boolean): Step {
   const { d, segments, schedule } = at;
   const { team, items } = schedule;
-  const rowsPerSplit = Math.ceil(segments.count / splits);
+  const rowGroups = rowGroupsOf(team);
+  const rowsPerSplit = Math.ceil(segments.count / (splits * rowGroups));
   // Equal blocks, none longer than a split is where scratch has room, but for very many rows.
   const blocks = Math.ceil(rowsPerSplit / Math.max(longestRegisterSplit, blockOf(rowsPerSplit)));
   return dispatch(at, rowsRegisters, {
-    choices: { HAS_PARTIALS: d.dweight || d.dbias, ADD_PARTIALS: add, ITEMS: items },
+    choices: {
+      HAS_PARTIALS: d.dweight || d.dbias,
+      ADD_PARTIALS: add,
+      ITEMS: items,
+      WHOLE: holdsWhole(segments.cols, schedule),
+      SHARES_SPLIT: rowGroups > 1,
+      IN_BLOCKS: blocks > 1,
+    },
+    sources: { gradient_pairs: 'gradients' },
     numbers: {
       splits,
       rows_per_split: rowsPerSplit,
       block: Math.ceil(rowsPerSplit / blocks),
     },
     team,
-    workers: splits,
+    workers: splits * rowGroups,
   });
 }
 
@@ -202,7 +215,7 @@ export function columns(
       ADD_PARTIALS: add,
       ...accumulateChoices(at),
     },
-    ...sourcesOf(at),
+    sources: { ...sourcesOf(at).sources, gradient_pairs: 'gradients' },
     numbers: {
       rows,
       cols: setSize(g),

@@ -3,7 +3,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
-import { scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
+import { rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import {
@@ -56,8 +56,9 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   return partsOf(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
     const chunk = chunks[index] as Chunk;
     const head = chunks[0] as Chunk;
-    const most = splitsOfChunk(head, gradientSplits);
-    const splits = splitsOfChunk(chunk, most);
+    const together = registers ? rowGroupsOf(schedule.team) : 1;
+    const most = splitsOfChunk(head, gradientSplits, together);
+    const splits = splitsOfChunk(chunk, most, together);
     // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
     // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
     const kept = alignUp(sumBytes * head.samples, scratchAlignment);

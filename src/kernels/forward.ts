@@ -32,6 +32,7 @@ import {
   channelSegments,
   checkParameterBytes,
   dispatch,
+  holdsWhole,
   inParts,
   normChoices,
   type Pass,
@@ -225,7 +226,13 @@ function onePass(at: At): Step {
   const serial = strategy === 'thread';
   const short = { ONE_CHUNK: serial && chunks === 1, BLOCKS: !serial || chunks > 4 };
   return dispatch(at, onePassKernels[strategy as keyof typeof onePassKernels], {
-    choices: { ...segments.setChoices, ...short, FOUR_ROWS: fourRows, ITEMS: items },
+    choices: {
+      ...segments.setChoices,
+      ...short,
+      FOUR_ROWS: fourRows,
+      ITEMS: items,
+      WHOLE: holdsWhole(cols, schedule),
+    },
     numbers: { rows, cols, block: blockOf(chunks) },
     team,
     workers: fourRows ? Math.ceil(rows / 4) : rows,

@@ -39,6 +39,7 @@ const teamChoices = ({ workgroup, lanes, reduction }: Team, { subgroup }: Device
   WORKGROUP: workgroup,
   LANES: lanes,
   SUBGROUP: subgroup,
+  SEVERAL_SUBGROUPS: lanes > subgroup,
 });
 
 /** How many loads a thread has under way. */
@@ -255,6 +256,10 @@ export function dispatch(
     workgroups: Math.ceil(workers / (team.workgroup / team.lanes)),
   });
 }
+
+/** Whether the lanes of a row that stays in registers hold nothing but the row. */
+export const holdsWhole = (cols: number, { team, items }: Pick<ForwardSchedule, 'team' | 'items'>): boolean =>
+  cols === 4 * team.lanes * items;
 
 type AnyPass = Pass<NormDescriptor, ForwardSchedule>;
 

@@ -117,14 +117,22 @@ function typeOf(kernel: Kernel, type: string): string {
   return resolved === type ? type : typeOf(kernel, resolved);
 }
 
-/** A number of a kernel: as it stands there, or by the name of a constant. */
-const numberOf = ({ constants }: Kernel, text: string): number =>
-  Number(String(constants[text.trim()] ?? text.trim()).replace(/u$/, ''));
+/** A number of a kernel: as it stands there, or by the name of a constant; or a product or quotient of such. */
+function numberOf({ constants }: Kernel, text: string): number {
+  const [first, ...rest] = text.split(/\s*([*/])\s*/);
+  const value = (word = '') => Number(String(constants[word.trim()] ?? word.trim()).replace(/u$/, ''));
+  let result = value(first);
+  for (let i = 0; i < rest.length; i += 2) {
+    const other = value(rest[i + 1]);
+    result = rest[i] === '*' ? result * other : Math.floor(result / other);
+  }
+  return result;
+}
 
 /** Bytes of the arrays in workgroup memory. */
 function workgroupBytesOf(kernel: Kernel): number {
   return kernel.workgroupMemory.reduce((sum, declared) => {
-    const [, element = '', count = ''] = /^array<(.+), (\w+)>$/.exec(declared) ?? [];
+    const [, element = '', count = ''] = /^array<(.+), ([\w */]+)>$/.exec(declared) ?? [];
     const type = typeOf(kernel, element);
     const [, lanes = '1', scalar = type] = /^vec(\d)<(\w+)>$/.exec(type) ?? [];
     const each = Number(lanes === '3' ? 4 : lanes) * (scalar === 'f16' ? 2 : 4);

@@ -302,19 +302,26 @@ export function scheduleRowBackward(
   // dweight and dbias take 8 bytes of scratch per split and column.
   const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
   if (strategy === 'registers') {
-    const mostSplits = Math.max(1, Math.floor(budget / (8 * channels)));
     const [lanes, items] = registerShape(facts, rows, quads, 'backward', options);
-    // A lane has several loads of x and of dy under way at a time, so that a quarter of the threads suffices; and partials of fewer than
-    // four rows would weigh too much beside them.
-    const target = Math.min(Math.ceil(facts.threads / 4 / lanes / groups), Math.ceil(samples / 4));
+    // The row-groups of a workgroup add their sums up in workgroup memory, of which WebGPU's floor has 16 KiB.
+    const { workgroup, reduction } = team(facts, lanes, options);
+    const widest = 2 ** Math.floor(Math.log2(1024 / items));
+    const rowTeam = { workgroup: Math.max(lanes, Math.min(workgroup, widest)), lanes, reduction };
+    const rowGroups = rowGroupsOf(rowTeam);
+    // Half as many threads as fill the device have enough loads on the way. Eight rows of a split keep its partials
+    // a tenth of what it reads and writes, but for few rows, which a device would wait for.
+    const fill = facts.threads / rowTeam.workgroup / groups;
     const gradientSplits = splitsOf(
-      samples,
-      Math.max(target, Math.ceil(samples / longestRegisterSplit)),
-      mostSplits,
-      options,
+      Math.ceil(samples / rowGroups),
+      options.splits ??
+        clamp(
+          Math.max(Math.min(fill / 2, samples / 8), fill / 8, samples / rowGroups / longestRegisterSplit),
+          1,
+          Math.floor(budget / (8 * channels)),
+        ),
     );
     const gradients = mergeTeam(facts, channels, gradientSplits, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), gradients, items, vec4, gradientSplits };
+    return { ...plain, strategy, team: rowTeam, gradients, items, vec4, gradientSplits };
   }
   const lanes =
     strategy === 'thread'
@@ -337,7 +344,8 @@ export function scheduleRowBackward(
     Math.ceil((share * facts.threads) / (quads * groups)),
     Math.ceil(samples / longestSplit),
   );
-  const gradientSplits = splitsOf(samples, target, Math.min(mostSplits, Math.ceil(samples / 4)), options);
+  const most = Math.min(mostSplits, Math.ceil(samples / 4));
+  const gradientSplits = splitsOf(samples, options.splits ?? clamp(target, 1, most));
   const columnSteps = facts.software
     ? columnStepsOf(twoQuads ? quads / 2 : quads, samples, gradientSplits)
     : 1;
@@ -372,11 +380,13 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 const longestSplit = 256;
 export const longestRegisterSplit = 64;
 
-/** Splits of the rows, none empty: as many as the target, at most as many as allowed. */
-function splitsOf(rows: number, target: number, most: number, options: ScheduleOptions): number {
-  const splits = Math.min(options.splits ?? clamp(target, 1, most), rows);
-  return Math.ceil(rows / Math.ceil(rows / splits));
+/** Splits of the rows, none empty: about as many as are wanted. */
+export function splitsOf(rows: number, wanted: number): number {
+  return Math.ceil(rows / Math.ceil(rows / Math.min(rows, Math.max(1, Math.ceil(wanted)))));
 }
+
+/** Rows that a workgroup has at a time. */
+export const rowGroupsOf = ({ workgroup, lanes }: Team): number => workgroup / lanes;
 
 function backwardStrategy(
   rows: number,

@@ -17,7 +17,7 @@ import {
 import { describedOps, describeNames } from '../../src/ops/describe.ts';
 import { forwardCall } from '../../src/ops/op-options.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
-import { familyOf } from '../../src/plan/strategy.ts';
+import { familyOf, type ScheduleOptions } from '../../src/plan/strategy.ts';
 import { type DescribedCase, describedCases } from '../support/descriptions.ts';
 import { facts as whole } from '../support/variants.ts';
 
@@ -201,6 +201,29 @@ group('facts', () => {
       expect(limits.maxStorageBuffersPerShaderStage).toBeLessThanOrEqual(8);
       expect(limits.maxComputeInvocationsPerWorkgroup).toBeLessThanOrEqual(256);
       expect(limits.maxComputeWorkgroupStorageSize).toBeLessThanOrEqual(16_384);
+    }
+  });
+
+  it('have the workgroup memory of rows that share a workgroup within what every device has', () => {
+    const bytesOf = (shape: number[], schedule: ScheduleOptions, facts: DescribeFacts = {}) =>
+      describe(
+        'layerNorm',
+        { shape, pass: 'backward', schedule: { strategy: 'registers', ...schedule } },
+        facts,
+      ).limits.maxComputeWorkgroupStorageSize;
+    // Of the reduction 8 bytes a thread; of the row-groups two quads for every second thread and item.
+    expect(bytesOf([64, 256], { lanes: 16, workgroup: 128 })).toBe(8 * 128 + 16 * 64 * 4);
+    expect(bytesOf([64, 1024], { lanes: 64 }, { subgroup: 32 })).toBe(8 * 4 + 16 * 64 * 4);
+    expect(bytesOf([64, 256], { lanes: 16 }, { subgroup: 32 })).toBe(16 * 64 * 4);
+    expect(bytesOf([64, 1024], { lanes: 256, workgroup: 256 })).toBe(8 * 256);
+    const facts = { maxInvocations: 1024 };
+    for (const cols of [4, 64, 100, 256, 1024, 2048]) {
+      for (let workgroup = 1; workgroup <= 1024; workgroup *= 2) {
+        for (let lanes = 1; lanes <= workgroup; lanes *= 2) {
+          if (cols > 32 * lanes) continue;
+          expect(bytesOf([4096, cols], { lanes, workgroup }, facts)).toBeLessThanOrEqual(16_384);
+        }
+      }
     }
   });
 

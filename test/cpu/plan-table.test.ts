@@ -132,13 +132,13 @@ describe('choices', () => {
     expect(`\n${lines.join('\n')}\n`).toMatchInlineSnapshot(`
       "
       rows 4096×1024        | registers 64s      | registers 64s →512 | registers 64p      | registers 64p →512 | thread 1           | thread 1 →16
-      rows 16384×256        | registers 16s      | registers 16s →2048| registers 16p      | registers 16p →2048| thread 1           | thread 1 →64
-      rows 512×4096         | registers 256s     | registers 256s →128| registers 256p     | registers 256p →128| thread 1           | thread 1 →2
+      rows 16384×256        | registers 16s      | registers 16s →512 | registers 16p      | registers 16p →512 | thread 1           | thread 1 →64
+      rows 512×4096         | registers 256s     | registers 256s →64 | registers 256p     | registers 256p →64 | thread 1           | thread 1 →2
       rows 64×65536         | split 256s ×8      | split 256s ×8 →4   | split 256p ×8      | split 256p ×8 →4   | thread 1           | thread 1 →1
       rows 1×1048576        | split 256s ×256    | split 256s ×256 →1 | split 256p ×256    | split 256p ×256 →1 | split 1 ×64        | split 1 ×64 →1/9
-      rows 131072×128       | registers 8s       | registers 8s →4096 | registers 8p       | registers 8p →4096 | thread 1           | thread 1 →501
-      rows 65536×64         | registers 8s       | registers 8s →4096 | registers 8p       | registers 8p →4096 | thread 1           | thread 1 →256
-      rows 8192×8192        | registers 512s     | registers 512s →128| registers 256p     | registers 256p →128| thread 1           | thread 1 →32
+      rows 131072×128       | registers 8s       | registers 8s →512  | registers 8p       | registers 8p →512  | thread 1           | thread 1 →501
+      rows 65536×64         | registers 8s       | registers 8s →512  | registers 8p       | registers 8p →512  | thread 1           | thread 1 →256
+      rows 8192×8192        | registers 512s     | registers 512s →128| registers 256p     | registers 256p →249| thread 1           | thread 1 →32
       rows 1024×12288       | registers 1024s    | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
       batch 8×56×56×64      | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×4         | split 1 ×4

@@ -144,6 +144,39 @@ describe('backward strategies', () => {
       expect(Math.ceil(rows / rowsPerSplit)).toBe(gradientSplits);
     }
   });
+
+  it('gives each workgroup of rows in registers one split, with rows for all of its row-groups', () => {
+    for (const rows of [1, 2, 3, 5, 255, 257, 4097, 65_537]) {
+      for (const [cols, lanes, workgroup] of [
+        [64, 4, 128],
+        [256, 16, 64],
+        [1024, 64, 128],
+        [4096, 256, 256],
+      ] as const) {
+        for (const splits of [undefined, 1, 3, 64, 100_000]) {
+          const schedule = { strategy: 'registers', lanes, workgroup, splits } as const;
+          const { gradientSplits, team } = scheduleBackward(row(rows, cols), gpu, schedule);
+          const together = team.workgroup / team.lanes;
+          expect(gradientSplits).toBeLessThanOrEqual(Math.min(splits ?? rows, Math.ceil(rows / together)));
+          const each = Math.ceil(rows / (gradientSplits * together));
+          expect(Math.ceil(rows / (each * together))).toBe(gradientSplits);
+        }
+      }
+    }
+  });
+
+  it('keeps many threads of a GPU busy with rows in registers, and no thread with a row or two', () => {
+    const threads = (rows: number, cols: number, elementBytes: number) => {
+      const { gradientSplits, team } = scheduleBackward(row(rows, cols), gpu, {}, elementBytes);
+      return gradientSplits * team.workgroup;
+    };
+    for (const bytes of [2, 4]) {
+      expect(threads(8192, 8192, bytes)).toBeGreaterThan(60_000);
+      expect(threads(4096, 1024, bytes)).toBeGreaterThan(60_000);
+      expect(threads(131_072, 128, bytes)).toBeGreaterThan(60_000);
+      expect(scheduleBackward(row(4096, 1024), gpu, {}, bytes).gradientSplits * 8).toBeLessThanOrEqual(4096);
+    }
+  });
 });
 
 describe('geometry families', () => {

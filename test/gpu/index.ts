@@ -32,6 +32,7 @@ import { cases as range } from './range.ts';
 import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
 import { cases as replay } from './replay.ts';
+import { cases as rowGroups } from './row-groups.ts';
 import { cases as scope } from './scope.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -49,6 +50,7 @@ export const allCases: Case[] = [
   ...overhead,
   ...variants,
   ...accuracy,
+  ...rowGroups,
   ...range,
   ...batchNorm,
   ...columns,

@@ -39,6 +39,10 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(vec4<f32>());
 }
 
+fn chunk_if(counts: bool, more: Chunk, before: Chunk) -> Chunk {
+  return Chunk(select(before.q, more.q, counts));
+}
+
 fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
   let d = within(valid, v * scale);
   return Chunk(c.q + d * d);

@@ -55,6 +55,11 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
 }
 
+// A chunk that has one more quad, or not.
+fn chunk_if(counts: bool, more: Chunk, before: Chunk) -> Chunk {
+  return Chunk(before.pivot, select(before.s, more.s, counts), select(before.q, more.q, counts));
+}
+
 // v·scale − pivot in one operation: scale is a power of two.
 fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
   let d = within(valid, fma(v, vec4<f32>(scale), vec4<f32>(-c.pivot)));
