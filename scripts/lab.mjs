@@ -81,7 +81,7 @@ async function lab(id, bundle, files, { quick = false, all = false, only = '', a
     if (broken.size > 0) console.log(`${family}: of ${kernels} kernels ${words(broken)}`);
   console.log(`── ${id}: ${lines.length} kernels in ${seconds} s, ${bad.length} break a bound`);
   if (files.length === 0 && !quick) {
-    writeResults(id, target, outcome, lines, { count, seconds });
+    writeResults(id, target, outcome, lines, count);
     writeSummary();
   }
   return bad.length;
