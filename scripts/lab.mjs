@@ -13,16 +13,17 @@ import { message } from './lib/steps.mjs';
 const usage = `npm run lab -- [target …] [options]
   targets         ${Object.keys(targets).join(', ')}; amd, nvidia, intel: all of these (default all)
   --quick         10 random calls per op and pass in place of 100; writes no results
+  --count N       as many random calls per op and pass
   --all           a line for every kernel, not only for those that break a bound
   --only TEXT     lines whose kernel or variant has the text
   --wgsl FILE …   these files in place of the library's kernels
   --asm FOLDER    leaves the assembly of each kernel there, as <id>.txt`;
 
-const values = ['only', 'asm'];
+const values = ['only', 'asm', 'count'];
 
 /** @param {string[]} args */
 function parsed(args) {
-  /** @type {{ names: string[], files: string[], only?: string, asm?: string, quick?: boolean, all?: boolean, help?: boolean }} */
+  /** @type {{ names: string[], files: string[], only?: string, asm?: string, count?: string, quick?: boolean, all?: boolean, help?: boolean }} */
   const options = { names: [], files: [] };
   let wgsl = false;
   for (let i = 0; i < args.length; i++) {
@@ -61,13 +62,19 @@ async function main() {
  * @param {ReturnType<typeof parsed>} options
  * @returns {Promise<number>} kernels that break a bound
  */
-async function lab(id, bundle, files, { quick = false, all = false, only = '', asm }) {
+async function lab(
+  id,
+  bundle,
+  files,
+  { quick = false, all = false, only = '', asm, count: asked = quick ? '10' : '100' },
+) {
   const target = targets[id];
   if (!target) return 0;
   await ensureRoom(target);
   console.log(`\n── ${id}: ${target.gpu}`);
   const began = performance.now();
-  const count = quick ? 10 : 100;
+  const count = Number(asked);
+  if (!Number.isInteger(count) || count < 0) throw new Error(`--count ${asked}: give an integer from 0.`);
   const outcome = await compile(target, bundle, { count, files: files.length > 0 ? files : null, keep: asm });
   const lines = judged(target, outcome);
   const seconds = Math.round((performance.now() - began) / 1000);
@@ -81,7 +88,7 @@ async function lab(id, bundle, files, { quick = false, all = false, only = '', a
     if (broken.size > 0) console.log(`${family}: of ${kernels} kernels ${words(broken)}`);
   console.log(`── ${id}: ${lines.length} kernels in ${seconds} s, ${bad.length} break a bound`);
   if (files.length === 0 && !quick) {
-    writeResults(id, target, outcome, lines, { count, seconds });
+    writeResults(id, target, outcome, lines, count);
     writeSummary();
   }
   return bad.length;

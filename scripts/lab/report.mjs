@@ -90,9 +90,9 @@ export function words(broken) {
  * @param {import('./targets.mjs').Target} target
  * @param {import('./compile.mjs').Outcome} outcome
  * @param {import('./judge.mjs').Line[]} lines
- * @param {{ count: number, seconds: number }} about
+ * @param {number} count random calls per op and pass
  */
-export function writeResults(id, target, { adapter, facts }, lines, { count, seconds }) {
+export function writeResults(id, target, { adapter, facts }, lines, count) {
   mkdirSync(resultFolder, { recursive: true });
   const names = [
     'id',
@@ -110,7 +110,6 @@ export function writeResults(id, target, { adapter, facts }, lines, { count, sec
     adapter,
     facts,
     randomCalls: count,
-    seconds,
     bounds: target.bounds,
   };
   const families = Object.fromEntries(

@@ -13,18 +13,20 @@ export function writeSummary() {
     return existsSync(file) ? [JSON.parse(readFileSync(file, 'utf8'))] : [];
   });
   const file = join(root, 'docs', 'lab.md');
-  const text = withBlock(readFileSync(file, 'utf8'), 'lab-targets', targetTable(results));
-  writeFileSync(file, withBlock(text, 'lab-families', familyTable(results)));
+  const blocks = { 'lab-targets': targetTable, 'lab-families': familyTable, 'lab-items': itemsTable };
+  let text = readFileSync(file, 'utf8');
+  for (const [name, make] of Object.entries(blocks)) text = withBlock(text, name, make(results));
+  writeFileSync(file, text);
 }
 
 /** @param {any[]} results */
 function targetTable(results) {
   return [
-    '| target | GPU | driver | kernels | break a bound | seconds |',
-    '|---|---|---|---|---|---|',
-    ...results.map(({ target, gpu, adapter, columns, kernels, seconds }) => {
+    '| target | GPU | driver | kernels | break a bound |',
+    '|---|---|---|---|---|',
+    ...results.map(({ target, gpu, adapter, columns, kernels }) => {
       const failing = kernels.filter((one) => one[columns.indexOf('breaks')].length > 0).length;
-      return `| ${target} | ${gpu} | ${adapter.description} | ${kernels.length} | ${failing} | ${seconds} |`;
+      return `| ${target} | ${gpu} | ${adapter.description} | ${kernels.length} | ${failing} |`;
     }),
   ].join('\n');
 }
@@ -64,6 +66,37 @@ function familyTable(results) {
     `|---|${results.map(() => '---|').join('')}---|`,
     ...families.map(
       (family) => `| ${family} | ${results.map((one) => cell(one, family)).join(' | ')} | ${trips(family)} |`,
+    ),
+  ].join('\n');
+}
+
+/** Kernels that keep a row in registers, by quads per thread: what is left of the occupancy, and most spills. @param {any[]} results */
+function itemsTable(results) {
+  const items = (line, { columns }) =>
+    Number(/ items (\d+)/.exec(line[columns.indexOf('variant')])?.[1] ?? 0);
+  const rows = ['rows/forward_registers', 'rows/backward_registers'].flatMap((family) => {
+    const most = family === 'rows/forward_registers' ? 16 : 8;
+    return Array.from({ length: most }, (_, index) => ({ family, count: index + 1 }));
+  });
+  const cell = (result, { family, count }) => {
+    const { columns, kernels } = result;
+    const at = (name) => columns.indexOf(name);
+    const own = kernels.filter((one) => one[at('family')] === family && items(one, result) === count);
+    if (own.length === 0) return '–';
+    const least = columns.includes('occupancy')
+      ? Math.min(...own.map((one) => one[at('occupancy')]))
+      : undefined;
+    const spills = Math.max(...own.map((one) => one[at('spills')]));
+    const words = [least === undefined ? '' : `${least}`, spills > 0 ? `${spills} spills` : ''].filter(
+      Boolean,
+    );
+    return words.join(', ') || '0 spills';
+  };
+  return [
+    `| family | items | ${results.map(({ target }) => target).join(' | ')} |`,
+    `|---|---|${results.map(() => '---|').join('')}`,
+    ...rows.map(
+      (row) => `| ${row.family} | ${row.count} | ${results.map((one) => cell(one, row)).join(' | ')} |`,
     ),
   ].join('\n');
 }
