@@ -99,11 +99,15 @@ async function passesOf(
 }
 
 export const cases: Case[] = [
-  verified('whole rows and others', () =>
-    subjectsOf().flatMap((one) => [
-      { ...one, data: { dyMean: 1 } },
-      { ...one, data: { offset: 1e4, dyMean: 0.1 } },
-    ]),
+  ...(['dy of mean 1', 'mean/std of 1e4'] as const).flatMap((what, i) =>
+    [0, 1].map((part) =>
+      verified(`${part === 0 ? 'whole rows' : 'other rows'}, ${what}`, () =>
+        subjectsOf({}, part === 0 ? shapes.slice(0, 4) : shapes.slice(4)).map((one) => ({
+          ...one,
+          data: i === 0 ? { dyMean: 1 } : { offset: 1e4, dyMean: 0.1 },
+        })),
+      ),
+    ),
   ),
   verified('rmsNorm', () =>
     subjectsOf({ op: 'rmsNorm' }, few).map((one) => ({ ...one, data: { dyMean: 1 } })),
