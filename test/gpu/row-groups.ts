@@ -123,6 +123,26 @@ export const cases: Case[] = [
     'f16',
   ]),
   {
+    name: 'row groups of registers: subgroups of subgroups',
+    requires: ['subgroups'],
+    async run({ device, note }) {
+      // What subgroups have is merged in several rounds where a row has more of them than a subgroup has lanes.
+      for (const [subgroup, lanes] of [
+        [2, 16],
+        [4, 32],
+      ] as const) {
+        const small = await init({ device, facts: { software: false, subgroup } });
+        const schedule = { strategy: 'registers', reduction: 'subgroups', lanes, workgroup: 32 } as const;
+        const list: (Subject & { data: DataOptions })[] = (['layerNorm', 'rmsNorm'] as const).map((op) => ({
+          ...{ op, shape: [5, 4 * lanes], schedule },
+          data: { offset: 1e4, dyMean: 1 },
+        }));
+        note(`${lanes} lanes, ${subgroup} at a time`, summary(await verifyAll(small, list)));
+        small.destroy();
+      }
+    },
+  },
+  {
     name: 'row groups of registers: what a row has is its own',
     async run(t) {
       // 13 rows of 4 row-groups each: the last row is done again by those that have none.
