@@ -308,14 +308,15 @@ export function scheduleRowBackward(
     const widest = 2 ** Math.floor(Math.log2(1024 / items));
     const rowTeam = { workgroup: Math.max(lanes, Math.min(workgroup, widest)), lanes, reduction };
     const rowGroups = rowGroupsOf(rowTeam);
-    // Half as many threads as fill the device have enough loads on the way. Eight rows of a split keep its partials
-    // a tenth of what it reads and writes, but for few rows, which a device would wait for.
+    // Half as many threads as fill the device have enough loads on the way. Eight rows of a split, 16 in f16, keep the partials, which
+    // are written and read, to a sixth of all bytes. Where that leaves an eighth of the threads, they are worth more.
     const fill = facts.threads / rowTeam.workgroup / groups;
+    const heavy = (samples * elementBytes) / 32;
     const gradientSplits = splitsOf(
       Math.ceil(samples / rowGroups),
       options.splits ??
         clamp(
-          Math.max(Math.min(fill / 2, samples / 8), fill / 8, samples / rowGroups / longestRegisterSplit),
+          Math.max(Math.min(fill / 2, heavy), fill / 8, samples / rowGroups / longestRegisterSplit),
           1,
           Math.floor(budget / (8 * channels)),
         ),
@@ -375,8 +376,8 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 }
 
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
-// in blocks. The kernel of rows in registers does so where scratch has no room for so many splits (8192×8192: 40 of 205 rows), in
-// blocks of this length.
+// in blocks. The kernel of rows in registers does so where scratch has no room for so many splits or fewer are asked for, in blocks
+// of this length.
 const longestSplit = 256;
 export const longestRegisterSplit = 64;
 

@@ -99,11 +99,15 @@ async function passesOf(
 }
 
 export const cases: Case[] = [
-  verified('whole rows and others', () =>
-    subjectsOf().flatMap((one) => [
-      { ...one, data: { dyMean: 1 } },
-      { ...one, data: { offset: 1e4, dyMean: 0.1 } },
-    ]),
+  ...(['dy of mean 1', 'mean/std of 1e4'] as const).flatMap((what, i) =>
+    [0, 1].map((part) =>
+      verified(`${part === 0 ? 'whole rows' : 'other rows'}, ${what}`, () =>
+        subjectsOf({}, part === 0 ? shapes.slice(0, 4) : shapes.slice(4)).map((one) => ({
+          ...one,
+          data: i === 0 ? { dyMean: 1 } : { offset: 1e4, dyMean: 0.1 },
+        })),
+      ),
+    ),
   ),
   verified('rmsNorm', () =>
     subjectsOf({ op: 'rmsNorm' }, few).map((one) => ({ ...one, data: { dyMean: 1 } })),
@@ -118,6 +122,26 @@ export const cases: Case[] = [
   verified('f16 parameters', () => subjectsOf({ op: 'addRmsNorm', dtype: 'f16', paramDtype: 'f16' }, few), [
     'f16',
   ]),
+  {
+    name: 'row groups of registers: subgroups of subgroups',
+    requires: ['subgroups'],
+    async run({ device, note }) {
+      // What subgroups have is merged in several rounds where a row has more of them than a subgroup has lanes.
+      for (const [subgroup, lanes] of [
+        [2, 16],
+        [4, 32],
+      ] as const) {
+        const small = await init({ device, facts: { software: false, subgroup } });
+        const schedule = { strategy: 'registers', reduction: 'subgroups', lanes, workgroup: 32 } as const;
+        const list: (Subject & { data: DataOptions })[] = (['layerNorm', 'rmsNorm'] as const).map((op) => ({
+          ...{ op, shape: [5, 4 * lanes], schedule },
+          data: { offset: 1e4, dyMean: 1 },
+        }));
+        note(`${lanes} lanes, ${subgroup} at a time`, summary(await verifyAll(small, list)));
+        small.destroy();
+      }
+    },
+  },
   {
     name: 'row groups of registers: what a row has is its own',
     async run(t) {
