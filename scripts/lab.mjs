@@ -102,4 +102,5 @@ try {
   console.error(message(error));
   process.exitCode = 1;
 }
-process.exit();
+// Whoever reads a pipe slowly gets all of it.
+process.stdout.write('', () => process.exit());
