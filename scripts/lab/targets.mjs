@@ -21,6 +21,17 @@
  * it is; `facts`: what Dawn tells wrong of it; `dawn`: options of Dawn; `groups`: other names on the command line
  */
 
+/**
+ * Families of kernels whose loads are all under way at once: what occupancy is for. Half of a target's occupancy suffices them.
+ */
+export const loadsAtOnce = [
+  'channels/backward_apply',
+  'channels/backward_sums',
+  'merge/statistics',
+  'rows/backward_registers',
+  'rows/forward_registers',
+];
+
 /** What holds on every GPU. A column that a compiler does not tell is not checked. */
 const always = { spills: 0, scratch: 0, narrow: 0, divisions: 0 };
 

@@ -49,8 +49,8 @@ const numbersOf: Readonly<Record<DeviceClass, Numbers>> = {
   },
   phone: {
     threads: 2 ** 14,
-    forwardItems: 8,
-    backwardItems: 4,
+    forwardItems: 4,
+    backwardItems: 2,
     leastWorkspace: 2 ** 24,
   },
   integrated: {
@@ -94,11 +94,11 @@ const vendors: readonly (readonly [RegExp, string])[] = [
   [/img|imagination|powervr|samsung|xclipse|\b(0x1010|4112)\b/i, 'phone'],
 ];
 
-/** What compilers of a vendor hold in registers without spilling, where that is less than what the class says. */
+/** What compilers of a vendor hold in registers without spilling, where that is less than what the class says (docs/lab.md). */
 const registersOf: readonly (readonly [vendor: string, words: RegExp, Partial<Numbers>])[] = [
-  ['intel', /./, { forwardItems: 8, backwardItems: 1 }],
-  ['apple', /./, { backwardItems: 4 }],
-  ['amd', /gcn|vega|polaris/i, { backwardItems: 2 }],
+  ['intel', /./, { forwardItems: 2, backwardItems: 1 }],
+  ['apple', /./, { forwardItems: 8, backwardItems: 2 }],
+  ['amd', /gcn|vega|polaris/i, { forwardItems: 4, backwardItems: 2 }],
 ];
 
 /** Whether an adapter runs on the CPU: SwiftShader, llvmpipe, WARP. */

@@ -6,7 +6,7 @@ import {
   clamp,
   type ForwardSchedule,
   familyOf,
-  maxRegisterLength,
+  fitsRegisters,
   maxWorkgroup,
   powerOfTwoUp,
   quadsOf,
@@ -58,7 +58,7 @@ function registerShape(
   options: ScheduleOptions,
 ): [number, number] {
   const most = registerItems(facts, direction);
-  const widest = options.workgroup ?? widestRow(facts);
+  const widest = options.workgroup ?? widestRow(facts, direction, quads);
   const lanesFor = (items: number) => clamp(powerOfTwoUp(Math.ceil(quads / items)), 1, widest);
   // Eight lanes load 128 bytes that lie side by side.
   let lanes = options.lanes ?? Math.max(lanesFor(Math.min(4, most)), Math.min(lanesFor(1), 8));
@@ -145,14 +145,14 @@ function forwardStrategy(
     return (rows >= 32 || cols <= 1024) && runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
   // One workgroup per row leaves most of a GPU idle when there are few of them.
   if (rows < 64 && cols > 16384) return 'split';
-  if (cols <= maxRegisterLength(facts, 'forward')) return 'registers';
+  if (fitsRegisters(cols, facts, 'forward')) return 'registers';
   return rows >= 512 ? 'workgroup' : 'split';
 }
 
 /** By the length of a row alone. */
 function invariantStrategy(cols: number, facts: DeviceFacts, direction: 'forward' | 'backward'): Strategy {
   if (facts.software) return runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
-  return cols <= maxRegisterLength(facts, direction) ? 'registers' : 'workgroup';
+  return fitsRegisters(cols, facts, direction) ? 'registers' : 'workgroup';
 }
 
 function workgroupLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
@@ -398,7 +398,7 @@ function backwardStrategy(
   if (batchInvariant) return invariantStrategy(cols, facts, 'backward');
   if (facts.software)
     return (rows >= 32 || cols <= 1024) && runsInTime(quadsOf(cols), facts) ? 'thread' : 'split';
-  return cols <= maxRegisterLength(facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'registers' : 'split';
+  return fitsRegisters(cols, facts, 'backward') && (rows >= 64 || cols <= 1024) ? 'registers' : 'split';
 }
 
 /** Sets of contiguous channels, split by channel: a segment is `inner` elements with one weight. */

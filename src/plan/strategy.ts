@@ -186,7 +186,7 @@ export function checkSchedule(
     refuse(`splits is ${splits}`, 'Use an integer ≥ 1.');
   }
   if (strategy === 'registers') {
-    const widest = lanes ?? workgroup ?? widestRow(facts);
+    const widest = lanes ?? workgroup ?? widestRow(facts, direction, quadsOf(setSize(geometry)));
     if (quadsOf(setSize(geometry)) > mostItems[direction] * widest) {
       refuse(
         `a row of ${setSize(geometry)} does not fit the registers of ${widest} lanes`,
@@ -205,19 +205,27 @@ const mostItems = { forward: 16, backward: 8 } as const;
 export const registerItems = (facts: DeviceFacts, direction: Direction): number =>
   Math.min(direction === 'forward' ? facts.forwardItems : facts.backwardItems, mostItems[direction]);
 
-// Quads that a whole workgroup keeps: a GPU's core has 65,536 registers, of which 1024 threads get 64 each.
-const workgroupQuads = { forward: 8192, backward: 2048 } as const;
+/**
+ * Lanes that a row of so many quads may have: on a GPU as many as a workgroup has threads. But its cores have 65,536 registers, of which
+ * 1024 threads get 64 each, which is enough for two quads forward and one backward.
+ */
+export function widestRow(facts: DeviceFacts, direction: Direction, quads: number): number {
+  if (facts.software) return maxWorkgroup(facts);
+  const fits = quads <= (direction === 'forward' ? 2048 : 1024);
+  return Math.min(fits ? 1024 : 512, facts.maxInvocations);
+}
 
-/** Longest row that `registers` takes. */
-export const maxRegisterLength = (facts: DeviceFacts, direction: Direction): number =>
-  4 * Math.min(widestRow(facts) * registerItems(facts, direction), workgroupQuads[direction]);
+// Quads that a whole workgroup keeps.
+const workgroupQuads = { forward: 4096, backward: 2048 } as const;
+
+/** Whether a row of so many columns stays in registers. */
+export function fitsRegisters(cols: number, facts: DeviceFacts, direction: Direction): boolean {
+  const quads = quadsOf(cols);
+  const most = widestRow(facts, direction, quads) * registerItems(facts, direction);
+  return quads <= Math.min(most, workgroupQuads[direction]);
+}
 
 // 256 is WebGPU's floor; a software adapter gains nothing from more, and larger groups hold fewer registers each.
 export function maxWorkgroup(facts: DeviceFacts): number {
   return Math.min(256, facts.maxInvocations);
-}
-
-/** Lanes that a row may have: on a GPU as many as a workgroup has threads. */
-export function widestRow(facts: DeviceFacts): number {
-  return facts.software ? maxWorkgroup(facts) : Math.min(1024, facts.maxInvocations);
 }

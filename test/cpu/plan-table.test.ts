@@ -139,7 +139,7 @@ describe('choices', () => {
       rows 131072×128       | registers 8s       | registers 8s →512  | registers 8p       | registers 8p →512  | thread 1           | thread 1 →501
       rows 65536×64         | registers 8s       | registers 8s →512  | registers 8p       | registers 8p →512  | thread 1           | thread 1 →256
       rows 8192×8192        | registers 512s     | registers 512s →128| registers 256p     | registers 256p →249| thread 1           | thread 1 →32
-      rows 1024×12288       | registers 1024s    | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
+      rows 1024×12288       | registers 512s     | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
       batch 8×56×56×64      | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×4         | split 1 ×4
       batch 32×256×14×14    | split 64s          | split 64s          | split 64p          | split 64p          | split 1            | split 1
