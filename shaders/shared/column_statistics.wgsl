@@ -1,5 +1,5 @@
 // column_statistics
-// needs: columns params saved_statistics set_statistics
+// needs: abreast columns params saved_statistics set_statistics
 // Saved statistics of the sets that a thread's four columns belong to.
 struct ColumnStatistics {
   hi: vec4<f32>,
@@ -8,9 +8,25 @@ struct ColumnStatistics {
   unit: vec4<f32>,
 }
 
+fn column_statistics(c: Column) -> ColumnStatistics {
+  if (ABREAST) {
+    return statistics_abreast(c);
+  } else {
+    var s: ColumnStatistics;
+    for (var j = 0u; j < 4u; j++) {
+      let one = saved(set_of(c, j));
+      s.hi[j] = one.hi;
+      s.lo[j] = one.lo;
+      s.scale[j] = one.scale;
+      s.unit[j] = one.unit;
+    }
+    return s;
+  }
+}
+
 // As statistics_from() in shared/set_statistics.wgsl, but without a branch, behind which a compiler would leave the loads of the
 // next set.
-fn column_statistics(c: Column) -> ColumnStatistics {
+fn statistics_abreast(c: Column) -> ColumnStatistics {
   var s: ColumnStatistics;
   var bits: vec4<u32>;
   for (var j = 0u; j < 4u; j++) {

@@ -8,10 +8,9 @@
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
-  let w = column_weight(c);
-  let shift = column_bias(c);
   let s = column_statistics(c);
-  let scale = s.scale * w;
+  let scale = s.scale * column_weight(c);
+  let shift = column_bias(c);
   var p = c.first;
   if (ABREAST) {
     for (; p + AT_ONCE <= c.end; p += AT_ONCE) {

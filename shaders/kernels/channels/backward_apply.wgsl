@@ -15,6 +15,7 @@ override NEEDS_X: bool = true;
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
+  let s = column_statistics(c);
   let w = column_weight(c);
   var b = vec4<f32>();
   if (HAS_ACTIVATION) {
@@ -24,12 +25,9 @@ override NEEDS_X: bool = true;
   var slope: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
     let one = sums[set_of(c, j)];
-    mean_g[j] = one.x;
-    slope[j] = one.y;
+    mean_g[j] = one.x * s.unit[j];
+    slope[j] = one.y * s.scale[j];
   }
-  let s = column_statistics(c);
-  mean_g *= s.unit;
-  slope *= s.scale;
   var p = c.first;
   if (ABREAST) {
     for (; p + AT_ONCE <= c.end; p += AT_ONCE) {

@@ -15,13 +15,13 @@ const CHUNK = 16u;  // rows in a chunk
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
+  let s = column_statistics(c);
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
   if (HAS_ACTIVATION) {
     w = column_weight(c);
     b = column_bias(c);
   }
-  let s = column_statistics(c);
   var sum_dz = vec4<f32>();
   var sum_dz_xhat = vec4<f32>();
   var some_dz = vec4<f32>();
