@@ -83,13 +83,24 @@ class Text {
   }
 
   shared(): number {
-    const declared = this.#wgsl.matchAll(/var<workgroup> \w+: array<(.+), (\w+)>;/g);
+    const declared = this.#wgsl.matchAll(/var<workgroup> \w+: array<(.+), ([\w */]+)>;/g);
     return [...declared].reduce((sum, [, element = '', count = '']) => {
       const type = this.#type(element);
       const [, lanes = '1', scalar = type] = /^vec(\d)<(\w+)>$/.exec(type) ?? [];
       const each = Number(lanes === '3' ? '4' : lanes) * (scalar === 'f16' ? 2 : 4);
-      return sum + each * Number.parseInt(this.#constant(count) ?? count, 10);
+      return sum + each * this.#product(count);
     }, 0);
+  }
+
+  /** `WORKGROUP / 2u * ITEMS` as a number. */
+  #product(text: string): number {
+    const [first = '', ...rest] = text.split(/ *([*/]) */);
+    const value = (word = '') => Number.parseInt(this.#constant(word) ?? word, 10);
+    let result = value(first);
+    for (let i = 0; i < rest.length; i += 2) {
+      result = rest[i] === '*' ? result * value(rest[i + 1]) : Math.floor(result / value(rest[i + 1]));
+    }
+    return result;
   }
 
   /** `f16/f32 128/64 items 4`: types of x and of parameters, workgroup / lanes, and what else is in the text. */

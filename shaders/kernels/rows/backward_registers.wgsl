@@ -50,8 +50,8 @@ override IN_BLOCKS: bool = true;
         xs[j] = load_x(quad.at, quad.valid);
         gs[j] = load_dy(quad.at, quad.valid);
         if (j < AHEAD) {
-          weights[j] = weight_at(row, quad.col, quad.valid);
-          shifts[j] = shift_at(row, quad.col, quad.valid);
+          weights[j] = weight_at(first_row, quad.col, quad.valid);
+          shifts[j] = shift_at(first_row, quad.col, quad.valid);
         }
       }
       let s = saved(row);
@@ -73,8 +73,8 @@ override IN_BLOCKS: bool = true;
         }
         if (j + AHEAD < ITEMS) {
           let later = row_quad(base, worker.lane, j + AHEAD);
-          weights[j % AHEAD] = weight_at(row, later.col, later.valid);
-          shifts[j % AHEAD] = shift_at(row, later.col, later.valid);
+          weights[j % AHEAD] = weight_at(first_row, later.col, later.valid);
+          shifts[j % AHEAD] = shift_at(first_row, later.col, later.valid);
         }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;
