@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+
+export type { DeviceClass, DeviceModel } from './gpu/device-model.ts';
 export { NormError, type NormErrorCode } from './gpu/errors.ts';
 export type { RecordOptions } from './gpu/execute.ts';
 export type { DeviceFacts } from './gpu/facts.ts';

@@ -1,4 +1,4 @@
-import { modelOf } from './device-model.ts';
+import { modelOf, wordsOf } from './device-model.ts';
 import type { DeviceFacts } from './facts.ts';
 
 /** Reads the facts of a device. */
@@ -7,9 +7,7 @@ export function deviceFacts(device: GPUDevice, info: GPUAdapterInfo | undefined)
   const software = model.deviceClass === 'software';
   const limits = device.limits;
   const smallest = info?.subgroupMinSize ?? 0;
-  const swiftshader = /swiftshader/i.test(
-    `${info?.vendor} ${info?.architecture} ${info?.device} ${info?.description}`,
-  );
+  const swiftshader = /swiftshader/i.test(wordsOf(info ?? {}));
   return {
     ...model,
     software,

@@ -91,7 +91,7 @@ const vendors: readonly (readonly [RegExp, string])[] = [
   [/apple|\b(0x106b|4203)\b/i, 'apple'],
   [/qualcomm|adreno|\b(0x5143|20803)\b/i, 'phone'],
   [/\barm\b|mali|immortalis|\b(0x13b5|5045)\b/i, 'phone'],
-  [/img|imagination|powervr|samsung|xclipse|\b(0x1010|4112)\b/i, 'phone'],
+  [/\bimg\b|imagination|powervr|samsung|xclipse|\b(0x1010|4112)\b/i, 'phone'],
 ];
 
 /** What compilers of a vendor hold in registers without spilling, where that is less than what the class says (docs/lab.md). */
@@ -102,7 +102,7 @@ const registersOf: readonly (readonly [vendor: string, words: RegExp, Partial<Nu
 ];
 
 /** Whether an adapter runs on the CPU: SwiftShader, llvmpipe, WARP. */
-export function runsOnCpu(adapter: AdapterNames): boolean {
+function runsOnCpu(adapter: AdapterNames): boolean {
   if (adapter.isFallbackAdapter) return true;
   const words = wordsOf(adapter);
   if (/swiftshader|llvmpipe|lavapipe|basic render/i.test(words)) return true;
@@ -126,7 +126,7 @@ function classOf(vendor: string | undefined, words: string): DeviceClass {
     case 'phone':
       return 'phone';
     case 'nvidia':
-      if (/tegra|orin|thor/i.test(words)) return 'integrated';
+      if (/\b(tegra|orin|thor)\b/i.test(words)) return 'integrated';
       return /hopper|\b(GB?H?[12]00|[ABH][123]0{1,2}|V100|L40S?|Tesla)\b/i.test(words)
         ? 'datacenter'
         : 'desktop';
@@ -143,7 +143,8 @@ function classOf(vendor: string | undefined, words: string): DeviceClass {
   }
 }
 
-const wordsOf = ({ vendor, architecture, device, description }: AdapterNames): string =>
+/** All that is told of an adapter, as one text. */
+export const wordsOf = ({ vendor, architecture, device, description }: AdapterNames): string =>
   [vendor, architecture, device, description].filter(Boolean).join(' ');
 
 const vendorOf = (words: string): string | undefined => vendors.find(([pattern]) => pattern.test(words))?.[1];

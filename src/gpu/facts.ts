@@ -48,11 +48,17 @@ type GivenFacts = { [Name in keyof DeviceFacts]?: DeviceFacts[Name] | undefined 
 /**
  * Facts that someone gives, before anything is made with them.
  *
- * @throws NormError `value` for a fact that there is not, a class that there is not, or one that `software` contradicts.
+ * @throws NormError `value` for a fact or a class that there is not, a class that `software` contradicts, numbers that make no sense.
  */
 export function checkFacts(given: GivenFacts): void {
   checkOptions('facts', given, factNames);
   const { deviceClass, software } = given;
+  for (const name of ['threads', 'forwardItems', 'backwardItems'] as const) {
+    const value = given[name];
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
+      throw new NormError('value', `facts: ${name} is ${value}.`, 'Use an integer ≥ 1.');
+    }
+  }
   if (deviceClass === undefined) return;
   if (!isDeviceClass(deviceClass)) {
     throw new NormError(

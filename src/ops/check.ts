@@ -67,6 +67,16 @@ export function checkCount(name: string, value: number): void {
   throw new NormError('value', `${name} is ${shown(value)}.`, 'Use an integer ≥ 1.');
 }
 
+/** Throws `shape` unless so many things, channels or other ones, fall into the groups. */
+export function checkDivides(count: number, numGroups: number, things: string): void {
+  if (count % numGroups === 0) return;
+  throw new NormError(
+    'shape',
+    `${count} ${things} are not divisible by ${numGroups} groups.`,
+    `Choose a number of groups that divides the ${things}.`,
+  );
+}
+
 /** Throws `value` unless eps is a finite number ≥ 0. */
 export function checkEps(eps: number): void {
   if (!(Number.isFinite(eps) && eps >= 0)) {

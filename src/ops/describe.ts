@@ -235,14 +235,7 @@ function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType
   const refuse = (name: keyof DeviceFacts, fix: string): never => {
     throw new NormError('value', `facts: ${name} is ${facts[name]}.`, fix);
   };
-  const counts = [
-    'maxWorkgroupsPerDimension',
-    'maxBindingBytes',
-    'threads',
-    'forwardItems',
-    'backwardItems',
-  ] as const;
-  for (const name of counts) {
+  for (const name of ['maxWorkgroupsPerDimension', 'maxBindingBytes'] as const) {
     if (!(Number.isInteger(facts[name]) && facts[name] >= 1)) refuse(name, 'Use an integer ≥ 1.');
   }
   if (!(Number.isInteger(facts.maxInvocations) && facts.maxInvocations >= 128)) {

@@ -6,7 +6,7 @@ import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { channelBackward, channelForward } from '../kernels/channel-kernels.ts';
 import { groupNormGeometry, type Layout, setSize } from '../plan/geometry.ts';
-import { checkCount, checkLayout } from './check.ts';
+import { checkCount, checkDivides, checkLayout } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
@@ -164,11 +164,5 @@ export function checkGroups(channels: number, numGroups: number): void {
   if (!Number.isInteger(channels) || channels < 1) {
     throw new NormError('shape', `There are ${shown(channels)} channels.`, 'Use at least one.');
   }
-  if (channels % numGroups !== 0) {
-    throw new NormError(
-      'shape',
-      `${channels} channels are not divisible by ${numGroups} groups.`,
-      'Choose a number of groups that divides the channels.',
-    );
-  }
+  checkDivides(channels, numGroups, 'channels');
 }

@@ -2,11 +2,10 @@ import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { shown } from '../gpu/shown.ts';
 import { sizesOf, type Tensor } from '../gpu/tensor.ts';
 import { layerNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import { layerNormGeometry } from '../plan/geometry.ts';
-import { sameShape } from './check.ts';
+import { checkCount, checkDivides, sameShape } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
@@ -182,17 +181,11 @@ export function layerNormCall(
   return { name: 'layer_norm', kind: 'moments', ...rowsOf(shape, normalized, numGroups), eps };
 }
 
-/** @internal What row norms of all kinds have: the rows of x, each in so many groups. Throws `shape` for groups that cannot be. */
+/** @internal What row norms of all kinds have: the rows of x, each in so many groups. Throws `value` or `shape` for groups that cannot be. */
 export function rowsOf(shape: readonly number[], normalized: readonly number[], numGroups: number) {
   const geometry = layerNormGeometry(shape, normalized, numGroups);
-  const { channels } = geometry;
-  if (!(Number.isInteger(numGroups) && numGroups >= 1 && channels % numGroups === 0)) {
-    throw new NormError(
-      'shape',
-      `${channels} elements of normalizedShape [${normalized}] do not fall into ${shown(numGroups)} groups.`,
-      'Make numGroups a divisor of their number.',
-    );
-  }
+  checkCount('numGroups', numGroups);
+  checkDivides(geometry.channels, numGroups, 'elements of normalizedShape');
   const rows = shape.slice(0, shape.length - normalized.length);
   return {
     geometry,

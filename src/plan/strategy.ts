@@ -35,7 +35,8 @@ export interface ScheduleOptions {
   vec4?: boolean | undefined;
   /**
    * LayerNorm, RMSNorm and their residual forms: whether y and dx of a row have the same bits however many rows there are, since
-   * the number of its lanes follows from its length alone. Costs speed where rows are few. Default false.
+   * the number of its lanes follows from its length alone. Costs speed where rows are few. Norms over channels refuse it. Default
+   * false.
    */
   batchInvariant?: boolean | undefined;
 }
@@ -181,6 +182,9 @@ export function checkSchedule(
   }
   if (lanes !== undefined && workgroup !== undefined && lanes > workgroup) {
     refuse(`${lanes} lanes do not fit a workgroup of ${workgroup}`, 'Use fewer lanes or a larger workgroup.');
+  }
+  if (options.batchInvariant && !(isContiguous(geometry) && geometry.inner === 1)) {
+    refuse('batchInvariant is of norms over rows', 'Leave it out: LayerNorm and RMSNorm have it.');
   }
   if (splits !== undefined && !(Number.isInteger(splits) && splits >= 1)) {
     refuse(`splits is ${splits}`, 'Use an integer ≥ 1.');

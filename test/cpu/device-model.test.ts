@@ -79,5 +79,10 @@ describe('facts that are given', () => {
     );
     expect(() => checkFacts({ deviceClass: 'phone', software: true })).toThrow(/software is true/);
     expect(() => checkFacts({ deviceClass: 'software', software: true })).not.toThrow();
+    for (const value of [0, -1, 1.5, Number.NaN]) {
+      for (const name of ['threads', 'forwardItems', 'backwardItems']) {
+        expect(() => checkFacts({ [name]: value })).toThrow(/Use an integer ≥ 1/);
+      }
+    }
   });
 });

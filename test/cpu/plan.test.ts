@@ -18,7 +18,7 @@ import {
 } from '../../src/plan/geometry.ts';
 import { checkGrid } from '../../src/plan/grid.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
-import { familyOf } from '../../src/plan/strategy.ts';
+import { checkSchedule, familyOf } from '../../src/plan/strategy.ts';
 import { facts as floor } from '../support/variants.ts';
 
 const gpu: DeviceFacts = { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 - 4 };
@@ -91,6 +91,19 @@ describe('forward strategies', () => {
           expect(backward.items * backward.team.lanes).toBeLessThanOrEqual(2048);
         }
       }
+    }
+  });
+
+  it('refuses batchInvariant of norms that have no rows', () => {
+    const check = (geometry: Geometry) => checkSchedule(geometry, 'forward', gpu, { batchInvariant: true });
+    expect(() => check(row(4, 64))).not.toThrow();
+    expect(() => check(groupNormGeometry([4, 64], 8, 'channels-first'))).not.toThrow();
+    for (const geometry of [
+      batchNormGeometry([4, 8, 3, 3], 'channels-first'),
+      groupNormGeometry([4, 8, 3, 3], 2, 'channels-first'),
+      instanceNormGeometry([4, 3, 3, 8], 'channels-last'),
+    ]) {
+      expect(() => check(geometry)).toThrow(/batchInvariant is of norms over rows/);
     }
   });
 
