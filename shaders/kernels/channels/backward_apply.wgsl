@@ -25,7 +25,7 @@ override NEEDS_X: bool = true;
   var slope: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
     let one = sums[set_of(c, j)];
-    mean_g[j] = one.x * s.unit[j];
+    mean_g[j] = one.x * s.unit;
     slope[j] = one.y * s.scale[j];
   }
   var p = c.first;
@@ -44,7 +44,7 @@ override NEEDS_X: bool = true;
         if (!FROZEN) {
           g = fma(-v[i], slope, g);
         }
-        v[i] = s.scale * fma(g, s.unit, -mean_g);
+        v[i] = s.scale * fma(g, vec4<f32>(s.unit), -mean_g);
       }
       for (var i = 0u; i < AT_ONCE; i++) {
         store_dx(place_of(c, p + i), c.valid, v[i]);
@@ -61,6 +61,6 @@ override NEEDS_X: bool = true;
     if (!FROZEN) {
       g = fma(-centred, slope, g);
     }
-    store_dx(at, c.valid, s.scale * fma(g, s.unit, -mean_g));
+    store_dx(at, c.valid, s.scale * fma(g, vec4<f32>(s.unit), -mean_g));
   }
 }

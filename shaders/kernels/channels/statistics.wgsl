@@ -29,7 +29,7 @@ fn join_columns(a: Columns, b: Columns) -> Columns {
 
 // The mean of the first four rows, as in interfaces/statistics/moments.wgsl: one row alone may be far from the others, and
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
-fn chunk_pivot(c: Column, first: u32, stop: u32, scale: vec4<f32>) -> vec4<f32> {
+fn chunk_pivot(c: Column, first: u32, stop: u32, scale: f32) -> vec4<f32> {
   let last = stop - 1u;
   let a = load_x(place_of(c, first), c.valid) * scale;
   let b = load_x(place_of(c, min(first + 1u, last)), c.valid) * scale - a;
@@ -55,27 +55,29 @@ fn set_pivot(c: Column, j: u32) -> f32 {
   for (var j = 0u; j < 4u; j++) {
     k[j] = set_pivot(c, j);
   }
-  var scale = vec4<f32>(1.0);
-  var total = Columns();
-  for (var attempt = 0u; attempt < 3u; attempt++) {
-    total = scan_columns(c, k, scale);
-    var again = false;
-    for (var j = 0u; j < 4u; j++) {
-      let column = Sums(total.n, total.mean[j], total.m2[j]);
-      let next = next_scale(outside(column), squares_of(column), scale[j], attempt);
-      again = again || next != scale[j];
-      scale[j] = next;
-    }
-    if (!again) { break; }
-  }
   let at = partial_of(c);
-  for (var j = 0u; j < c.valid; j++) {
-    partials[at + j] = pack(Part(total.n, total.mean[j], total.m2[j], scale[j]), k[j]);
+  // One scale for all four columns at a time, since what the inner loop holds for each of them costs registers: first 1, then
+  // those that some column needs.
+  var wanted = vec4<f32>(1.0);
+  for (var attempt = 0u; attempt < 3u; attempt++) {
+    let scale = select(select(UP, DOWN, attempt == 1u), 1.0, attempt == 0u);
+    if (!any(wanted == vec4<f32>(scale))) { continue; }
+    let found = scan_columns(c, k, scale);
+    for (var j = 0u; j < c.valid; j++) {
+      let column = Sums(found.n, found.mean[j], found.m2[j]);
+      // What leaves the range when it is made larger stays as it was.
+      if (wanted[j] == scale && !(scale == UP && outside(column))) {
+        partials[at + j] = pack(Part(column, scale), k[j]);
+      }
+      if (attempt == 0u) {
+        wanted[j] = next_scale(outside(column), squares_of(column), scale, attempt);
+      }
+    }
   }
 }
 
-// The sums of the rows of a thread, each column times its scale.
-fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
+// The sums of the rows of a thread, times a scale.
+fn scan_columns(c: Column, k: vec4<f32>, scale: f32) -> Columns {
   var total = Columns();
   var block = Columns();
   var merged = 0u;
@@ -90,14 +92,14 @@ fn scan_columns(c: Column, k: vec4<f32>, scale: vec4<f32>) -> Columns {
       for (; p + AT_ONCE <= stop; p += AT_ONCE) {
         var v = x_abreast(c, p);
         for (var i = 0u; i < AT_ONCE; i++) {
-          let e = fma(v[i], scale, -pivot);
+          let e = fma(v[i], vec4<f32>(scale), -pivot);
           s += e;
           q += e * e;
         }
       }
     }
     for (; p < stop; p++) {
-      let d = fma(load_x(place_of(c, p), c.valid), scale, -pivot);
+      let d = fma(load_x(place_of(c, p), c.valid), vec4<f32>(scale), -pivot);
       s += d;
       q += d * d;
     }
