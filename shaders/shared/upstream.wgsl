@@ -17,18 +17,25 @@ fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
 
 // The same where dy is there already.
 fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  var g = dy_quad;
-  if (HAS_ACTIVATION) {
-    var inside = z;
-    if (RESIDUAL_AFTER) {
-      inside += load_residual(at, valid);
-    }
-    g *= derivative(inside);
-  }
   if (STORES_DRESIDUAL) {
+    let g = times_derivative(dy_quad, at, valid, z);
     store_dresidual(at, valid, g);
+    return g;
+  } else {
+    return times_derivative(dy_quad, at, valid, z);
   }
-  return g;
+}
+
+fn times_derivative(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  if (HAS_ACTIVATION) {
+    if (RESIDUAL_AFTER) {
+      return dy_quad * derivative(z + load_residual(at, valid));
+    } else {
+      return dy_quad * derivative(z);
+    }
+  } else {
+    return dy_quad;
+  }
 }
 
 fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
