@@ -14,6 +14,8 @@
 alias X = f32;
 alias X4 = vec4<X>;
 alias W = f32;
+const HAS_WEIGHT: bool = true;
+const HAS_BIAS: bool = true;
 const WEIGHT_OFFSET: f32 = 0.0;
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
@@ -38,20 +40,32 @@ struct Params {
 @group(0) @binding(5) var<storage, read> x: array<X4>;
 @group(0) @binding(6) var<storage, read_write> y: array<X4>;
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[segment % params.channels]));
+fn first_parameter(segment: u32) -> u32 {
+  return segment % params.channels;
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[segment % params.channels]));
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[from]));
 }
 
-fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[from]));
 }
 
-fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_bias(segment, col, valid);
+fn parameters_of(segment: u32) -> u32 {
+  if (HAS_WEIGHT || HAS_BIAS) {
+    return first_parameter(segment);
+  } else {
+    return 0u;
+  }
+}
+
+fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(from, col, valid) + WEIGHT_OFFSET;
+}
+
+fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(from, col, valid);
 }
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
@@ -162,8 +176,9 @@ fn set_of_segment(segment: u32) -> u32 {
   let first = (worker.id % params.splits) * params.split_length;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let s = saved(set_of_segment(segment));
-  var w = weight_at(segment, 0u, 1u);
-  var b = bias_at(segment, 0u, 1u);
+  let parameters = parameters_of(segment);
+  var w = weight_at(parameters, 0u, 1u);
+  var b = bias_at(parameters, 0u, 1u);
   for (var q = first + worker.lane; q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);

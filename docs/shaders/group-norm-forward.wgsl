@@ -14,6 +14,8 @@
 alias X = f32;
 alias X4 = vec4<X>;
 alias W = f32;
+const HAS_WEIGHT: bool = true;
+const HAS_BIAS: bool = true;
 const WEIGHT_OFFSET: f32 = 0.0;
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
@@ -44,24 +46,37 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
-fn channel_at(segment: u32, col: u32) -> u32 {
-  return (segment % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
+fn first_parameter(segment: u32) -> u32 {
+  return segment % params.groups * (params.channels / params.groups);
 }
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[channel_at(segment, col)]));
+fn channel_at(from: u32, col: u32) -> u32 {
+  let inside = min(col, params.cols - 1u);
+  return from + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[channel_at(segment, col)]));
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[channel_at(from, col)]));
 }
 
-fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[channel_at(from, col)]));
 }
 
-fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_bias(segment, col, valid);
+fn parameters_of(segment: u32) -> u32 {
+  if (HAS_WEIGHT || HAS_BIAS) {
+    return first_parameter(segment);
+  } else {
+    return 0u;
+  }
+}
+
+fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(from, col, valid) + WEIGHT_OFFSET;
+}
+
+fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(from, col, valid);
 }
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
@@ -334,14 +349,15 @@ fn reduce(part: Part, worker: Worker) -> Part {
   let k = segment_pivot(base);
   let s = finish(reduce(part_of_row(&values, base, worker.lane, k), worker), k);
   if (worker.surplus) { return; }
+  let parameters = parameters_of(worker.id);
   var maps: array<Map, AHEAD>;
   for (var j = 0u; j < min(AHEAD, ITEMS); j++) {
-    maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
+    maps[j] = map_of(parameters, row_quad(base, worker.lane, j));
   }
   for (var j = 0u; j < ITEMS; j++) {
     store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j % AHEAD]);
     if (j + AHEAD < ITEMS) {
-      maps[j % AHEAD] = map_of(worker.id, row_quad(base, worker.lane, j + AHEAD));
+      maps[j % AHEAD] = map_of(parameters, row_quad(base, worker.lane, j + AHEAD));
     }
   }
   save_for_backward(worker.lane, worker.id, s);
@@ -353,10 +369,10 @@ struct Map {
   residual_quad: vec4<f32>,
 }
 
-fn map_of(row: u32, quad: RowQuad) -> Map {
+fn map_of(parameters: u32, quad: RowQuad) -> Map {
   return Map(
-    weight_at(row, quad.col, quad.valid),
-    bias_at(row, quad.col, quad.valid),
+    weight_at(parameters, quad.col, quad.valid),
+    bias_at(parameters, quad.col, quad.valid),
     added_residual(quad.at, quad.valid),
   );
 }

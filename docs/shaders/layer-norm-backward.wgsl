@@ -17,6 +17,8 @@ alias X4 = vec4<X>;
 alias W = f32;
 alias W4 = vec4<W>;
 const GROUPED: bool = false;
+const HAS_WEIGHT: bool = true;
+const HAS_BIAS: bool = false;
 const WEIGHT_OFFSET: f32 = 0.0;
 const ADD_PARTIALS: bool = false;
 const WORKGROUP: u32 = 128u;
@@ -48,16 +50,28 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
-fn parameter_at(segment: u32, col: u32) -> u32 {
-  return col;
+fn first_of_set(segment: u32) -> u32 {
+  return 0u;
 }
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[parameter_at(segment, col) >> 2u]);
+fn first_parameter(segment: u32) -> u32 {
+  return first_of_set(segment);
 }
 
-fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[(from + col) >> 2u]);
+}
+
+fn parameters_of(segment: u32) -> u32 {
+  if (HAS_WEIGHT || HAS_BIAS) {
+    return first_parameter(segment);
+  } else {
+    return 0u;
+  }
+}
+
+fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(from, col, valid) + WEIGHT_OFFSET;
 }
 
 fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
@@ -222,7 +236,7 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
-fn shift_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+fn shift_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 
@@ -252,6 +266,7 @@ fn reduce(part: Part, worker: Worker) -> Part {
   let worker = worker_of(invocation, walkers);
   let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
   let first_row = select(worker.id, grouped, GROUPED);
+  let parameters = parameters_of(first_row);
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
@@ -270,8 +285,8 @@ fn reduce(part: Part, worker: Worker) -> Part {
         xs[j] = load_x(quad.at, quad.valid);
         gs[j] = load_dy(quad.at, quad.valid);
         if (j < AHEAD) {
-          weights[j] = weight_at(first_row, quad.col, quad.valid);
-          shifts[j] = shift_at(first_row, quad.col, quad.valid);
+          weights[j] = weight_at(parameters, quad.col, quad.valid);
+          shifts[j] = shift_at(parameters, quad.col, quad.valid);
         }
       }
       let s = saved(row);
@@ -291,8 +306,8 @@ fn reduce(part: Part, worker: Worker) -> Part {
         sum_dz_xhat[j] += select(vec4<f32>(), dz * normalized(centred, s.scale), stores);
         if (j + AHEAD < ITEMS) {
           let later = row_quad(base, worker.lane, j + AHEAD);
-          weights[j % AHEAD] = weight_at(first_row, later.col, later.valid);
-          shifts[j % AHEAD] = shift_at(first_row, later.col, later.valid);
+          weights[j % AHEAD] = weight_at(parameters, later.col, later.valid);
+          shifts[j % AHEAD] = shift_at(parameters, later.col, later.valid);
         }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;

@@ -8,17 +8,27 @@ override WEIGHT_OFFSET: f32 = 0.0;
 // llama's RMSNorm rounds x̂ to the storage type before it multiplies by weight.
 override CAST_FIRST: bool = false;
 
-fn weight_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+// Where the weight and bias of a segment begin: found once, outside the loops, since it takes a division.
+fn parameters_of(segment: u32) -> u32 {
+  if (HAS_WEIGHT || HAS_BIAS) {
+    return first_parameter(segment);
+  } else {
+    return 0u;
+  }
+}
+
+// Of a column of the segment whose parameters begin at `from`.
+fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_WEIGHT) {
-    return load_weight(segment, col, valid) + WEIGHT_OFFSET;
+    return load_weight(from, col, valid) + WEIGHT_OFFSET;
   } else {
     return vec4<f32>(1.0);
   }
 }
 
-fn bias_at(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_BIAS) {
-    return load_bias(segment, col, valid);
+    return load_bias(from, col, valid);
   } else {
     return vec4<f32>();
   }

@@ -9,7 +9,8 @@ struct ColumnStatistics {
 }
 
 // As statistics_from() in shared/set_statistics.wgsl, but with one unit for all four columns: what a loop holds for each of
-// them costs registers.
+// them costs registers. Beside a column whose standard deviation is beyond 2^100, one below 2^-40 is lost: it is made NaN, since
+// x·unit would no longer be exact.
 fn column_statistics(c: Column) -> ColumnStatistics {
   var s: ColumnStatistics;
   var bits: vec4<u32>;
@@ -28,7 +29,8 @@ fn column_statistics(c: Column) -> ColumnStatistics {
   s.unit = select(SMALL, 1.0, plain);
   s.hi *= s.unit;
   s.lo *= s.unit;
-  let invalid = (bits == vec4<u32>(NOT_A_NUMBER)) | (bits > vec4<u32>(select(0x53800000u, 0xffffffffu, plain)));
+  let largest = select(0x53800000u, 0xffffffffu, plain);  // 2^40
+  let invalid = (bits == vec4<u32>(NOT_A_NUMBER)) | (bits > vec4<u32>(largest));
   let nan = bitcast<vec4<f32>>(vec4<u32>(NOT_A_NUMBER) & vec4<u32>(params.opaque_ones));
   s.hi = select(s.hi, nan, invalid);
   s.scale = select(s.scale, nan, invalid);

@@ -151,12 +151,14 @@ export function setSegments(g: Geometry, vec4: boolean): Segments {
 }
 
 /** A segment is one channel at one position, with one weight. */
-export function channelSegments({ samples, positions, channels, inner }: Geometry): Segments {
+export function channelSegments(g: Geometry): Segments {
+  const { samples, positions, channels, inner } = g;
+  const few = setSize(g) <= 2 ** 20;
   return {
     count: samples * positions * channels,
     cols: inner,
     choices: { segments: segmentsChannel, PER_CHANNEL: true, affine: affineSegment },
-    setChoices: { affine: affineChannel, QUAD_IN_CHANNEL: inner % 4 === 0 },
+    setChoices: { affine: affineChannel, QUAD_IN_CHANNEL: inner % 4 === 0, FEW_COLUMNS: few },
   };
 }
 

@@ -2,6 +2,7 @@
 import {
   BatchNorm1d,
   batchNorm,
+  batchNormBackward,
   type Gpu,
   groupNorm,
   InstanceNorm3d,
@@ -16,7 +17,7 @@ import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { relativeError } from '../reference/index.ts';
-import { normal } from '../support/data.ts';
+import { normal, uniform } from '../support/data.ts';
 import { runLocally, verifyReplicas } from '../support/replicas.ts';
 import { RunningReference } from '../support/running.ts';
 import {
@@ -94,15 +95,15 @@ const near = (
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
   what: string,
-  bound = bounds.forward,
+  bound: number = bounds.forward,
 ) => {
   const error = relativeError(actual, expected);
   assert(error <= bound, `${what}: off by ${error.toExponential(1)}: ${Array.from(actual).slice(0, 8)}`);
 };
 
 /** Right, or NaN from the first to the last: never finite and wrong. */
-const nearOrNaN = (actual: Float32Array, expected: ArrayLike<number>, what: string) => {
-  if (!actual.every(Number.isNaN)) near(actual, expected, what);
+const nearOrNaN = (actual: Float32Array, expected: ArrayLike<number>, what: string, bound?: number) => {
+  if (!actual.every(Number.isNaN)) near(actual, expected, what, bound);
 };
 
 const named: Case[] = [
@@ -209,6 +210,60 @@ const named: Case[] = [
           near(await y.data(), expected, `${layout} (${strategy})`);
         }
       }
+    },
+  },
+  {
+    name: 'range: neighbouring channels of very different magnitudes',
+    async run(t) {
+      // Threads own four neighbouring channels where these come last.
+      const magnitudes = [1e33, 1, 1e-9, 1e32, 1e35, 1e-15, 1, 3e38, 1e-30, 1e-3, 1e10, 1e29];
+      const [positions, channels] = [21, magnitudes.length];
+      const column = (values: ArrayLike<number>, c: number) =>
+        Float32Array.from({ length: positions }, (_, i) => values[i * channels + c] as number);
+      const noise = uniform(positions * channels, -1, 1, 5);
+      const x = noise.map((value, i) => value * (magnitudes[i % channels] as number));
+      const dy = uniform(positions * channels, -1e6, 1e6, 6);
+      const weight = uniform(channels, 0.5, 2, 7);
+      const options = { training: true, layout: 'channels-last', eps: 2 ** -149 } as const;
+      const check = async (gpu: Gpu, which: string) => {
+        const shape = [positions, 1, channels];
+        const input = { x: gpu.tensor(x, shape), weight: gpu.tensor(weight, [channels]) };
+        const forward = batchNorm(gpu, input.x, { ...options, weight: input.weight });
+        const { mean, rstd } = forward;
+        const gradient = batchNormBackward(gpu, gpu.tensor(dy, shape), input.x, {
+          training: true,
+          layout: 'channels-last',
+          weight: input.weight,
+          mean,
+          rstd,
+        });
+        const [y, dx] = await Promise.all([forward.y.data(), gradient.dx.data()]);
+        for (const [c, magnitude] of magnitudes.entries()) {
+          const [own, g] = [column(x, c), column(dy, c)];
+          const mean = own.reduce((sum, value) => sum + value / positions, 0);
+          const variance = own.reduce((sum, value) => sum + (value - mean) ** 2 / positions, 0);
+          const deviation = Math.sqrt(variance + options.eps);
+          const w = weight[c] as number;
+          const xhat = Array.from(own, (value) => (value - mean) / deviation);
+          const meanG = g.reduce((sum, value) => sum + value / positions, 0);
+          const meanGx = g.reduce((sum, value, i) => sum + (value * (xhat[i] as number)) / positions, 0);
+          const judge = magnitude === 1e-15 ? nearOrNaN : near;
+          const what = `a channel of ±${magnitude} (${which})`;
+          judge(
+            column(y, c),
+            xhat.map((value) => value * w),
+            `y of ${what}`,
+          );
+          judge(
+            column(dx, c),
+            xhat.map((value, i) => (w / deviation) * ((g[i] as number) - meanG - value * meanGx)),
+            `dx of ${what}`,
+            bounds.backward,
+          );
+        }
+      };
+      await check(t.gpu, 'own schedules');
+      await asOnGpu(t.device, (gpu) => check(gpu, 'as on a GPU'));
     },
   },
   {

@@ -7,33 +7,46 @@ var<storage, read> bias: array<W>;
 
 // Whether a quad never straddles two channels (inner is a multiple of four).
 override QUAD_IN_CHANNEL: bool = false;
+// Whether a segment has at most 2^20 columns.
+override FEW_COLUMNS: bool = false;
 
-fn channel_at(segment: u32, col: u32) -> u32 {
-  return (segment % params.groups) * (params.channels / params.groups) + min(col, params.cols - 1u) / params.inner;
+fn first_parameter(segment: u32) -> u32 {
+  return segment % params.groups * (params.channels / params.groups);
 }
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+// col / inner, for each quad in a loop. Below 2^20 columns a float multiplication gives the same, half an integer being more than
+// what it rounds by, and GPUs make some twenty instructions of an integer division.
+fn channel_at(from: u32, col: u32) -> u32 {
+  let inside = min(col, params.cols - 1u);
+  if (FEW_COLUMNS) {
+    return from + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
+  } else {
+    return from + inside / params.inner;
+  }
+}
+
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(weight[channel_at(segment, col)]));
+    return vec4<f32>(f32(weight[channel_at(from, col)]));
   } else {
     return vec4<f32>(
-      f32(weight[channel_at(segment, col)]),
-      f32(weight[channel_at(segment, col + 1u)]),
-      f32(weight[channel_at(segment, col + 2u)]),
-      f32(weight[channel_at(segment, col + 3u)]),
+      f32(weight[channel_at(from, col)]),
+      f32(weight[channel_at(from, col + 1u)]),
+      f32(weight[channel_at(from, col + 2u)]),
+      f32(weight[channel_at(from, col + 3u)]),
     );
   }
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(bias[channel_at(segment, col)]));
+    return vec4<f32>(f32(bias[channel_at(from, col)]));
   } else {
     return vec4<f32>(
-      f32(bias[channel_at(segment, col)]),
-      f32(bias[channel_at(segment, col + 1u)]),
-      f32(bias[channel_at(segment, col + 2u)]),
-      f32(bias[channel_at(segment, col + 3u)]),
+      f32(bias[channel_at(from, col)]),
+      f32(bias[channel_at(from, col + 1u)]),
+      f32(bias[channel_at(from, col + 2u)]),
+      f32(bias[channel_at(from, col + 3u)]),
     );
   }
 }

@@ -4,12 +4,16 @@
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(parameter_at(segment, col), valid);
+fn first_parameter(segment: u32) -> u32 {
+  return first_of_set(segment);
+}
+
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(from + col, valid);
   return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w]));
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(parameter_at(segment, col), valid);
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(from + col, valid);
   return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
 }

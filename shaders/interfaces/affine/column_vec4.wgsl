@@ -4,10 +4,14 @@
 var<storage, read> weight: array<W4>;
 var<storage, read> bias: array<W4>;
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[parameter_at(segment, col) >> 2u]);
+fn first_parameter(segment: u32) -> u32 {
+  return first_of_set(segment);
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(bias[parameter_at(segment, col) >> 2u]);
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[(from + col) >> 2u]);
+}
+
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(bias[(from + col) >> 2u]);
 }

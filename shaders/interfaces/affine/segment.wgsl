@@ -4,10 +4,14 @@
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
 
-fn load_weight(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[segment % params.channels]));
+fn first_parameter(segment: u32) -> u32 {
+  return segment % params.channels;
 }
 
-fn load_bias(segment: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[segment % params.channels]));
+fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[from]));
+}
+
+fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[from]));
 }

@@ -18,14 +18,15 @@ override PER_CHANNEL: bool = false;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let s = saved(set_of_segment(segment));
   // A channel's weight and bias are those of the whole segment: loaded once.
-  var w = weight_at(segment, 0u, 1u);
-  var b = bias_at(segment, 0u, 1u);
+  let parameters = parameters_of(segment);
+  var w = weight_at(parameters, 0u, 1u);
+  var b = bias_at(parameters, 0u, 1u);
   for (var q = first + worker.lane; q < end; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
     if (!PER_CHANNEL) {
-      w = weight_at(segment, col, valid);
-      b = bias_at(segment, col, valid);
+      w = weight_at(parameters, col, valid);
+      b = bias_at(parameters, col, valid);
     }
     store_output(place(base + col), valid, s, w, b);
   }

@@ -23,8 +23,9 @@ override NEEDS_X: bool = true;
   let end = min(first + params.split_length, (params.cols + 3u) / 4u);
   let means = sums[which];
   let s = saved_mean(which, means.z, means.w);
-  let w = weight_at(segment, 0u, 1u);
-  let b = shift_at(segment, 0u, 1u);
+  let parameters = parameters_of(segment);
+  let w = weight_at(parameters, 0u, 1u);
+  let b = shift_at(parameters, 0u, 1u);
   let slope = s.scale * means.y;
   for (var q = first + worker.lane; q < end; q += LANES) {
     let valid = valid_of(params.cols - 4u * q);

@@ -26,8 +26,9 @@ const CHUNK = 16u;  // quads in a chunk
   var block_of_channels = Part();
   for (var c = 0u; c < width; c++) {
     let start = base + c * params.inner;
-    let w = weight_at(which * width + c, 0u, 1u);
-    let b = shift_at(which * width + c, 0u, 1u);
+    let parameters = parameters_of(which * width + c);
+    let w = weight_at(parameters, 0u, 1u);
+    let b = shift_at(parameters, 0u, 1u);
     var part = Part();
     var block = Part();
     var merged = 0u;
@@ -67,8 +68,9 @@ const CHUNK = 16u;  // quads in a chunk
   if (worker.surplus) { return; }
   for (var c = 0u; c < width; c++) {
     let start = base + c * params.inner;
-    let w = weight_at(which * width + c, 0u, 1u);
-    let b = shift_at(which * width + c, 0u, 1u);
+    let parameters = parameters_of(which * width + c);
+    let w = weight_at(parameters, 0u, 1u);
+    let b = shift_at(parameters, 0u, 1u);
     for (var q = worker.lane; q < quads; q += LANES) {
       let valid = valid_of(params.inner - 4u * q);
       let at = place(start + 4u * q);

@@ -31,10 +31,11 @@ override ONE_ROW: bool = false;
   if (split >= params.splits) { return; }
   if (ONE_ROW) {
     let means = sums_of_row(split);
+    let parameters = parameters_of(split);
     for (var q = thread % threads; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
-      let g = store_gradient(Gradients(), split, col, means, weight_at(split, col, valid), shift_at(split, col, valid));
+      let g = store_gradient(Gradients(), split, col, means, weight_at(parameters, col, valid), shift_at(parameters, col, valid));
       if (HAS_GRADIENTS) {
         store_gradients(split, col, g.dbias, g.dweight);
       }
@@ -52,10 +53,11 @@ fn walk(split: u32, col0: u32, quads: u32) {
   // Splits are a multiple of the groups, and all rows of one are sets of the same group.
   let first_row = select(split * params.split_length, split, GROUPED);
   let step = select(1u, params.splits, GROUPED);
-  let w0 = weight_at(split, col0, valid_of(params.cols - col0));
-  let w1 = weight_at(split, col1, valid_of(params.cols - col1));
-  let b0 = shift_at(split, col0, valid_of(params.cols - col0));
-  let b1 = shift_at(split, col1, valid_of(params.cols - col1));
+  let parameters = parameters_of(split);
+  let w0 = weight_at(parameters, col0, valid_of(params.cols - col0));
+  let w1 = weight_at(parameters, col1, valid_of(params.cols - col1));
+  let b0 = shift_at(parameters, col0, valid_of(params.cols - col0));
+  let b1 = shift_at(parameters, col1, valid_of(params.cols - col1));
   let end = min(first_row + step * params.split_length, params.rows);
 
   var total0 = Gradients();

@@ -29,6 +29,7 @@ override IN_BLOCKS: bool = true;
   // Splits are a multiple of the groups of columns, and all rows of a split are sets of the same one.
   let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
   let first_row = select(worker.id, grouped, GROUPED);
+  let parameters = parameters_of(first_row);
 
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
@@ -50,8 +51,8 @@ override IN_BLOCKS: bool = true;
         xs[j] = load_x(quad.at, quad.valid);
         gs[j] = load_dy(quad.at, quad.valid);
         if (j < AHEAD) {
-          weights[j] = weight_at(first_row, quad.col, quad.valid);
-          shifts[j] = shift_at(first_row, quad.col, quad.valid);
+          weights[j] = weight_at(parameters, quad.col, quad.valid);
+          shifts[j] = shift_at(parameters, quad.col, quad.valid);
         }
       }
       let s = saved(row);
@@ -73,8 +74,8 @@ override IN_BLOCKS: bool = true;
         }
         if (j + AHEAD < ITEMS) {
           let later = row_quad(base, worker.lane, j + AHEAD);
-          weights[j % AHEAD] = weight_at(first_row, later.col, later.valid);
-          shifts[j % AHEAD] = shift_at(first_row, later.col, later.valid);
+          weights[j % AHEAD] = weight_at(parameters, later.col, later.valid);
+          shifts[j % AHEAD] = shift_at(parameters, later.col, later.valid);
         }
       }
       let total = reduce(Part(add_up(sum_g), add_up(sum_g_xhat)), worker) / params.count;

@@ -44,13 +44,14 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
     s3 = saved(set_of_segment(segment3));
   }
 
+  let parameters = parameters_of(segment0);
   // A channel's weight and bias are those of the whole segment: loaded once.
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
   if (PER_CHANNEL) {
     if (HAS_ACTIVATION) {
-      w = weight_at(segment0, 0u, 1u);
-      b = shift_at(segment0, 0u, 1u);
+      w = weight_at(parameters, 0u, 1u);
+      b = shift_at(parameters, 0u, 1u);
     }
   }
 
@@ -74,8 +75,8 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
       let col = 4u * q;
       let valid = valid_of(params.cols - col);
       if (!PER_CHANNEL) {
-        w = weight_at(segment0, col, valid);
-        b = shift_at(segment0, col, valid);
+        w = weight_at(parameters, col, valid);
+        b = shift_at(parameters, col, valid);
       }
       t0 = add_terms(t0, quad_at(start0, q), valid, s0, w, b);
       if (FOUR_ROWS) {

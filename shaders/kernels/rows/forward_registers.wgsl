@@ -19,14 +19,15 @@
   let k = segment_pivot(base);
   let s = finish(reduce(part_of_row(&values, base, worker.lane, k), worker), k);
   if (worker.surplus) { return; }
+  let parameters = parameters_of(worker.id);
   var maps: array<Map, AHEAD>;
   for (var j = 0u; j < min(AHEAD, ITEMS); j++) {
-    maps[j] = map_of(worker.id, row_quad(base, worker.lane, j));
+    maps[j] = map_of(parameters, row_quad(base, worker.lane, j));
   }
   for (var j = 0u; j < ITEMS; j++) {
     store_quad(row_quad(base, worker.lane, j), values[j], s, maps[j % AHEAD]);
     if (j + AHEAD < ITEMS) {
-      maps[j % AHEAD] = map_of(worker.id, row_quad(base, worker.lane, j + AHEAD));
+      maps[j % AHEAD] = map_of(parameters, row_quad(base, worker.lane, j + AHEAD));
     }
   }
   save_for_backward(worker.lane, worker.id, s);
@@ -39,10 +40,10 @@ struct Map {
   residual_quad: vec4<f32>,
 }
 
-fn map_of(row: u32, quad: RowQuad) -> Map {
+fn map_of(parameters: u32, quad: RowQuad) -> Map {
   return Map(
-    weight_at(row, quad.col, quad.valid),
-    bias_at(row, quad.col, quad.valid),
+    weight_at(parameters, quad.col, quad.valid),
+    bias_at(parameters, quad.col, quad.valid),
     added_residual(quad.at, quad.valid),
   );
 }

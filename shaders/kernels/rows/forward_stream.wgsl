@@ -18,9 +18,10 @@
   let s = finish(reduce(scan(base, worker.lane, select(quads, 0u, worker.surplus), k), worker), k);
   if (worker.surplus) { return; }
   save_for_backward(worker.lane, worker.id, s);
+  let parameters = parameters_of(worker.id);
   for (var q = worker.lane; q < quads; q += LANES) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
-    store_output(place(base + col), valid, s, weight_at(worker.id, col, valid), bias_at(worker.id, col, valid));
+    store_output(place(base + col), valid, s, weight_at(parameters, col, valid), bias_at(parameters, col, valid));
   }
 }

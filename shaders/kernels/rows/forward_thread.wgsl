@@ -36,11 +36,12 @@ override FOUR_ROWS: bool = false;
   let start2 = place(row2 * params.cols);
   let start3 = place(row3 * params.cols);
   let quads = (params.cols + 3u) / 4u;
+  let parameters = parameters_of(row0);
   for (var q = 0u; q < quads; q++) {
     let col = 4u * q;
     let valid = valid_of(params.cols - col);
-    let w = weight_at(row0, col, valid);
-    let b = bias_at(row0, col, valid);
+    let w = weight_at(parameters, col, valid);
+    let b = bias_at(parameters, col, valid);
     store_output(quad_at(start0, q), valid, s0, w, b);
     if (FOUR_ROWS) {
       store_output(quad_at(start1, q), valid, s1, w, b);
