@@ -8,7 +8,7 @@ import { checkMachine, ensureRoom } from './lab/rooms.mjs';
 import { writeSummary } from './lab/summary.mjs';
 import { targets, targetsNamed } from './lab/targets.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
-import { message } from './lib/steps.mjs';
+import { message, Tally } from './lib/steps.mjs';
 
 const usage = `npm run lab -- [target …] [options]
   targets         ${Object.keys(targets).join(', ')}; amd, nvidia, intel: all of these (default all)
@@ -48,11 +48,19 @@ async function main() {
   }));
   checkNode();
   await ensureDependencies();
-  checkMachine();
+  try {
+    checkMachine();
+  } catch (error) {
+    console.error(message(error));
+    process.exitCode = 3;
+    return;
+  }
   const bundle = await bundleInside();
-  let bad = 0;
-  for (const id of names) bad += await lab(id, bundle, files, options);
-  if (bad > 0) process.exitCode = 1;
+  const tally = new Tally();
+  for (const id of names) await lab(id, bundle, files, options, tally);
+  for (const failure of tally.failures) console.log(`failed: ${failure}`);
+  console.log(`${tally}`);
+  if (tally.failed > 0) process.exitCode = 1;
 }
 
 /**
@@ -60,16 +68,17 @@ async function main() {
  * @param {string} bundle
  * @param {{ name: string, code: string }[]} files
  * @param {ReturnType<typeof parsed>} options
- * @returns {Promise<number>} kernels that break a bound
+ * @param {Tally} tally counts the kernels, those that break a bound as failed
  */
 async function lab(
   id,
   bundle,
   files,
   { quick = false, all = false, only = '', asm, count: asked = quick ? '10' : '100' },
+  tally,
 ) {
   const target = targets[id];
-  if (!target) return 0;
+  if (!target) return;
   await ensureRoom(target);
   console.log(`\n── ${id}: ${target.gpu}`);
   const began = performance.now();
@@ -91,7 +100,9 @@ async function lab(
     writeResults(id, target, outcome, lines, count);
     writeSummary();
   }
-  return bad.length;
+  tally.passed += lines.length - bad.length;
+  for (const { family, variant, breaks } of bad)
+    tally.fail(`lab: ${id}: ${family} ${variant}`, breaks.join(', '));
 }
 
 // What is mounted ends with the commands; unfinished folders go when this process exits.
