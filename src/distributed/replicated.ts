@@ -49,7 +49,7 @@ export class ReplicaForward {
     this.#gpu = gpu;
     this.call = call;
     this.x = x;
-    this.#plan = planForward(gpu, call, x, undefined, bias, options);
+    this.#plan = planForward(gpu, call, x, undefined, bias, { ...options, keepsInputs: true });
     this.#local = forwardOf(gpu, call, {
       ...this.#plan.d,
       running: undefined,

@@ -218,8 +218,10 @@ const onePassKernels = { thread, registers, workgroup: stream } as const;
 
 /** Statistics and y in one dispatch. */
 function onePass(at: At): Step {
-  const { g, segments, schedule } = at;
-  const { strategy, team, items, fourRows } = schedule;
+  const { d, g, segments, schedule } = at;
+  const { strategy, team, items } = schedule;
+  // A thread of four rows may have the last one twice, which is written only once where it is no longer there to be read.
+  const fourRows = schedule.fourRows && !d.aliases;
   const rows = setCount(g);
   const cols = setSize(g);
   const chunks = Math.ceil(quadsOf(cols) / team.lanes / 16);
@@ -260,6 +262,9 @@ function mergeStatistics(at: At, tracking: Choices = {}): Step {
 /** y of rows. The residual was added, and the sum stored, with the statistics. */
 const applyRows = (at: At): Step =>
   applySegments(at, rowsApply, {
-    choices: { ADDS_RESIDUAL: false },
+    choices: {
+      ADDS_RESIDUAL: false,
+      ...(at.d.residual === 'before' ? { X_IS_Y: false, X_IS_SUM: false } : {}),
+    },
     ...(at.d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
   });

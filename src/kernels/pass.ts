@@ -68,6 +68,10 @@ export const normChoices = (d: NormDescriptor): Choices => ({
   NEGATIVE_SLOPE: d.negativeSlope,
   RESIDUAL_AFTER: d.residual === 'after',
   ADDS_RESIDUAL: d.residual === 'before',
+  X_IS_Y: d.aliases?.x === 'y',
+  X_IS_SUM: d.aliases?.x === 'sum',
+  RESIDUAL_IS_Y: d.aliases?.residual === 'y',
+  RESIDUAL_IS_SUM: d.aliases?.residual === 'sum',
 });
 
 /** Chunks or rows that are merged before they meet the total: about the root of `count`. */

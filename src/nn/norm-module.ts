@@ -392,6 +392,7 @@ export abstract class NormModule extends Module {
       schedule,
       ...this.forwardOptions(residual, out, outSum),
       running: this.running(call),
+      keepsInputs: true,
       keepBound: (one) => {
         bound = one;
       },

@@ -27,6 +27,8 @@ export interface CallOptions {
   /** A step of a pass over replicas, as in {@link ForwardDescriptor}. */
   stage?: 'local' | 'joined' | undefined;
   schedule?: ScheduleOptions | undefined;
+  /** Of forward: as in {@link NormDescriptor}. */
+  aliases?: NormDescriptor['aliases'];
   /** Of forward: as in {@link StatisticsOption}. */
   statistics?: boolean | undefined;
 }
@@ -97,6 +99,7 @@ export function forwardDescriptor(call: NormCall, options: CallOptions): Forward
     ...(stage === 'local' ? {} : runningOf(call)),
     statistics: statistics ? undefined : false,
     stage,
+    ...(options.aliases && { aliases: options.aliases }),
   };
 }
 

@@ -6,6 +6,7 @@ import type { ForwardDescriptor } from '../kernels/descriptor.ts';
 import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
+import { aliasesOf, scheduleInPlace } from './in-place.ts';
 import {
   checkParameters,
   type ForwardCall,
@@ -29,6 +30,8 @@ export interface NormForwardOptions extends NormOptions, Replayable {
   newRstd?: MakeTensor;
   running?: RunningTensors | undefined;
   statistics?: boolean | undefined;
+  /** Whether x and the residual are still needed afterwards, so that nothing may be written over them. */
+  keepsInputs?: boolean;
 }
 
 /** What {@link normForward} returns. */
@@ -86,7 +89,7 @@ export function planForward(
   options: NormForwardOptions,
 ): ForwardPlan {
   const { weight, schedule, encoder, pass, running, out = {} } = options;
-  const { newMean, newRstd, statistics: requested = true } = options;
+  const { newMean, newRstd, statistics: requested = true, keepsInputs = false } = options;
   const { epilogue = {} } = options;
   if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
   const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
@@ -96,9 +99,15 @@ export function planForward(
   const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
   const outs = named(out);
   checkTensors(gpu, { residual: after, weight: inputs.weight, bias: inputs.bias, ...running, ...outs });
+  const aliases = keepsInputs ? undefined : aliasesOf({ x, residual }, out);
+  const others = {
+    ...inputs,
+    ...(aliases?.x && { x: undefined }),
+    ...(aliases?.residual && { residual: undefined }),
+  };
   // Statistics that are updated are outputs, too.
-  if (call.running?.mode === 'update') checkAliasing(inputs, { ...running, ...outs });
-  else checkAliasing({ ...inputs, ...running }, outs);
+  if (call.running?.mode === 'update') checkAliasing(others, { ...running, ...outs });
+  else checkAliasing({ ...others, ...running }, outs);
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   const d = forwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
@@ -108,8 +117,9 @@ export function planForward(
     residual: addend ? 'before' : after ? 'after' : 'none',
     activation,
     negativeSlope,
-    schedule,
+    schedule: scheduleInPlace(gpu, call, aliases, schedule),
     statistics: requested,
+    aliases,
   });
   const outputs = forwardOutputs(call, d, x.shape);
   checkRunning(call, running);

@@ -39,11 +39,16 @@ export const statisticsNames = { statistics: 'boolean' } as const satisfies Opti
 /** A statistic in the result of a forward pass: null with `statistics: false`. */
 export type Statistic<Kept extends boolean | undefined> = Kept extends false ? null : Tensor;
 
-/** Tensors that a forward pass writes to instead of new ones; each in a GPUBuffer of its own. */
+/**
+ * Tensors that a forward pass writes to instead of new ones. Each is in a GPUBuffer of its own, but y and sum may be x or the residual
+ * themselves, which are then gone: not where a backward pass follows that needs them, unless that is of `sum`.
+ */
 export interface ForwardOutputs {
-  /** Shape and dtype of x. */
+  /** Shape and dtype of x. In place: x, or the residual. */
   y?: Tensor | undefined;
-  /** Shape and dtype of x: x + residual. */
+  /**
+   * Shape and dtype of x: x + residual. In place: the residual, or x, for rows of up to 32,768 elements on a GPU and 16,384 elsewhere.
+   */
   sum?: Tensor | undefined;
   /** f32, [...sets, 2]. */
   mean?: Tensor | undefined;

@@ -229,6 +229,10 @@ export function fitsRegisters(cols: number, facts: DeviceFacts, direction: Direc
   return quads <= Math.min(most, workgroupQuads[direction]);
 }
 
+/** Columns of the longest row that stays in registers, however low its speed. */
+export const mostColumns = (facts: DeviceFacts, direction: Direction): number =>
+  4 * mostItems[direction] * widestRow(facts, direction, Number.POSITIVE_INFINITY);
+
 // 256 is WebGPU's floor; a software adapter gains nothing from more, and larger groups hold fewer registers each.
 export function maxWorkgroup(facts: DeviceFacts): number {
   return Math.min(256, facts.maxInvocations);

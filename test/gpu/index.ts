@@ -16,6 +16,7 @@ import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as fuzz } from './fuzz.ts';
 import { cases as golden } from './golden.ts';
 import { cases as groupedRows } from './grouped-rows.ts';
+import { cases as inPlace } from './in-place.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as kernels } from './kernels.ts';
@@ -63,6 +64,7 @@ export const allCases: Case[] = [
   ...kernels,
   ...golden,
   ...groupedRows,
+  ...inPlace,
   ...conformance,
   ...conformanceChannels,
   ...isolation,

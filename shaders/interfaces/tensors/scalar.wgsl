@@ -1,5 +1,5 @@
 // tensors/scalar
-// needs: params storage
+// needs: in_place params storage
 // Tensors of x's shape, element by element: for segments whose length or start is no multiple of four. The arithmetic
 // stays four wide; the last quad of a segment is masked. A quad is four consecutive elements; `at` is its place.
 var<storage, read> x: array<X>;
@@ -37,17 +37,41 @@ fn quad_at(start: u32, q: u32) -> u32 {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  let e = indices(at, valid);
-  return vec4<f32>(f32(x[e.x]), f32(x[e.y]), f32(x[e.z]), f32(x[e.w]));
+  if (X_IS_Y) {
+    return load_y(at, valid);
+  } else if (X_IS_SUM) {
+    return load_sum(at, valid);
+  } else {
+    let e = indices(at, valid);
+    return vec4<f32>(f32(x[e.x]), f32(x[e.y]), f32(x[e.z]), f32(x[e.w]));
+  }
 }
 
 fn load_x_element(i: u32) -> f32 {
-  return f32(x[place(i)]);
+  let at = place(i);
+  if (X_IS_Y) {
+    return f32(y[at]);
+  } else if (X_IS_SUM) {
+    return f32(sum[at]);
+  } else {
+    return f32(x[at]);
+  }
 }
 
 fn load_residual(at: u32, valid: u32) -> vec4<f32> {
+  if (RESIDUAL_IS_Y) {
+    return load_y(at, valid);
+  } else if (RESIDUAL_IS_SUM) {
+    return load_sum(at, valid);
+  } else {
+    let e = indices(at, valid);
+    return vec4<f32>(f32(residual[e.x]), f32(residual[e.y]), f32(residual[e.z]), f32(residual[e.w]));
+  }
+}
+
+fn load_y(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(f32(residual[e.x]), f32(residual[e.y]), f32(residual[e.z]), f32(residual[e.w]));
+  return vec4<f32>(f32(y[e.x]), f32(y[e.y]), f32(y[e.z]), f32(y[e.w]));
 }
 
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {

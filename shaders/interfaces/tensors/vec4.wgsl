@@ -1,5 +1,5 @@
 // tensors/vec4
-// needs: params storage
+// needs: in_place params storage
 // Tensors of x's shape, four elements a load. The host guarantees that every segment starts at a multiple of four
 // and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a
 // software adapter does not see that two loads compute the same.
@@ -34,15 +34,34 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  if (X_IS_Y) {
+    return vec4<f32>(y[at]);
+  } else if (X_IS_SUM) {
+    return vec4<f32>(sum[at]);
+  } else {
+    return vec4<f32>(x[at]);
+  }
 }
 
 fn load_x_element(i: u32) -> f32 {
-  return f32(x[place(i)][i % 4u]);
+  let at = place(i);
+  if (X_IS_Y) {
+    return f32(y[at][i % 4u]);
+  } else if (X_IS_SUM) {
+    return f32(sum[at][i % 4u]);
+  } else {
+    return f32(x[at][i % 4u]);
+  }
 }
 
 fn load_residual(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(residual[at]);
+  if (RESIDUAL_IS_Y) {
+    return vec4<f32>(y[at]);
+  } else if (RESIDUAL_IS_SUM) {
+    return vec4<f32>(sum[at]);
+  } else {
+    return vec4<f32>(residual[at]);
+  }
 }
 
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {

@@ -1,0 +1,62 @@
+// Outputs that are written over inputs.
+import { NormError } from '../gpu/errors.ts';
+import type { Gpu } from '../gpu/gpu.ts';
+import type { Tensor } from '../gpu/tensor.ts';
+import type { NormDescriptor } from '../kernels/descriptor.ts';
+import { setSize } from '../plan/geometry.ts';
+import { mostColumns, type ScheduleOptions } from '../plan/strategy.ts';
+import type { ForwardOutputs, NormCall } from './norm.ts';
+
+type Aliases = NonNullable<NormDescriptor['aliases']>;
+
+/** Whether two tensors are the same elements of the same buffer. */
+const isSame = (a: Tensor, b: Tensor | undefined): boolean =>
+  a === b || (a.buffer === b?.buffer && a.offset === b.offset && a.size === b.size && a.dtype === b.dtype);
+
+/** Which inputs are the very tensors that y and sum are written to; undefined where none is. */
+export function aliasesOf(
+  inputs: Readonly<Record<keyof Aliases, Tensor | undefined>>,
+  { y, sum }: ForwardOutputs,
+): Aliases | undefined {
+  const aliases: Aliases = {};
+  for (const name of ['x', 'residual'] as const) {
+    const input = inputs[name];
+    if (input && isSame(input, y)) aliases[name] = 'y';
+    else if (input && isSame(input, sum)) aliases[name] = 'sum';
+  }
+  return aliases.x || aliases.residual ? aliases : undefined;
+}
+
+/**
+ * The schedule of a call in place. y may be written over an input in any: whoever writes an element is the last to read it. sum is
+ * written before others have read what their statistics start from, but where a row is kept in registers until all have read it.
+ *
+ * @throws NormError `aliasing` if sum is to be written over an input in another strategy, or in rows that are too long for that one.
+ */
+export function scheduleInPlace(
+  gpu: Gpu,
+  { geometry }: NormCall,
+  aliases: Aliases | undefined,
+  schedule: ScheduleOptions = {},
+): ScheduleOptions {
+  const over = aliases?.x === 'sum' ? 'x' : aliases?.residual === 'sum' ? 'residual' : undefined;
+  if (!over) return schedule;
+  const fix = `Give out.sum a GPUBuffer of its own, or leave it out.`;
+  const { strategy = 'registers' } = schedule;
+  if (strategy !== 'registers') {
+    throw new NormError(
+      'aliasing',
+      `out.sum is ${over}, which the strategy ${strategy} reads again after it was written.`,
+      `Use the strategy registers. ${fix}`,
+    );
+  }
+  const most = mostColumns(gpu.facts, 'forward');
+  if (setSize(geometry) > most) {
+    throw new NormError(
+      'aliasing',
+      `out.sum is ${over}, but a row of ${setSize(geometry)} is longer than the ${most} elements that a workgroup keeps in registers.`,
+      fix,
+    );
+  }
+  return { ...schedule, strategy };
+}
