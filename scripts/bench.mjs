@@ -2,6 +2,7 @@
 // --peers, beside other libraries. bench/NOTES.md tells the method.
 import { bundleBench } from '../bench/host/bundle.mjs';
 import { engines, peerEngine } from '../bench/host/engines.mjs';
+import { runModel } from '../bench/host/model.mjs';
 import { commonUsage, parseOptions, runBench } from '../bench/host/run.mjs';
 import { serve } from '../bench/host/server.mjs';
 import { commit } from './lib/commit.mjs';
@@ -9,12 +10,15 @@ import { commit } from './lib/commit.mjs';
 const usage = `npm run bench -- [options]
   --engine NAME   ${Object.keys(engines).join(', ')} (default chromium)
   --peers [NAMES] beside onnxruntime-web and tfjs, or those named, in the same page and on the same device
+  --model NAME    predicted times for GPUs that are not at hand, from what the compiler lab found (docs/lab.md): of a class (phone,
+                  integrated, desktop, datacenter), of one GPU such as h100, or all; without --filter written to bench/lab, too
   --check         all rows beside all peers; exit 1 unless every line of bench/host/check.mjs holds
 ${commonUsage}`;
 
 async function main() {
   const options = parseOptions();
   if (options.help) return void console.log(usage);
+  if (options.model !== undefined) return runModel(options.model, options.filter);
   const open = engines[options.engine];
   if (!open) throw new Error(`There is no engine ${options.engine}: ${Object.keys(engines).join(', ')}.`);
   const peers = options.check || options.peers !== undefined;

@@ -30,6 +30,7 @@ const options = parseOptions(process.argv.slice(2), 'dawn');
 if (options.help) console.log(usage);
 else {
   if (options.check || options.peers !== undefined) throw new Error('The peers need a browser.');
+  if (options.model !== undefined) throw new Error('Predictions need the files of the repository.');
   if (options.engine !== 'dawn') throw new Error('This bundle has no engine but dawn.');
   // The bundle knows what it was made of.
   const commit = process.env.WEBGPU_NORM_COMMIT ?? 'unknown';

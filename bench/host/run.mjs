@@ -16,6 +16,7 @@ import { brief, header, line, summary } from './report.mjs';
  * @property {boolean} check
  * @property {boolean} sweep
  * @property {boolean} linear
+ * @property {string} [model] the devices to predict for
  * @property {string} [json]
  * @property {boolean} help
  */
@@ -38,24 +39,33 @@ export function parseOptions(args = process.argv.slice(2), engine = 'chromium') 
   const { values } = parseArgs({
     args: whole,
     options: {
-      engine: { type: 'string', default: engine },
+      engine: { type: 'string' },
       filter: { type: 'string', default: '' },
       quick: { type: 'boolean', default: false },
       peers: { type: 'string' },
       check: { type: 'boolean', default: false },
       sweep: { type: 'boolean', default: false },
       linear: { type: 'boolean', default: false },
+      model: { type: 'string' },
       json: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
-  const { check, sweep, linear, peers, quick } = values;
-  const kinds = [check && '--check', sweep && '--sweep', linear && '--linear'].filter(Boolean);
+  const { check, sweep, linear, peers, quick, model } = values;
+  const predicts = model !== undefined;
+  const kinds = [check && '--check', sweep && '--sweep', linear && '--linear', predicts && '--model'].filter(
+    Boolean,
+  );
   if (kinds.length > 1) throw new Error(`Either ${kinds.join(' or ')}.`);
   if (linear && quick) throw new Error('--linear has samples of its own: without --quick.');
   if (sweep && peers !== undefined) throw new Error('--sweep has no peers.');
   if (check && peers && peers !== 'all') throw new Error('--check is beside all peers.');
-  return /** @type {Options} */ (values);
+  if (predicts) {
+    const measuring = Object.entries({ engine: values.engine, quick, peers, json: values.json });
+    const [extra] = measuring.find(([, value]) => value) ?? [];
+    if (extra) throw new Error(`--model predicts and measures nothing: without --${extra}.`);
+  }
+  return /** @type {Options} */ ({ ...values, engine: values.engine ?? engine });
 }
 
 /** A row that takes longer has hung: its engine is given up. */

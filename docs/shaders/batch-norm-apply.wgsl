@@ -1,7 +1,7 @@
 // BatchNorm forward in training, last of three: y.
-// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/apply, f32, 256 lanes
+// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/apply, f32, 32 lanes
 //
-// workgroups: 2048 × 1 × 1
+// workgroups: 512 × 1 × 1
 // uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, split_length 784, opaque_ones 4294967295, first_element 0, first_set 0, first_segment 0
 // binding 1: weight, f32 [64]
 // binding 2: bias, f32 [64]
@@ -17,8 +17,8 @@ alias W = f32;
 const HAS_WEIGHT: bool = true;
 const HAS_BIAS: bool = true;
 const WEIGHT_OFFSET: f32 = 0.0;
-const WORKGROUP: u32 = 256u;
-const LANES: u32 = 256u;
+const WORKGROUP: u32 = 128u;
+const LANES: u32 = 32u;
 struct Params {
   positions: u32,
   channels: u32,

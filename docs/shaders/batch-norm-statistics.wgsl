@@ -1,16 +1,17 @@
 // BatchNorm forward in training, first of three: partial statistics.
-// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/statistics, f32, 256 lanes
+// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/statistics, f32, 32 lanes
 //
-// workgroups: 2048 × 1 × 1
-// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, splits 1, split_length 784, planes_per_partial 1, block 1, eps 0.000009999999747378752, first_element 0
+// workgroups: 512 × 1 × 1
+// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, splits 1, split_length 784, planes_per_partial 1, block 2, eps 0.000009999999747378752, first_element 0
 // binding 1: x, f32 [32, 64, 56, 56]
 // binding 2: partials, scratch, 32768 bytes
 //
 // Made by npm run kernels from shaders/.
+const AT_ONCE: u32 = 4u;
 alias X = f32;
 alias X4 = vec4<X>;
-const WORKGROUP: u32 = 256u;
-const LANES: u32 = 256u;
+const WORKGROUP: u32 = 128u;
+const LANES: u32 = 32u;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 struct Params {
@@ -136,8 +137,8 @@ struct Chunk {
   q: vec4<f32>,
 }
 
-fn chunk_start(v: vec4<f32>) -> Chunk {
-  return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
+fn chunk_about(c: Chunk, v: vec4<f32>, is_first: bool) -> Chunk {
+  return Chunk(select(c.pivot, quad_average(v), is_first), c.s, c.q);
 }
 
 fn chunk_add(c: Chunk, v: vec4<f32>, scale: f32, valid: u32) -> Chunk {
@@ -195,16 +196,31 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
 }
 
 fn scan_chunk(start: u32, first: u32, end: u32, k: f32, scale: f32) -> Sums {
-  var valid = valid_of(params.cols - 4u * first);
-  var at = quad_at(start, first);
-  var v = store_input(at, valid, input(at, valid));
-  var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
-  var n = valid;
-  for (var q = first + LANES; q < end; q += LANES) {
-    valid = valid_of(params.cols - 4u * q);
-    at = quad_at(start, q);
-    v = store_input(at, valid, input(at, valid));
-    chunk = chunk_add(chunk, v, scale, valid);
+  return scan_abreast(start, first, end, k, scale);
+}
+
+fn scan_abreast(start: u32, first: u32, end: u32, k: f32, scale: f32) -> Sums {
+  var chunk: Chunk;
+  var n = 0u;
+  var q = first;
+  for (; q + (AT_ONCE - 1u) * LANES < end; q += AT_ONCE * LANES) {
+    var some: array<vec4<f32>, AT_ONCE>;
+    for (var i = 0u; i < AT_ONCE; i++) {
+      let next = q + i * LANES;
+      some[i] = input(quad_at(start, next), valid_of(params.cols - 4u * next));
+    }
+    chunk = chunk_about(chunk, some[0] * scale, q == first);
+    for (var i = 0u; i < AT_ONCE; i++) {
+      let next = q + i * LANES;
+      let valid = valid_of(params.cols - 4u * next);
+      chunk = chunk_add(chunk, store_input(quad_at(start, next), valid, some[i]), scale, valid);
+      n += valid;
+    }
+  }
+  for (; q < end; q += LANES) {
+    let valid = valid_of(params.cols - 4u * q);
+    let v = store_input(quad_at(start, q), valid, input(quad_at(start, q), valid));
+    chunk = chunk_add(chunk_about(chunk, v * scale, q == first), v, scale, valid);
     n += valid;
   }
   return chunk_sums(chunk, n, k * scale);

@@ -45,7 +45,7 @@ function dispatchesOf({ op, options }: Case, facts: DeviceFacts): DescribedDispa
 }
 
 /** A row of the bench as `describe` takes it, with the tensors that bench/recorder.ts gives the op. */
-function rowCase(row: Row): Case {
+export function rowCase(row: Row): Case {
   const { op, shape, dtype, layout, groups, training = false, relu } = row;
   const pass = row.pass as 'forward' | 'backward';
   const common: DescribeOptions = { shape: [...shape], dtype, paramDtype: 'f32', pass };

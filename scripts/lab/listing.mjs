@@ -84,10 +84,17 @@ export function counted({ code, loops, untold = [] }, kernel) {
     loops: parts.length,
     divisions: count(parts.flat(), 'division'),
     allDivisions: count(code, 'division'),
+    loopInstructions: moving.length > 0 ? heaviest(moving).length : null,
     loopTrips: waits && moving.length > 0 ? Math.max(...moving.map(roundTrips)) : null,
     trips: waits ? roundTrips(code) : null,
   };
   return { ...found, ...Object.fromEntries(untold.map((name) => [name, null])) };
+}
+
+/** The loop that loads most: a remainder of a few elements has one of its own. @param {Instruction[][]} loops */
+function heaviest(loops) {
+  const loaded = (loop) => loop.reduce((sum, one) => sum + (one.kind === 'load' ? one.bytes : 0), 0);
+  return loops.reduce((most, loop) => (loaded(loop) > loaded(most) ? loop : most));
 }
 
 /** @param {Map<number, number>} widths */

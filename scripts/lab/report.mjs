@@ -14,6 +14,7 @@ const columns = [
   ['scratch', 'scratch'],
   ['shared', 'shared'],
   ['instructions', 'instructions'],
+  ['loopInstructions', 'in the loop'],
   ['loads', 'loads'],
   ['stores', 'stores'],
   ['narrow', 'narrow'],

@@ -30,6 +30,8 @@ export const loadsAtOnce = [
   'merge/statistics',
   'rows/backward_registers',
   'rows/forward_registers',
+  'rows/forward_stream',
+  'rows/statistics',
 ];
 
 /** What holds on every GPU. A column that a compiler does not tell is not checked. */
@@ -58,8 +60,9 @@ const nvidia = (gpu, chipset) => ({
   driver: 'nouveau',
   shim: 'libnouveau_noop_drm_shim.so',
   env: { NOUVEAU_CHIPSET: chipset },
-  // NVK checks every access in code of its own, four bytes at a time. NVIDIA's compilers, which the lab stands for here, do not.
-  dawn: ['enable-dawn-features=disable_robustness'],
+  // NVK checks every access in code of its own, four bytes at a time. NVIDIA's compilers, which the lab stands for here, do not. Dawn has
+  // f16 on NVIDIA's GPUs with Direct3D, not with Vulkan, unless it is told to.
+  dawn: ['enable-dawn-features=disable_robustness,vulkan_enable_f16_on_nvidia'],
   groups: ['nvidia'],
   bounds: bounds(24),
 });
@@ -83,6 +86,8 @@ export const targets = {
   navi31: amd('navi31', 'AMD RDNA3', 8),
   ampere: nvidia('NVIDIA Ampere', '172'),
   ada: nvidia('NVIDIA Ada', '192'),
+  // Mesa knows no H100. An A100 has as many registers and warps per multiprocessor, and is given the facts of its class.
+  ga100: { ...nvidia('NVIDIA A100, for an H100', '170'), facts: { deviceClass: 'datacenter' } },
   tgl: intel('Intel Tiger Lake', 'tgl'),
   dg2: intel('Intel DG2 (Arc A770)', 'dg2'),
   lnl: intel('Intel Lunar Lake', 'lnl'),

@@ -1,5 +1,5 @@
 // scan
-// needs: input params set_statistics statistics tensors worker
+// needs: abreast input params set_statistics statistics tensors worker
 // The statistics of quads first, first + LANES, … below end of the segment that starts at `base`.
 //
 // Chunks are merged into blocks and blocks into the total, each about the root of the number of chunks long: one long
@@ -47,16 +47,49 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
 
 // Quads first, first + LANES, … below end, of which there is one at least.
 fn scan_chunk(start: u32, first: u32, end: u32, k: f32, scale: f32) -> Sums {
-  var valid = valid_of(params.cols - 4u * first);
-  var at = quad_at(start, first);
-  var v = store_input(at, valid, input(at, valid));
-  var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
-  var n = valid;
-  for (var q = first + LANES; q < end; q += LANES) {
-    valid = valid_of(params.cols - 4u * q);
-    at = quad_at(start, q);
-    v = store_input(at, valid, input(at, valid));
-    chunk = chunk_add(chunk, v, scale, valid);
+  if (ABREAST) {
+    return scan_abreast(start, first, end, k, scale);
+  } else {
+    var valid = valid_of(params.cols - 4u * first);
+    var at = quad_at(start, first);
+    var v = store_input(at, valid, input(at, valid));
+    var chunk = chunk_add(chunk_start(v * scale), v, scale, valid);
+    var n = valid;
+    for (var q = first + LANES; q < end; q += LANES) {
+      valid = valid_of(params.cols - 4u * q);
+      at = quad_at(start, q);
+      v = store_input(at, valid, input(at, valid));
+      chunk = chunk_add(chunk, v, scale, valid);
+      n += valid;
+    }
+    return chunk_sums(chunk, n, k * scale);
+  }
+}
+
+// The same in the same order, several quads asked for at a time while there are so many (shared/abreast.wgsl).
+fn scan_abreast(start: u32, first: u32, end: u32, k: f32, scale: f32) -> Sums {
+  var chunk: Chunk;
+  var n = 0u;
+  var q = first;
+  for (; q + (AT_ONCE - 1u) * LANES < end; q += AT_ONCE * LANES) {
+    var some: array<vec4<f32>, AT_ONCE>;
+    for (var i = 0u; i < AT_ONCE; i++) {
+      let next = q + i * LANES;
+      some[i] = input(quad_at(start, next), valid_of(params.cols - 4u * next));
+    }
+    // No branch: a compiler would leave loads behind it.
+    chunk = chunk_about(chunk, some[0] * scale, q == first);
+    for (var i = 0u; i < AT_ONCE; i++) {
+      let next = q + i * LANES;
+      let valid = valid_of(params.cols - 4u * next);
+      chunk = chunk_add(chunk, store_input(quad_at(start, next), valid, some[i]), scale, valid);
+      n += valid;
+    }
+  }
+  for (; q < end; q += LANES) {
+    let valid = valid_of(params.cols - 4u * q);
+    let v = store_input(quad_at(start, q), valid, input(quad_at(start, q), valid));
+    chunk = chunk_add(chunk_about(chunk, v * scale, q == first), v, scale, valid);
     n += valid;
   }
   return chunk_sums(chunk, n, k * scale);

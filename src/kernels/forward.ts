@@ -35,6 +35,7 @@ import {
   holdsWhole,
   inParts,
   normChoices,
+  oneByOne,
   type Pass,
   type Plan,
   partFrom,
@@ -63,7 +64,7 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics:
   const bytes = 16 * schedule.splits * d.geometry.groups;
   const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
     need('partials', at.g.samples * bytes);
-    return [sumSegments(at, rowsStatistics, 16), mergeStatistics(at), applyRows(at)];
+    return [sumRows(at), mergeStatistics(at), applyRows(at)];
   });
   return { steps, scratch: { ...scratch, ...unrequestedStatistics(d) } };
 }
@@ -96,7 +97,7 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
     need('partials', at.g.samples * partialBytes);
     if (instanceBytes > 0) need('instances', at.g.samples * instanceBytes);
     return [
-      schedule.columns ? sumColumns(at, columnsStatistics, 64) : sumSegments(at, rowsStatistics, 16),
+      schedule.columns ? sumColumns(at, columnsStatistics, 64) : sumRows(at),
       mergeStatistics(at, trackingChoices(d)),
       ...(instanceBytes > 0 ? [mergeInstances(at)] : []),
       ...(stage === 'local' ? [] : [schedule.columns ? applyColumns(at, columnsApply) : applyRows(at)]),
@@ -214,6 +215,10 @@ const mergeInstances = (at: Whole): Step =>
     workers: at.g.channels,
   });
 
+/** Partial statistics of segments. Those of LayerNorm hold much beside the quads that are under way. */
+const sumRows = (at: At): Step =>
+  sumSegments(at, rowsStatistics, 16, 1, 1, oneByOne(at, at.d.kind === 'moments'));
+
 const onePassKernels = { thread, registers, workgroup: stream } as const;
 
 /** Statistics and y in one dispatch. */
@@ -230,6 +235,7 @@ function onePass(at: At): Step {
   return dispatch(at, onePassKernels[strategy as keyof typeof onePassKernels], {
     choices: {
       ...segments.setChoices,
+      ...oneByOne(at, at.d.kind === 'moments'),
       ...short,
       FOUR_ROWS: fourRows,
       ITEMS: items,

@@ -1,13 +1,11 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { type Geometry, setCount, setSize } from './geometry.ts';
-import { mostWorkgroups } from './grid.ts';
 import {
   type BackwardSchedule,
   clamp,
   type ForwardSchedule,
   familyOf,
   fitsRegisters,
-  maxWorkgroup,
   powerOfTwoUp,
   quadsOf,
   registerItems,
@@ -16,32 +14,16 @@ import {
   type Team,
   widestRow,
 } from './strategy.ts';
+import {
+  mergeTeam,
+  segmentLanes,
+  setLanes,
+  shortThreads,
+  splitLanes,
+  team,
+  workgroupLanes,
+} from './teams.ts';
 import { workspaceBudget } from './workspace.ts';
-
-function team(facts: DeviceFacts, lanes: number, options: ScheduleOptions): Team {
-  const workgroup = clamp(
-    options.workgroup ?? Math.max(lanes, facts.software ? 16 : 128),
-    lanes,
-    Math.max(lanes, facts.maxInvocations),
-  );
-  const shuffles = facts.subgroup > 0 && options.reduction !== 'portable';
-  return { workgroup, lanes, reduction: lanes === 1 ? 'serial' : shuffles ? 'subgroups' : 'portable' };
-}
-
-/** A team for `results`, each merged from `parts`. Only thousands of parts are worth a software adapter's barriers. */
-function mergeTeam(facts: DeviceFacts, results: number, parts: number, options: ScheduleOptions): Team {
-  const serial = facts.software && options.reduction === undefined && parts < 1024;
-  let lanes = serial ? 1 : Math.min(32, powerOfTwoUp(parts));
-  const workgroup = facts.software ? Math.max(lanes, shortThreads(results, facts)) : 64;
-  while (lanes > 1 && (results * lanes) / workgroup > mostWorkgroups(facts)) lanes /= 2;
-  return team(facts, lanes, { ...options, workgroup });
-}
-
-// Threads of a workgroup on a software adapter where each does little: starting a workgroup is then what costs.
-// A million dweight from one partial each, SwiftShader: 26, 20, 13 ms with workgroups of 16, 64, 256.
-function shortThreads(threads: number, facts: DeviceFacts): number {
-  return threads >= 4096 ? maxWorkgroup(facts) : 16;
-}
 
 /**
  * Lanes of a row, and quads in the registers of each.
@@ -153,15 +135,6 @@ function forwardStrategy(
 function invariantStrategy(cols: number, facts: DeviceFacts, direction: 'forward' | 'backward'): Strategy {
   if (facts.software) return runsInTime(2 * quadsOf(cols), facts) ? 'thread' : 'split';
   return fitsRegisters(cols, facts, direction) ? 'registers' : 'workgroup';
-}
-
-function workgroupLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
-  return options.workgroup ?? clamp(powerOfTwoUp(quads), 1, maxWorkgroup(facts));
-}
-
-function splitLanes(quads: number, facts: DeviceFacts, options: ScheduleOptions): number {
-  if (options.lanes !== undefined) return options.lanes;
-  return facts.software && options.reduction === undefined ? 1 : workgroupLanes(quads, facts, options);
 }
 
 /** Whether a thread can run so many iterations, and a tenth more for chunks and blocks. */
@@ -410,8 +383,8 @@ function splitByChannel(
 ): BackwardSchedule {
   const { samples, positions, channels, groups, inner } = geometry;
   const quads = quadsOf(inner);
-  const lanes = splitLanes(quads, facts, options);
   const segments = samples * positions * channels;
+  const lanes = segmentLanes(segments, quads, facts, options);
   const most = mostPartials(geometry, facts, elementBytes);
   const splits =
     options.splits ??
@@ -442,7 +415,7 @@ function backwardPerChannel(
   const { samples, channels, inner } = geometry;
   const strategy = options.strategy ?? perChannelStrategy(setCount(geometry), setSize(geometry), facts);
   if (strategy === 'split') return splitByChannel(geometry, facts, options, elementBytes);
-  const lanes = strategy === 'thread' ? 1 : workgroupLanes(quadsOf(inner), facts, options);
+  const lanes = strategy === 'thread' ? 1 : setLanes(setCount(geometry), quadsOf(inner), facts, options);
   return {
     ...plain,
     strategy,

@@ -60,6 +60,9 @@ describe('options of the bench', () => {
     ['--linear', '--quick'],
     ['--sweep', '--peers'],
     ['--check', '--peers', 'tfjs'],
+    ['--model', 'all', '--quick'],
+    ['--model', 'all', '--engine', 'dawn'],
+    ['--check', '--model', 'all'],
   ])('%s excludes %s', (...args) => {
     expect(() => parseOptions(args)).toThrow(args[0]);
   });

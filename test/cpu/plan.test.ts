@@ -194,6 +194,49 @@ describe('backward strategies', () => {
   });
 });
 
+describe('teams', () => {
+  it('leave short segments few lanes where there are many', () => {
+    const lanes = (batch: number, channels: number, size: number, facts = gpu) =>
+      scheduleForward(batchNormGeometry([batch, channels, size, size], 'channels-first'), facts).team.lanes;
+    // 49 quads each, and 1024.
+    expect(lanes(2, 16, 14)).toBe(64);
+    expect(lanes(256, 512, 14)).toBe(8);
+    expect(lanes(8, 320, 64)).toBe(64);
+    expect(lanes(8, 320, 64, { ...gpu, ...modelOfClass('datacenter') })).toBe(128);
+    expect(lanes(8, 320, 64, { ...gpu, ...modelOfClass('integrated') })).toBe(64);
+    // No more quads than a chunk.
+    expect(lanes(8, 320, 256)).toBe(256);
+    expect(lanes(256, 512, 14, cpu)).toBe(1);
+  });
+
+  it('grow where few sets leave a GPU idle', () => {
+    const lanes = (samples: number, facts = gpu, options = {}) => {
+      const geometry = groupNormGeometry([samples, 320, 64, 64], 32, 'channels-first');
+      const { strategy, team } = scheduleBackward(geometry, facts, options);
+      return [strategy, team.lanes];
+    };
+    expect(lanes(8)).toEqual(['workgroup', 512]);
+    expect(lanes(32)).toEqual(['workgroup', 256]);
+    expect(lanes(8, { ...gpu, maxInvocations: 256 })).toEqual(['workgroup', 256]);
+    expect(lanes(8, { ...gpu, ...modelOfClass('phone') })).toEqual(['workgroup', 256]);
+    expect(lanes(8, gpu, { workgroup: 64 })).toEqual(['workgroup', 64]);
+  });
+
+  it('have up to a workgroup of lanes for a result of many parts', () => {
+    const merge = (shape: number[], facts = gpu) =>
+      scheduleBackward(batchNormGeometry(shape, 'channels-last'), facts).merge;
+    expect(merge([1, 2048, 2048, 2])).toEqual({ workgroup: 1024, lanes: 1024, reduction: 'subgroups' });
+    expect(merge([1, 2048, 2048, 2], { ...gpu, maxInvocations: 256 }).lanes).toBe(256);
+    expect(merge([1, 2048, 2048, 2], { ...gpu, maxInvocations: 384 }).lanes).toBe(256);
+    expect(merge([8, 56, 56, 64])).toMatchObject({ workgroup: 128, lanes: 128 });
+    // Where barriers are dear, a single lane as ever.
+    expect(merge([1, 2048, 2048, 2], cpu).lanes).toBe(1);
+    const gradients = (rows: number) => scheduleBackward(row(rows, 256), gpu).gradients.lanes;
+    expect(gradients(512)).toBe(32);
+    expect(gradients(16_384)).toBe(64);
+  });
+});
+
 describe('geometry families', () => {
   it('sends contiguous sets to rows and strided ones to channels', () => {
     expect(familyOf(row(4, 5), gpu)).toBe('rows');

@@ -39,6 +39,10 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(vec4<f32>());
 }
 
+fn chunk_about(c: Chunk, v: vec4<f32>, is_first: bool) -> Chunk {
+  return c;
+}
+
 fn chunk_if(counts: bool, more: Chunk, before: Chunk) -> Chunk {
   return Chunk(select(before.q, more.q, counts));
 }

@@ -55,6 +55,11 @@ fn chunk_start(v: vec4<f32>) -> Chunk {
   return Chunk(quad_average(v), vec4<f32>(), vec4<f32>());
 }
 
+// An empty chunk with its first quad's pivot, or one that has its pivot.
+fn chunk_about(c: Chunk, v: vec4<f32>, is_first: bool) -> Chunk {
+  return Chunk(select(c.pivot, quad_average(v), is_first), c.s, c.q);
+}
+
 // A chunk that has one more quad, or not.
 fn chunk_if(counts: bool, more: Chunk, before: Chunk) -> Chunk {
   return Chunk(before.pivot, select(before.s, more.s, counts), select(before.q, more.q, counts));
