@@ -50,17 +50,17 @@ fn first_parameter(segment: u32) -> u32 {
   return segment % params.groups * (params.channels / params.groups);
 }
 
-fn channel_at(from: u32, col: u32) -> u32 {
+fn channel_at(start: u32, col: u32) -> u32 {
   let inside = min(col, params.cols - 1u);
-  return from + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
+  return start + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[channel_at(from, col)]));
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[channel_at(start, col)]));
 }
 
-fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[channel_at(from, col)]));
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[channel_at(start, col)]));
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -71,12 +71,12 @@ fn parameters_of(segment: u32) -> u32 {
   }
 }
 
-fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(from, col, valid) + WEIGHT_OFFSET;
+fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(start, col, valid) + WEIGHT_OFFSET;
 }
 
-fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_bias(from, col, valid);
+fn bias_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(start, col, valid);
 }
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {

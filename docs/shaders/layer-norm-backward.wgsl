@@ -58,8 +58,8 @@ fn first_parameter(segment: u32) -> u32 {
   return first_of_set(segment);
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[(from + col) >> 2u]);
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[(start + col) >> 2u]);
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -70,8 +70,8 @@ fn parameters_of(segment: u32) -> u32 {
   }
 }
 
-fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(from, col, valid) + WEIGHT_OFFSET;
+fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(start, col, valid) + WEIGHT_OFFSET;
 }
 
 fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
@@ -236,7 +236,7 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
   return v;
 }
 
-fn shift_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+fn shift_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>();
 }
 

@@ -52,12 +52,12 @@ fn first_parameter(segment: u32) -> u32 {
   return first_of_set(segment);
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[(from + col) >> 2u]);
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(weight[(start + col) >> 2u]);
 }
 
-fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(bias[(from + col) >> 2u]);
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(bias[(start + col) >> 2u]);
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -68,12 +68,12 @@ fn parameters_of(segment: u32) -> u32 {
   }
 }
 
-fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_weight(from, col, valid) + WEIGHT_OFFSET;
+fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(start, col, valid) + WEIGHT_OFFSET;
 }
 
-fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return load_bias(from, col, valid);
+fn bias_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(start, col, valid);
 }
 
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {

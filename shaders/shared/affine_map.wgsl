@@ -17,18 +17,18 @@ fn parameters_of(segment: u32) -> u32 {
   }
 }
 
-// Of a column of the segment whose parameters begin at `from`.
-fn weight_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+// Of a column of the segment whose parameters begin at `start`.
+fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_WEIGHT) {
-    return load_weight(from, col, valid) + WEIGHT_OFFSET;
+    return load_weight(start, col, valid) + WEIGHT_OFFSET;
   } else {
     return vec4<f32>(1.0);
   }
 }
 
-fn bias_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+fn bias_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_BIAS) {
-    return load_bias(from, col, valid);
+    return load_bias(start, col, valid);
   } else {
     return vec4<f32>();
   }

@@ -47,9 +47,9 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 // The bias of z, where z is needed.
-fn shift_at(from: u32, col: u32, valid: u32) -> vec4<f32> {
+fn shift_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (HAS_ACTIVATION) {
-    return bias_at(from, col, valid);
+    return bias_at(start, col, valid);
   } else {
     return vec4<f32>();
   }

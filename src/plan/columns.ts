@@ -4,6 +4,12 @@ import { mostWorkgroups } from './grid.ts';
 // Rows that are worth a thread's start, in which it loads the statistics and the parameters of its columns.
 const fewestRows = 8;
 
+/**
+ * Rows of a thread whose chunks, of 16 rows or 64, it adds up without blocks between them and the total: what it holds of four columns
+ * costs registers.
+ */
+export const longestColumn = 1024;
+
 /** Whether a thread has so few registers that a backward pass holds a single quad in them: Intel. */
 export const fewRegisters = ({ backwardItems }: DeviceFacts): boolean => backwardItems === 1;
 

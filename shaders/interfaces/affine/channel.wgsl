@@ -16,37 +16,37 @@ fn first_parameter(segment: u32) -> u32 {
 
 // col / inner, for each quad in a loop. Below 2^20 columns a float multiplication gives the same, half an integer being more than
 // what it rounds by, and GPUs make some twenty instructions of an integer division.
-fn channel_at(from: u32, col: u32) -> u32 {
+fn channel_at(start: u32, col: u32) -> u32 {
   let inside = min(col, params.cols - 1u);
   if (FEW_COLUMNS) {
-    return from + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
+    return start + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
   } else {
-    return from + inside / params.inner;
+    return start + inside / params.inner;
   }
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(weight[channel_at(from, col)]));
+    return vec4<f32>(f32(weight[channel_at(start, col)]));
   } else {
     return vec4<f32>(
-      f32(weight[channel_at(from, col)]),
-      f32(weight[channel_at(from, col + 1u)]),
-      f32(weight[channel_at(from, col + 2u)]),
-      f32(weight[channel_at(from, col + 3u)]),
+      f32(weight[channel_at(start, col)]),
+      f32(weight[channel_at(start, col + 1u)]),
+      f32(weight[channel_at(start, col + 2u)]),
+      f32(weight[channel_at(start, col + 3u)]),
     );
   }
 }
 
-fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(bias[channel_at(from, col)]));
+    return vec4<f32>(f32(bias[channel_at(start, col)]));
   } else {
     return vec4<f32>(
-      f32(bias[channel_at(from, col)]),
-      f32(bias[channel_at(from, col + 1u)]),
-      f32(bias[channel_at(from, col + 2u)]),
-      f32(bias[channel_at(from, col + 3u)]),
+      f32(bias[channel_at(start, col)]),
+      f32(bias[channel_at(start, col + 1u)]),
+      f32(bias[channel_at(start, col + 2u)]),
+      f32(bias[channel_at(start, col + 3u)]),
     );
   }
 }

@@ -8,12 +8,12 @@ fn first_parameter(segment: u32) -> u32 {
   return first_of_set(segment);
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(from + col, valid);
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(start + col, valid);
   return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w]));
 }
 
-fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  let at = indices(from + col, valid);
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  let at = indices(start + col, valid);
   return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
 }

@@ -8,10 +8,10 @@ fn first_parameter(segment: u32) -> u32 {
   return segment % params.channels;
 }
 
-fn load_weight(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[from]));
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[start]));
 }
 
-fn load_bias(from: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[from]));
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[start]));
 }

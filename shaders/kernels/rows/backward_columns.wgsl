@@ -1,7 +1,8 @@
 // rows/backward_columns
-// needs: affine_map gradients grouped params row_sums store_gradient tensors upstream worker
+// needs: affine_map gradients grouped means params row_sums store_gradient tensors upstream worker
 // dx, and dweight and dbias or their partials (interfaces/gradients), of a row norm whose mean(g) and mean(g·x̂) are
-// known: the second pass of rows that do not fit on chip, and of adapters where barriers cost too much.
+// known, or are a few partial sums away (interfaces/means): the second pass of rows that do not fit on chip, and of adapters where
+// barriers cost too much.
 //
 // Mapping: a thread owns four neighbouring columns of the `span` from first_col on, or eight with TWO_QUADS, and a split
 // of the rows, so the columns' sums stay in registers and neighbouring threads load neighbouring columns. No barrier.
@@ -9,7 +10,7 @@
 // past the last quad a thread does the last one again. They also pay for starting a thread: `column_steps` times it does
 // the next columns, a dispatch of columns on.
 // Bindings: x, dy, dsum, dx [rows, cols]; weight, bias [cols]; mean [rows] (hi, lo) and sums [rows] (mean(g), mean(g·x̂),
-// scale, unit), or both in sums (shared/row_sums.wgsl); dweight, dbias [cols] or partials [splits, span] (Σdy, Σdy·x̂).
+// scale, unit), or both in sums (shared/row_sums.wgsl), or partial sums with the statistics behind them; dweight, dbias [cols] or partials [splits, span] (Σdy, Σdy·x̂).
 // Numerics: sums over the rows of a split, in blocks about the root of their number long, then merge/gradients.wgsl.
 // Determinism: one writer per split.
 //
@@ -30,7 +31,7 @@ override ONE_ROW: bool = false;
   let split = thread / threads;
   if (split >= params.splits) { return; }
   if (ONE_ROW) {
-    let means = sums_of_row(split);
+    let means = means_of_row(split);
     let parameters = parameters_of(split);
     for (var q = thread % threads; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
@@ -45,6 +46,10 @@ override ONE_ROW: bool = false;
       walk(split, params.first_col + 4u * each * bundle, quads);
     }
   }
+}
+
+fn means_of_row(row: u32) -> RowSums {
+  return means_for(Worker(row, 0u, 0u, false), row, false, 1.0);
 }
 
 // All rows of a split, at the columns from col0 on.
@@ -68,7 +73,7 @@ fn walk(split: u32, col0: u32, quads: u32) {
     var g0 = Gradients();
     var g1 = Gradients();
     for (; row < stop; row += step) {
-      let means = sums_of_row(row);
+      let means = means_of_row(row);
       g0 = store_gradient(g0, row, col0, means, w0, b0);
       if (TWO_QUADS) {
         g1 = store_gradient(g1, row, col1, means, w1, b1);

@@ -17,6 +17,8 @@
 var<storage, read_write> partials: array<vec2<f32>>;
 
 override FOUR_ROWS: bool = false;
+// Whether mean and rstd of each set ride behind the partials (shared/saved_statistics.wgsl).
+override CARRIES: bool = false;
 override PER_CHANNEL: bool = false;
 
 const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
@@ -104,6 +106,14 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   let sum0 = reduce(Part(g.x, g_xhat.x), worker);
   if (worker.lane > 0u || worker.surplus) { return; }
   partials[partial_of_segment(segment0, split)] = sum0;
+  if (CARRIES) {
+    if (split == 0u && begins_set(segment0)) {
+      let which = set_of_segment(segment0);
+      let stored = load_statistics(which);
+      partials[params.carried + 2u * which] = stored.xy;
+      partials[params.carried + 2u * which + 1u] = vec2<f32>(stored.z, 0.0);
+    }
+  }
   if (FOUR_ROWS) {
     partials[partial_of_segment(segment1, split)] = Part(g.y, g_xhat.y);
     partials[partial_of_segment(segment2, split)] = Part(g.z, g_xhat.z);
