@@ -2,7 +2,7 @@
 // describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/apply, f32, 256 lanes
 //
 // workgroups: 2048 × 1 × 1
-// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, set_splits 32, carried 2048, split_length 784, block 1, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_element 0, first_set 0, first_segment 0
+// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, set_splits 32, carried 2048, split_length 784, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_element 0, first_set 0, first_segment 0
 // binding 1: x, f32 [32, 64, 56, 56]
 // binding 2: y, f32 [32, 64, 56, 56]
 // binding 3: mean, f32 [64, 2]
@@ -19,6 +19,7 @@ const HAS_BIAS: bool = true;
 const WEIGHT_OFFSET: f32 = 0.0;
 const WORKGROUP: u32 = 256u;
 const LANES: u32 = 256u;
+const AT_ONCE: u32 = 4u;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 const CORRECTION: f32 = 1.0;
@@ -32,7 +33,6 @@ struct Params {
   set_splits: u32,
   carried: u32,
   split_length: u32,
-  block: u32,
   opaque_ones: u32,
   count: f32,
   eps: f32,
@@ -235,17 +235,6 @@ fn first_part(parts: SetParts, lane: u32) -> SetPart {
   return SetPart(lane, part_at(parts, lane), lane % parts.width);
 }
 
-fn next_part(parts: SetParts, p: SetPart) -> SetPart {
-  let at = p.at + parts.splits * params.channels + parts.columns;
-  let column = p.column + parts.columns;
-  let over = column >= parts.width;
-  return SetPart(
-    p.number + LANES,
-    select(at, at + (params.channels - parts.width), over),
-    select(column, column - parts.width, over),
-  );
-}
-
 fn join(a: Sums, b: Sums) -> Sums {
   let n = a.x + b.x;
   let share = select(b.x / n, 1.0, a.x == 0.0);
@@ -340,37 +329,21 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
   var k = partials[parts.first].w;
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
-  var some: array<vec4<f32>, 16>;
-  for (var i = 0u; i < 16u; i++) {
-    some[i] = partials[part_at(parts, min(i, samples - 1u) * (parts.count / samples))];
-  }
-  for (var i = 0u; i < 16u; i++) {
-    estimate += select(0.0, relative(some[i], k), i < samples);
+  for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
+    var some: array<vec4<f32>, 4u * AT_ONCE>;
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
+    }
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      estimate += select(0.0, relative(some[i], k), first + i < samples);
+    }
   }
   if (!out_of_range(estimate)) {
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
   }
   var total = Part();
   var p = first_part(parts, worker.lane);
-  while (p.number < parts.count) {
-    let stop = min(parts.count, p.number + params.block * LANES);
-    var block = Part();
-    while (p.number < stop) {
-      let second = next_part(parts, p);
-      let third = next_part(parts, second);
-      let fourth = next_part(parts, third);
-      let v0 = part_or_none(parts, p);
-      let v1 = part_or_none(parts, second);
-      let v2 = part_or_none(parts, third);
-      let v3 = part_or_none(parts, fourth);
-      block = merge(block, unpack_to(v0, k));
-      block = merge(block, unpack_to(v1, k));
-      block = merge(block, unpack_to(v2, k));
-      block = merge(block, unpack_to(v3, k));
-      p = next_part(parts, fourth);
-    }
-    total = merge(total, block);
-  }
+  total = unpack_to(part_or_none(parts, p), k);
   return MergedStatistics(reduce(total, worker), k);
 }
 

@@ -10,6 +10,7 @@
 // binding 5: running_var, f32 [64]
 //
 // Made by npm run kernels from shaders/.
+const AT_ONCE: u32 = 4u;
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 32u;
 alias Sums = vec3<f32>;
@@ -244,12 +245,14 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
   var k = partials[parts.first].w;
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
-  var some: array<vec4<f32>, 16>;
-  for (var i = 0u; i < 16u; i++) {
-    some[i] = partials[part_at(parts, min(i, samples - 1u) * (parts.count / samples))];
-  }
-  for (var i = 0u; i < 16u; i++) {
-    estimate += select(0.0, relative(some[i], k), i < samples);
+  for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
+    var some: array<vec4<f32>, 4u * AT_ONCE>;
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
+    }
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      estimate += select(0.0, relative(some[i], k), first + i < samples);
+    }
   }
   if (!out_of_range(estimate)) {
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);

@@ -8,6 +8,9 @@
 // channel has splits of its own, and every column counts as a channel of the group.
 var<storage, read> partials: array<vec4<f32>>;
 
+// Whether there are no more parts than lanes.
+override ONE_PART_EACH: bool = false;
+
 struct MergedStatistics {
   part: Part,
   k: f32,  // what the mean of the part is relative to
@@ -22,13 +25,15 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
   if (ABREAST) {
-    // A constant number of them, so that all are asked for at once.
-    var some: array<vec4<f32>, 16>;
-    for (var i = 0u; i < 16u; i++) {
-      some[i] = partials[part_at(parts, min(i, samples - 1u) * (parts.count / samples))];
-    }
-    for (var i = 0u; i < 16u; i++) {
-      estimate += select(0.0, relative(some[i], k), i < samples);
+    // A constant number of them, so that all are asked for at once, or half where registers are few.
+    for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
+      var some: array<vec4<f32>, 4u * AT_ONCE>;
+      for (var i = 0u; i < 4u * AT_ONCE; i++) {
+        some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
+      }
+      for (var i = 0u; i < 4u * AT_ONCE; i++) {
+        estimate += select(0.0, relative(some[i], k), first + i < samples);
+      }
     }
   } else {
     for (var j = 0u; j < samples; j++) {
@@ -43,32 +48,36 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
 
   var total = Part();
   var p = first_part(parts, worker.lane);
-  while (p.number < parts.count) {
-    let stop = min(parts.count, p.number + params.block * LANES);
-    var block = Part();
-    if (ABREAST) {
-      while (p.number < stop) {
-        // Four by name: no compiler unrolls a loop over merges, and not each has registers for an array then.
-        let second = next_part(parts, p);
-        let third = next_part(parts, second);
-        let fourth = next_part(parts, third);
-        let v0 = part_or_none(parts, p);
-        let v1 = part_or_none(parts, second);
-        let v2 = part_or_none(parts, third);
-        let v3 = part_or_none(parts, fourth);
-        block = merge(block, unpack_to(v0, k));
-        block = merge(block, unpack_to(v1, k));
-        block = merge(block, unpack_to(v2, k));
-        block = merge(block, unpack_to(v3, k));
-        p = next_part(parts, fourth);
+  if (ONE_PART_EACH) {
+    total = unpack_to(part_or_none(parts, p), k);
+  } else {
+    while (p.number < parts.count) {
+      let stop = min(parts.count, p.number + params.block * LANES);
+      var block = Part();
+      if (ABREAST) {
+        while (p.number < stop) {
+          // Four by name: no compiler unrolls a loop over merges, and not each has registers for an array then.
+          let second = next_part(parts, p);
+          let third = next_part(parts, second);
+          let fourth = next_part(parts, third);
+          let v0 = part_or_none(parts, p);
+          let v1 = part_or_none(parts, second);
+          let v2 = part_or_none(parts, third);
+          let v3 = part_or_none(parts, fourth);
+          block = merge(block, unpack_to(v0, k));
+          block = merge(block, unpack_to(v1, k));
+          block = merge(block, unpack_to(v2, k));
+          block = merge(block, unpack_to(v3, k));
+          p = next_part(parts, fourth);
+        }
+      } else {
+        while (p.number < stop) {
+          block = merge(block, unpack_to(partials[p.at], k));
+          p = next_part(parts, p);
+        }
       }
-    } else {
-      while (p.number < stop) {
-        block = merge(block, unpack_to(partials[p.at], k));
-        p = next_part(parts, p);
-      }
+      total = merge(total, block);
     }
-    total = merge(total, block);
   }
   return MergedStatistics(reduce(total, worker), k);
 }

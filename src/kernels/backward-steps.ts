@@ -5,6 +5,8 @@ import gradientsVec4 from '../../shaders/interfaces/gradients/vec4.wgsl';
 import meansMerged from '../../shaders/interfaces/means/merged.wgsl';
 import meansWithGradients from '../../shaders/interfaces/means/merged_with_gradients.wgsl';
 import meansStored from '../../shaders/interfaces/means/stored.wgsl';
+import rowMeansMerged from '../../shaders/interfaces/row_means/merged.wgsl';
+import rowMeansStored from '../../shaders/interfaces/row_means/stored.wgsl';
 import gradientSums from '../../shaders/interfaces/statistics/gradient_sums.wgsl';
 import columnsApply from '../../shaders/kernels/channels/backward_apply.wgsl';
 import columnsSums from '../../shaders/kernels/channels/backward_sums.wgsl';
@@ -19,9 +21,10 @@ import rowsRegisters from '../../shaders/kernels/rows/backward_registers.wgsl';
 import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
+import { shortColumn } from '../plan/columns.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { longestRegisterSplit, rowGroupsOf, splitsOf } from '../plan/schedule.ts';
-import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
+import { type BackwardSchedule, powerOfTwoUp, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import {
@@ -215,12 +218,18 @@ export function columns(
   const rows = setCount(g);
   const oneRow = rows === splits;
   const twoQuads = schedule.twoQuads && !oneRow;
+  const threads = Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps);
+  const splitLength = Math.ceil(rows / splits);
+  const merges = carried !== undefined;
   const gradients = vec4 ? gradientsVec4 : gradientsScalar;
   return dispatch(at, rowsColumns, {
     choices: {
       JOINT: whole || upstream === 'again',
-      means: carried === undefined ? meansStored : meansMerged,
-      CARRIED: true,
+      row_means: merges ? rowMeansMerged : rowMeansStored,
+      ONE_SPLIT: merges,
+      CARRIED: merges,
+      ROWS: powerOfTwoUp(splitLength),
+      ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
       DIRECT: vec4 && !d.dsum && d.activation === 'none',
       HAS_GRADIENTS: d.dweight || d.dbias,
@@ -236,14 +245,14 @@ export function columns(
       rows,
       cols: setSize(g),
       splits,
-      split_length: Math.ceil(rows / splits),
+      split_length: splitLength,
       block: blockOf(rows / splits),
       column_steps: columnSteps,
       first_col: first,
       span,
     },
     team: { workgroup: columnsWorkgroup, lanes: 1, reduction: 'serial' },
-    workers: splits * Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps),
+    workers: splits * (merges ? columnsWorkgroup * Math.ceil(threads / columnsWorkgroup) : threads),
   });
 }
 
@@ -251,8 +260,10 @@ export function columns(
 export function onePassPerChannel(at: At): Step {
   const { g, schedule } = at;
   const { team } = schedule;
+  const chunks = quadsOf(g.inner) / team.lanes / 16;
   return dispatch(at, rowsChannels, {
-    numbers: { block: blockOf(quadsOf(g.inner) / team.lanes / 16) },
+    choices: { BLOCKS: chunks > 4 },
+    numbers: { block: blockOf(chunks) },
     team,
     workers: setCount(g),
   });

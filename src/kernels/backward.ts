@@ -3,7 +3,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
-import { rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
+import { longestSplit, rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import {
@@ -88,7 +88,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
     const sets = setCount(at.g);
     const inOne = !shared && span === whole.span;
-    if (inOne && schedule.mergesInApply) {
+    if (inOne && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
       const carried = sets * schedule.splits;
       const [second, add] = [afterFirstPass(at), index > 0];
       const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));

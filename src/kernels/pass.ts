@@ -14,7 +14,14 @@ import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
 import { type Chunk, checkWhole, chunksOf } from '../plan/chunks.ts';
-import { applySplits, fewRegisters, longestColumn, rowSplits, rowsAtOnce } from '../plan/columns.ts';
+import {
+  applySplits,
+  fewRegisters,
+  longestColumn,
+  rowSplits,
+  rowsAtOnce,
+  shortColumn,
+} from '../plan/columns.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { samplesWithin } from '../plan/grid.ts';
 import { type ForwardSchedule, quadsOf, type Team } from '../plan/strategy.ts';
@@ -273,7 +280,12 @@ type AnyPass = Pass<NormDescriptor, ForwardSchedule>;
 export function sumColumns(at: AnyPass, module: ShaderModule, chunk: number, choices: Choices = {}): Step {
   const { cols, splits, split_length } = splitNumbers(at.g, at.segments, at.schedule, at.facts);
   return dispatch(at, module, {
-    choices: { ...oneByOne(at, true), BLOCKS: split_length > longestColumn, ...choices },
+    choices: {
+      ...oneByOne(at, true),
+      BLOCKS: split_length > longestColumn,
+      ONE_CHUNK: split_length <= shortColumn,
+      ...choices,
+    },
     numbers: { block: blockOf(split_length / chunk) },
     team: at.schedule.team,
     workers: at.g.samples * splits * quadsOf(cols),
@@ -343,9 +355,11 @@ export function applyMerging(
   const { team, splits, planesPerPartial, mergesInApply } = schedule;
   if (!mergesInApply) return undefined;
   const rows = summedSegments(at);
+  const { width, splits: setSplits } = partialsOf(at.g, schedule);
+  const parts = (setSplits * width) / at.g.groups;
   const step = dispatch(at, module, {
     ...own,
-    choices: { SEVERAL_PLANES: planesPerPartial > 1, ...own.choices },
+    choices: { SEVERAL_PLANES: planesPerPartial > 1, ONE_PART_EACH: parts <= team.lanes, ...own.choices },
     numbers: { ...mergeNumbers(at, team.lanes), ...own.numbers, rows },
     team,
     workers: rows * splits,

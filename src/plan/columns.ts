@@ -10,8 +10,15 @@ const fewestRows = 8;
  */
 export const longestColumn = 1024;
 
+/** Rows of a thread that a backward pass adds up one after the other, without chunks. */
+export const shortColumn = 128;
+
 /** Whether a thread has so few registers that a backward pass holds a single quad in them: Intel. */
 export const fewRegisters = ({ backwardItems }: DeviceFacts): boolean => backwardItems === 1;
+
+/** Rows of a split of the sums on a GPU, where scratch has room for so many splits. */
+export const longestSplitOf = (facts: DeviceFacts): number =>
+  fewRegisters(facts) ? shortColumn : longestColumn;
 
 /** Rows that a thread of a GPU has under way at a time. */
 export const rowsAtOnce = (facts: DeviceFacts): number => (facts.software ? 1 : fewRegisters(facts) ? 2 : 4);

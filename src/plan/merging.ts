@@ -51,12 +51,12 @@ export function mergingOf(
   }
 }
 
-// Loads of eight bytes that all threads of a workgroup share, beside two or three of sixteen bytes for each of them.
+// Sums of eight bytes beside the two kilobytes of x, and as many of dy and dx, that a workgroup has of a row.
 const mostRowParts = 16;
 
 /**
- * Whether the second backward pass over rows merges the sums of each row itself, in which threads own columns and walk over rows: every
- * thread merges those of each of its rows again.
+ * Whether the second backward pass over rows, in which threads own columns and walk over rows, merges the sums of each row itself: every
+ * workgroup merges those of all its rows.
  */
 export const mergesRows = (parts: number, { software }: DeviceFacts): boolean =>
   !software && parts <= mostRowParts;

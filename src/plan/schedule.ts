@@ -1,5 +1,5 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
-import { longestColumn } from './columns.ts';
+import { longestSplitOf } from './columns.ts';
 import { type Geometry, setCount, setSize } from './geometry.ts';
 import { mostWorkgroups } from './grid.ts';
 import { mergesRows, mergingOf } from './merging.ts';
@@ -240,7 +240,7 @@ function channelSchedule(
   const cols = positionsPerRow * channels * inner;
   const rows = positions / positionsPerRow;
   const fill = clamp(Math.ceil(facts.threads / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
-  const target = facts.software ? fill : Math.max(fill, Math.ceil(rows / longestColumn));
+  const target = facts.software ? fill : Math.max(fill, Math.ceil(rows / longestSplitOf(facts)));
   const most = Math.max(1, Math.floor(partials / positionsPerRow));
   const splits =
     options.splits ?? Math.max(Math.min(target, most), Math.ceil((1.25 * rows) / facts.iterations));
@@ -395,7 +395,7 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
 // in blocks. The kernel of rows in registers does so where scratch has no room for so many splits or fewer are asked for, in blocks
 // of this length.
-const longestSplit = 256;
+export const longestSplit = 256;
 export const longestRegisterSplit = 64;
 
 /** Splits of the rows, none empty: about as many as are wanted. */

@@ -23,6 +23,10 @@ struct Columns {
   m2: vec4<f32>,
 }
 
+fn out_of_range_each(v: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
+}
+
 fn join_columns(a: Columns, b: Columns) -> Columns {
   let n = a.n + b.n;
   let share = select(b.n / n, 1.0, a.n == 0.0);  // as join() in interfaces/statistics/moments.wgsl
@@ -64,22 +68,26 @@ fn set_pivot(c: Column, j: u32) -> f32 {
     k[j] = set_pivot(c, j);
   }
   let at = partial_of(c);
-  // One scale for all four columns at a time, since what the inner loop holds for each of them costs registers: first 1, then
-  // those that some column needs.
+  // One scale for all four columns at a time, since what the inner loop holds for each of them costs registers: 1, and where
+  // that is not enough for some column, the others as well.
   var wanted = vec4<f32>(1.0);
-  for (var attempt = 0u; attempt < 3u; attempt++) {
+  var attempts = 1u;
+  for (var attempt = 0u; attempt < attempts; attempt++) {
     let scale = select(select(UP, DOWN, attempt == 1u), 1.0, attempt == 0u);
-    if (!any(wanted == vec4<f32>(scale))) { continue; }
     let found = scan_columns(c, k, scale);
+    let beyond = out_of_range_each(found.mean) | out_of_range_each(found.m2);
+    // What leaves the range when it is made larger stays as it was.
+    let right = (wanted == vec4<f32>(scale)) & !(beyond & vec4<bool>(scale == UP));
     for (var j = 0u; j < c.valid; j++) {
-      let column = Sums(found.n, found.mean[j], found.m2[j]);
-      // What leaves the range when it is made larger stays as it was.
-      if (wanted[j] == scale && !(scale == UP && outside(column))) {
-        partials[at + j] = pack(Part(column, scale), k[j]);
+      if (right[j]) {
+        partials[at + j] = pack(Part(found.n, found.mean[j], found.m2[j], scale), k[j]);
       }
-      if (attempt == 0u) {
-        wanted[j] = next_scale(outside(column), squares_of(column), scale, attempt);
-      }
+    }
+    if (attempt == 0u) {
+      // As next_scale() in shared/set_statistics.wgsl.
+      let small = (found.m2 < vec4<f32>(0x1p-70f)) & vec4<bool>(params.eps < 0x1p-90f);
+      wanted = select(select(vec4<f32>(1.0), vec4<f32>(UP), small), vec4<f32>(DOWN), beyond);
+      attempts = select(3u, 1u, all(wanted == vec4<f32>(1.0)));
     }
   }
 }
@@ -114,8 +122,7 @@ fn scan_columns(c: Column, k: vec4<f32>, scale: f32) -> Columns {
     let n = f32(stop - start);
     let m = s / n;
     // As in interfaces/statistics/moments.wgsl: what has left the range must not look like a constant chunk.
-    let left = (bitcast<vec4<u32>>(q) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
-    let m2 = select(max(q - s * m, vec4<f32>()), q, left);
+    let m2 = select(max(q - s * m, vec4<f32>()), q, out_of_range_each(q));
     let chunk = Columns(n, (pivot - k * scale) + m, m2);
     if (BLOCKS) {
       block = join_columns(block, chunk);

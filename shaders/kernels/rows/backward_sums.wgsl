@@ -46,6 +46,15 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
     s3 = saved(set_of_segment(segment3));
   }
 
+  if (CARRIES) {
+    if (worker.lane == 0u && !worker.surplus && split == 0u && begins_set(segment0)) {
+      let which = set_of_segment(segment0);
+      let stored = load_statistics(which);
+      partials[params.carried + 2u * which] = stored.xy;
+      partials[params.carried + 2u * which + 1u] = vec2<f32>(stored.z, 0.0);
+    }
+  }
+
   let parameters = parameters_of(segment0);
   // A channel's weight and bias are those of the whole segment: loaded once.
   var w = vec4<f32>(1.0);
@@ -106,14 +115,6 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   let sum0 = reduce(Part(g.x, g_xhat.x), worker);
   if (worker.lane > 0u || worker.surplus) { return; }
   partials[partial_of_segment(segment0, split)] = sum0;
-  if (CARRIES) {
-    if (split == 0u && begins_set(segment0)) {
-      let which = set_of_segment(segment0);
-      let stored = load_statistics(which);
-      partials[params.carried + 2u * which] = stored.xy;
-      partials[params.carried + 2u * which + 1u] = vec2<f32>(stored.z, 0.0);
-    }
-  }
   if (FOUR_ROWS) {
     partials[partial_of_segment(segment1, split)] = Part(g.y, g_xhat.y);
     partials[partial_of_segment(segment2, split)] = Part(g.z, g_xhat.z);
