@@ -83,7 +83,7 @@ override ONE_CHUNK: bool = false;
     sum_dz += some_dz;
     sum_dz_xhat += some_dz_xhat;
   }
-  let at = partial_of(c);
+  let at = c.partial;
   for (var j = 0u; j < c.valid; j++) {
     partials[at + j] = vec2<f32>(sum_dz[j], sum_dz_xhat[j]);
   }

@@ -67,7 +67,7 @@ fn set_pivot(c: Column, j: u32) -> f32 {
   for (var j = 0u; j < 4u; j++) {
     k[j] = set_pivot(c, j);
   }
-  let at = partial_of(c);
+  let at = c.partial;
   // One scale for all four columns at a time, since what the inner loop holds for each of them costs registers: 1, and where
   // that is not enough for some column, the others as well.
   var wanted = vec4<f32>(1.0);
