@@ -1,25 +1,26 @@
-// BatchNorm forward in training, second of three: mean, rstd and the running statistics.
-// describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): merge/statistics, 32 lanes
+// BatchNorm forward in training, channels last, second of three: mean, rstd and the running statistics.
+// describe('batchNorm', {shape: [32, 56, 56, 64], layout: 'channels-last', training: true, runningMean: true, runningVar: true}): merge/statistics, 256 lanes
 //
-// workgroups: 32 × 1 × 1
-// uniform: samples 1, channels 64, groups 64, splits 32, block 1, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_set 0
+// workgroups: 64 × 1 × 1
+// uniform: samples 1, channels 64, groups 64, set_splits 2048, block 3, opaque_ones 4294967295, count 100352, eps 0.000009999999747378752, momentum 0.10000000149011612, first_set 0
 // binding 1: mean, f32 [64, 2]
 // binding 2: rstd, f32 [64]
-// binding 3: running_mean, f32 [64]
-// binding 4: running_var, f32 [64]
-// binding 5: partials, scratch, 32768 bytes
+// binding 3: partials, scratch, 2097152 bytes
+// binding 4: running_mean, f32 [64]
+// binding 5: running_var, f32 [64]
 //
 // Made by npm run kernels from shaders/.
+const AT_ONCE: u32 = 4u;
+const WORKGROUP: u32 = 256u;
+const LANES: u32 = 256u;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 const CORRECTION: f32 = 1.0;
-const WORKGROUP: u32 = 64u;
-const LANES: u32 = 32u;
 struct Params {
   samples: u32,
   channels: u32,
   groups: u32,
-  splits: u32,
+  set_splits: u32,
   block: u32,
   opaque_ones: u32,
   count: f32,
@@ -30,9 +31,74 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(2) var<storage, read_write> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read_write> running_mean: array<f32>;
-@group(0) @binding(4) var<storage, read_write> running_var: array<f32>;
-@group(0) @binding(5) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;
+@group(0) @binding(5) var<storage, read_write> running_var: array<f32>;
+
+struct Invocation {
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) index: u32,
+}
+
+fn workgroup_number(invocation: Invocation) -> u32 {
+  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
+}
+
+struct Worker {
+  id: u32,
+  lane: u32,
+  index: u32,
+  surplus: bool,
+}
+
+fn worker_of(invocation: Invocation, count: u32) -> Worker {
+  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
+  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
+}
+
+struct SetParts {
+  first: u32,
+  last: u32,
+  count: u32,
+  width: u32,
+  splits: u32,
+  columns: u32,
+}
+
+struct SetPart {
+  number: u32,
+  at: u32,
+  column: u32,
+}
+
+fn parts_of(which: u32) -> SetParts {
+  let width = params.channels / params.groups;
+  let sample = which / params.groups;
+  let first = sample * params.set_splits * params.channels + (which - sample * params.groups) * width;
+  let last = first + (params.set_splits - 1u) * params.channels + width - 1u;
+  return SetParts(first, last, params.set_splits * width, width, LANES / width, LANES % width);
+}
+
+fn part_at(parts: SetParts, j: u32) -> u32 {
+  let split = j / parts.width;
+  return parts.first + split * params.channels + (j - split * parts.width);
+}
+
+fn first_part(parts: SetParts, lane: u32) -> SetPart {
+  return SetPart(lane, part_at(parts, lane), lane % parts.width);
+}
+
+fn next_part(parts: SetParts, p: SetPart) -> SetPart {
+  let at = p.at + parts.splits * params.channels + parts.columns;
+  let column = p.column + parts.columns;
+  let over = column >= parts.width;
+  return SetPart(
+    p.number + LANES,
+    select(at, at + (params.channels - parts.width), over),
+    select(column, column - parts.width, over),
+  );
+}
 
 struct Statistics {
   hi: f32,
@@ -153,82 +219,6 @@ fn save(which: u32, s: Statistics) {
   rstd[params.first_set + which] = s.rstd;
 }
 
-fn track_statistics(which: u32, s: Statistics, p: Part) {
-  var f = params.momentum;
-  running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
-  running_var[which] = (1.0 - f) * running_var[which] + f * (variance_of(p, params.count - CORRECTION));
-}
-
-fn store_outcome(which: u32, s: Statistics, p: Part) {
-  save(which, s);
-  track_statistics(which, s, p);
-}
-
-struct Invocation {
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) index: u32,
-}
-
-fn workgroup_number(invocation: Invocation) -> u32 {
-  return invocation.workgroup.x + invocation.workgroup.y * invocation.grid.x;
-}
-
-struct Worker {
-  id: u32,
-  lane: u32,
-  index: u32,
-  surplus: bool,
-}
-
-fn worker_of(invocation: Invocation, count: u32) -> Worker {
-  let id = workgroup_number(invocation) * (WORKGROUP / LANES) + invocation.index / LANES;
-  return Worker(min(id, count - 1u), invocation.index % LANES, invocation.index, id >= count);
-}
-
-struct SetParts {
-  first: u32,
-  last: u32,
-  count: u32,
-  width: u32,
-  splits: u32,
-  columns: u32,
-}
-
-struct SetPart {
-  number: u32,
-  at: u32,
-  column: u32,
-}
-
-fn parts_of(worker: Worker) -> SetParts {
-  let width = params.channels / params.groups;
-  let sample = worker.id / params.groups;
-  let first = sample * params.splits * params.channels + (worker.id - sample * params.groups) * width;
-  let last = first + (params.splits - 1u) * params.channels + width - 1u;
-  return SetParts(first, last, params.splits * width, width, LANES / width, LANES % width);
-}
-
-fn part_at(parts: SetParts, j: u32) -> u32 {
-  let split = j / parts.width;
-  return parts.first + split * params.channels + (j - split * parts.width);
-}
-
-fn first_part(parts: SetParts, lane: u32) -> SetPart {
-  return SetPart(lane, part_at(parts, lane), lane % parts.width);
-}
-
-fn next_part(parts: SetParts, p: SetPart) -> SetPart {
-  let at = p.at + parts.splits * params.channels + parts.columns;
-  let column = p.column + parts.columns;
-  let over = column >= parts.width;
-  return SetPart(
-    p.number + LANES,
-    select(at, at + (params.channels - parts.width), over),
-    select(column, column - parts.width, over),
-  );
-}
-
 var<workgroup> scratch: array<Part, WORKGROUP>;
 
 fn reduce(part: Part, worker: Worker) -> Part {
@@ -245,18 +235,24 @@ fn reduce(part: Part, worker: Worker) -> Part {
   return total;
 }
 
-@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let worker = worker_of(invocation, params.samples * params.groups);
-  let parts = parts_of(worker);
+struct MergedStatistics {
+  part: Part,
+  k: f32,
+}
+
+fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
+  let parts = parts_of(which);
   var k = partials[parts.first].w;
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
-  var some: array<vec4<f32>, 16>;
-  for (var i = 0u; i < 16u; i++) {
-    some[i] = partials[part_at(parts, min(i, samples - 1u) * (parts.count / samples))];
-  }
-  for (var i = 0u; i < 16u; i++) {
-    estimate += select(0.0, relative(some[i], k), i < samples);
+  for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
+    var some: array<vec4<f32>, 4u * AT_ONCE>;
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
+    }
+    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      estimate += select(0.0, relative(some[i], k), first + i < samples);
+    }
   }
   if (!out_of_range(estimate)) {
     k = bitcast<f32>(bitcast<u32>(k + estimate / f32(samples)) & params.opaque_ones);
@@ -282,13 +278,32 @@ fn reduce(part: Part, worker: Worker) -> Part {
     }
     total = merge(total, block);
   }
-  total = reduce(total, worker);
-  if (worker.lane == 0u && !worker.surplus) {
-    let s = finish(total, k);
-    store_outcome(worker.id, s, total);
-  }
+  return MergedStatistics(reduce(total, worker), k);
 }
 
 fn part_or_none(parts: SetParts, p: SetPart) -> vec4<f32> {
   return select(vec4<f32>(), partials[min(p.at, parts.last)], p.number < parts.count);
+}
+
+fn track_statistics(which: u32, s: Statistics, p: Part) {
+  var f = params.momentum;
+  running_mean[which] = (1.0 - f) * running_mean[which] + f * (s.hi / s.unit);
+  running_var[which] = (1.0 - f) * running_var[which] + f * (variance_of(p, params.count - CORRECTION));
+}
+
+fn store_outcome(which: u32, s: Statistics, p: Part) {
+  save(which, s);
+  follow_up(which, s, p);
+}
+
+fn follow_up(which: u32, s: Statistics, p: Part) {
+  track_statistics(which, s, p);
+}
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let worker = worker_of(invocation, params.samples * params.groups);
+  let found = merged_statistics(worker.id, worker);
+  if (worker.lane == 0u && !worker.surplus) {
+    store_outcome(worker.id, finish(found.part, found.k), found.part);
+  }
 }

@@ -1,38 +1,74 @@
-// BatchNorm forward in training, first of three: partial statistics.
+// BatchNorm forward in training, first of two: partial statistics.
 // describe('batchNorm', {shape: [32, 64, 56, 56], training: true, runningMean: true, runningVar: true}): rows/statistics, f32, 32 lanes
 //
 // workgroups: 512 × 1 × 1
-// uniform: samples 1, positions 32, channels 64, rows 2048, cols 3136, splits 1, split_length 784, planes_per_partial 1, block 2, eps 0.000009999999747378752, first_element 0
-// binding 1: x, f32 [32, 64, 56, 56]
-// binding 2: partials, scratch, 32768 bytes
+// uniform: positions 32, channels 64, groups 64, rows 2048, cols 3136, splits 1, carried 2048, split_length 784, planes_per_partial 1, eps 0.000009999999747378752, first_element 0
+// binding 1: weight, f32 [64]
+// binding 2: bias, f32 [64]
+// binding 3: x, f32 [32, 64, 56, 56]
+// binding 4: partials, scratch, 33792 bytes
 //
 // Made by npm run kernels from shaders/.
-const AT_ONCE: u32 = 4u;
 alias X = f32;
 alias X4 = vec4<X>;
+alias W = f32;
+const HAS_WEIGHT: bool = true;
+const HAS_BIAS: bool = true;
+const WEIGHT_OFFSET: f32 = 0.0;
+const AT_ONCE: u32 = 4u;
 const WORKGROUP: u32 = 128u;
 const LANES: u32 = 32u;
 alias Sums = vec3<f32>;
 alias Part = vec4<f32>;
 struct Params {
-  samples: u32,
   positions: u32,
   channels: u32,
+  groups: u32,
   rows: u32,
   cols: u32,
   splits: u32,
+  carried: u32,
   split_length: u32,
   planes_per_partial: u32,
-  block: u32,
   eps: f32,
   first_element: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<X4>;
-@group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> weight: array<W>;
+@group(0) @binding(2) var<storage, read> bias: array<W>;
+@group(0) @binding(3) var<storage, read> x: array<X4>;
+@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
+}
+
+fn first_parameter(segment: u32) -> u32 {
+  return segment % params.channels;
+}
+
+fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(weight[start]));
+}
+
+fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return vec4<f32>(f32(bias[start]));
+}
+
+fn parameters_of(segment: u32) -> u32 {
+  if (HAS_WEIGHT || HAS_BIAS) {
+    return first_parameter(segment);
+  } else {
+    return 0u;
+  }
+}
+
+fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_weight(start, col, valid) + WEIGHT_OFFSET;
+}
+
+fn bias_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
+  return load_bias(start, col, valid);
 }
 
 fn place(i: u32) -> u32 {
@@ -179,15 +215,8 @@ fn scan(base: u32, first: u32, end: u32, k: f32) -> Part {
     var merged = 0u;
     for (var q = first; q < end; q += CHUNK * LANES) {
       let chunk = scan_chunk(start, q, min(end, q + CHUNK * LANES), k, scale);
-      block = join(block, chunk);
-      merged += 1u;
-      if (merged == params.block) {
-        total = join(total, block);
-        block = Sums();
-        merged = 0u;
-      }
+      total = join(total, chunk);
     }
-    total = join(total, block);
     let next = next_scale(outside(total), squares_of(total), scale, attempt);
     if (next == scale) { break; }
     scale = next;
@@ -253,16 +282,17 @@ fn reduce(part: Part, worker: Worker) -> Part {
   return total;
 }
 
+fn begins_set(segment: u32) -> bool {
+  let first_position = segment % (params.positions * params.channels) < params.channels;
+  return first_position && segment % (params.channels / params.groups) == 0u;
+}
+
 fn partial_of_segment(segment: u32, split: u32) -> u32 {
   return (segment / params.channels * params.splits + split) * params.channels + segment % params.channels;
 }
 
 fn base_of_segment(segment: u32) -> u32 {
   return (segment / params.channels * params.planes_per_partial * params.channels + segment % params.channels) * params.cols;
-}
-
-fn planes_of_segment(segment: u32) -> u32 {
-  return min(params.planes_per_partial, params.samples * params.positions - segment / params.channels * params.planes_per_partial);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
@@ -273,13 +303,15 @@ fn planes_of_segment(segment: u32) -> u32 {
   let quads = select((params.cols + 3u) / 4u, 0u, worker.surplus);
   let first = split * params.split_length;
   let k = segment_pivot(base);
-  var total = Part();
-  for (var plane = 0u; plane < planes_of_segment(segment); plane++) {
-    let at = base + plane * params.channels * params.cols;
-    total = merge(total, scan(at, first + worker.lane, min(first + params.split_length, quads), k));
-  }
+  let end = min(first + params.split_length, quads);
+  var total = scan(base, first + worker.lane, end, k);
   let part = reduce(total, worker);
   if (worker.lane == 0u && !worker.surplus) {
     partials[partial_of_segment(segment, split)] = pack(part, k);
+    if (split == 0u && begins_set(segment)) {
+      let parameters = parameters_of(segment);
+      let parameter = vec2<f32>(weight_at(parameters, 0u, 1u).x, bias_at(parameters, 0u, 1u).x);
+      partials[params.carried + segment] = vec4<f32>(parameter, 0.0, 0.0);
+    }
   }
 }

@@ -83,13 +83,13 @@ fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f3
   return centred * (scale * w) + b;
 }
 
-fn sigmoid(z: vec4<f32>) -> vec4<f32> {
+fn sigmoid(z: f32) -> f32 {
   let e = exp(-abs(z));
-  return select(vec4<f32>(1.0), e, z < vec4<f32>()) / (1.0 + e);
+  return select(1.0, e, z < 0.0) / (1.0 + e);
 }
 
 fn activate(z: vec4<f32>) -> vec4<f32> {
-  return z * sigmoid(z);
+  return z * vec4<f32>(sigmoid(z.x), sigmoid(z.y), sigmoid(z.z), sigmoid(z.w));
 }
 
 fn place(i: u32) -> u32 {

@@ -43,19 +43,19 @@ const samples = {
     op: 'batchNorm',
     options: { ...image, ...training },
     kernel: 'rows/statistics',
-    what: 'BatchNorm forward in training, first of three: partial statistics.',
+    what: 'BatchNorm forward in training, first of two: partial statistics.',
   },
   'batch-norm-merge': {
     op: 'batchNorm',
-    options: { ...image, ...training },
+    options: { shape: [32, 56, 56, 64], layout: 'channels-last', ...training },
     kernel: 'merge/statistics',
-    what: 'BatchNorm forward in training, second of three: mean, rstd and the running statistics.',
+    what: 'BatchNorm forward in training, channels last, second of three: mean, rstd and the running statistics.',
   },
   'batch-norm-apply': {
     op: 'batchNorm',
     options: { ...image, ...training },
     kernel: 'rows/apply',
-    what: 'BatchNorm forward in training, last of three: y.',
+    what: 'BatchNorm forward in training, second of two: mean, rstd, the running statistics and y.',
   },
   'group-norm-forward': {
     op: 'groupNorm',

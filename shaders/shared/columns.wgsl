@@ -9,8 +9,9 @@ var<storage, read> bias: array<W>;
 struct Column {
   in_range: bool,   // surplus threads are not
   sample: u32,
-  split: u32,
   col: u32,      // the first of the four
+  start: u32,    // the element of x in row 0
+  partial: u32,  // its place in an array [samples, splits, cols] of partials
   valid: u32,    // how many of the four exist
   first: u32,    // rows first … end − 1
   end: u32,
@@ -23,17 +24,14 @@ fn column_of(thread: u32) -> Column {
   let sample = thread / (quads * params.splits);
   let first = split * params.split_length;
   let end = min(first + params.split_length, params.rows);
-  return Column(sample < params.samples, sample, split, col, valid_of(params.cols - col), first, end);
+  let start = sample * params.rows * params.cols + col;
+  let partial = (sample * params.splits + split) * params.cols + col;
+  return Column(sample < params.samples, sample, col, start, partial, valid_of(params.cols - col), first, end);
 }
 
 // Place in x of the four columns in a row.
 fn place_of(c: Column, row: u32) -> u32 {
-  return place((c.sample * params.rows + row) * params.cols + c.col);
-}
-
-// Index of the four columns in an array [samples, splits, cols] of partials.
-fn partial_of(c: Column) -> u32 {
-  return (c.sample * params.splits + c.split) * params.cols + c.col;
+  return place(c.start + row * params.cols);
 }
 
 fn channel_of(c: Column, j: u32) -> u32 {

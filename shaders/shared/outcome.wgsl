@@ -9,6 +9,11 @@ var<storage, read_write> variance: array<f32>;
 
 fn store_outcome(which: u32, s: Statistics, p: Part) {
   save(which, s);
+  follow_up(which, s, p);
+}
+
+// The same but for mean and rstd.
+fn follow_up(which: u32, s: Statistics, p: Part) {
   if (TRACKS) {
     track_statistics(which, s, p);
   }

@@ -12,6 +12,8 @@ struct Params {
   rows: u32,               // contiguous segments of x that this dispatch walks; of a sample where threads own columns
   cols: u32,               // elements of such a segment
   splits: u32,             // parts that a segment (rows) or a sample's rows (channels) are split into
+  set_splits: u32,         // splits of a set in an array of partials [samples, splits, channels]
+  carried: u32,            // where in that array what rides behind the partials begins
   split_length: u32,       // quads (rows) or rows (channels, columns) of a split
   planes_per_partial: u32, // positions whose planes share a partial
   rows_per_split: u32,     // rows that one row-group of a persistent dispatch walks

@@ -14,13 +14,16 @@ struct RowSums {
 
 fn sums_of_row(row: u32) -> RowSums {
   if (JOINT) {
-    let first = sums[2u * row];
-    let m = sums[2u * row + 1u];
-    return RowSums(first.x, first.y, Statistics(m.x, m.y, first.z, first.w, first.z * first.w));
+    return joint_sums(sums[2u * row], sums[2u * row + 1u]);
   } else {
     let first = sums[row];
     return RowSums(first.x, first.y, saved_mean(row, first.z, first.w));
   }
+}
+
+// From (mean(g), mean(g·x̂), scale, unit) and (hi, lo, 0, 0).
+fn joint_sums(first: vec4<f32>, m: vec4<f32>) -> RowSums {
+  return RowSums(first.x, first.y, Statistics(m.x, m.y, first.z, first.w, first.z * first.w));
 }
 
 fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {

@@ -1,15 +1,21 @@
 // saved_statistics
 // needs: params set_statistics
-// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), for
-// kernels that have no binding left for two.
+// given by the kernel: partials
+// Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), or
+// behind the partial sums (rows/backward_sums.wgsl), for kernels that have no binding left for two.
 var<storage, read> mean: array<vec2<f32>>;
 var<storage, read> rstd: array<f32>;
 var<storage, read> statistics: array<vec4<f32>>;
 
 override PACKED: bool = false;
+override CARRIED: bool = false;
 
 fn saved(which: u32) -> Statistics {
-  if (PACKED) {
+  if (CARRIED) {
+    let m = partials[params.carried + 2u * which];
+    let r = partials[params.carried + 2u * which + 1u].x;
+    return statistics_from(m.x, m.y, bitcast<u32>(r));
+  } else if (PACKED) {
     let packed = statistics[which];
     return statistics_from(packed.x, packed.y, bitcast<u32>(packed.z));
   } else {

@@ -18,12 +18,12 @@ struct SetPart {
   column: u32,  // which channel of the set it is of
 }
 
-fn parts_of(worker: Worker) -> SetParts {
+fn parts_of(which: u32) -> SetParts {
   let width = params.channels / params.groups;
-  let sample = worker.id / params.groups;
-  let first = sample * params.splits * params.channels + (worker.id - sample * params.groups) * width;
-  let last = first + (params.splits - 1u) * params.channels + width - 1u;
-  return SetParts(first, last, params.splits * width, width, LANES / width, LANES % width);
+  let sample = which / params.groups;
+  let first = sample * params.set_splits * params.channels + (which - sample * params.groups) * width;
+  let last = first + (params.set_splits - 1u) * params.channels + width - 1u;
+  return SetParts(first, last, params.set_splits * width, width, LANES / width, LANES % width);
 }
 
 fn part_at(parts: SetParts, j: u32) -> u32 {

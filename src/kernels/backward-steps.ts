@@ -2,6 +2,11 @@
 import gradientsPartials from '../../shaders/interfaces/gradients/partials.wgsl';
 import gradientsScalar from '../../shaders/interfaces/gradients/scalar.wgsl';
 import gradientsVec4 from '../../shaders/interfaces/gradients/vec4.wgsl';
+import meansMerged from '../../shaders/interfaces/means/merged.wgsl';
+import meansWithGradients from '../../shaders/interfaces/means/merged_with_gradients.wgsl';
+import meansStored from '../../shaders/interfaces/means/stored.wgsl';
+import rowMeansMerged from '../../shaders/interfaces/row_means/merged.wgsl';
+import rowMeansStored from '../../shaders/interfaces/row_means/stored.wgsl';
 import gradientSums from '../../shaders/interfaces/statistics/gradient_sums.wgsl';
 import columnsApply from '../../shaders/kernels/channels/backward_apply.wgsl';
 import columnsSums from '../../shaders/kernels/channels/backward_sums.wgsl';
@@ -16,17 +21,20 @@ import rowsRegisters from '../../shaders/kernels/rows/backward_registers.wgsl';
 import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
+import { shortColumn } from '../plan/columns.ts';
 import { setCount, setSize } from '../plan/geometry.ts';
 import { longestRegisterSplit, rowGroupsOf, splitsOf } from '../plan/schedule.ts';
-import { type BackwardSchedule, quadsOf } from '../plan/strategy.ts';
+import { type BackwardSchedule, powerOfTwoUp, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
 import {
   applyColumns,
+  applyMerging,
   applySegments,
   blockOf,
   dispatch,
   holdsWhole,
+  mergeNumbers,
   type Need,
   normChoices,
   oneByOne,
@@ -129,15 +137,20 @@ export function onePassPerRow(at: At, splits: number, add: boolean): Step {
 }
 
 /** Σg and Σg·x̂ per (row, split), or Σdy and Σdy·x̂ per (sample, position, channel, split). */
-export function sumRows(at: At): Step {
+export function sumRows(at: At, carried?: number): Step {
   const { fourRows, planesPerPartial } = at.schedule;
-  const choices = { ...firstChoices(at), FOUR_ROWS: fourRows };
-  return sumSegments(at, rowsSums, 64, planesPerPartial, fourRows ? 4 : 1, choices);
+  const choices = { ...firstChoices(at), FOUR_ROWS: fourRows, CARRIES: carried !== undefined };
+  const numbers = { carried: carried ?? 0 };
+  return sumSegments(at, rowsSums, 64, planesPerPartial, fourRows ? 4 : 1, choices, numbers);
 }
 
-/** Σdy and Σdy·x̂, of columns per (sample, split, column). Apart from {@link sumRows}, so that row norms come without its kernel. */
-export const sumChannels = (at: At): Step =>
-  at.schedule.columns ? sumColumns(at, columnsSums, 16, firstChoices(at)) : sumRows(at);
+/**
+ * Σdy and Σdy·x̂, of columns per (sample, split, column). Apart from {@link sumRows}, so that row norms come without its kernel.
+ *
+ * @param carried - where mean and rstd are to be put behind the partials.
+ */
+export const sumChannels = (at: At, carried?: number): Step =>
+  at.schedule.columns ? sumColumns(at, columnsSums, 16, firstChoices(at)) : sumRows(at, carried);
 
 /**
  * The means that dx needs.
@@ -148,7 +161,7 @@ export const sumChannels = (at: At): Step =>
 export function mergeSums(
   at: At,
   perChannel: boolean,
-  { width, splits }: { width: number; splits: number } = partialsOf(at.g, at.schedule),
+  partials: { width: number; splits: number } = partialsOf(at.g, at.schedule),
   joint = false,
   gradients = false,
 ): Step {
@@ -162,7 +175,7 @@ export function mergeSums(
       MAKES_GRADIENTS: gradients,
       ...accumulateChoices(at),
     },
-    numbers: { channels: width, splits, block: blockOf((splits * (width / g.groups)) / merge.lanes) },
+    numbers: mergeNumbers(at, merge.lanes, partials),
     team: merge,
     workers: setCount(g),
   });
@@ -190,6 +203,7 @@ export function makesGradients(d: BackwardDescriptor, splits: number): boolean {
  * them, or with residual, no binding is left for the means of x: `sums` is joint.
  *
  * @param add - whether partials are added to those of the rows before.
+ * @param carried - where mean and rstd are behind the partial sums of the rows, if those are merged here.
  */
 export function columns(
   at: At,
@@ -197,16 +211,25 @@ export function columns(
   whole: boolean,
   add: boolean,
   { first, span }: Columns,
+  carried?: number,
 ): Step {
   const { d, g, schedule, upstream } = at;
   const { columnsWorkgroup, columnSteps, vec4 } = schedule;
   const rows = setCount(g);
   const oneRow = rows === splits;
   const twoQuads = schedule.twoQuads && !oneRow;
+  const threads = Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps);
+  const splitLength = Math.ceil(rows / splits);
+  const merges = carried !== undefined;
   const gradients = vec4 ? gradientsVec4 : gradientsScalar;
   return dispatch(at, rowsColumns, {
     choices: {
       JOINT: whole || upstream === 'again',
+      row_means: merges ? rowMeansMerged : rowMeansStored,
+      ONE_SPLIT: merges,
+      CARRIED: merges,
+      ROWS: powerOfTwoUp(splitLength),
+      ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
       DIRECT: vec4 && !d.dsum && d.activation === 'none',
       HAS_GRADIENTS: d.dweight || d.dbias,
@@ -217,17 +240,19 @@ export function columns(
     },
     sources: { ...sourcesOf(at).sources, gradient_pairs: 'gradients' },
     numbers: {
+      ...mergeNumbers(at, 1),
+      carried: carried ?? 0,
       rows,
       cols: setSize(g),
       splits,
-      split_length: Math.ceil(rows / splits),
+      split_length: splitLength,
       block: blockOf(rows / splits),
       column_steps: columnSteps,
       first_col: first,
       span,
     },
     team: { workgroup: columnsWorkgroup, lanes: 1, reduction: 'serial' },
-    workers: splits * Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps),
+    workers: splits * (merges ? columnsWorkgroup * Math.ceil(threads / columnsWorkgroup) : threads),
   });
 }
 
@@ -235,8 +260,10 @@ export function columns(
 export function onePassPerChannel(at: At): Step {
   const { g, schedule } = at;
   const { team } = schedule;
+  const chunks = quadsOf(g.inner) / team.lanes / 16;
   return dispatch(at, rowsChannels, {
-    numbers: { block: blockOf(quadsOf(g.inner) / team.lanes / 16) },
+    choices: { BLOCKS: chunks > 4 },
+    numbers: { block: blockOf(chunks) },
     team,
     workers: setCount(g),
   });
@@ -244,9 +271,34 @@ export function onePassPerChannel(at: At): Step {
 
 /** dx where the means of g and g·x̂ are known and weight belongs to channels. */
 export function applyChannels(at: At): Step {
-  if (!at.schedule.columns) return applySegments(at, rowsApply, sourcesOf(at));
+  if (!at.schedule.columns) {
+    return applySegments(at, rowsApply, { choices: { means: meansStored }, ...sourcesOf(at) });
+  }
   const choices = { ...oneByOne(at, at.d.activation !== 'none'), ...packedChoices(at) };
   return applyColumns(at, columnsApply, { choices, ...sourcesOf(at) });
+}
+
+/**
+ * The means of sets whose channels are segments, and dx, in one dispatch, if that may be.
+ *
+ * @param gradients - as in {@link mergeSums}.
+ * @param carried - where mean and rstd are behind the partials.
+ */
+export function mergeAndApplyChannels(at: At, gradients: boolean, carried?: number): Step | undefined {
+  const { g } = at;
+  if (at.schedule.columns) return undefined;
+  return applyMerging(at, rowsApply, {
+    choices: {
+      means: gradients ? meansWithGradients : meansMerged,
+      ONE_CHANNEL: g.groups === g.channels,
+      MAKES_GRADIENTS: gradients,
+      ...packedChoices(at),
+      CARRIED: carried !== undefined,
+      ...accumulateChoices(at),
+    },
+    numbers: { carried: carried ?? 0 },
+    ...sourcesOf(at),
+  });
 }
 
 const accumulateChoices = ({ accumulate }: Pick<At, 'accumulate'>): Choices => ({

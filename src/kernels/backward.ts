@@ -3,7 +3,7 @@ import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { elementCount, setCount, setSize } from '../plan/geometry.ts';
-import { rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
+import { longestSplit, rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
 import {
@@ -14,6 +14,7 @@ import {
   collectGradients,
   columns,
   makesGradients,
+  mergeAndApplyChannels,
   mergeGradients,
   mergeSums,
   onePassPerChannel,
@@ -25,7 +26,16 @@ import {
   sumRows,
 } from './backward-steps.ts';
 import type { BackwardDescriptor } from './descriptor.ts';
-import { alone, channelSegments, inParts, type Pass, partialsOf, partOf, setSegments } from './pass.ts';
+import {
+  alone,
+  channelSegments,
+  inParts,
+  type Pass,
+  partialsOf,
+  partOf,
+  setSegments,
+  withinFloor,
+} from './pass.ts';
 
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
@@ -48,7 +58,9 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const gradients = any && !(long && makes) ? 8 * gradientSplits * groups * span : 0;
   const again = secondUpstream(d) === 'again';
   const sumBytes = makes || again ? 32 : 16;
-  const setBytes = registers ? [] : [8 * schedule.splits, sumBytes, d.residual === 'after' ? 16 : 0];
+  // Rows whose second pass merges their sums have mean and rstd behind those.
+  const partBytes = 8 * schedule.splits + (schedule.mergesInApply ? 16 : 0);
+  const setBytes = registers ? [] : [partBytes, sumBytes, d.residual === 'after' ? 16 : 0];
   const rowBytes = setBytes.map((bytes) => bytes * groups);
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
@@ -62,7 +74,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
     // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
     const kept = alignUp(sumBytes * head.samples, scratchAlignment);
-    const beside = budget - head.samples * (8 * schedule.splits + 16);
+    const beside = budget - head.samples * (partBytes + 16);
     const shared =
       long && d.paramDtype === 'f16' && chunks.length > 1
         ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
@@ -75,6 +87,16 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
         : [];
     if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
     const sets = setCount(at.g);
+    const inOne = !shared && span === whole.span;
+    if (inOne && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
+      const carried = sets * schedule.splits;
+      const [second, add] = [afterFirstPass(at), index > 0];
+      const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
+      if (merging) {
+        at.need('partials', partBytes * sets);
+        return [...packed(at), sumRows(at, carried), merging, ...merged()];
+      }
+    }
     at.need('partials', 8 * sets * schedule.splits);
     const size = shared ? kept : sumBytes * sets;
     const offset = shared ? index * size : 0;
@@ -82,7 +104,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
     const sums = [...packed(own), sumRows(own), mergeSums(own, false, undefined, direct || again)];
     const second = afterFirstPass(own);
-    if (!shared && span === whole.span) {
+    if (inOne) {
       return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
     }
     parts.push([second, splits]);
@@ -126,7 +148,12 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const { splits, inner } = partialsOf(geometry, schedule);
   const partialBytes = 8 * splits * geometry.channels * inner; // per sample
   const sumBytes = 16 * geometry.groups;
-  const bytes = [partialBytes, sumBytes, d.residual === 'after' ? sumBytes : 0];
+  const any = d.dweight || d.dbias;
+  // A channel that is one set has its gradients from the sums of that. A pass that merges these has no bindings left for mean and rstd,
+  // which then ride behind the partials.
+  const together = !stage && any && geometry.samples === 1 && geometry.groups === geometry.channels;
+  const carriedBytes = together && schedule.mergesInApply ? 16 * geometry.channels : 0;
+  const bytes = [partialBytes + carriedBytes, sumBytes, d.residual === 'after' ? sumBytes : 0];
   // In f16 dweight and dbias would round once per part: the parts' sums then meet behind the partials.
   const sumsOfParts =
     d.paramDtype === 'f16' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
@@ -157,18 +184,22 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
       ];
     };
     if (schedule.strategy !== 'split') return [onePassPerChannel(at), ...gradients(at)];
-    const sums = [...packed(at), sumChannels(at)];
     if (stage === 'local') {
       const inF32 = { ...d, paramDtype: 'f32', dweight: true, dbias: true } as const;
       const accumulate = { dweight: false, dbias: false };
-      return [...sums, ...gradients({ ...at, d: inF32, accumulate })];
+      return [...packed(at), sumChannels(at), ...gradients({ ...at, d: inF32, accumulate })];
+    }
+    const then = afterFirstPass(at);
+    const later = together ? [] : gradients(at);
+    const carried = carriedBytes > 0 ? partialBytes / 8 : undefined;
+    const merging = mergeAndApplyChannels(then, together, carried);
+    if (merging) {
+      at.need('partials', samples * partialBytes + carriedBytes);
+      return [...packed(at), sumChannels(at, carried), merging, ...later];
     }
     at.need('sums', 16 * setCount(at.g));
-    const any = d.dweight || d.dbias;
-    // A channel that is one set has its gradients from the sums of that.
-    const together = any && geometry.samples === 1 && geometry.groups === geometry.channels;
     const merged = mergeSums(at, true, partialsOf(at.g, schedule), false, together);
-    return [...sums, merged, applyChannels(afterFirstPass(at)), ...(together ? [] : gradients(at))];
+    return [...packed(at), sumChannels(at), merged, applyChannels(then), ...later];
   });
 }
 

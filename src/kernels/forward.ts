@@ -1,3 +1,6 @@
+import affineCarried from '../../shaders/interfaces/affine/carried.wgsl';
+import sourceMerged from '../../shaders/interfaces/source/merged.wgsl';
+import sourceSaved from '../../shaders/interfaces/source/saved.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import deviations from '../../shaders/interfaces/tracking/deviations.wgsl';
 import instances from '../../shaders/interfaces/tracking/instances.wgsl';
@@ -27,6 +30,7 @@ import type { ForwardDescriptor } from './descriptor.ts';
 import {
   alone,
   applyColumns,
+  applyMerging,
   applySegments,
   blockOf,
   channelSegments,
@@ -34,6 +38,7 @@ import {
   dispatch,
   holdsWhole,
   inParts,
+  mergeNumbers,
   normChoices,
   oneByOne,
   type Pass,
@@ -58,15 +63,17 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
  */
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics: ShaderModule): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
-  const schedule = scheduleRowForward(d.geometry, facts, d.schedule);
+  const schedule = scheduleRowForward(d.geometry, facts, d.schedule, byteSize(d.dtype));
   const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d, statistics) };
   if (schedule.strategy !== 'split') return inParts(plan, [], {}, (at) => [onePass(at)]);
   const bytes = 16 * schedule.splits * d.geometry.groups;
   const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
     need('partials', at.g.samples * bytes);
-    return [sumRows(at), mergeStatistics(at), applyRows(at)];
+    const sums = sumRows(at);
+    const merging = mergeAndApplyRows(at);
+    return merging ? [sums, merging] : [sums, mergeStatistics(at), applyRows(at)];
   });
-  return { steps, scratch: { ...scratch, ...unrequestedStatistics(d) } };
+  return { steps, scratch: { ...scratch, ...unrequestedStatistics(d, steps) } };
 }
 
 /** The dispatches of any forward pass. Roles: those of {@link rowForward}, and of running statistics. */
@@ -77,45 +84,64 @@ export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Progra
   const whole = { d, facts, ...part, choices };
   const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
-  if (running === 'update' && d.counted && !countsInMerge(d)) before.push(count(whole));
+  if (countsBefore(d)) before.push(count(whole));
   if (stage === 'joined') before.push(joinedStatistics(whole));
   // Those of evaluation do not come from x: they are there where x is empty, too.
   if (running === 'frozen' && setCount(geometry) > 0) before.push(frozenStatistics(whole));
-  if (elementCount(geometry) === 0) return { steps: before, scratch: given ? unrequestedStatistics(d) : {} };
+  if (elementCount(geometry) === 0) return { steps: before, scratch: unrequestedStatistics(d, before) };
   // Running statistics, those of replicas, and variances are a matter of the merge, which only a split has.
   const options = running || stage || d.variance ? { ...d.schedule, strategy: 'split' as const } : d.schedule;
   const schedule = scheduleForward(geometry, facts, options, byteSize(d.dtype));
   const segmentsOf = geometry.inner > 1 ? channelSegments : setSegments;
   const plan = { d, schedule, segmentsOf, facts, choices };
-  if (given) return { steps: [...before, ...applyGiven(plan)], scratch: unrequestedStatistics(d) };
+  if (given) {
+    const steps = [...before, ...applyGiven(plan)];
+    return { steps, scratch: unrequestedStatistics(d, steps) };
+  }
   const split = schedule.strategy === 'split';
   const partials = partialsOf(geometry, schedule);
   const partialBytes = split ? 16 * partials.splits * partials.width : 0;
   const instanceBytes = tracksInstances(d) ? 8 * geometry.groups : 0;
-  const { steps, scratch } = inParts(plan, [partialBytes, instanceBytes], {}, (at, need) => {
+  // Where a merging pass has no bindings left for weight and bias, these ride behind the partials: of BatchNorm, which is one sample.
+  const carries = split && schedule.mergesInApply && running === 'update' && geometry.samples === 1;
+  const carriedBytes = carries ? 16 * geometry.channels : 0;
+  const scratchBytes = [partialBytes + carriedBytes, instanceBytes];
+  const { steps, scratch } = inParts(plan, scratchBytes, {}, (at, need, index) => {
     if (!split) return [onePass(at)];
-    need('partials', at.g.samples * partialBytes);
     if (instanceBytes > 0) need('instances', at.g.samples * instanceBytes);
-    return [
-      schedule.columns ? sumColumns(at, columnsStatistics, 64) : sumRows(at),
-      mergeStatistics(at, trackingChoices(d)),
-      ...(instanceBytes > 0 ? [mergeInstances(at)] : []),
-      ...(stage === 'local' ? [] : [schedule.columns ? applyColumns(at, columnsApply) : applyRows(at)]),
-    ];
+    const tracking = trackingChoices(d);
+    const joins = instanceBytes > 0 ? [mergeInstances(at)] : [];
+    const carried = carries ? (at.g.samples * partialBytes) / 16 : undefined;
+    const merging = schedule.columns || stage ? undefined : mergeAndApplyRows(at, tracking, carried);
+    need('partials', at.g.samples * partialBytes + (merging ? carriedBytes : 0));
+    const choices = { COUNTS: countsInSums(d) && index === 0, CARRIES: carries && merging !== undefined };
+    if (schedule.columns) {
+      const sums = sumColumns(at, columnsStatistics, 64, choices);
+      const apply = stage === 'local' ? [] : [applyColumns(at, columnsApply)];
+      return [sums, mergeStatistics(at, tracking), ...joins, ...apply];
+    }
+    const sums = sumRows(at, choices, { carried: carried ?? 0 });
+    if (merging) return [sums, merging, ...joins];
+    const apply = stage === 'local' ? [] : [applyRows(at)];
+    return [sums, mergeStatistics(at, tracking), ...joins, ...apply];
   });
   // The merge writes rstd even where no later stage reads it.
   if (stage === 'local') scratch.rstd = 4 * setCount(geometry);
   return {
     steps: [...before, ...steps],
-    scratch: { ...scratch, ...(split ? unrequestedStatistics(d) : {}) },
+    scratch: { ...scratch, ...unrequestedStatistics(d, steps) },
   };
 }
 
 /** Scratch for the statistics of all sets, which one dispatch leaves to another, where nobody asks for them. */
-function unrequestedStatistics(d: ForwardDescriptor): Record<string, number> {
-  if (d.statistics !== false) return {};
-  const sets = setCount(d.geometry);
-  return { ...(d.kind === 'moments' ? { mean: 8 * sets } : {}), rstd: 4 * sets };
+function unrequestedStatistics(d: ForwardDescriptor, steps: readonly Step[]): Record<string, number> {
+  const bound = (name: string) =>
+    steps.some(({ kernel }) => kernel.bindings.some(({ role }) => role === name));
+  const sets = d.statistics === false ? setCount(d.geometry) : 0;
+  return {
+    ...(sets > 0 && bound('mean') ? { mean: 8 * sets } : {}),
+    ...(sets > 0 && bound('rstd') ? { rstd: 4 * sets } : {}),
+  };
 }
 
 /** y where the statistics are given, element by element: x is cut wherever a binding ends. */
@@ -174,18 +200,24 @@ function trackingChoices(d: ForwardDescriptor): Choices {
     HAS_VARIANCE,
     CORRECTION: d.biased ? 0 : 1,
     CUMULATIVE: d.momentum === null,
-    COUNTS: countsInMerge(d),
+    COUNTS: countsInJoined(d),
   };
 }
 
+const counts = ({ running, counted }: ForwardDescriptor): boolean => running === 'update' && counted === true;
+
+/** Whether the first pass over x counts the batch. */
+const countsInSums = (d: ForwardDescriptor): boolean => counts(d) && !d.stage && elementCount(d.geometry) > 0;
+
 /**
- * Whether the dispatch that moves the running statistics counts the batch, too. Where they are averages of all batches each of its
- * threads reads the count, which is then made before.
+ * Whether the dispatch that moves the running statistics by those of all replicas counts the batch, too. Where they are averages of all
+ * batches each of its threads reads the count, which is then made before.
  */
-function countsInMerge({ geometry, running, counted, momentum, stage }: ForwardDescriptor): boolean {
-  const merges = stage === 'joined' || (!stage && geometry.samples === 1 && elementCount(geometry) > 0);
-  return running === 'update' && counted === true && momentum !== null && merges;
-}
+const countsInJoined = (d: ForwardDescriptor): boolean =>
+  counts(d) && d.stage === 'joined' && d.momentum !== null;
+
+/** Whether a dispatch of its own counts the batch. */
+const countsBefore = (d: ForwardDescriptor): boolean => counts(d) && !countsInSums(d) && !countsInJoined(d);
 
 type Whole = Pick<At, 'd' | 'g' | 'numbers' | 'ranges' | 'facts' | 'choices'>;
 
@@ -216,8 +248,16 @@ const mergeInstances = (at: Whole): Step =>
   });
 
 /** Partial statistics of segments. Those of LayerNorm hold much beside the quads that are under way. */
-const sumRows = (at: At): Step =>
-  sumSegments(at, rowsStatistics, 16, 1, 1, oneByOne(at, at.d.kind === 'moments'));
+const sumRows = (at: At, choices: Choices = {}, numbers: At['numbers'] = {}): Step =>
+  sumSegments(
+    at,
+    rowsStatistics,
+    16,
+    1,
+    1,
+    { ...choices, ...oneByOne(at, at.d.kind === 'moments') },
+    numbers,
+  );
 
 const onePassKernels = { thread, registers, workgroup: stream } as const;
 
@@ -251,26 +291,41 @@ function onePass(at: At): Step {
 function mergeStatistics(at: At, tracking: Choices = {}): Step {
   const { d, g, schedule } = at;
   const { merge } = schedule;
-  const { width, splits } = partialsOf(g, schedule);
   return dispatch(at, joinStatistics, {
     choices: tracking,
-    numbers: {
-      channels: width,
-      splits,
-      block: blockOf((splits * (width / g.groups)) / merge.lanes),
-      momentum: d.momentum ?? 0,
-    },
+    numbers: { ...mergeNumbers(at, merge.lanes), momentum: d.momentum ?? 0 },
     team: merge,
     workers: setCount(g),
   });
 }
 
-/** y of rows. The residual was added, and the sum stored, with the statistics. */
+/** What is applied: x, or the sum with a residual that was stored with the statistics. */
+const appliedTo = ({ d }: At, choices: Choices) =>
+  d.residual === 'before'
+    ? { choices: { ...choices, ADDS_RESIDUAL: false, X_IS_Y: false, X_IS_SUM: false }, sources: { x: 'sum' } }
+    : { choices };
+
+/** y of rows. */
 const applyRows = (at: At): Step =>
   applySegments(at, rowsApply, {
-    choices: {
-      ADDS_RESIDUAL: false,
-      ...(at.d.residual === 'before' ? { X_IS_Y: false, X_IS_SUM: false } : {}),
-    },
-    ...(at.d.residual === 'before' ? { sources: { x: 'sum' } } : {}),
+    ...appliedTo(at, { source: sourceSaved }),
   });
+
+/**
+ * Statistics of rows from their partials, and y, in one dispatch, if that may be.
+ *
+ * @param tracking - as in {@link mergeStatistics}.
+ * @param carried - where weight and bias are behind the partials.
+ */
+function mergeAndApplyRows(at: At, tracking: Choices = {}, carried?: number): Step | undefined {
+  const { d } = at;
+  const choices = {
+    source: sourceMerged,
+    ...tracking,
+    // Running statistics of several instances are made of what is saved.
+    ...(tracksInstances(d) ? { SAVES: true } : {}),
+    ...(carried === undefined ? {} : { affine: affineCarried }),
+  };
+  const numbers = { momentum: d.momentum ?? 0, carried: carried ?? 0 };
+  return applyMerging(at, rowsApply, { ...appliedTo(at, choices), numbers });
+}

@@ -14,7 +14,14 @@ import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
 import { type Chunk, checkWhole, chunksOf } from '../plan/chunks.ts';
-import { applySplits, fewRegisters, rowSplits, rowsAtOnce } from '../plan/columns.ts';
+import {
+  applySplits,
+  fewRegisters,
+  longestColumn,
+  rowSplits,
+  rowsAtOnce,
+  shortColumn,
+} from '../plan/columns.ts';
 import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
 import { samplesWithin } from '../plan/grid.ts';
 import { type ForwardSchedule, quadsOf, type Team } from '../plan/strategy.ts';
@@ -277,7 +284,12 @@ type AnyPass = Pass<NormDescriptor, ForwardSchedule>;
 export function sumColumns(at: AnyPass, module: ShaderModule, chunk: number, choices: Choices = {}): Step {
   const { cols, splits, split_length } = splitNumbers(at.g, at.segments, at.schedule, at.facts);
   return dispatch(at, module, {
-    choices: { ...oneByOne(at, true), ...choices },
+    choices: {
+      ...oneByOne(at, true),
+      BLOCKS: split_length > longestColumn,
+      ONE_CHUNK: split_length <= shortColumn,
+      ...choices,
+    },
     numbers: { block: blockOf(split_length / chunk) },
     team: at.schedule.team,
     workers: at.g.samples * splits * quadsOf(cols),
@@ -308,25 +320,69 @@ export function sumSegments(
   planes = 1,
   each = 1,
   choices: Choices = {},
+  numbers: Part['numbers'] = {},
 ): Step {
   const { g, segments, schedule } = at;
   const { team, splits, planesPerPartial } = schedule;
   const { split_length } = splitNumbers(g, segments, schedule, at.facts);
-  // `planesPerPartial` positions share a partial.
-  const rows = (segments.count / g.positions) * Math.ceil(g.positions / planesPerPartial);
+  const rows = summedSegments(at);
+  const few = split_length / team.lanes <= 4 * chunk;
   return dispatch(at, module, {
-    choices,
-    numbers: { rows, block: blockOf((planes * split_length) / team.lanes / chunk) },
+    choices: { SEVERAL_PLANES: planesPerPartial > 1, BLOCKS: !few, ...choices },
+    numbers: { ...numbers, rows, block: blockOf((planes * split_length) / team.lanes / chunk) },
     team,
     workers: Math.ceil(rows / each) * splits,
   });
 }
+
+/** Segments in sums, where `planesPerPartial` positions are one. */
+const summedSegments = ({ g, segments, schedule: { planesPerPartial } }: AnyPass): number =>
+  (segments.count / g.positions) * Math.ceil(g.positions / planesPerPartial);
 
 /** A dispatch that writes to each quad of segments which are divided into splits. */
 export function applySegments(at: AnyPass, module: ShaderModule, own: Partial<DispatchParts>): Step {
   const { segments, schedule } = at;
   const team: Team = { ...schedule.team, reduction: 'serial' };
   return dispatch(at, module, { ...own, team, workers: segments.count * schedule.splits });
+}
+
+/**
+ * The same, merging the partial results of its sets itself: every worker those of its own. Nothing where the schedule does not want
+ * that, or where the kernel would have more bindings than WebGPU's floor allows.
+ */
+export function applyMerging(
+  at: AnyPass,
+  module: ShaderModule,
+  own: Partial<DispatchParts>,
+): Step | undefined {
+  const { schedule } = at;
+  const { team, splits, planesPerPartial, mergesInApply } = schedule;
+  if (!mergesInApply) return undefined;
+  const rows = summedSegments(at);
+  const { width, splits: setSplits } = partialsOf(at.g, schedule);
+  const parts = (setSplits * width) / at.g.groups;
+  const step = dispatch(at, module, {
+    ...own,
+    choices: { SEVERAL_PLANES: planesPerPartial > 1, ONE_PART_EACH: parts <= team.lanes, ...own.choices },
+    numbers: { ...mergeNumbers(at, team.lanes), ...own.numbers, rows },
+    team,
+    workers: rows * splits,
+  });
+  return withinFloor(step);
+}
+
+/** A dispatch, unless its kernel has more storage buffers than WebGPU's floor allows. */
+export const withinFloor = (step: Step): Step | undefined =>
+  step.kernel.bindings.length <= 8 ? step : undefined;
+
+/** What a merge of the partial results of sets is told, be it a dispatch of its own or not. */
+export function mergeNumbers(
+  { g, schedule }: AnyPass,
+  lanes: number,
+  { width, splits }: { width: number; splits: number } = partialsOf(g, schedule),
+): Record<string, number> {
+  const block = blockOf((splits * (width / g.groups)) / lanes);
+  return { channels: width, set_splits: splits, block };
 }
 
 type Split = Pick<ForwardSchedule, 'splits' | 'columns' | 'positionsPerRow' | 'planesPerPartial'>;

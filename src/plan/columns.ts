@@ -4,8 +4,21 @@ import { mostWorkgroups } from './grid.ts';
 // Rows that are worth a thread's start, in which it loads the statistics and the parameters of its columns.
 const fewestRows = 8;
 
+/**
+ * Rows of a thread whose chunks, of 16 rows or 64, it adds up without blocks between them and the total: what it holds of four columns
+ * costs registers.
+ */
+export const longestColumn = 1024;
+
+/** Rows of a thread that a backward pass adds up one after the other, without chunks. */
+export const shortColumn = 128;
+
 /** Whether a thread has so few registers that a backward pass holds a single quad in them: Intel. */
 export const fewRegisters = ({ backwardItems }: DeviceFacts): boolean => backwardItems === 1;
+
+/** Rows of a split of the sums on a GPU, where scratch has room for so many splits. */
+export const longestSplitOf = (facts: DeviceFacts): number =>
+  fewRegisters(facts) ? shortColumn : longestColumn;
 
 /** Rows that a thread of a GPU has under way at a time. */
 export const rowsAtOnce = (facts: DeviceFacts): number => (facts.software ? 1 : fewRegisters(facts) ? 2 : 4);

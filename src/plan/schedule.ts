@@ -1,5 +1,7 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
+import { longestSplitOf } from './columns.ts';
 import { type Geometry, setCount, setSize } from './geometry.ts';
+import { mergesRows, mergingOf } from './merging.ts';
 import {
   type BackwardSchedule,
   clamp,
@@ -62,6 +64,7 @@ const plain = {
   columns: false,
   positionsPerRow: 1,
   planesPerPartial: 1,
+  mergesInApply: false,
   span: 0,
   gradientSplits: 1,
   merge: { workgroup: 64, lanes: 1, reduction: 'serial' } as Team,
@@ -86,7 +89,7 @@ export function scheduleForward(
   const byChannel = family === 'planes' || (strategy === 'split' && geometry.inner > 1);
   return byChannel
     ? splitByChannel(geometry, facts, options, elementBytes)
-    : scheduleRowForward(geometry, facts, options);
+    : scheduleRowForward(geometry, facts, options, elementBytes);
 }
 
 /** The same where sets are contiguous and, if they are split, have a weight per column. */
@@ -94,6 +97,7 @@ export function scheduleRowForward(
   geometry: Geometry,
   facts: DeviceFacts,
   options: ScheduleOptions = {},
+  elementBytes = 4,
 ): ForwardSchedule {
   const rows = setCount(geometry);
   const cols = setSize(geometry);
@@ -108,7 +112,16 @@ export function scheduleRowForward(
     const lanes = splitLanes(quads, facts, options);
     const splits = options.splits ?? rowSplits(rows, quads, lanes, facts, options);
     const merge = mergeTeam(facts, rows, splits, options);
-    return { ...plain, strategy, team: team(facts, lanes, options), merge, splits, vec4 };
+    const workers = {
+      segments: rows,
+      splits,
+      lanes,
+      positions: 1,
+      width: 1,
+      bytes: elementBytes * rows * cols,
+    };
+    const { mergesInApply } = mergingOf(workers, 1, facts);
+    return { ...plain, strategy, team: team(facts, lanes, options), merge, splits, mergesInApply, vec4 };
   }
   const lanes = strategy === 'thread' ? 1 : workgroupLanes(quads, facts, options);
   const fourRows = strategy === 'thread' && fourRowsOf(geometry, lanes, facts, options);
@@ -199,7 +212,8 @@ function channelSchedule(
   const positionsPerRow = positionsPerRowOf(geometry, partials, facts, options);
   const cols = positionsPerRow * channels * inner;
   const rows = positions / positionsPerRow;
-  const target = clamp(Math.ceil(facts.threads / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
+  const fill = clamp(Math.ceil(facts.threads / (samples * quadsOf(cols))), 1, Math.ceil(rows / 32));
+  const target = facts.software ? fill : Math.max(fill, Math.ceil(rows / longestSplitOf(facts)));
   const most = Math.max(1, Math.floor(partials / positionsPerRow));
   const splits =
     options.splits ?? Math.max(Math.min(target, most), Math.ceil((1.25 * rows) / facts.iterations));
@@ -305,8 +319,11 @@ export function scheduleRowBackward(
         : splitLanes(quads, facts, options);
   const splits = strategy === 'split' ? (options.splits ?? rowSplits(rows, quads, lanes, facts, options)) : 1;
   // Beside the sums of the rows, which are done part by part where they would take more than half: at most 16 bytes of sums and 16 of
-  // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean.
-  const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32);
+  // packed statistics a row, and in f16, where a second pass may read the residual again, 16 of the mean; and 16 of statistics behind
+  // partial sums.
+  const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
+  const mergesInApply = strategy === 'split' && !fourRows && mergesRows(splits, facts);
+  const perRow = 8 * splits + (elementBytes === 2 ? 48 : 32) + (mergesInApply ? 16 : 0);
   const room = Math.max(budget / 2, budget - rows * perRow);
   const mostSplits = Math.max(1, Math.floor(room / (8 * channels)));
   // Where one split of a long row is too much, its columns come in ranges of whole pairs of quads.
@@ -323,7 +340,6 @@ export function scheduleRowBackward(
   const columnSteps = facts.software
     ? columnStepsOf(twoQuads ? quads / 2 : quads, samples, gradientSplits)
     : 1;
-  const fourRows = splits === 1 && fourRowsOf(geometry, lanes, facts, options);
   return {
     ...plain,
     strategy,
@@ -337,6 +353,7 @@ export function scheduleRowBackward(
     fourRows,
     twoQuads,
     columnSteps,
+    mergesInApply,
     vec4,
     gradientSplits,
     span: ranges === 1 ? cols : 8 * Math.ceil(cols / ranges / 8),
@@ -351,7 +368,7 @@ function columnStepsOf(columns: number, rows: number, splits: number): number {
 // Rows that one thread sums for dweight and dbias: long chains of f32 sums round as often as they are long. Columns sums
 // in blocks. The kernel of rows in registers does so where scratch has no room for so many splits or fewer are asked for, in blocks
 // of this length.
-const longestSplit = 256;
+export const longestSplit = 256;
 export const longestRegisterSplit = 64;
 
 /** Splits of the rows, none empty: about as many as are wanted. */
@@ -384,13 +401,17 @@ function splitByChannel(
   const { samples, positions, channels, groups, inner } = geometry;
   const quads = quadsOf(inner);
   const segments = samples * positions * channels;
-  const lanes = segmentLanes(segments, quads, facts, options);
+  const widest = splitLanes(quads, facts, options);
   const most = mostPartials(geometry, facts, elementBytes);
   const splits =
     options.splits ??
-    clamp(splitCount(segments, quads, lanes, facts), 1, Math.max(1, Math.floor(most / segments)));
+    clamp(splitCount(segments, quads, widest, facts), 1, Math.max(1, Math.floor(most / segments)));
+  const bytes = elementBytes * segments * inner;
+  const workers = { segments, splits, lanes: widest, positions, width: channels / groups, bytes };
   // Where one partial result per plane is too much, planes of a channel share one.
-  const planesPerPartial = Math.min(positions, Math.ceil((segments * splits) / most));
+  const fewest = Math.min(positions, Math.ceil((segments * splits) / most));
+  const { planesPerPartial, mergesInApply } = mergingOf(workers, fewest, facts);
+  const lanes = segmentLanes(segments / planesPerPartial, quads, facts, options);
   const parts = Math.ceil(positions / planesPerPartial) * splits;
   return {
     ...plain,
@@ -400,6 +421,7 @@ function splitByChannel(
     gradients: mergeTeam(facts, channels, samples * parts, options),
     splits,
     planesPerPartial,
+    mergesInApply,
     vec4: inner % 4 === 0 && options.vec4 !== false,
     gradientSplits: samples * parts,
   };

@@ -79,6 +79,8 @@ export interface ForwardSchedule {
   positionsPerRow: number;
   /** Positions whose planes share a partial result: the family `planes`. */
   planesPerPartial: number;
+  /** Whether the second pass over x merges the partial results itself (`split`), which saves a dispatch. */
+  mergesInApply: boolean;
   vec4: boolean;
 }
 

@@ -142,7 +142,7 @@ describe('choices', () => {
       rows 1024×12288       | registers 512s     | split 256s →22     | registers 256p     | split 256p →22     | thread 1           | thread 1 →4
       batch 8×64×56×56      | split 256s         | split 256s         | split 256p         | split 256p         | split 1            | split 1
       batch 8×56×56×64      | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×392       | split 1 ×4         | split 1 ×4
-      batch 32×256×14×14    | split 16s          | split 16s          | split 16p          | split 16p          | split 1            | split 1
+      batch 32×256×14×14    | split 64s ÷4       | split 64s ÷4       | split 64p ÷4       | split 64p ÷4       | split 1            | split 1
       batch 32×14×14×256    | split 1 ×196       | split 1 ×196       | split 1 ×196       | split 1 ×196       | split 1            | split 1
       batch 4×3×256×256     | split 256s ×16     | split 256s ×16     | split 256p ×16     | split 256p ×16     | split 1 ×6         | split 1 ×6
       batch 4×256×256×3     | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×22        | split 1 ×22
@@ -153,8 +153,8 @@ describe('choices', () => {
       batch 65536×512       | split 1 ×1024      | split 1 ×1024      | split 1 ×1024      | split 1 ×1024      | split 1            | split 1
       batch 512×512×2×2     | split 1 ×16        | split 1 ×16        | split 1 ×16        | split 1 ×16        | split 1            | split 1
       batch 64×512×7×7      | split 8s           | split 8s           | split 8p           | split 8p           | split 1            | split 1
-      batch 256×512×14×14   | split 8s           | split 8s           | split 8p           | split 8p           | split 1 ÷3         | split 1 ÷3
-      batch 256×2048×7×7    | split 8s           | split 8s           | split 8p           | split 8p           | split 1 ÷9         | split 1 ÷9
+      batch 256×512×14×14   | split 8s ÷8        | split 8s ÷8        | split 8p ÷8        | split 8p ÷8        | split 1 ÷3         | split 1 ÷3
+      batch 256×2048×7×7    | split 8s ÷16       | split 8s ÷16       | split 8p ÷16       | split 8p ÷16       | split 1 ÷9         | split 1 ÷9
       group 8×320×64×64     | split 64s          | workgroup 512s     | split 64p          | workgroup 256p     | thread 1           | thread 1
       group 8×64×64×320     | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1 ×128       | split 1            | split 1
       group 2×512×128×128   | split 256s         | split 256s         | split 256p         | split 256p         | thread 1           | thread 1

@@ -23,6 +23,7 @@ import { cases as kernels } from './kernels.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
+import { cases as merging } from './merging.ts';
 import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
@@ -55,6 +56,7 @@ export const allCases: Case[] = [
   ...range,
   ...batchNorm,
   ...columns,
+  ...merging,
   ...syncBatchNorm,
   ...frozenBatchNorm,
   ...instanceNorm,

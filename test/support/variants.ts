@@ -25,6 +25,9 @@ export const facts: DeviceFacts = {
   offsetAlignment: 256,
 };
 
+const software: DeviceFacts = { ...facts, ...modelOfClass('software'), software: true };
+const small: DeviceFacts = { ...facts, threads: 64 };
+
 const geometries: Geometry[] = [
   { samples: 4, positions: 1, channels: 64, inner: 1, groups: 1 },
   { samples: 4, positions: 1, channels: 63, inner: 1, groups: 1 },
@@ -35,6 +38,7 @@ const geometries: Geometry[] = [
   // BatchNorm, with running statistics.
   { samples: 1, positions: 4, channels: 8, inner: 64, groups: 8 },
   { samples: 1, positions: 4, channels: 7, inner: 65, groups: 7 },
+  { samples: 1, positions: 64, channels: 64, inner: 16, groups: 64 },
   { samples: 1, positions: 4, channels: 8, inner: 4, groups: 8 },
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
@@ -134,10 +138,16 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                   dsum: false,
                   accumulate: { dweight: false, dbias: false },
                 } as const;
-                add(direction === 'forward' ? forwardProgram(d, facts) : backwardProgram(backward, facts));
+                // A software adapter merges partial results in dispatches of their own, and a small GPU has several planes a worker.
+                for (const device of strategy === 'split' ? [facts, software, small] : [facts]) {
+                  add(
+                    direction === 'forward' ? forwardProgram(d, device) : backwardProgram(backward, device),
+                  );
+                }
                 if (geometry.groups === geometry.channels) {
                   for (const running of ['update', 'frozen'] as const) {
                     add(forwardProgram({ ...d, running, momentum: null, counted: true }, facts));
+                    add(forwardProgram({ ...d, running, momentum: null, counted: true }, software));
                   }
                   if (d.activation === 'none' && d.residual === 'none') {
                     const kept = { momentum: 0.1, counted: false, biased: true, variance: true } as const;

@@ -8,6 +8,12 @@ fn set_of_segment(segment: u32) -> u32 {
   return sample * params.groups + segment % params.channels / (params.channels / params.groups);
 }
 
+// Whether a segment, in an apply pass or in sums, is the first one of its set.
+fn begins_set(segment: u32) -> bool {
+  let first_position = segment % (params.positions * params.channels) < params.channels;
+  return first_position && segment % (params.channels / params.groups) == 0u;
+}
+
 // Where partial results of a segment's split go: [samples, positions, splits, channels].
 fn partial_of_segment(segment: u32, split: u32) -> u32 {
   return (segment / params.channels * params.splits + split) * params.channels + segment % params.channels;

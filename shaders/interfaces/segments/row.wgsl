@@ -5,6 +5,10 @@ fn set_of_segment(segment: u32) -> u32 {
   return segment;
 }
 
+fn begins_set(segment: u32) -> bool {
+  return true;
+}
+
 // Where partial results of a segment's split go: [segments, splits], a segment being a group of a sample.
 fn partial_of_segment(segment: u32, split: u32) -> u32 {
   return (segment / params.groups * params.splits + split) * params.groups + segment % params.groups;

@@ -1,20 +1,19 @@
 // tracking/update
-// needs: params set_statistics statistics
+// needs: batch_count params set_statistics statistics
 // Running statistics of BatchNorm: running = (1 − f)·running + f·batch, with M2 / (n − CORRECTION) of the batch; f is the
 // momentum or, cumulative, 1 / num_batches_tracked, which counts this batch already (torch.nn.BatchNorm2d).
 var<storage, read_write> running_mean: array<f32>;
 var<storage, read_write> running_var: array<f32>;
-var<storage, read_write> num_batches_tracked: array<u32>;
 
-// Whether the thread of channel 0 counts this batch. Not beside CUMULATIVE, where all threads read the number.
-override COUNTS: bool = false;
+// Where there is no pass over x to count this batch (merge/joined.wgsl), the thread of channel 0 does. Not beside CUMULATIVE, where all
+// threads read the number.
 override CUMULATIVE: bool = false;
 override CORRECTION: f32 = 1.0;  // 1: the unbiased variance; 0: the biased one
 
 fn track_statistics(which: u32, s: Statistics, p: Part) {
   if (COUNTS) {
     if (which == 0u) {
-      num_batches_tracked[0] += 1u;
+      count_batch();
     }
   }
   var f = params.momentum;

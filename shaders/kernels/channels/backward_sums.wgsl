@@ -11,6 +11,10 @@
 var<storage, read_write> partials: array<vec2<f32>>;
 
 const CHUNK = 16u;  // rows in a chunk
+// As in channels/statistics.wgsl.
+override BLOCKS: bool = true;
+// Whether a split is so short that its rows are added up one after the other, without chunks.
+override ONE_CHUNK: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
@@ -29,7 +33,7 @@ const CHUNK = 16u;  // rows in a chunk
   var merged = 0u;
   var p = c.first;
   while (p < c.end) {
-    let stop = min(c.end, p + CHUNK);
+    let stop = select(min(c.end, p + CHUNK), c.end, ONE_CHUNK);
     var block_dz = vec4<f32>();
     var block_dz_xhat = vec4<f32>();
     if (ABREAST) {
@@ -56,20 +60,30 @@ const CHUNK = 16u;  // rows in a chunk
       block_dz += dz;
       block_dz_xhat += dz * xhat;
     }
-    some_dz += block_dz;
-    some_dz_xhat += block_dz_xhat;
-    merged += 1u;
-    if (merged == params.block) {
-      sum_dz += some_dz;
-      sum_dz_xhat += some_dz_xhat;
-      some_dz = vec4<f32>();
-      some_dz_xhat = vec4<f32>();
-      merged = 0u;
+    if (ONE_CHUNK) {
+      sum_dz = block_dz;
+      sum_dz_xhat = block_dz_xhat;
+    } else if (BLOCKS) {
+      some_dz += block_dz;
+      some_dz_xhat += block_dz_xhat;
+      merged += 1u;
+      if (merged == params.block) {
+        sum_dz += some_dz;
+        sum_dz_xhat += some_dz_xhat;
+        some_dz = vec4<f32>();
+        some_dz_xhat = vec4<f32>();
+        merged = 0u;
+      }
+    } else {
+      sum_dz += block_dz;
+      sum_dz_xhat += block_dz_xhat;
     }
   }
-  sum_dz += some_dz;
-  sum_dz_xhat += some_dz_xhat;
-  let at = partial_of(c);
+  if (BLOCKS) {
+    sum_dz += some_dz;
+    sum_dz_xhat += some_dz_xhat;
+  }
+  let at = c.partial;
   for (var j = 0u; j < c.valid; j++) {
     partials[at + j] = vec2<f32>(sum_dz[j], sum_dz_xhat[j]);
   }

@@ -1,10 +1,10 @@
 // channels/statistics
-// needs: abreast columns columns_abreast params set_statistics statistics tensors worker
+// needs: abreast batch_count columns columns_abreast params set_statistics statistics tensors worker
 // Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits;
 // merge/statistics.wgsl makes mean and rstd of them.
 //
 // Mapping: a thread owns four neighbouring columns and one split of the rows, so neighbouring threads load
-// neighbouring columns. No barrier.
+// neighbouring columns. No barrier. One of them counts the batch, where running statistics are updated.
 // Bindings: x; partials [samples, splits, cols] (n, mean − k, M2, k).
 // Numerics: as interfaces/statistics/moments.wgsl, column by column: sums about a chunk's own pivot, merged relative to
 // k, which is common to the set. Determinism: one writer per partial.
@@ -12,6 +12,9 @@
 var<storage, read_write> partials: array<vec4<f32>>;
 
 const CHUNK = 64u;  // rows in a chunk
+// Whether chunks are merged into blocks, and those into the total. Where a split has few chunks they meet the total directly, since
+// what is held of four columns costs registers.
+override BLOCKS: bool = true;
 
 // Column-wise sums: mean − k and M2 of four columns that have seen the same number of rows.
 struct Columns {
@@ -55,11 +58,16 @@ fn set_pivot(c: Column, j: u32) -> f32 {
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let c = column_of(thread_id(invocation));
   if (!c.in_range) { return; }
+  if (COUNTS) {
+    if (thread_id(invocation) == 0u) {
+      count_batch();
+    }
+  }
   var k: vec4<f32>;
   for (var j = 0u; j < 4u; j++) {
     k[j] = set_pivot(c, j);
   }
-  let at = partial_of(c);
+  let at = c.partial;
   // One scale for all four columns at a time, since what the inner loop holds for each of them costs registers: 1, and where
   // that is not enough for some column, the others as well.
   var wanted = vec4<f32>(1.0);
@@ -115,13 +123,22 @@ fn scan_columns(c: Column, k: vec4<f32>, scale: f32) -> Columns {
     let m = s / n;
     // As in interfaces/statistics/moments.wgsl: what has left the range must not look like a constant chunk.
     let m2 = select(max(q - s * m, vec4<f32>()), q, out_of_range_each(q));
-    block = join_columns(block, Columns(n, (pivot - k * scale) + m, m2));
-    merged += 1u;
-    if (merged == params.block) {
-      total = join_columns(total, block);
-      block = Columns();
-      merged = 0u;
+    let chunk = Columns(n, (pivot - k * scale) + m, m2);
+    if (BLOCKS) {
+      block = join_columns(block, chunk);
+      merged += 1u;
+      if (merged == params.block) {
+        total = join_columns(total, block);
+        block = Columns();
+        merged = 0u;
+      }
+    } else {
+      total = join_columns(total, chunk);
     }
   }
-  return join_columns(total, block);
+  if (BLOCKS) {
+    return join_columns(total, block);
+  } else {
+    return total;
+  }
 }

@@ -12,6 +12,8 @@
 var<storage, read_write> partials: array<vec2<f32>>;
 
 const CHUNK = 16u;  // quads in a chunk
+// As in shared/scan.wgsl.
+override BLOCKS: bool = true;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let worker = worker_of(invocation, params.samples * params.groups);
@@ -45,12 +47,17 @@ const CHUNK = 16u;  // quads in a chunk
         sum_dz += dz;
         sum_dz_xhat += dz * within(valid, centred * s.scale);
       }
-      block += Part(add_up(sum_dz), add_up(sum_dz_xhat));
-      merged += 1u;
-      if (merged == params.block) {
-        part += block;
-        block = Part();
-        merged = 0u;
+      let chunk = Part(add_up(sum_dz), add_up(sum_dz_xhat));
+      if (BLOCKS) {
+        block += chunk;
+        merged += 1u;
+        if (merged == params.block) {
+          part += block;
+          block = Part();
+          merged = 0u;
+        }
+      } else {
+        part += chunk;
       }
     }
     part = reduce(part + block, worker);

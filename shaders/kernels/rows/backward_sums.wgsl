@@ -17,6 +17,8 @@
 var<storage, read_write> partials: array<vec2<f32>>;
 
 override FOUR_ROWS: bool = false;
+// Whether mean and rstd of each set ride behind the partials (shared/saved_statistics.wgsl).
+override CARRIES: bool = false;
 override PER_CHANNEL: bool = false;
 
 const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
@@ -42,6 +44,15 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
     s1 = saved(set_of_segment(segment1));
     s2 = saved(set_of_segment(segment2));
     s3 = saved(set_of_segment(segment3));
+  }
+
+  if (CARRIES) {
+    if (worker.lane == 0u && !worker.surplus && split == 0u && begins_set(segment0)) {
+      let which = set_of_segment(segment0);
+      let stored = load_statistics(which);
+      partials[params.carried + 2u * which] = stored.xy;
+      partials[params.carried + 2u * which + 1u] = vec2<f32>(stored.z, 0.0);
+    }
   }
 
   let parameters = parameters_of(segment0);
