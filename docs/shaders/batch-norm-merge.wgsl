@@ -245,12 +245,12 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
   var k = partials[parts.first].w;
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
-  for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
-    var some: array<vec4<f32>, 4u * AT_ONCE>;
-    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+  for (var first = 0u; first < 16u; first += 2u * AT_ONCE) {
+    var some: array<vec4<f32>, 2u * AT_ONCE>;
+    for (var i = 0u; i < 2u * AT_ONCE; i++) {
       some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
     }
-    for (var i = 0u; i < 4u * AT_ONCE; i++) {
+    for (var i = 0u; i < 2u * AT_ONCE; i++) {
       estimate += select(0.0, relative(some[i], k), first + i < samples);
     }
   }

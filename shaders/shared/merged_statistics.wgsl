@@ -25,13 +25,13 @@ fn merged_statistics(which: u32, worker: Worker) -> MergedStatistics {
   let samples = min(parts.count, 16u);
   var estimate = 0.0;
   if (ABREAST) {
-    // A constant number of them, so that all are asked for at once, or half where registers are few.
-    for (var first = 0u; first < 16u; first += 4u * AT_ONCE) {
-      var some: array<vec4<f32>, 4u * AT_ONCE>;
-      for (var i = 0u; i < 4u * AT_ONCE; i++) {
+    // A constant number of them, so that half or a quarter of them are asked for at once: all sixteen take 64 registers.
+    for (var first = 0u; first < 16u; first += 2u * AT_ONCE) {
+      var some: array<vec4<f32>, 2u * AT_ONCE>;
+      for (var i = 0u; i < 2u * AT_ONCE; i++) {
         some[i] = partials[part_at(parts, min(first + i, samples - 1u) * (parts.count / samples))];
       }
-      for (var i = 0u; i < 4u * AT_ONCE; i++) {
+      for (var i = 0u; i < 2u * AT_ONCE; i++) {
         estimate += select(0.0, relative(some[i], k), first + i < samples);
       }
     }
