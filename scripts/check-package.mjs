@@ -17,18 +17,18 @@ import { root } from './lib/paths.mjs';
  * @type {{ name: string, code: string, most: number }[]}
  */
 const budgets = [
-  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 40_600 },
-  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 47_700 },
-  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 31_600 },
+  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 44_200 },
+  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 51_400 },
+  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 34_400 },
   {
     name: 'import { init, layerNorm, layerNormBackward }',
     code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
-    most: 41_000,
+    most: 44_700,
   },
-  { name: 'everything', code: "export * from 'webgpu-norm'", most: 72_300 },
+  { name: 'everything', code: "export * from 'webgpu-norm'", most: 76_900 },
 ];
 /** Likewise of the file that is minified already. */
-const single = { path: 'dist/webgpu-norm.min.js', most: 72_300 };
+const single = { path: 'dist/webgpu-norm.min.js', most: 76_900 };
 
 /** @type {string[]} */
 const problems = [];
