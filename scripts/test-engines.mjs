@@ -5,11 +5,18 @@ import { fingerprint } from './lib/fingerprint.mjs';
 import { ensureEngine } from './lib/install.mjs';
 import { resultFile } from './lib/paths.mjs';
 import { checkNode, ensureDependencies } from './lib/setup.mjs';
-import { attempt, closing, message, step, textOption } from './lib/steps.mjs';
+import { attempt, closing, message, option, step, textOption } from './lib/steps.mjs';
 import { testDemo, testGpu } from './lib/tests.mjs';
 
 /** @type {import('./lib/vulkan.mjs').Engine[]} */
 const engines = ['chromium', 'firefox', 'dawn', 'deno'];
+
+if (option('help') !== undefined) {
+  console.log(
+    'npm run test:engines -- [--engine=NAME,NAME] [--filter=TEXT]\n  engines: chromium, firefox, dawn, deno (default: all)',
+  );
+  process.exit();
+}
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';

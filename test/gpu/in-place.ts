@@ -243,6 +243,18 @@ export const cases: Case[] = [
         assertEqual(await own.data(), expected, 'y over x');
         assertEqual(await residual.data(), values, 'sum over the residual');
       }
+      // x + x: both inputs are the output.
+      const twice = gpu.tensor(normal(64), [2, 32]);
+      const once = addRmsNorm(gpu, x, x, { normalizedShape: 32, schedule });
+      const over = gpu.tensor(values, [2, 32]);
+      addRmsNorm(gpu, over, over, { normalizedShape: 32, schedule, out: { y: over } });
+      assertEqual(await over.data(), await once.y.data(), 'y over x, which is the residual, too');
+      const doubled = addRmsNorm(gpu, twice, twice, { normalizedShape: 32, out: { sum: twice } });
+      assertEqual(
+        await doubled.sum.data(),
+        normal(64).map((value) => 2 * value),
+        'sum over both',
+      );
       const runningMean = gpu.tensor([1, 2], [2]);
       const runningVar = gpu.tensor([4, 9], [2]);
       const y = gpu.tensor([1, 2, 5, 8], [2, 2]);

@@ -158,6 +158,23 @@ function record(
   return { ...forward, ...Object.fromEntries(present) };
 }
 
+/** A forward pass that writes y over a copy of x. */
+function recordInPlace(
+  gpu: Gpu,
+  configuration: Configuration,
+  on: Operands,
+  values: Float32Array,
+): Named<Tensor> {
+  const { shape, dtype } = on.x;
+  const x = gpu.tensor(values, shape, { dtype });
+  try {
+    return record(gpu, configuration, { ...on, x }, { y: x });
+  } catch (error) {
+    x.destroy();
+    throw error;
+  }
+}
+
 /** Where the outputs go: each with its shape and dtype. */
 function outputShapes(
   configuration: Configuration,
@@ -266,7 +283,7 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
         wrong ??= `threw ${error instanceof NormError ? `NormError ${error.code}` : String(error)}: ${(error as Error).message}`;
     }
   };
-  // First into guarded buffers, then into tensors of the library's own.
+  // First into guarded buffers, then into tensors of the library's own; y of a forward pass alone over x.
   attempt(() => void record(gpu, configuration, operands, tensorsOf(outputs)));
   const whole = readBack(
     gpu.device,
@@ -283,7 +300,9 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
     attempt(() => void record(gpu, configuration, operands, second));
   } else {
     attempt(() => {
-      own = record(gpu, configuration, operands, {});
+      own = configuration.backward
+        ? record(gpu, configuration, operands, {})
+        : recordInPlace(gpu, configuration, operands, arrays.x);
     });
   }
   const compared = Object.entries(own).filter(([name]) => outputs[name]) as [string, Tensor][];
