@@ -1,7 +1,7 @@
 // `npm run bench:against -- REF`: whether the checkout is as fast as another commit. Both are measured in turns in one go, since the same
 // kernel takes up to a third longer from one day or machine to another.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -75,6 +75,8 @@ async function checkoutOf(ref) {
 /** The rows of one run. @param {string} folder @param {{ filter: string, engine: string }} options */
 async function measured(folder, { filter, engine }) {
   const file = join(cache, 'bench-against.json');
+  // The bench of an older commit writes where it is told to, and makes no folder.
+  mkdirSync(cache, { recursive: true });
   rmSync(file, { force: true });
   const options = ['--quick', '--engine', engine, '--filter', filter, '--json', file];
   const status = await node(join(folder, 'scripts', 'bench.mjs'), options, { quiet: 12 });
