@@ -57,6 +57,8 @@ export interface DescribeOptions {
   pass?: 'forward' | 'backward' | undefined;
   /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
+  /** Likewise: the axes that are normalized together, instead. */
+  axes?: number | ArrayLike<number> | undefined;
   /** Groups that the channels fall into (groupNorm, which needs it), or the elements of normalizedShape (default 1). */
   numGroups?: number | undefined;
   /** Of norms over channels: [N, C, ...] or [N, ..., C]. Default 'channels-first'. */

@@ -1,11 +1,8 @@
 import { checkTensor } from '../gpu/check-context.ts';
-import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { sizesOf, type Tensor } from '../gpu/tensor.ts';
+import type { Tensor } from '../gpu/tensor.ts';
 import { layerNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
-import { layerNormGeometry } from '../plan/geometry.ts';
-import { checkCount, checkDivides, sameShape } from './check.ts';
 import {
   type EpilogueBackwardOptions,
   type EpilogueOptions,
@@ -27,17 +24,11 @@ import {
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
+import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
 
 /** Options of {@link layerNorm}. */
-export interface LayerNormOptions extends NormOptions, EpilogueOptions {
-  /** The trailing sizes that are normalized together; a number stands for one size. */
-  normalizedShape: number | ArrayLike<number>;
-  /**
-   * Consecutive groups that the elements of normalizedShape fall into, each with statistics of its own, as in Mamba-2's grouped norm;
-   * weight and bias still have a value per element. Default 1: all are normalized together.
-   */
-  numGroups?: number | undefined;
-  /** β, of shape normalizedShape. Absent or null: 0. */
+export interface LayerNormOptions extends NormOptions, NormalizedOptions, EpilogueOptions {
+  /** β, of the shape of weight. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
@@ -48,8 +39,7 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
 export const addLayerNormNames = {
   ...normNames,
   ...statisticsNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   bias: 'tensor?',
   eps: 'number',
   out: 'other',
@@ -63,10 +53,10 @@ export const layerNormNames = { ...addLayerNormNames, ...epilogueNames } as cons
 export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
 
 /** Options of {@link layerNormBackward}. */
-export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
-  normalizedShape: number | ArrayLike<number>;
-  /** What forward had. Default 1. */
-  numGroups?: number | undefined;
+export interface LayerNormBackwardOptions
+  extends BackwardOptions,
+    NormalizedOptions,
+    EpilogueBackwardOptions {
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -77,19 +67,18 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
 export const layerNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   mean: 'tensor',
   dsum: 'tensor?',
 } as const satisfies OptionNames<LayerNormBackwardOptions>;
 
 /**
- * Normalizes over the trailing dimensions:
+ * Normalizes over the trailing dimensions, or over any axes:
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
  * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape].
+ * @param x - f32 or f16, [...rows, ...normalizedShape]; of any shape with axes, and `rows` are then the sizes of the others.
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
  * f32 [...rows, numGroups, 2] and rstd f32 [...rows, numGroups].
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
@@ -101,7 +90,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
+  const call = layerNormCall(x.shape, options);
   const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -130,7 +119,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
+  const call = layerNormCall(x.shape, options);
   return forwardResult(
     normForward(gpu, { ...call, ...layerNormForward }, x, residual, options.bias, options),
   );
@@ -143,7 +132,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias of shape normalizedShape, or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias like weight, or null where not wanted; dresidual.
  * @throws as {@link layerNorm}.
  */
 export function layerNormBackward(
@@ -154,7 +143,7 @@ export function layerNormBackward(
 ): BackwardResult {
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, 0, options.numGroups);
+  const call = layerNormCall(x.shape, { ...options, eps: 0 });
   return normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -173,52 +162,7 @@ export function layerNormBackward(
 /** @internal */
 export function layerNormCall(
   shape: readonly number[],
-  normalizedShape: number | ArrayLike<number>,
-  eps = 1e-5,
-  numGroups = 1,
+  { eps = 1e-5, ...normalized }: NormalizedOptions & { eps?: number | undefined },
 ): NormCall {
-  const normalized = trailingSizes(shape, normalizedShape);
-  return { name: 'layer_norm', kind: 'moments', ...rowsOf(shape, normalized, numGroups), eps };
-}
-
-/** @internal What row norms of all kinds have: the rows of x, each in so many groups. Throws `value` or `shape` for groups that cannot be. */
-export function rowsOf(shape: readonly number[], normalized: readonly number[], numGroups: number) {
-  const geometry = layerNormGeometry(shape, normalized, numGroups);
-  checkCount('numGroups', numGroups);
-  checkDivides(geometry.channels, numGroups, 'elements of normalizedShape');
-  const rows = shape.slice(0, shape.length - normalized.length);
-  return {
-    geometry,
-    parameterShape: normalized,
-    setShape: numGroups === 1 ? rows : [...rows, numGroups],
-  };
-}
-
-/** @internal The sizes of normalizedShape. Throws `shape` unless there are some. */
-export function normalizedSizes(normalizedShape: number | ArrayLike<number>): readonly number[] {
-  const given = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
-  const sizes = sizesOf(given, 'normalizedShape');
-  if (sizes.length > 0) return sizes;
-  throw new NormError(
-    'shape',
-    'normalizedShape is empty; it must have at least one dimension.',
-    'Pass the trailing sizes of x, such as [768].',
-  );
-}
-
-/** @internal Likewise; throws `shape` unless they are the end of shape (PyTorch's condition). */
-export function trailingSizes(
-  shape: readonly number[],
-  normalizedShape: number | ArrayLike<number>,
-): readonly number[] {
-  const normalized = normalizedSizes(normalizedShape);
-  const leading = shape.length - normalized.length;
-  if (leading < 0 || !sameShape(shape.slice(leading), normalized)) {
-    throw new NormError(
-      'shape',
-      `Given normalizedShape [${normalized}], x must have shape [*, ${normalized.join(', ')}], not [${shape}].`,
-      'Make normalizedShape the trailing sizes of x.',
-    );
-  }
-  return normalized;
+  return { name: 'layer_norm', kind: 'moments', ...normalizedParts(shape, normalized), eps };
 }

@@ -30,8 +30,10 @@ export type NormOp =
 
 /** What the functional norms are told, without the tensors. */
 export interface NormOpOptions {
-  /** LayerNorm, RMSNorm. Default: the last size. */
+  /** LayerNorm, RMSNorm. Default: the last size, unless there are axes. */
   normalizedShape?: number | ArrayLike<number> | undefined;
+  /** LayerNorm, RMSNorm: the axes that are normalized together, see {@link layerNorm}. */
+  axes?: number | ArrayLike<number> | undefined;
   /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
   /** Default 'channels-first'. */
@@ -56,6 +58,7 @@ export interface NormOpOptions {
 /** @internal */
 export const normOpNames = {
   normalizedShape: 'other',
+  axes: 'other',
   numGroups: 'number',
   layout: 'string',
   training: 'boolean',
@@ -70,7 +73,7 @@ export const normOpNames = {
 
 /** @internal Options of the functional norms that their calls are made from, with a boolean where they take a tensor. */
 export interface CallSettings
-  extends Pick<NormOpOptions, 'normalizedShape' | 'numGroups' | 'layout' | 'training' | 'cast'> {
+  extends Pick<NormOpOptions, 'normalizedShape' | 'axes' | 'numGroups' | 'layout' | 'training' | 'cast'> {
   eps?: number | undefined;
   momentum?: number | null | undefined;
   runningMean?: boolean | undefined;
@@ -82,14 +85,16 @@ export interface CallSettings
 
 /** @internal The call that a forward pass makes of x of that shape. */
 export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
-  const { normalizedShape = shape.slice(-1), numGroups, layout, cast, eps } = settings;
+  const { axes, normalizedShape = axes === undefined ? shape.slice(-1) : undefined } = settings;
+  const { numGroups, layout, cast, eps } = settings;
+  const rows = { normalizedShape, axes, numGroups, eps };
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return { ...layerNormCall(shape, normalizedShape, eps, numGroups), ...layerNormKernels };
+      return { ...layerNormCall(shape, rows), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, normalizedShape, eps, cast, numGroups), ...rmsNormKernels };
+      return { ...rmsNormCall(shape, { ...rows, cast }), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
@@ -120,8 +125,8 @@ export function backwardCall(op: NormOp, shape: readonly number[], settings: Cal
 
 /** @internal The call that an op makes of x of that shape. */
 export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): BothCalls {
-  const { normalizedShape, numGroups = 1, layout, training = true, cast } = options;
-  const settings = { normalizedShape, numGroups, layout, cast };
+  const { normalizedShape, axes, numGroups = 1, layout, training = true, cast } = options;
+  const settings = { normalizedShape, axes, numGroups, layout, cast };
   if (op !== 'batchNorm') return forwardCall(op, shape, settings);
   const running = { runningMean: true, runningVar: true, numBatchesTracked: true };
   return forwardCall(op, shape, { ...settings, ...running, training });

@@ -6,7 +6,6 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import type { RmsNormCast } from './conventions.ts';
 import { refuseEpilogue } from './epilogue.ts';
-import { rowsOf, trailingSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -21,19 +20,13 @@ import {
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
+import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
 
 /** The default eps of torch.nn.RMSNorm: the machine epsilon of the type it computes in, f32. */
 export const rmsNormEps = 2 ** -23;
 
 /** Options of {@link rmsNorm}. */
-export interface RmsNormOptions extends NormOptions {
-  /** The trailing sizes that are normalized together; a number stands for one size. */
-  normalizedShape: number | ArrayLike<number>;
-  /**
-   * Consecutive groups that the elements of normalizedShape fall into, each with statistics of its own, as in Mamba-2's grouped norm;
-   * weight still has a value per element. Default 1: all are normalized together.
-   */
-  numGroups?: number | undefined;
+export interface RmsNormOptions extends NormOptions, NormalizedOptions {
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -45,8 +38,7 @@ export interface RmsNormOptions extends NormOptions {
 export const rmsNormNames = {
   ...normNames,
   ...statisticsNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   eps: 'number',
   cast: 'string',
   out: 'other',
@@ -55,10 +47,7 @@ export const rmsNormNames = {
 export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
 /** Options of {@link rmsNormBackward}. */
-export interface RmsNormBackwardOptions extends BackwardOptions {
-  normalizedShape: number | ArrayLike<number>;
-  /** What forward had. Default 1. */
-  numGroups?: number | undefined;
+export interface RmsNormBackwardOptions extends BackwardOptions, NormalizedOptions {
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
@@ -68,8 +57,7 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
 /** @internal */
 export const rmsNormBackwardNames = {
   ...backwardNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   cast: 'string',
   dsum: 'tensor?',
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
@@ -83,10 +71,13 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
 }
 
 /**
- * Divides by the root mean square over the trailing dimensions: y = x / sqrt(mean(x²) + eps) · weight
+ * Divides by the root mean square over the trailing dimensions, or over any axes: y = x / sqrt(mean(x²) + eps) · weight
  * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
+ * With axes [1] and no weight it is the PixelNorm of images [N, C, H, W] (Karras et al. 2018, arXiv 1710.10196), whose eps is 1e-8.
+ *
+ * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
+ * others.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
@@ -98,7 +89,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, options);
   const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
@@ -121,7 +112,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, options);
   const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
@@ -132,7 +123,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight of shape normalizedShape, or null where not wanted.
+ * @returns dx like x; dweight like weight, or null where not wanted.
  * @throws as {@link rmsNorm}.
  */
 export function rmsNormBackward(
@@ -144,7 +135,7 @@ export function rmsNormBackward(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, { ...options, eps: 0 });
   const result: BackwardResult = normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -158,15 +149,14 @@ export function rmsNormBackward(
   return { dx: result.dx, dweight: result.dweight };
 }
 
+type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;
+
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  normalizedShape: number | ArrayLike<number>,
-  eps: number = rmsNormEps,
-  cast: RmsNormCast = 'torch',
-  numGroups = 1,
+  { eps = rmsNormEps, cast = 'torch', ...normalized }: RmsSettings,
 ): NormCall {
-  const normalized = trailingSizes(shape, normalizedShape);
+  const parts = normalizedParts(shape, normalized);
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -180,7 +170,7 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
-    ...rowsOf(shape, normalized, numGroups),
+    ...parts,
     eps,
     weightOffset: cast === 'gemma' ? 1 : 0,
     castFirst: cast === 'llama',
