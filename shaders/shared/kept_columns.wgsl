@@ -44,6 +44,15 @@ fn place_in(c: Kept, row: u32) -> u32 {
   }
 }
 
+// The same from the place in the row LANES before: what is added is the same for all.
+fn place_after(c: Kept, at: u32, row: u32) -> u32 {
+  if (INTERLEAVED) {
+    return place_in(c, row);
+  } else {
+    return at + (place(LANES * params.cols) - place(0u));
+  }
+}
+
 // The worker of a thread of workgroup `number`, where there are `count`: neighbouring threads of a workgroup have neighbouring columns.
 fn kept_worker(number: u32, index: u32, count: u32) -> Worker {
   let id = number * (WORKGROUP / LANES) + index % (WORKGROUP / LANES);

@@ -37,6 +37,17 @@ var<workgroup> row_terms: array<vec2<f32>, WORKGROUP * AT_ONCE>;
   }
 }
 
+// A row with its parameters.
+struct Row {
+  index: u32,
+  w: vec4<f32>,
+  b: vec4<f32>,
+}
+
+fn row_of(index: u32) -> Row {
+  return Row(index, weight_at(index, 0u, 1u), shift_at(index, 0u, 1u));
+}
+
 // What dx of four columns is made with.
 struct ColumnMeans {
   mean_g: vec4<f32>,  // times unit
@@ -64,7 +75,7 @@ fn walk_together(worker: Worker, split: u32, adds: bool) {
         let row = first + i * LANES + worker.lane;
         var terms = vec2<f32>();
         if (row < end && !worker.surplus) {
-          terms = store_gradient_of(c, row, s, means, xs[i], us[i]);
+          terms = store_gradient_of(c, row_of(row), s, means, xs[i], us[i]);
         }
         if (HAS_PARTIALS) {
           row_terms[i * WORKGROUP + worker.index] = terms;
@@ -131,7 +142,8 @@ fn walk_alone(worker: Worker, each: u32, split: u32, adds: bool) {
     }
     // Past the last quad that one is done again, and does not count.
     let counts = vec3<f32>(vec3<u32>(quad) + vec3<u32>(1u, 2u, 3u) <= vec3<u32>(last));
-    for (var row = params.first_col; row < params.first_col + params.span; row++) {
+    for (var index = params.first_col; index < params.first_col + params.span; index++) {
+      let row = row_of(index);
       var terms = gradient_of_row(c0, row, s0, m0);
       if (FOUR_QUADS) {
         terms += gradient_of_row(c1, row, s1, m1) * counts.x;
@@ -139,14 +151,14 @@ fn walk_alone(worker: Worker, each: u32, split: u32, adds: bool) {
         terms += gradient_of_row(c3, row, s3, m3) * counts.z;
       }
       if (HAS_PARTIALS) {
-        store_row(split, row, terms, adds);
+        store_row(split, index, terms, adds);
       }
     }
   }
 }
 
-fn store_row(split: u32, row: u32, terms: vec2<f32>, adds: bool) {
-  let at = split * params.span + row - params.first_col;
+fn store_row(split: u32, index: u32, terms: vec2<f32>, adds: bool) {
+  let at = split * params.span + index - params.first_col;
   if (ADD_PARTIALS) {
     gradients[at] += terms;
   } else {
@@ -168,13 +180,10 @@ fn means_of(c: Kept, s: ColumnStatistics, worker: Worker) -> ColumnMeans {
     reduce_columns(&parts, worker);
   }
   var means: ColumnMeans;
-  for (var j = 0u; j < 4u; j++) {
-    let one = parts[j] / params.count;
-    if (HAS_MEAN) {
-      means.mean_g[j] = one.x * s.unit;
-    }
-    means.slope[j] = one.y * s.scale[j];
+  if (HAS_MEAN) {
+    means.mean_g = vec4<f32>(parts[0].x, parts[1].x, parts[2].x, parts[3].x) / params.count * s.unit;
   }
+  means.slope = vec4<f32>(parts[0].y, parts[1].y, parts[2].y, parts[3].y) / params.count * s.scale;
   return means;
 }
 
@@ -198,7 +207,8 @@ fn sums_of(c: Kept, s: ColumnStatistics, worker: Worker) -> array<Part, 4> {
           us[i] = load_dy(at, c.valid);
         }
         for (var i = 0u; i < AT_ONCE; i++) {
-          let g = gradient_of_z(c, row + i * LANES, s, xs[i], us[i]) * weight_at(row + i * LANES, 0u, 1u);
+          let r = row_of(row + i * LANES);
+          let g = gradient_of_z(c, r, s, xs[i], us[i]) * r.w;
           block_g += g;
           block_g_xhat += g * (xs[i] * s.scale);
         }
@@ -207,25 +217,26 @@ fn sums_of(c: Kept, s: ColumnStatistics, worker: Worker) -> array<Part, 4> {
     for (; row < stop; row += LANES) {
       let at = place_in(c, row);
       let centred = centre_columns(load_x(at, c.valid), s);
-      let g = gradient_of_z(c, row, s, centred, load_dy(at, c.valid)) * weight_at(row, 0u, 1u);
+      let r = row_of(row);
+      let g = gradient_of_z(c, r, s, centred, load_dy(at, c.valid)) * r.w;
       block_g += g;
       block_g_xhat += g * (centred * s.scale);
     }
     sum_g += block_g;
     sum_g_xhat += block_g_xhat;
   }
-  var parts: array<Part, 4>;
-  for (var j = 0u; j < 4u; j++) {
-    parts[j] = Part(sum_g[j], sum_g_xhat[j]);
-  }
-  return parts;
+  return array<Part, 4>(
+    Part(sum_g.x, sum_g_xhat.x),
+    Part(sum_g.y, sum_g_xhat.y),
+    Part(sum_g.z, sum_g_xhat.z),
+    Part(sum_g.w, sum_g_xhat.w),
+  );
 }
 
 // dz, from dy and x − mean of a row.
-fn gradient_of_z(c: Kept, row: u32, s: ColumnStatistics, centred: vec4<f32>, dy_quad: vec4<f32>) -> vec4<f32> {
+fn gradient_of_z(c: Kept, row: Row, s: ColumnStatistics, centred: vec4<f32>, dy_quad: vec4<f32>) -> vec4<f32> {
   if (HAS_ACTIVATION) {
-    let z = affine_columns(centred, s, weight_at(row, 0u, 1u), bias_at(row, 0u, 1u));
-    return upstream_of(dy_quad, place_in(c, row), c.valid, z);
+    return upstream_of(dy_quad, place_in(c, row.index), c.valid, affine_columns(centred, s, row.w, row.b));
   } else {
     return dy_quad;
   }
@@ -234,23 +245,23 @@ fn gradient_of_z(c: Kept, row: u32, s: ColumnStatistics, centred: vec4<f32>, dy_
 // Stores dx of a row, and returns its terms of Σdz and Σdz·x̂.
 fn store_gradient_of(
   c: Kept,
-  row: u32,
+  row: Row,
   s: ColumnStatistics,
   means: ColumnMeans,
   x_quad: vec4<f32>,
   dy_quad: vec4<f32>,
 ) -> vec2<f32> {
-  let at = place_in(c, row);
+  let at = place_in(c, row.index);
   let centred = centre_columns(x_quad, s);
   let dz = gradient_of_z(c, row, s, centred, dy_quad);
-  let g = fma(-centred, means.slope, dz * weight_at(row, 0u, 1u));
+  let g = fma(-centred, means.slope, dz * row.w);
   store_dx(at, c.valid, add_dsum(at, c.valid, s.scale * fma(g, vec4<f32>(s.unit), -means.mean_g)));
   let counted = within(c.valid, dz);
   return vec2<f32>(add_up(counted), add_up(within(c.valid, dz * normalized_columns(centred, s))));
 }
 
 // The same, with the loads.
-fn gradient_of_row(c: Kept, row: u32, s: ColumnStatistics, means: ColumnMeans) -> vec2<f32> {
-  let at = place_in(c, row);
+fn gradient_of_row(c: Kept, row: Row, s: ColumnStatistics, means: ColumnMeans) -> vec2<f32> {
+  let at = place_in(c, row.index);
   return store_gradient_of(c, row, s, means, load_x(at, c.valid), load_dy(at, c.valid));
 }

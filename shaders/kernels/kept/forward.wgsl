@@ -40,6 +40,10 @@ override ONE_CHUNK: bool = false;
   }
   if (worker.surplus) { return; }
   var row = worker.lane;
+  var at0 = place_in(c0, row);
+  var at1 = place_in(c1, row);
+  var at2 = place_in(c2, row);
+  var at3 = place_in(c3, row);
   if (ABREAST) {
     for (; row + (AT_ONCE - 1u) * LANES < params.rows; row += AT_ONCE * LANES) {
       var v: array<vec4<f32>, AT_ONCE>;
@@ -53,15 +57,20 @@ override ONE_CHUNK: bool = false;
         store_y(at, c0.valid, epilogue(at, c0.valid, affine_columns(centre_columns(v[i], s0), s0, w, b)));
       }
     }
+    at0 = place_in(c0, row);
   }
   for (; row < params.rows; row += LANES) {
     let w = weight_at(row, 0u, 1u);
     let b = bias_at(row, 0u, 1u);
-    store_columns(place_in(c0, row), c0.valid, s0, w, b);
+    store_columns(at0, c0.valid, s0, w, b);
+    at0 = place_after(c0, at0, row + LANES);
     if (FOUR_QUADS) {
-      store_columns(place_in(c1, row), c1.valid, s1, w, b);
-      store_columns(place_in(c2, row), c2.valid, s2, w, b);
-      store_columns(place_in(c3, row), c3.valid, s3, w, b);
+      store_columns(at1, c1.valid, s1, w, b);
+      store_columns(at2, c2.valid, s2, w, b);
+      store_columns(at3, c3.valid, s3, w, b);
+      at1 = place_after(c1, at1, row + LANES);
+      at2 = place_after(c2, at2, row + LANES);
+      at3 = place_after(c3, at3, row + LANES);
     }
   }
 }
@@ -84,19 +93,29 @@ fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {
   if (SEVERAL_LANES) {
     reduce_columns(&parts, worker);
   }
-  var hi: vec4<f32>;
-  var lo: vec4<f32>;
-  var bits: vec4<u32>;
-  for (var j = 0u; j < 4u; j++) {
-    let s = finish(parts[j], k[j]);
-    hi[j] = s.hi / s.unit;
-    lo[j] = s.lo / s.unit;
-    bits[j] = bitcast<u32>(s.rstd);
-    if (j < c.valid && !worker.surplus) {
-      save_for_backward(worker.lane, c.which + j, s);
+  // One by one: an index that is no constant costs a software adapter much.
+  let s0 = finish(parts[0], k.x);
+  let s1 = finish(parts[1], k.y);
+  let s2 = finish(parts[2], k.z);
+  let s3 = finish(parts[3], k.w);
+  if (!worker.surplus) {
+    save_for_backward(worker.lane, c.which, s0);
+    if (c.valid > 1u) {
+      save_for_backward(worker.lane, c.which + 1u, s1);
+    }
+    if (c.valid > 2u) {
+      save_for_backward(worker.lane, c.which + 2u, s2);
+    }
+    if (c.valid > 3u) {
+      save_for_backward(worker.lane, c.which + 3u, s3);
     }
   }
-  return quad_statistics(hi, lo, bits);
+  let units = vec4<f32>(s0.unit, s1.unit, s2.unit, s3.unit);
+  return quad_statistics(
+    vec4<f32>(s0.hi, s1.hi, s2.hi, s3.hi) / units,
+    vec4<f32>(s0.lo, s1.lo, s2.lo, s3.lo) / units,
+    bitcast<vec4<u32>>(vec4<f32>(s0.rstd, s1.rstd, s2.rstd, s3.rstd)),
+  );
 }
 
 // The common pivot of each column: the median of three rows, as in interfaces/statistics/moments.wgsl.
@@ -114,8 +133,9 @@ fn pivots_of(c: Kept) -> vec4<f32> {
 // What a lane has of each column, at the scale that this one's sums are in range at: one after the other, and all four together, since
 // what the inner loop holds for each of them costs registers.
 fn parts_of_columns(c: Kept, worker: Worker, k: vec4<f32>) -> array<Part, 4> {
-  var parts: array<Part, 4>;
   var wanted = vec4<f32>(1.0);
+  var scales = vec4<f32>(1.0);
+  var total = Columns();
   for (var attempt = 0u; attempt < 3u; attempt++) {
     let scale = select(select(UP, DOWN, attempt == 1u), 1.0, attempt == 0u);
     let asked = wanted == vec4<f32>(scale);
@@ -124,18 +144,20 @@ fn parts_of_columns(c: Kept, worker: Worker, k: vec4<f32>) -> array<Part, 4> {
       let beyond = out_of_range_each(found.mean) | out_of_range_each(found.m2);
       // As in kernels/channels/statistics.wgsl: what leaves the range when it is made larger stays as it was.
       let right = asked & !(beyond & vec4<bool>(scale == UP));
-      for (var j = 0u; j < 4u; j++) {
-        if (right[j]) {
-          parts[j] = part_of(found.n, found.mean[j], found.m2[j], scale);
-        }
-      }
+      total = Columns(found.n, select(total.mean, found.mean, right), select(total.m2, found.m2, right));
+      scales = select(scales, vec4<f32>(scale), right);
       if (attempt == 0u) {
         let little = (found.m2 < vec4<f32>(0x1p-70f)) & vec4<bool>(params.eps < 0x1p-90f);
         wanted = select(select(vec4<f32>(1.0), vec4<f32>(UP), little), vec4<f32>(DOWN), beyond);
       }
     }
   }
-  return parts;
+  return array<Part, 4>(
+    part_of(total.n, total.mean.x, total.m2.x, scales.x),
+    part_of(total.n, total.mean.y, total.m2.y, scales.y),
+    part_of(total.n, total.mean.z, total.m2.z, scales.z),
+    part_of(total.n, total.mean.w, total.m2.w, scales.w),
+  );
 }
 
 fn part_of(n: f32, m: f32, m2: f32, scale: f32) -> Part {
@@ -182,7 +204,7 @@ fn chunk_of_columns(c: Kept, first: u32, end: u32, pivot: vec4<f32>, scale: f32)
     for (; row + (AT_ONCE - 1u) * LANES < end; row += AT_ONCE * LANES) {
       var v: array<vec4<f32>, AT_ONCE>;
       for (var i = 0u; i < AT_ONCE; i++) {
-        v[i] = input_of(c, row + i * LANES, scale);
+        v[i] = input_of(c, place_in(c, row + i * LANES), scale);
       }
       for (var i = 0u; i < AT_ONCE; i++) {
         let d = fma(v[i], vec4<f32>(scale), -pivot);
@@ -191,10 +213,12 @@ fn chunk_of_columns(c: Kept, first: u32, end: u32, pivot: vec4<f32>, scale: f32)
       }
     }
   }
+  var at = place_in(c, row);
   for (; row < end; row += LANES) {
-    let d = fma(input_of(c, row, scale), vec4<f32>(scale), -pivot);
+    let d = fma(input_of(c, at, scale), vec4<f32>(scale), -pivot);
     s += d;
     q += d * d;
+    at = place_after(c, at, row + LANES);
   }
   let n = f32((end - first + LANES - 1u) / LANES);
   if (HAS_MEAN) {
@@ -207,8 +231,7 @@ fn chunk_of_columns(c: Kept, first: u32, end: u32, pivot: vec4<f32>, scale: f32)
 }
 
 // What is normalized. The first time, which is at scale 1, the sum is stored; from then on it is read.
-fn input_of(c: Kept, row: u32, scale: f32) -> vec4<f32> {
-  let at = place_in(c, row);
+fn input_of(c: Kept, at: u32, scale: f32) -> vec4<f32> {
   if (ADDS_RESIDUAL) {
     if (scale == 1.0) {
       return store_input(at, c.valid, input(at, c.valid));
