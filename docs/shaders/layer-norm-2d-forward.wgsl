@@ -2,7 +2,7 @@
 // describe('layerNorm', {shape: [8, 96, 56, 56], axes: [1]}): kept/forward, f32, 8 lanes
 //
 // workgroups: 392 × 1 × 1
-// uniform: rows 96, cols 3136, block 12, opaque_ones 4294967295, count 96, eps 0.000009999999747378752, first_element 0, first_set 0, segments 8
+// uniform: rows 96, cols 3136, opaque_ones 4294967295, count 96, eps 0.000009999999747378752, first_element 0, first_set 0, segments 8
 // binding 1: weight, f32 [96]
 // binding 2: bias, f32 [96]
 // binding 3: x, f32 [8, 96, 56, 56]
@@ -24,7 +24,6 @@ const FOUR_QUADS: bool = false;
 struct Params {
   rows: u32,
   cols: u32,
-  block: u32,
   opaque_ones: u32,
   count: f32,
   eps: f32,
@@ -64,13 +63,6 @@ struct Columns {
 
 fn out_of_range_each(v: vec4<f32>) -> vec4<bool> {
   return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
-}
-
-fn join_columns(a: Columns, b: Columns) -> Columns {
-  let n = a.n + b.n;
-  let share = select(b.n / n, 1.0, a.n == 0.0);
-  let delta = b.mean - a.mean;
-  return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
 }
 
 fn place(i: u32) -> u32 {
@@ -235,8 +227,10 @@ fn place_after(c: Kept, at: u32, row: u32) -> u32 {
 }
 
 fn kept_worker(number: u32, index: u32, count: u32) -> Worker {
-  let id = number * (WORKGROUP / LANES) + index % (WORKGROUP / LANES);
-  return Worker(min(id, count - 1u), index / (WORKGROUP / LANES), index, id >= count);
+  let column = index % (WORKGROUP / LANES);
+  let lane = index / (WORKGROUP / LANES);
+  let id = number * (WORKGROUP / LANES) + column;
+  return Worker(min(id, count - 1u), lane, column * LANES + lane, id >= count);
 }
 
 fn affine_columns(centred: vec4<f32>, s: ColumnStatistics, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
@@ -283,40 +277,26 @@ fn save(which: u32, s: Statistics) {
   rstd[params.first_set + which] = s.rstd;
 }
 
-var<workgroup> other_lanes: array<Part, 2u * WORKGROUP>;
-
-fn reduce_columns(own: ptr<function, array<Part, 4>>, worker: Worker) {
-  let side = WORKGROUP / LANES;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    if (worker.lane >= half && worker.lane < 2u * half) {
-      for (var j = 0u; j < 4u; j++) {
-        other_lanes[j * (WORKGROUP / 2u) + worker.index - half * side] = (*own)[j];
-      }
-    }
-    workgroupBarrier();
-    if (worker.lane < half) {
-      for (var j = 0u; j < 4u; j++) {
-        (*own)[j] = merge((*own)[j], other_lanes[j * (WORKGROUP / 2u) + worker.index]);
-      }
-    }
-    workgroupBarrier();
-  }
-  if (worker.lane == 0u) {
-    for (var j = 0u; j < 4u; j++) {
-      other_lanes[j * (WORKGROUP / 2u) + worker.index] = (*own)[j];
-    }
-  }
-  workgroupBarrier();
-  for (var j = 0u; j < 4u; j++) {
-    (*own)[j] = other_lanes[j * (WORKGROUP / 2u) + worker.index % side];
-  }
-  workgroupBarrier();
-}
-
 fn save_for_backward(lane: u32, which: u32, s: Statistics) {
   if (lane == 0u) {
     save(which, s);
   }
+}
+
+var<workgroup> scratch: array<Part, WORKGROUP>;
+
+fn reduce(part: Part, worker: Worker) -> Part {
+  scratch[worker.index] = part;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    if (worker.lane < half) {
+      scratch[worker.index] = merge(scratch[worker.index], scratch[worker.index + half]);
+    }
+    workgroupBarrier();
+  }
+  let total = scratch[worker.index - worker.lane];
+  workgroupBarrier();
+  return total;
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
@@ -366,12 +346,11 @@ fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4
 
 fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {
   let k = pivots_of(c);
-  var parts = parts_of_columns(c, worker, k);
-  reduce_columns(&parts, worker);
-  let s0 = finish(parts[0], k.x);
-  let s1 = finish(parts[1], k.y);
-  let s2 = finish(parts[2], k.z);
-  let s3 = finish(parts[3], k.w);
+  let parts = parts_of_columns(c, worker, k);
+  let s0 = finish(reduce(parts[0], worker), k.x);
+  let s1 = finish(reduce(parts[1], worker), k.y);
+  let s2 = finish(reduce(parts[2], worker), k.z);
+  let s3 = finish(reduce(parts[3], worker), k.w);
   if (!worker.surplus) {
     save_for_backward(worker.lane, c.which, s0);
     if (c.valid > 1u) {
@@ -433,19 +412,7 @@ fn part_of(n: f32, m: f32, m2: f32, scale: f32) -> Part {
 fn sums_of_columns(c: Kept, worker: Worker, k: vec4<f32>, scale: f32) -> Columns {
   let end = select(params.rows, 0u, worker.surplus);
   var pivot = k;
-  var total = Columns();
-  for (var row = worker.lane; row < end; row += params.block * LANES) {
-    var chunk = chunk_of_columns(c, row, min(end, row + params.block * LANES), pivot, scale);
-    let m = chunk.mean;
-    chunk.mean += pivot - k;
-    total = with_chunk(total, chunk);
-    pivot += m;
-  }
-  return total;
-}
-
-fn with_chunk(total: Columns, chunk: Columns) -> Columns {
-  return join_columns(total, chunk);
+  return chunk_of_columns(c, worker.lane, end, pivot, scale);
 }
 
 fn chunk_of_columns(c: Kept, first: u32, end: u32, pivot: vec4<f32>, scale: f32) -> Columns {

@@ -53,10 +53,13 @@ fn place_after(c: Kept, at: u32, row: u32) -> u32 {
   }
 }
 
-// The worker of a thread of workgroup `number`, where there are `count`: neighbouring threads of a workgroup have neighbouring columns.
+// The worker of a thread of workgroup `number`, where there are `count`. Neighbouring threads have neighbouring columns; for reduce(), in
+// which neighbours are the lanes of a worker, a thread goes by another index.
 fn kept_worker(number: u32, index: u32, count: u32) -> Worker {
-  let id = number * (WORKGROUP / LANES) + index % (WORKGROUP / LANES);
-  return Worker(min(id, count - 1u), index / (WORKGROUP / LANES), index, id >= count);
+  let column = index % (WORKGROUP / LANES);
+  let lane = index / (WORKGROUP / LANES);
+  let id = number * (WORKGROUP / LANES) + column;
+  return Worker(min(id, count - 1u), lane, column * LANES + lane, id >= count);
 }
 
 // As normalized() and affine() in shared/affine_map.wgsl.

@@ -23,14 +23,10 @@ export function keptForward(d: ForwardDescriptor, facts: DeviceFacts, statistics
   return inParts(plan, [], {}, (at) => {
     // Past the last columns a thread of sixteen does those again, which is no longer right where they are gone.
     const four = schedule.fourRows && !d.aliases;
-    const numbers = keptNumbers(at);
     return [
       dispatch(at, forwardKept, {
-        choices: {
-          ...keptChoices(at, four),
-          ONE_CHUNK: schedule.team.lanes === 1 && numbers.block === at.g.positions,
-        },
-        numbers,
+        choices: keptChoices(at, four),
+        numbers: keptNumbers(at),
         team: schedule.team,
         workers: Math.ceil(keptQuads(at.g) / (four ? 4 : 1)),
       }),

@@ -1,7 +1,8 @@
 // What both passes share where kept axes lie behind reduced ones.
 import affineSegment from '../../shaders/interfaces/affine/segment.wgsl';
+import { fewRegisters } from '../plan/columns.ts';
 import { type Geometry, setCount } from '../plan/geometry.ts';
-import { keptChunk, keptColumns } from '../plan/kept.ts';
+import { isOneChunk, keptChunk, keptColumns } from '../plan/kept.ts';
 import type { BackwardSchedule } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
 import type { NormDescriptor } from './descriptor.ts';
@@ -16,11 +17,16 @@ export function keptSegments(g: Geometry): Segments {
   return { count: setCount(g) / cols, cols, choices, setChoices: choices };
 }
 
-/** What kernels of this family are linked with beside what all are. */
-export const keptChoices = ({ schedule }: AnyPass, fourQuads = schedule.fourRows): Choices => ({
+/**
+ * What kernels of this family are linked with beside what all are. A thread that is alone has sixteen columns on its hands; and where
+ * registers are few, a row of four is what they hold beside the statistics.
+ */
+export const keptChoices = ({ facts, g, schedule }: AnyPass, fourQuads = schedule.fourRows): Choices => ({
   FOUR_QUADS: fourQuads,
-  SEVERAL_LANES: schedule.team.lanes > 1,
+  ALONE: schedule.team.lanes === 1,
+  ONE_CHUNK: isOneChunk(g.positions, schedule.team.lanes),
   ...(schedule.strategy === 'thread' ? { ABREAST: false } : {}),
+  ...(fewRegisters(facts) ? { ABREAST: false, AT_ONCE: 1 } : {}),
 });
 
 /** And the numbers. */

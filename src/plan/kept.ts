@@ -43,7 +43,12 @@ export function scheduleKept(
   const lanes = strategy === 'thread' ? 1 : lanesOf(quads, positions, facts, options);
   const side = clamp(powerOfTwoUp(quads), 1, sideBySide);
   const usual = facts.software ? 4 : clamp(lanes * side, 128, maxWorkgroup(facts));
-  const made = team(facts, lanes, { workgroup: Math.max(usual, lanes), ...options });
+  // Lanes of a worker are no neighbours in a subgroup: those are columns.
+  const made = team(facts, lanes, {
+    workgroup: Math.max(usual, lanes),
+    ...options,
+    reduction: 'portable',
+  });
   const fourRows = strategy === 'thread' && (options.fourRows ?? facts.software);
   const budget = Math.min(facts.maxBindingBytes, workspaceBudget(geometry, elementBytes, facts));
   // A partial takes eight bytes of each row. Where that is too much, rows come in ranges.
@@ -83,3 +88,7 @@ export function keptChunk(rows: number, lanes: number): number {
   const each = Math.ceil(rows / lanes);
   return each <= longestChunk ? each : Math.max(64, Math.ceil(Math.sqrt(each)));
 }
+
+/** Whether every lane has rows, and all of its rows are one chunk. */
+export const isOneChunk = (rows: number, lanes: number): boolean =>
+  lanes <= rows && lanes * keptChunk(rows, lanes) >= rows;

@@ -144,7 +144,7 @@ const shortestPlane = 64;
 // By reasoning: a partial result of 16 bytes is then a quarter of its plane, and columns make fewer threads. Not measured.
 const shortestGpuPlane = 16;
 
-/** Threads of a workgroup where kept axes lie behind reduced ones: what these leave in workgroup memory takes 12 KiB then. */
+/** Threads of a workgroup where kept axes lie behind reduced ones: what these leave in workgroup memory takes 10 KiB then. */
 export const mostKeptThreads = 256;
 
 /** The strategies that a geometry has a kernel for. */

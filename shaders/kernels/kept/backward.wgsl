@@ -1,5 +1,5 @@
 // kept/backward
-// needs: abreast affine_map gradient_partials kept_columns kept_reduce params quad_statistics saved_quad set_statistics statistics tensors upstream worker
+// needs: abreast affine_map gradient_partials kept_columns params quad_statistics reduce saved_quad set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of sets that lie side by side (shared/kept_columns.wgsl), in one dispatch:
 //   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  sum_dz_xhat = Σ dz·x̂,  sum_dz = Σ dz
 // where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). x and dy are read twice, the second time from a cache.
@@ -17,6 +17,8 @@ override FOUR_QUADS: bool = false;
 // Whether anyone wants dweight or dbias.
 override HAS_PARTIALS: bool = true;
 override SHARES_SPLIT: bool = false;
+// Whether a lane's rows are a single chunk.
+override ONE_CHUNK: bool = false;
 
 var<workgroup> row_terms: array<vec2<f32>, WORKGROUP * AT_ONCE>;
 
@@ -78,7 +80,7 @@ fn walk_together(worker: Worker, split: u32, adds: bool) {
           terms = store_gradient_of(c, row_of(row), s, means, xs[i], us[i]);
         }
         if (HAS_PARTIALS) {
-          row_terms[i * WORKGROUP + worker.index] = terms;
+          row_terms[(i * LANES + worker.lane) * (WORKGROUP / LANES) + worker.index / LANES] = terms;
         }
       }
       if (HAS_PARTIALS) {
@@ -175,15 +177,16 @@ fn saved_columns(c: Kept) -> ColumnStatistics {
 }
 
 fn means_of(c: Kept, s: ColumnStatistics, worker: Worker) -> ColumnMeans {
-  var parts = sums_of(c, s, worker);
-  if (SEVERAL_LANES) {
-    reduce_columns(&parts, worker);
-  }
+  let parts = sums_of(c, s, worker);
+  let a = reduce(parts[0], worker);
+  let b = reduce(parts[1], worker);
+  let d = reduce(parts[2], worker);
+  let e = reduce(parts[3], worker);
   var means: ColumnMeans;
   if (HAS_MEAN) {
-    means.mean_g = vec4<f32>(parts[0].x, parts[1].x, parts[2].x, parts[3].x) / params.count * s.unit;
+    means.mean_g = vec4<f32>(a.x, b.x, d.x, e.x) / params.count * s.unit;
   }
-  means.slope = vec4<f32>(parts[0].y, parts[1].y, parts[2].y, parts[3].y) / params.count * s.scale;
+  means.slope = vec4<f32>(a.y, b.y, d.y, e.y) / params.count * s.scale;
   return means;
 }
 
@@ -194,7 +197,7 @@ fn sums_of(c: Kept, s: ColumnStatistics, worker: Worker) -> array<Part, 4> {
   var sum_g_xhat = vec4<f32>();
   var row = worker.lane;
   while (row < end) {
-    let stop = min(end, row + params.block * LANES);
+    let stop = select(min(end, row + params.block * LANES), end, ONE_CHUNK);
     var block_g = vec4<f32>();
     var block_g_xhat = vec4<f32>();
     if (ABREAST) {
@@ -222,8 +225,13 @@ fn sums_of(c: Kept, s: ColumnStatistics, worker: Worker) -> array<Part, 4> {
       block_g += g;
       block_g_xhat += g * (centred * s.scale);
     }
-    sum_g += block_g;
-    sum_g_xhat += block_g_xhat;
+    if (ONE_CHUNK) {
+      sum_g = block_g;
+      sum_g_xhat = block_g_xhat;
+    } else {
+      sum_g += block_g;
+      sum_g_xhat += block_g_xhat;
+    }
   }
   return array<Part, 4>(
     Part(sum_g.x, sum_g_xhat.x),

@@ -1,5 +1,5 @@
 // kept/forward
-// needs: abreast affine_map column_sums epilogue input kept_columns kept_reduce params quad_statistics saving set_statistics statistics storage tensors worker
+// needs: abreast affine_map column_sums epilogue input kept_columns params quad_statistics reduce saving set_statistics statistics storage tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) of sets that lie side by side (shared/kept_columns.wgsl): LayerNorm over the channels of
 // NCHW. x is read twice, the second time from a cache: a workgroup has so few columns that their rows fit one. Of a residual form the
 // first time stores the sum, which the second reads.
@@ -11,15 +11,17 @@
 // k, which is common to the set. Determinism: every set is summed in a fixed order.
 // The host guarantees rows ≥ 1, x smaller than 2^32 elements, enough workgroups; surplus threads do nothing.
 override FOUR_QUADS: bool = false;
+// Whether a worker is a single lane.
+override ALONE: bool = false;
 override VEC4: bool = false;
-// Whether a lane's rows are a single chunk.
+// Whether a lane's rows are a single chunk, and not none.
 override ONE_CHUNK: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let each = select(1u, 4u, FOUR_QUADS);
   let count = kept_quads();
   let worker = kept_worker(workgroup_number(invocation), invocation.index, (count + each - 1u) / each);
-  if (!SEVERAL_LANES) {
+  if (ALONE) {
     if (worker.surplus) { return; }
   }
   let c0 = kept_of(worker.id * each);
@@ -89,15 +91,13 @@ fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4
 
 fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {
   let k = pivots_of(c);
-  var parts = parts_of_columns(c, worker, k);
-  if (SEVERAL_LANES) {
-    reduce_columns(&parts, worker);
-  }
-  // One by one: an index that is no constant costs a software adapter much.
-  let s0 = finish(parts[0], k.x);
-  let s1 = finish(parts[1], k.y);
-  let s2 = finish(parts[2], k.z);
-  let s3 = finish(parts[3], k.w);
+  let parts = parts_of_columns(c, worker, k);
+  // One column after the other, so that no thread holds what it takes to merge and to finish four. An index that is no constant costs
+  // a software adapter much.
+  let s0 = finish(reduce(parts[0], worker), k.x);
+  let s1 = finish(reduce(parts[1], worker), k.y);
+  let s2 = finish(reduce(parts[2], worker), k.z);
+  let s3 = finish(reduce(parts[3], worker), k.w);
   if (!worker.surplus) {
     save_for_backward(worker.lane, c.which, s0);
     if (c.valid > 1u) {
