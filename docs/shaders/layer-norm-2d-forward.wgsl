@@ -300,10 +300,11 @@ fn reduce(part: Part, worker: Worker) -> Part {
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let each = select(1u, 4u, FOUR_QUADS);
   let count = kept_quads();
-  let worker = kept_worker(workgroup_number(invocation), invocation.index, (count + each - 1u) / each);
-  let c0 = kept_of(worker.id * each);
+  let threads = select(count, (count + 15u) / 16u * 4u, FOUR_QUADS);
+  let worker = kept_worker(workgroup_number(invocation), invocation.index, threads);
+  let quad = select(worker.id, worker.id / 4u * 16u + worker.id % 4u, FOUR_QUADS);
+  let c0 = kept_of(quad);
   let s0 = statistics_of(c0, worker);
   var c1 = c0;
   var c2 = c0;

@@ -28,7 +28,7 @@ export function keptForward(d: ForwardDescriptor, facts: DeviceFacts, statistics
         choices: keptChoices(at, four),
         numbers: keptNumbers(at),
         team: schedule.team,
-        workers: Math.ceil(keptQuads(at.g) / (four ? 4 : 1)),
+        workers: four ? 4 * Math.ceil(keptQuads(at.g) / 16) : keptQuads(at.g),
       }),
     ];
   });

@@ -5,7 +5,8 @@
 // first time stores the sum, which the second reads.
 //
 // Mapping: LANES lanes per four neighbouring columns, lane l takes rows l, l + LANES, … With FOUR_QUADS, a single lane has sixteen
-// columns, which share loads of weight and bias: a software adapter pays for a load that all threads share as for any other.
+// columns, which share loads of weight and bias: a software adapter pays for a load that all threads share as for any other. The same fours of
+// four neighbouring threads lie side by side, so that each of their loads is of whole lines of a cache.
 // Bindings: x, residual, y, sum; weight, bias [rows]; mean [sets] (hi, lo); rstd [sets].
 // Numerics: as interfaces/statistics/moments.wgsl, column by column: sums of a chunk about the mean of the chunk before it, merged relative to
 // k, which is common to the set. Determinism: every set is summed in a fixed order.
@@ -18,13 +19,14 @@ override VEC4: bool = false;
 override ONE_CHUNK: bool = false;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
-  let each = select(1u, 4u, FOUR_QUADS);
   let count = kept_quads();
-  let worker = kept_worker(workgroup_number(invocation), invocation.index, (count + each - 1u) / each);
+  let threads = select(count, (count + 15u) / 16u * 4u, FOUR_QUADS);
+  let worker = kept_worker(workgroup_number(invocation), invocation.index, threads);
+  let quad = select(worker.id, worker.id / 4u * 16u + worker.id % 4u, FOUR_QUADS);
   if (ALONE) {
-    if (worker.surplus) { return; }
+    if (worker.surplus || quad >= count) { return; }
   }
-  let c0 = kept_of(worker.id * each);
+  let c0 = kept_of(quad);
   let s0 = statistics_of(c0, worker);
   var c1 = c0;
   var c2 = c0;
@@ -33,9 +35,9 @@ override ONE_CHUNK: bool = false;
   var s2 = s0;
   var s3 = s0;
   if (FOUR_QUADS) {
-    c1 = kept_of(min(worker.id * each + 1u, count - 1u));
-    c2 = kept_of(min(worker.id * each + 2u, count - 1u));
-    c3 = kept_of(min(worker.id * each + 3u, count - 1u));
+    c1 = kept_of(min(quad + 4u, count - 1u));
+    c2 = kept_of(min(quad + 8u, count - 1u));
+    c3 = kept_of(min(quad + 12u, count - 1u));
     s1 = statistics_of(c1, worker);
     s2 = statistics_of(c2, worker);
     s3 = statistics_of(c3, worker);
