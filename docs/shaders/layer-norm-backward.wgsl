@@ -54,6 +54,16 @@ fn first_of_set(segment: u32) -> u32 {
   return 0u;
 }
 
+struct Walk {
+  first: u32,
+  step: u32,
+  end: u32,
+}
+
+fn walk_of_group(walker: u32, walkers: u32) -> Walk {
+  return Walk(walker, walkers, params.rows);
+}
+
 fn first_parameter(segment: u32) -> u32 {
   return first_of_set(segment);
 }
@@ -265,15 +275,15 @@ fn reduce(part: Part, worker: Worker) -> Part {
   let walkers = params.splits * row_groups;
   let worker = worker_of(invocation, walkers);
   let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
-  let first_row = select(worker.id, grouped, GROUPED);
-  let parameters = parameters_of(first_row);
+  let dealt = walk_of_group(select(worker.id, grouped, GROUPED), walkers);
+  let parameters = parameters_of(min(dealt.first, dealt.end - 1u));
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
     for (var nth = first; nth < stop; nth++) {
-      let target_row = nth * walkers + first_row;
-      let stores = !worker.surplus && target_row < params.rows;
+      let target_row = nth * dealt.step + dealt.first;
+      let stores = !worker.surplus && target_row < dealt.end;
       let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
       var xs: array<vec4<f32>, ITEMS>;

@@ -8,6 +8,11 @@ import type { Activation } from './activation.ts';
 /** A norm as the kernels see it: a geometry, a statistic, an affine map. */
 export interface NormDescriptor {
   geometry: Geometry;
+  /**
+   * Whether the sets of a group lie behind each other (set = group·samples + sample), as where every sample of a batch has weights of its
+   * own. Absent: they alternate (set = sample·groups + group).
+   */
+  blocked?: true | undefined;
   /** `moments` subtracts the mean; `rms` does not. */
   kind: 'moments' | 'rms';
   /** Of x and everything of its shape. */

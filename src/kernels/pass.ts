@@ -13,7 +13,7 @@ import tensorsVec4 from '../../shaders/interfaces/tensors/vec4.wgsl';
 import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
-import { type Chunk, checkWhole, chunksOf } from '../plan/chunks.ts';
+import { type Chunk, checkWhole, chunksOf, onePart } from '../plan/chunks.ts';
 import {
   applySplits,
   fewRegisters,
@@ -68,6 +68,7 @@ export const normChoices = (d: NormDescriptor): Choices => ({
   HAS_MEAN: d.kind === 'moments',
   HAS_WEIGHT: d.weight,
   HAS_BIAS: d.bias,
+  BLOCKED: d.blocked === true,
   WEIGHT_OFFSET: d.weightOffset,
   CAST_FIRST: d.castFirst,
   activation: activations[d.activation],
@@ -227,7 +228,9 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
   // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
   const whole = { ...parameterBytes(d), ...fixedBytes };
-  const chunks = chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
+  const chunks = d.blocked
+    ? onePart(geometry, elementBytes, whole, facts)
+    : chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
   const scratch: Record<string, number> = {};
   const need: Need = (role, size) => {
     scratch[role] = Math.max(scratch[role] ?? 0, size);
@@ -236,7 +239,7 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
     stepsOf(passOf(plan, partOf(d, chunk, facts)), need, index, chunks),
   );
   const most = Math.max(...chunks.map(({ samples }) => samples));
-  const fewer = samplesWithin(steps, most, facts);
+  const fewer = d.blocked ? most : samplesWithin(steps, most, facts);
   return fewer < most ? inParts(plan, sampleBytes, fixedBytes, stepsOf, fewer) : { steps, scratch };
 }
 

@@ -18,6 +18,8 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   eps?: number | undefined;
   /** Groups of the elements of normalizedShape, each normalized by itself: see {@link layerNorm}. Default 1. */
   numGroups?: number | undefined;
+  /** Whether weight holds γ − 1, as in Megatron and TransformerEngine; it is zeros at first. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Whether there is a weight (ones at first). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
@@ -30,6 +32,7 @@ const names = {
   ...epilogueModuleNames,
   eps: 'number',
   numGroups: 'number',
+  zeroCenteredGamma: 'boolean',
   elementwiseAffine: 'boolean',
   bias: 'boolean',
   dtype: 'string',
@@ -40,6 +43,7 @@ export class LayerNorm extends NormModule {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
   readonly numGroups: number;
+  readonly zeroCenteredGamma: boolean;
   readonly elementwiseAffine: boolean;
 
   /**
@@ -53,11 +57,12 @@ export class LayerNorm extends NormModule {
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps;
     this.numGroups = numGroups;
+    this.zeroCenteredGamma = options.zeroCenteredGamma ?? false;
     this.elementwiseAffine = elementwiseAffine;
     checkEps(eps);
-    layerNormCall(this.normalizedShape, this.normalizedShape, eps, numGroups);
+    layerNormCall(this.normalizedShape, this);
     if (!elementwiseAffine) return;
-    this.weight = this.register('weight', this.normalizedShape, dtype, 1);
+    this.weight = this.register('weight', this.normalizedShape, dtype, this.zeroCenteredGamma ? 0 : 1);
     if (bias) this.bias = this.register('bias', this.normalizedShape, dtype, 0);
   }
 
@@ -74,6 +79,6 @@ export class LayerNorm extends NormModule {
   }
 
   protected override describe(shape: readonly number[]): BothCalls {
-    return { ...layerNormCall(shape, this.normalizedShape, this.eps, this.numGroups), ...layerNormKernels };
+    return { ...layerNormCall(shape, this), ...layerNormKernels };
   }
 }

@@ -15,7 +15,9 @@ export interface RMSNormModuleOptions {
   eps?: number | null | undefined;
   /** Groups of the elements of normalizedShape, each normalized by itself: see {@link rmsNorm}. Default 1. */
   numGroups?: number | undefined;
-  /** Whether there is a weight (ones at first; zeros for gemma). Default true. */
+  /** Whether weight holds γ − 1, as in Megatron and TransformerEngine. Default false; true of cast 'gemma'. */
+  zeroCenteredGamma?: boolean | undefined;
+  /** Whether there is a weight (ones at first, or zeros where it holds γ − 1). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Where it rounds and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
@@ -26,6 +28,7 @@ export interface RMSNormModuleOptions {
 const names = {
   eps: 'number?',
   numGroups: 'number',
+  zeroCenteredGamma: 'boolean',
   elementwiseAffine: 'boolean',
   cast: 'string',
   dtype: 'string',
@@ -36,6 +39,7 @@ export class RMSNorm extends NormModule {
   readonly normalizedShape: readonly number[];
   readonly eps: number;
   readonly numGroups: number;
+  readonly zeroCenteredGamma: boolean;
   readonly cast: RmsNormCast;
 
   /**
@@ -49,11 +53,12 @@ export class RMSNorm extends NormModule {
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps ?? rmsNormEps;
     this.numGroups = numGroups;
+    this.zeroCenteredGamma = options.zeroCenteredGamma ?? cast === 'gemma';
     this.cast = cast;
     checkEps(this.eps);
-    rmsNormCall([1, ...this.normalizedShape], this.normalizedShape, this.eps, cast, numGroups);
+    rmsNormCall([1, ...this.normalizedShape], this);
     if (elementwiseAffine) {
-      this.weight = this.register('weight', this.normalizedShape, dtype, cast === 'gemma' ? 0 : 1);
+      this.weight = this.register('weight', this.normalizedShape, dtype, this.zeroCenteredGamma ? 0 : 1);
     }
   }
 
@@ -68,7 +73,7 @@ export class RMSNorm extends NormModule {
 
   protected override describe(shape: readonly number[]): BothCalls {
     return {
-      ...rmsNormCall(shape, this.normalizedShape, this.eps, this.cast, this.numGroups),
+      ...rmsNormCall(shape, this),
       ...rmsNormKernels,
     };
   }

@@ -57,6 +57,10 @@ export interface DescribeOptions {
   pass?: 'forward' | 'backward' | undefined;
   /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
+  /** Likewise: the shape of weight and bias. Default: normalizedShape; else as the function has it, such as [N, 1, D] for [N, T, D]. */
+  parameterShape?: ArrayLike<number> | undefined;
+  /** Likewise: whether weight holds γ − 1. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Groups that the channels fall into (groupNorm, which needs it), or the elements of normalizedShape (default 1). */
   numGroups?: number | undefined;
   /** Of norms over channels: [N, C, ...] or [N, ..., C]. Default 'channels-first'. */
@@ -155,8 +159,11 @@ const ownNames = {
   shape: 'other',
   dtype: 'string',
   paramDtype: 'string',
+  parameterShape: 'other',
   pass: 'string',
-} as const satisfies OptionNames<Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'pass'>>;
+} as const satisfies OptionNames<
+  Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'parameterShape' | 'pass'>
+>;
 
 /** Where a call is recorded, and tensors that every call of a pass has: a description says that there are such. */
 const implied = ['encoder', 'pass', 'out', 'mean', 'rstd', 'y', 'sum'];
@@ -165,8 +172,13 @@ const implied = ['encoder', 'pass', 'out', 'mean', 'rstd', 'y', 'sum'];
 export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Names {
   const own = Object.entries(functions[op][pass]).filter(([name]) => !implied.includes(name));
   const told = own.map(([name, kind]) => [name, kind.replace('tensor', 'boolean') as OptionKind]);
-  const { paramDtype, ...common } = ownNames;
-  return { ...Object.fromEntries(told), ...common, ...(op === 'localResponseNorm' ? {} : { paramDtype }) };
+  const { paramDtype, parameterShape, ...common } = ownNames;
+  return {
+    ...Object.fromEntries(told),
+    ...common,
+    ...(op === 'localResponseNorm' ? {} : { paramDtype }),
+    ...('normalizedShape' in functions[op][pass] ? { parameterShape } : {}),
+  };
 }
 
 /** @internal */

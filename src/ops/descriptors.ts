@@ -64,9 +64,10 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     refuseEpilogue(call.name, { residual: residual === 'after', activation });
   }
   checkOptions('schedule', schedule, scheduleNames);
-  const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
+  const { kind, geometry, blocked, eps, weightOffset = 0, castFirst = false } = call;
   return {
     geometry,
+    ...(blocked && { blocked }),
     kind,
     dtype,
     paramDtype,

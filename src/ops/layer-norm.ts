@@ -15,6 +15,7 @@ import {
 } from './epilogue.ts';
 import {
   type BackwardOptions,
+  type BackwardOutputs,
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
@@ -37,10 +38,12 @@ export interface LayerNormOptions extends NormOptions, EpilogueOptions {
    * weight and bias still have a value per element. Default 1: all are normalized together.
    */
   numGroups?: number | undefined;
-  /** β, of shape normalizedShape. Absent or null: 0. */
+  /** β, of the shape of weight or, without one, of a shape that a weight may have. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
+  /** Whether weight holds γ − 1, as in TransformerEngine and in AdaLN's scale. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   out?: ForwardOutputs | undefined;
 }
 
@@ -52,6 +55,7 @@ export const addLayerNormNames = {
   numGroups: 'number',
   bias: 'tensor?',
   eps: 'number',
+  zeroCenteredGamma: 'boolean',
   out: 'other',
 } as const satisfies OptionNames<AddLayerNormOptions & StatisticsOption>;
 /** @internal */
@@ -67,6 +71,8 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
   normalizedShape: number | ArrayLike<number>;
   /** What forward had. Default 1. */
   numGroups?: number | undefined;
+  /** What forward had. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -79,6 +85,7 @@ export const layerNormBackwardNames = {
   ...epilogueBackwardNames,
   normalizedShape: 'other',
   numGroups: 'number',
+  zeroCenteredGamma: 'boolean',
   mean: 'tensor',
   dsum: 'tensor?',
 } as const satisfies OptionNames<LayerNormBackwardOptions>;
@@ -88,6 +95,13 @@ export const layerNormBackwardNames = {
  * y = (x − mean) / sqrt(variance + eps) · weight + bias, with the biased variance
  * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
+ *
+ * weight and bias may differ between the samples of a batch, as in AdaLN (Peebles and Xie 2023, arXiv 2212.09748):
+ *
+ * ```ts
+ * // x is [N, T, D], scale and shift are [N, 1, D]: y = x̂·(1 + scale) + shift
+ * const { y } = layerNorm(gpu, x, { normalizedShape: D, weight: scale, bias: shift, zeroCenteredGamma: true });
+ * ```
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape].
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
@@ -101,7 +115,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
+  const call = layerNormCall(x.shape, options, parameterShapeOf(options));
   const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -130,7 +144,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
-  const call = layerNormCall(x.shape, options.normalizedShape, options.eps, options.numGroups);
+  const call = layerNormCall(x.shape, options, parameterShapeOf(options));
   return forwardResult(
     normForward(gpu, { ...call, ...layerNormForward }, x, residual, options.bias, options),
   );
@@ -143,7 +157,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias of shape normalizedShape, or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias of the shape of weight and bias, or null where not wanted; dresidual.
  * @throws as {@link layerNorm}.
  */
 export function layerNormBackward(
@@ -154,7 +168,7 @@ export function layerNormBackward(
 ): BackwardResult {
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options.normalizedShape, 0, options.numGroups);
+  const call = layerNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   return normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -170,28 +184,104 @@ export function layerNormBackward(
   );
 }
 
-/** @internal */
-export function layerNormCall(
-  shape: readonly number[],
-  normalizedShape: number | ArrayLike<number>,
-  eps = 1e-5,
-  numGroups = 1,
-): NormCall {
-  const normalized = trailingSizes(shape, normalizedShape);
-  return { name: 'layer_norm', kind: 'moments', ...rowsOf(shape, normalized, numGroups), eps };
+/** @internal What a norm of rows is made from, beside the shape of x. */
+export interface RowSettings {
+  normalizedShape: number | ArrayLike<number>;
+  numGroups?: number | undefined;
+  eps?: number | undefined;
+  zeroCenteredGamma?: boolean | undefined;
 }
 
-/** @internal What row norms of all kinds have: the rows of x, each in so many groups. Throws `value` or `shape` for groups that cannot be. */
-export function rowsOf(shape: readonly number[], normalized: readonly number[], numGroups: number) {
+/** @internal @param parameterShape - of weight and bias. Default: normalizedShape. */
+export function layerNormCall(
+  shape: readonly number[],
+  settings: RowSettings,
+  parameterShape?: readonly number[],
+): NormCall {
+  const { eps = 1e-5, zeroCenteredGamma } = settings;
+  const normalized = trailingSizes(shape, settings.normalizedShape);
+  return {
+    name: 'layer_norm',
+    kind: 'moments',
+    ...rowsOf(shape, normalized, settings.numGroups, parameterShape),
+    eps,
+    ...(zeroCenteredGamma && { weightOffset: 1 }),
+  };
+}
+
+/** @internal The shape of weight and bias, if any is given that tells. */
+export const parameterShapeOf = ({
+  weight,
+  bias,
+  out,
+}: {
+  weight?: Tensor | null | undefined;
+  bias?: Tensor | null | undefined;
+  out?: object | undefined;
+}): readonly number[] | undefined => {
+  const { dweight, dbias } = (out ?? {}) as BackwardOutputs;
+  return (weight ?? bias ?? dweight ?? dbias)?.shape;
+};
+
+/**
+ * @internal What row norms of all kinds have: the rows of x, each in so many groups, and what weight and bias belong to.
+ *
+ * @param given - the shape of weight and bias: that of the normalized sizes, or more sizes before these.
+ * @throws NormError `value` or `shape` for groups or a shape that cannot be.
+ */
+export function rowsOf(
+  shape: readonly number[],
+  normalized: readonly number[],
+  numGroups = 1,
+  given: readonly number[] = normalized,
+) {
   const geometry = layerNormGeometry(shape, normalized, numGroups);
   checkCount('numGroups', numGroups);
   checkDivides(geometry.channels, numGroups, 'elements of normalizedShape');
   const rows = shape.slice(0, shape.length - normalized.length);
+  const setShape = numGroups === 1 ? rows : [...rows, numGroups];
+  const leading = given.slice(0, Math.max(0, given.length - normalized.length));
+  const apart = sizesWithout(rows, leading);
+  // A shape that cannot be is refused where weight and bias are checked, by the shape that they may have.
+  if (leading.length === 0 || !apart || !sameShape(given.slice(leading.length), normalized)) {
+    return { geometry, parameterShape: normalized, setShape };
+  }
+  if (numGroups > 1) {
+    throw new NormError(
+      'shape',
+      `weight and bias have shape [${given}] with numGroups ${numGroups}.`,
+      `With several groups they have one shape for all rows, [${normalized}].`,
+    );
+  }
+  const { channels } = geometry;
+  const groups = apart.of;
+  if (groups <= 1) return { geometry, parameterShape: given, setShape };
   return {
-    geometry,
-    parameterShape: normalized,
-    setShape: numGroups === 1 ? rows : [...rows, numGroups],
+    geometry: { ...geometry, samples: apart.each, channels: groups * channels, groups },
+    blocked: true as const,
+    parameterShape: given,
+    setShape,
   };
+}
+
+/**
+ * How many blocks of rows, and of how many rows each, the leading sizes of weight tell apart: they are the first sizes of the rows, then
+ * ones. Undefined where they are not.
+ */
+function sizesWithout(
+  rows: readonly number[],
+  leading: readonly number[],
+): { of: number; each: number } | undefined {
+  if (leading.length !== rows.length) return undefined;
+  let first = leading.length;
+  while (first > 0 && leading[first - 1] === 1) first--;
+  let [of, each] = [1, 1];
+  for (const [axis, size] of rows.entries()) {
+    if (axis >= first) each *= size;
+    else if (size === leading[axis]) of *= size;
+    else return undefined;
+  }
+  return { of, each };
 }
 
 /** @internal The sizes of normalizedShape. Throws `shape` unless there are some. */

@@ -12,7 +12,10 @@ import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } fro
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
-  /** γ, one value per normalized element (LayerNorm, RMSNorm) or channel. Absent or null: 1. */
+  /**
+   * γ, one value per normalized element (LayerNorm, RMSNorm) or channel. Absent or null: 1. LayerNorm and RMSNorm take others for
+   * the indices of x's first axes, in the shape that broadcasts: [N, 1, D] beside an x of shape [N, T, D].
+   */
   weight?: Tensor | null | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
   schedule?: ScheduleOptions | undefined;
@@ -154,6 +157,8 @@ export interface NormCall {
   name: string;
   kind: 'moments' | 'rms';
   geometry: Geometry;
+  /** As in the descriptor of the kernels. */
+  blocked?: true | undefined;
   /** Shape of weight and bias. */
   parameterShape: readonly number[];
   /** Shape of rstd. */

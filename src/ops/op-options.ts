@@ -4,6 +4,7 @@ import type { FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
+import { sizesOf } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { layerNormKernels, rmsNormKernels } from '../kernels/row-kernels.ts';
@@ -34,6 +35,10 @@ export interface NormOpOptions {
   normalizedShape?: number | ArrayLike<number> | undefined;
   /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
+  /** LayerNorm, RMSNorm: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
+  parameterShape?: ArrayLike<number> | undefined;
+  /** LayerNorm, RMSNorm. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Default 'channels-first'. */
   layout?: Layout | undefined;
   /** BatchNorm: with the statistics of x, which update running ones, or with the running ones. Default true. */
@@ -57,6 +62,8 @@ export interface NormOpOptions {
 export const normOpNames = {
   normalizedShape: 'other',
   numGroups: 'number',
+  parameterShape: 'other',
+  zeroCenteredGamma: 'boolean',
   layout: 'string',
   training: 'boolean',
   cast: 'string',
@@ -70,7 +77,10 @@ export const normOpNames = {
 
 /** @internal Options of the functional norms that their calls are made from, with a boolean where they take a tensor. */
 export interface CallSettings
-  extends Pick<NormOpOptions, 'normalizedShape' | 'numGroups' | 'layout' | 'training' | 'cast'> {
+  extends Pick<
+    NormOpOptions,
+    'normalizedShape' | 'numGroups' | 'parameterShape' | 'zeroCenteredGamma' | 'layout' | 'training' | 'cast'
+  > {
   eps?: number | undefined;
   momentum?: number | null | undefined;
   runningMean?: boolean | undefined;
@@ -82,14 +92,16 @@ export interface CallSettings
 
 /** @internal The call that a forward pass makes of x of that shape. */
 export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
-  const { normalizedShape = shape.slice(-1), numGroups, layout, cast, eps } = settings;
+  const { normalizedShape = shape.slice(-1), numGroups, layout, eps, parameterShape } = settings;
+  const rows = { ...settings, normalizedShape };
+  const given = parameterShape === undefined ? undefined : sizesOf(parameterShape, 'parameterShape');
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return { ...layerNormCall(shape, normalizedShape, eps, numGroups), ...layerNormKernels };
+      return { ...layerNormCall(shape, rows, given), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, normalizedShape, eps, cast, numGroups), ...rmsNormKernels };
+      return { ...rmsNormCall(shape, rows, given), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
@@ -120,8 +132,9 @@ export function backwardCall(op: NormOp, shape: readonly number[], settings: Cal
 
 /** @internal The call that an op makes of x of that shape. */
 export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): BothCalls {
-  const { normalizedShape, numGroups = 1, layout, training = true, cast } = options;
-  const settings = { normalizedShape, numGroups, layout, cast };
+  const { training = true } = options;
+  const { normalizedShape, numGroups = 1, layout, cast, parameterShape, zeroCenteredGamma } = options;
+  const settings = { normalizedShape, numGroups, layout, cast, parameterShape, zeroCenteredGamma };
   if (op !== 'batchNorm') return forwardCall(op, shape, settings);
   const running = { runningMean: true, runningVar: true, numBatchesTracked: true };
   return forwardCall(op, shape, { ...settings, ...running, training });

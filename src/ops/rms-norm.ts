@@ -6,7 +6,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import type { RmsNormCast } from './conventions.ts';
 import { refuseEpilogue } from './epilogue.ts';
-import { rowsOf, trailingSizes } from './layer-norm.ts';
+import { parameterShapeOf, type RowSettings, rowsOf, trailingSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -34,6 +34,8 @@ export interface RmsNormOptions extends NormOptions {
    * weight still has a value per element. Default 1: all are normalized together.
    */
   numGroups?: number | undefined;
+  /** Whether weight holds γ − 1, as in TransformerEngine and in the scale of modulated norms. Default false; true of cast 'gemma'. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -49,6 +51,7 @@ export const rmsNormNames = {
   numGroups: 'number',
   eps: 'number',
   cast: 'string',
+  zeroCenteredGamma: 'boolean',
   out: 'other',
 } as const satisfies OptionNames<RmsNormOptions & StatisticsOption>;
 /** @internal */
@@ -61,6 +64,8 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
   numGroups?: number | undefined;
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
+  /** What forward had. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
   dsum?: Tensor | null | undefined;
 }
@@ -71,6 +76,7 @@ export const rmsNormBackwardNames = {
   normalizedShape: 'other',
   numGroups: 'number',
   cast: 'string',
+  zeroCenteredGamma: 'boolean',
   dsum: 'tensor?',
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
 
@@ -98,7 +104,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
   const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
@@ -121,7 +127,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, options.eps, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
   const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
@@ -144,7 +150,7 @@ export function rmsNormBackward(
   checkTensor(gpu, x, 'x');
   refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options.normalizedShape, 0, options.cast, options.numGroups);
+  const call = rmsNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   const result: BackwardResult = normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -161,12 +167,11 @@ export function rmsNormBackward(
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  normalizedShape: number | ArrayLike<number>,
-  eps: number = rmsNormEps,
-  cast: RmsNormCast = 'torch',
-  numGroups = 1,
+  settings: RowSettings & { cast?: RmsNormCast | undefined },
+  parameterShape?: readonly number[],
 ): NormCall {
-  const normalized = trailingSizes(shape, normalizedShape);
+  const { eps = rmsNormEps, cast = 'torch', zeroCenteredGamma = false } = settings;
+  const normalized = trailingSizes(shape, settings.normalizedShape);
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -180,9 +185,9 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
-    ...rowsOf(shape, normalized, numGroups),
+    ...rowsOf(shape, normalized, settings.numGroups, parameterShape),
     eps,
-    weightOffset: cast === 'gemma' ? 1 : 0,
+    weightOffset: cast === 'gemma' || zeroCenteredGamma ? 1 : 0,
     castFirst: cast === 'llama',
   };
 }

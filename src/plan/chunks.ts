@@ -74,6 +74,25 @@ export function chunksOf(
 }
 
 /**
+ * All samples as one part: of a tensor whose samples have weights of their own, which is not cut.
+ *
+ * @throws NormError `limit` if it is larger than a binding may be.
+ */
+export function onePart(
+  geometry: Geometry,
+  elementBytes: number,
+  whole: Readonly<Record<string, number>>,
+  facts: DeviceFacts,
+): Chunk[] {
+  checkWhole(geometry, whole, facts);
+  const bytes = elementCount(geometry) * elementBytes;
+  if (bytes > bindableBytes(elementBytes, facts)) {
+    refuse('x beside a weight per sample', bytes, facts, 'or pass fewer samples at a time');
+  }
+  return [{ firstSample: 0, samples: geometry.samples }];
+}
+
+/**
  * Throws `limit` unless what is bound whole fits a binding.
  *
  * @param whole - bytes by name.

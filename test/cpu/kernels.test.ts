@@ -407,6 +407,8 @@ group('mistakes', () => {
       pass: true,
       normalizedShape: true,
       numGroups: true,
+      parameterShape: true,
+      zeroCenteredGamma: true,
       layout: true,
       cast: true,
       eps: true,

@@ -24,6 +24,7 @@ import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
 import { cases as merging } from './merging.ts';
+import { cases as modulated } from './modulated.ts';
 import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
@@ -66,6 +67,7 @@ export const allCases: Case[] = [
   ...kernels,
   ...golden,
   ...groupedRows,
+  ...modulated,
   ...inPlace,
   ...conformance,
   ...conformanceChannels,

@@ -101,6 +101,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     // An f32 x takes f32 parameters only.
     paramDtype: draw.chance(0.25) ? 'f32' : dtype,
     affine: draw.chance(0.8),
+    ...(!channels && draw.chance(0.15) && { zeroCentered: true }),
     ...(channels && { layout }),
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
     ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast: draw.of(['torch', 'llama', 'gemma']) }),
@@ -145,6 +146,11 @@ function drawShape(
     if (draw.chance(0.15)) {
       const groups = draw.of([2, 3, 4, 8]);
       return { shape: [rows, groups * draw.integer(1, 60)], groups };
+    }
+    if (draw.chance(0.12)) {
+      const samples = draw.integer(1, 5);
+      const each = Math.max(1, Math.floor(rows / samples));
+      return { shape: [samples, each, length], apart: draw.integer(1, 2) };
     }
     if (draw.chance(0.2))
       return { shape: [rows, draw.integer(1, 5), draw.integer(1, 40)], trailing: draw.integer(1, 2) };

@@ -73,6 +73,10 @@ export interface Subject {
   /** Trailing dimensions that are normalized (layerNorm, rmsNorm and their residual forms). Default 1. */
   trailing?: number;
   groups?: number;
+  /** Leading axes of x each of whose indices has a weight and bias of its own (layerNorm, rmsNorm and their residual forms). Default 0. */
+  apart?: number;
+  /** Whether weight holds γ − 1, of the same norms. Default false. */
+  zeroCentered?: boolean;
   layout?: Layout;
   eps?: number;
   cast?: RmsNormCast;
@@ -135,8 +139,15 @@ export function parameterShapeOf(subject: Subject): number[] {
   const { op } = subject;
   return op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm'
     ? [geometryOf(subject).channels]
-    : normalizedShapeOf(subject);
+    : [...leadingShapeOf(subject), ...normalizedShapeOf(subject)];
 }
+
+/** What weight's shape has before the normalized sizes: those of the axes that it tells apart, then ones. */
+const leadingShapeOf = ({ shape, apart = 0, trailing = 1 }: Subject): number[] =>
+  apart === 0 ? [] : shape.slice(0, shape.length - trailing).map((size, axis) => (axis < apart ? size : 1));
+
+/** How many weights and biases of x's channels there are. */
+const blocksOf = (subject: Subject): number => leadingShapeOf(subject).reduce((all, size) => all * size, 1);
 
 export function epsOf(subject: Subject): number {
   return subject.eps ?? (isRms(subject) ? 2 ** -23 : 1e-5);
@@ -147,6 +158,8 @@ export function nameOf(subject: Subject): string {
   const words = [op, shape.join('x')];
   if (trailing !== undefined && trailing !== 1) words.push(`trailing ${trailing}`);
   if (groups !== undefined) words.push(`${groups} groups`);
+  if (subject.apart) words.push(`weights of ${subject.shape.slice(0, subject.apart)}`);
+  if (subject.zeroCentered) words.push('zero-centered');
   if (layout) words.push(layout);
   if (cast) words.push(cast);
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
@@ -194,7 +207,7 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     };
   }
   const count = shape.reduce((product, size) => product * size, 1);
-  const { channels } = geometryOf(subject);
+  const channels = geometryOf(subject).channels * blocksOf(subject);
   const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
   const parameter = (values: Float32Array) => (paramDtype === 'f16' ? toHalf(values) : values);
   // γ ~ N(1, 0.5), β ~ N(0, 1): no special value, no vanishing gradient.
@@ -345,7 +358,8 @@ export function runForward(
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
   const normalizedShape = normalizedShapeOf(subject);
-  const rows = { ...common, normalizedShape, numGroups: groups };
+  const { zeroCentered: zeroCenteredGamma } = subject;
+  const rows = { ...common, normalizedShape, numGroups: groups, zeroCenteredGamma };
   switch (op) {
     case 'layerNorm':
       return layerNorm(gpu, x, { ...rows, ...epilogue });
@@ -380,7 +394,8 @@ export function runBackward(
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
-  const rows = { normalizedShape: normalizedShapeOf(subject), numGroups: groups };
+  const { zeroCentered: zeroCenteredGamma } = subject;
+  const rows = { normalizedShape: normalizedShapeOf(subject), numGroups: groups, zeroCenteredGamma };
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     return rmsNormBackward(gpu, dy, x, { ...common, ...rows, cast, dsum });
   }
@@ -487,7 +502,51 @@ export function referenceOf(
   };
 }
 
+/** Blocks of rows that have a weight and bias of their own, one after the other. */
+function blockwiseReference(subject: Subject, arrays: Arrays, judgeByTerms: boolean): Expected {
+  const { apart = 0, shape } = subject;
+  const blocks = blocksOf(subject);
+  const own: Subject = { ...subject, apart: 0, shape: shape.map((size, axis) => (axis < apart ? 1 : size)) };
+  const partOf = (values: Float32Array | undefined, block: number) => {
+    const length = (values?.length ?? 0) / blocks;
+    return values?.subarray(block * length, (block + 1) * length);
+  };
+  const parts = Array.from({ length: blocks }, (_, block) => {
+    const cut = Object.entries(arrays).map(([name, values]) => [name, partOf(values, block)]);
+    return wholeReference(own, Object.fromEntries(cut) as Arrays, judgeByTerms);
+  });
+  const joined = (get: (part: Expected) => Float64Array) =>
+    Float64Array.from(parts.flatMap((part) => Array.from(get(part))));
+  const backward = (get: (of: Omit<ReferenceBackward, 'scale'>) => Float64Array) => ({
+    value: joined((part) => get(part.backward)),
+    scale: joined((part) => get(part.backward.scale)),
+  });
+  const [dx, dweight] = [backward((of) => of.dx), backward((of) => of.dweight)];
+  const [dbias, dresidual] = [backward((of) => of.dbias), backward((of) => of.dresidual)];
+  const slack = parts.some((part) => part.slack) && {
+    y: joined((part) => part.slack?.y as Float64Array),
+    dweight: joined((part) => part.slack?.dweight as Float64Array),
+  };
+  return {
+    x: Float32Array.from(parts.flatMap((part) => Array.from(part.x))),
+    forward: {
+      y: joined((part) => part.forward.y),
+      mean: joined((part) => part.forward.mean),
+      rstd: joined((part) => part.forward.rstd),
+    },
+    backward: {
+      dx: dx.value,
+      dweight: dweight.value,
+      dbias: dbias.value,
+      dresidual: dresidual.value,
+      scale: { dx: dx.scale, dweight: dweight.scale, dbias: dbias.scale, dresidual: dresidual.scale },
+    },
+    ...(slack && { slack }),
+  };
+}
+
 function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false): Expected {
+  if (blocksOf(subject) > 1) return blockwiseReference(subject, arrays, judgeByTerms);
   const { dtype = 'f32', cast } = subject;
   const geometry = geometryOf(subject);
   const x = hasResidual(subject) && arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
@@ -505,7 +564,7 @@ function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
     kind: isRms(subject) ? 'rms' : 'moments',
     weight: arrays.weight,
     bias: arrays.bias,
-    weightOffset: subject.cast === 'gemma' ? 1 : 0,
+    weightOffset: subject.cast === 'gemma' || subject.zeroCentered ? 1 : 0,
     frozen: arrays.running && eachSample(arrays.running, geometryOf(subject)),
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
