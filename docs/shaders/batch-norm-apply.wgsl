@@ -137,6 +137,10 @@ fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
   return fma(v, vec4<f32>(s.unit), vec4<f32>(-s.hi)) - s.lo;
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -158,8 +162,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn stored_input(at: u32, valid: u32) -> vec4<f32> {

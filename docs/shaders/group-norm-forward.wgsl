@@ -92,6 +92,10 @@ fn activate(z: vec4<f32>) -> vec4<f32> {
   return z * vec4<f32>(sigmoid(z.x), sigmoid(z.y), sigmoid(z.z), sigmoid(z.w));
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return activate(z);
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -117,9 +121,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  out = activate(out);
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {

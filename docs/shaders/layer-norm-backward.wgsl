@@ -234,12 +234,18 @@ fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> 
   return out * means.s.scale;
 }
 
-fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  return times_derivative(dy_quad, at, valid, z);
+fn times_slope(v: vec4<f32>, z: vec4<f32>) -> vec4<f32> {
+  return v;
 }
 
-fn times_derivative(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  return dy_quad;
+fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var residual_quad = vec4<f32>();
+  let dz = upstream_from(dy_quad, residual_quad, z);
+  return dz;
+}
+
+fn upstream_from(dy_quad: vec4<f32>, residual_quad: vec4<f32>, z: vec4<f32>) -> vec4<f32> {
+  return times_slope(dy_quad, z);
 }
 
 fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {

@@ -73,6 +73,10 @@ fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f3
   return centred * (scale * w) + b;
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -98,8 +102,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {

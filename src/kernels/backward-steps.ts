@@ -64,16 +64,20 @@ export const backwardChoices = (d: BackwardDescriptor): Choices => ({
   statistics: gradientSums,
   HAS_DSUM: d.dsum,
   FROZEN: d.frozen === true,
-  NEEDS_X: !d.frozen || d.activation !== 'none',
+  NEEDS_X: !d.frozen || activates(d),
+  NEEDS_Z: activates(d),
   WANTS_WEIGHT: d.dweight,
   WANTS_BIAS: d.dbias,
 });
 
+/** Whether the gradient of z depends on z. */
+const activates = ({ activation, gated }: BackwardDescriptor): boolean => activation !== 'none' && !gated;
+
 /** Where a pass gets the gradient of z from after one that may have stored it in dresidual. */
-export function secondUpstream({ residual, dtype }: BackwardDescriptor): Upstream {
+export function secondUpstream({ residual, gated, dtype }: BackwardDescriptor): Upstream {
   if (residual !== 'after') return 'dy';
-  // What is stored in f16 is rounded, so it is computed again.
-  return dtype === 'f16' ? 'again' : 'dresidual';
+  // What is stored in f16 is rounded, and the gradient of a gate is another than that of z, so it is computed again.
+  return dtype === 'f16' || gated ? 'again' : 'dresidual';
 }
 
 /** The same pass after the first one. Where it reads the gradient of z, neither residual nor activation is left. */
@@ -94,6 +98,7 @@ const packedChoices = ({ d }: At): Choices => ({ PACKED: d.residual === 'after' 
 const firstChoices = (at: At): Choices => ({
   ...packedChoices(at),
   STORES_DRESIDUAL: at.d.residual === 'after',
+  NEEDS_Z: at.d.residual === 'after' || activates(at.d),
 });
 
 /** mean and rstd in one array. */
@@ -193,7 +198,7 @@ export interface Columns {
  */
 export function makesGradients(d: BackwardDescriptor, splits: number): boolean {
   const upstream = secondUpstream(d);
-  const activation = upstream !== 'dresidual' && d.activation !== 'none';
+  const activation = upstream !== 'dresidual' && activates(d);
   const reads = 4 + Number(upstream === 'again') + Number(d.dsum) + Number(activation);
   return splits === 1 && reads <= 5;
 }
@@ -231,7 +236,7 @@ export function columns(
       ROWS: powerOfTwoUp(splitLength),
       ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
-      DIRECT: vec4 && !d.dsum && d.activation === 'none',
+      DIRECT: vec4 && !d.dsum && d.activation === 'none' && !d.gated,
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,

@@ -32,6 +32,8 @@ export interface NormDescriptor {
   negativeSlope: number;
   /** x + residual is normalized (`before`), or residual is added to what activation gets (`after`). */
   residual: 'none' | 'before' | 'after';
+  /** Beside residual `after`: its tensor is a gate, whose activation the affine map is multiplied by, and is bound as `gate`. */
+  gated?: true | undefined;
   /** In place: inputs that are the very tensor that an output is written to, and which. Absent where there are none. */
   aliases?: { x?: 'y' | 'sum'; residual?: 'y' | 'sum' } | undefined;
   schedule: ScheduleOptions;

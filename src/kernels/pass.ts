@@ -75,6 +75,7 @@ export const normChoices = (d: NormDescriptor): Choices => ({
   HAS_ACTIVATION: d.activation !== 'none',
   NEGATIVE_SLOPE: d.negativeSlope,
   RESIDUAL_AFTER: d.residual === 'after',
+  GATED: d.gated === true,
   ADDS_RESIDUAL: d.residual === 'before',
   X_IS_Y: d.aliases?.x === 'y',
   X_IS_SUM: d.aliases?.x === 'sum',
@@ -93,7 +94,10 @@ export interface Part {
   ranges: Readonly<Record<string, Range>>;
 }
 
-const likeX = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual'];
+const likeX = ['x', 'residual', 'gate', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dgate'];
+
+/** What the operand of an epilogue stands for where it is a gate. */
+const gates = { residual: 'gate', dresidual: 'dgate' };
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {
@@ -265,7 +269,8 @@ export function dispatch(
   { team = alone, choices, numbers, sources, workers }: DispatchParts,
 ): Step {
   const common = { ...at.choices, ...teamChoices(team, at.facts), ...loadChoices(at.facts) };
-  const kernel = kernelOf(module, { ...common, ...choices }, sources);
+  const operands = common.GATED ? { ...gates, ...sources } : sources;
+  const kernel = kernelOf(module, { ...common, ...choices }, operands);
   return stepOf(kernel, {
     numbers: { ...at.numbers, ...numbers },
     ranges: at.ranges,

@@ -7,10 +7,15 @@ import type { RmsNormCast } from '../ops/conventions.ts';
 import { normalizedSizes } from '../ops/layer-norm.ts';
 import type { BothCalls } from '../ops/norm.ts';
 import { rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
-import { type ForwardOptions, NormModule } from './norm-module.ts';
+import {
+  type EpilogueModuleOptions,
+  epilogueModuleNames,
+  type ForwardOptions,
+  NormModule,
+} from './norm-module.ts';
 
 /** Options of {@link RMSNorm}. */
-export interface RMSNormModuleOptions {
+export interface RMSNormModuleOptions extends EpilogueModuleOptions {
   /** Added to the mean square. Default null: 2^-23, as PyTorch. */
   eps?: number | null | undefined;
   /** Groups of the elements of normalizedShape, each normalized by itself: see {@link rmsNorm}. Default 1. */
@@ -26,6 +31,7 @@ export interface RMSNormModuleOptions {
 }
 
 const names = {
+  ...epilogueModuleNames,
   eps: 'number?',
   numGroups: 'number',
   zeroCenteredGamma: 'boolean',
@@ -48,7 +54,7 @@ export class RMSNorm extends NormModule {
    */
   constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: RMSNormModuleOptions = {}) {
     checkOptions('RMSNorm', options, names);
-    super(gpu);
+    super(gpu, options);
     const { eps, numGroups = 1, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps ?? rmsNormEps;

@@ -27,7 +27,7 @@ import {
   forwardInputs,
   forwardOutputs,
 } from './descriptors.ts';
-import { refuseEpilogue } from './epilogue.ts';
+import { checkGate, refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
 import { instanceNormBackwardNames, instanceNormNames } from './instance-norm.ts';
 import { addLayerNormNames, layerNormBackwardNames, layerNormNames } from './layer-norm.ts';
@@ -40,7 +40,7 @@ import {
 import { checkParameters } from './norm.ts';
 import { addsResidual, backwardCall, forwardCall, type NormOp } from './op-options.ts';
 import { makeBackward, makeForward } from './programs.ts';
-import { rmsNormBackwardNames, rmsNormNames, rmsNormReasons } from './rms-norm.ts';
+import { addRmsNormNames, rmsNormBackwardNames, rmsNormNames, rmsNormReasons } from './rms-norm.ts';
 
 /**
  * Options of {@link describe}: those of the function itself, with `true` or `false` where it takes a tensor. An op takes the options
@@ -75,6 +75,8 @@ export interface DescribeOptions {
   bias?: boolean | null | undefined;
   /** Whether a tensor like x is added before the activation. Default false. addLayerNorm and addRmsNorm always have theirs. */
   residual?: boolean | null | undefined;
+  /** Whether the affine map is multiplied by the activation of a tensor like x. Default false. */
+  gate?: boolean | null | undefined;
   /** What follows the affine map. Default 'none'. */
   activation?: Activation | undefined;
   /** Factor of negative values, for 'leakyRelu'. Default 0.01. */
@@ -148,7 +150,7 @@ const functions: Readonly<
   layerNorm: { forward: layerNormNames, backward: layerNormBackwardNames },
   addLayerNorm: { forward: addLayerNormNames, backward: layerNormBackwardNames },
   rmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
-  addRmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
+  addRmsNorm: { forward: addRmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
   groupNorm: { forward: groupNormNames, backward: groupNormBackwardNames },
   instanceNorm: { forward: instanceNormNames, backward: instanceNormBackwardNames },
   batchNorm: { forward: batchNormForwardNames, backward: batchNormBackwardNames },
@@ -296,12 +298,14 @@ function callOptions(op: NormOp, pass: 'forward' | 'backward', options: Describe
   const { dtype, paramDtype, activation, negativeSlope, schedule, statistics, accumulate, wants } = options;
   const adds = addsResidual(op);
   const before = pass === 'forward' ? adds : (options.dsum ?? adds);
+  checkGate(options.residual, options.gate);
   return {
     dtype,
     paramDtype,
     weight: options.weight ?? options.weight === undefined,
     bias: 'bias' in names && (options.bias ?? options.bias === undefined),
-    residual: before ? 'before' : options.residual ? 'after' : 'none',
+    residual: before ? 'before' : options.residual || options.gate ? 'after' : 'none',
+    gated: options.gate === true,
     activation,
     negativeSlope,
     schedule,

@@ -11,6 +11,8 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
 } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -41,7 +43,7 @@ import {
 } from './running.ts';
 
 /** Options of {@link instanceNorm}. */
-export interface InstanceNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
+export interface InstanceNormOptions extends NormOptions, EpilogueOptions, GateOptions, RunningOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /**
@@ -62,6 +64,7 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
 export const instanceNormNames = {
   ...normNames,
   ...epilogueNames,
+  ...gateNames,
   ...runningNames,
   ...statisticsNames,
   bias: 'tensor?',
@@ -73,7 +76,7 @@ export const instanceNormNames = {
 } as const satisfies OptionNames<InstanceNormOptions & StatisticsOption>;
 
 /** Options of {@link instanceNormBackward}. */
-export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
+export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions, GateOptions {
   /** What forward returned. */
   mean: Tensor;
   /**
@@ -88,6 +91,7 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
 export const instanceNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   mean: 'tensor',
   training: 'boolean',
   layout: 'string',

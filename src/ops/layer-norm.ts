@@ -11,6 +11,8 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
   refuseEpilogue,
 } from './epilogue.ts';
 import {
@@ -30,7 +32,7 @@ import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
 
 /** Options of {@link layerNorm}. */
-export interface LayerNormOptions extends NormOptions, EpilogueOptions {
+export interface LayerNormOptions extends NormOptions, EpilogueOptions, GateOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
   normalizedShape: number | ArrayLike<number>;
   /**
@@ -59,15 +61,17 @@ export const addLayerNormNames = {
   out: 'other',
 } as const satisfies OptionNames<AddLayerNormOptions & StatisticsOption>;
 /** @internal */
-export const layerNormNames = { ...addLayerNormNames, ...epilogueNames } as const satisfies OptionNames<
-  LayerNormOptions & StatisticsOption
->;
+export const layerNormNames = {
+  ...addLayerNormNames,
+  ...epilogueNames,
+  ...gateNames,
+} as const satisfies OptionNames<LayerNormOptions & StatisticsOption>;
 
 /** Options of {@link addLayerNorm}. */
-export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
+export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions | keyof GateOptions>;
 
 /** Options of {@link layerNormBackward}. */
-export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
+export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions, GateOptions {
   normalizedShape: number | ArrayLike<number>;
   /** What forward had. Default 1. */
   numGroups?: number | undefined;
@@ -83,6 +87,7 @@ export interface LayerNormBackwardOptions extends BackwardOptions, EpilogueBackw
 export const layerNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   normalizedShape: 'other',
   numGroups: 'number',
   zeroCenteredGamma: 'boolean',
@@ -157,7 +162,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias of the shape of weight and bias, or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias of the shape of weight and bias, or null where not wanted; dresidual; dgate.
  * @throws as {@link layerNorm}.
  */
 export function layerNormBackward(

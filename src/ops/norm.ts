@@ -79,6 +79,8 @@ export interface BackwardOutputs {
   dbias?: Tensor | undefined;
   /** Shape and dtype of x: the gradient of a residual that an activation follows. */
   dresidual?: Tensor | undefined;
+  /** Shape and dtype of x: the gradient of a gate. */
+  dgate?: Tensor | undefined;
 }
 
 export const backwardOutputNames = {
@@ -86,6 +88,7 @@ export const backwardOutputNames = {
   dweight: 'tensor',
   dbias: 'tensor',
   dresidual: 'tensor',
+  dgate: 'tensor',
 } as const satisfies OptionNames<BackwardOutputs>;
 
 /** Options that every functional backward has. */
@@ -149,6 +152,8 @@ export interface BackwardResult {
    * Shape and dtype of x: the gradient of z + residual; dy itself where there is no activation. Null without a residual.
    */
   dresidual: Tensor | null;
+  /** Shape and dtype of x: the gradient of the gate; absent where there was none. */
+  dgate?: Tensor;
 }
 
 /** A norm of a tensor, described by its functional front end. */

@@ -13,6 +13,7 @@ import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
 import type { RmsNormCast, RunningVariance } from './conventions.ts';
 import type { CallOptions } from './descriptors.ts';
+import { checkGate } from './epilogue.ts';
 import { groupNormCall } from './group-norm.ts';
 import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
@@ -55,6 +56,8 @@ export interface NormOpOptions {
   activation?: Activation | undefined;
   /** Whether a residual comes before the activation. Default false. */
   residual?: boolean | undefined;
+  /** Whether the affine map is multiplied by the activation of a gate. Default false. */
+  gate?: boolean | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -72,6 +75,7 @@ export const normOpNames = {
   affine: 'boolean',
   activation: 'string',
   residual: 'boolean',
+  gate: 'boolean',
   schedule: 'other',
 } as const satisfies OptionNames<NormOpOptions>;
 
@@ -145,14 +149,16 @@ export const addsResidual = (op: NormOp): boolean => op === 'addLayerNorm' || op
 
 /** @internal What the programs of the op are made from, beside the call. */
 export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
-  const { dtype, paramDtype, affine = true, activation, residual, schedule } = options;
+  const { dtype, paramDtype, affine = true, activation, residual, gate, schedule } = options;
+  checkGate(residual, gate);
   return {
     dtype,
     paramDtype,
     weight: affine,
     bias: affine && op !== 'rmsNorm' && op !== 'addRmsNorm',
     activation,
-    residual: addsResidual(op) ? 'before' : residual ? 'after' : 'none',
+    residual: addsResidual(op) ? 'before' : residual || gate ? 'after' : 'none',
+    gated: gate,
     schedule,
   };
 }

@@ -5,7 +5,13 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import type { RmsNormCast } from './conventions.ts';
-import { refuseEpilogue } from './epilogue.ts';
+import {
+  type EpilogueOptions,
+  epilogueNames,
+  type GateOptions,
+  gateNames,
+  refuseEpilogue,
+} from './epilogue.ts';
 import { parameterShapeOf, type RowSettings, rowsOf, trailingSizes } from './layer-norm.ts';
 import {
   type BackwardOptions,
@@ -26,7 +32,7 @@ import { normForward } from './norm-forward.ts';
 export const rmsNormEps = 2 ** -23;
 
 /** Options of {@link rmsNorm}. */
-export interface RmsNormOptions extends NormOptions {
+export interface RmsNormOptions extends NormOptions, EpilogueOptions, GateOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. */
   normalizedShape: number | ArrayLike<number>;
   /**
@@ -44,7 +50,7 @@ export interface RmsNormOptions extends NormOptions {
 }
 
 /** @internal */
-export const rmsNormNames = {
+export const addRmsNormNames = {
   ...normNames,
   ...statisticsNames,
   normalizedShape: 'other',
@@ -53,12 +59,21 @@ export const rmsNormNames = {
   cast: 'string',
   zeroCenteredGamma: 'boolean',
   out: 'other',
+} as const satisfies OptionNames<AddRmsNormOptions & StatisticsOption>;
+/** @internal */
+export const rmsNormNames = {
+  ...addRmsNormNames,
+  ...epilogueNames,
+  ...gateNames,
 } as const satisfies OptionNames<RmsNormOptions & StatisticsOption>;
 /** @internal */
 export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
+/** Options of {@link addRmsNorm}. */
+export type AddRmsNormOptions = Omit<RmsNormOptions, keyof EpilogueOptions | keyof GateOptions>;
+
 /** Options of {@link rmsNormBackward}. */
-export interface RmsNormBackwardOptions extends BackwardOptions {
+export interface RmsNormBackwardOptions extends BackwardOptions, EpilogueOptions, GateOptions {
   normalizedShape: number | ArrayLike<number>;
   /** What forward had. Default 1. */
   numGroups?: number | undefined;
@@ -73,6 +88,8 @@ export interface RmsNormBackwardOptions extends BackwardOptions {
 /** @internal */
 export const rmsNormBackwardNames = {
   ...backwardNames,
+  ...epilogueNames,
+  ...gateNames,
   normalizedShape: 'other',
   numGroups: 'number',
   cast: 'string',
@@ -90,7 +107,8 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
 
 /**
  * Divides by the root mean square over the trailing dimensions: y = x / sqrt(mean(x²) + eps) · weight
- * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
+ * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm), or the activation of that and a residual, or that times
+ * the activation of a gate: see {@link EpilogueOptions} and {@link GateOptions}.
  *
  * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
@@ -102,10 +120,12 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   options: RmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> {
   checkTensor(gpu, x, 'x');
-  refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
-  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
+  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, {
+    ...options,
+    epilogue: options,
+  });
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
 
@@ -121,12 +141,12 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   gpu: Gpu,
   x: Tensor,
   residual: Tensor,
-  options: RmsNormOptions & StatisticsOption<Kept>,
+  options: AddRmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> & { sum: Tensor } {
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
-  checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
+  checkOptions('addRmsNorm', options, addRmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
   const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
@@ -138,7 +158,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight of shape normalizedShape, or null where not wanted.
+ * @returns dx like x; dweight of the shape of weight, or null where not wanted; dresidual; dgate.
  * @throws as {@link rmsNorm}.
  */
 export function rmsNormBackward(
@@ -146,9 +166,8 @@ export function rmsNormBackward(
   dy: Tensor,
   x: Tensor,
   options: RmsNormBackwardOptions,
-): { dx: Tensor; dweight: Tensor | null } {
+): Omit<BackwardResult, 'dbias'> {
   checkTensor(gpu, x, 'x');
-  refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   const result: BackwardResult = normBackward(
@@ -159,9 +178,10 @@ export function rmsNormBackward(
     undefined,
     options.dsum ?? undefined,
     false,
-    options,
+    { ...options, epilogue: options },
   );
-  return { dx: result.dx, dweight: result.dweight };
+  const { dx, dweight, dresidual, dgate } = result;
+  return { dx, dweight, dresidual, ...(dgate && { dgate }) };
 }
 
 /** @internal */

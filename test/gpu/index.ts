@@ -14,6 +14,7 @@ import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as fuzz } from './fuzz.ts';
+import { cases as gate } from './gate.ts';
 import { cases as golden } from './golden.ts';
 import { cases as groupedRows } from './grouped-rows.ts';
 import { cases as inPlace } from './in-place.ts';
@@ -68,6 +69,7 @@ export const allCases: Case[] = [
   ...golden,
   ...groupedRows,
   ...modulated,
+  ...gate,
   ...inPlace,
   ...conformance,
   ...conformanceChannels,

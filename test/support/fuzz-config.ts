@@ -94,7 +94,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
   }
   const op = draw.of(norms);
   const channels = hasChannels(op);
-  const after = channels || op === 'layerNorm';
+  const after = channels || op === 'layerNorm' || op === 'rmsNorm';
   return {
     op,
     dtype,
@@ -106,7 +106,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
     ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast: draw.of(['torch', 'llama', 'gemma']) }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
-    ...(after && draw.chance(0.25) && { residual: true }),
+    ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
     schedule: drawSchedule(draw),
     backward,
   };

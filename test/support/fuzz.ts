@@ -10,6 +10,7 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import {
+  activate,
   forEachElement,
   groupNormGeometry,
   localResponseNormBackwardReference,
@@ -75,7 +76,14 @@ function emptyArrays(subject: Subject): Arrays {
   const { x: _, ...one } = arraysOf({ ...subject, shape: subject.shape.map((size) => size || 1) });
   const none = new Float32Array(0);
   const emptied = (values: Float32Array | undefined) => values && none;
-  return { ...one, x: none, dy: none, residual: emptied(one.residual), dsum: emptied(one.dsum) };
+  return {
+    ...one,
+    x: none,
+    dy: none,
+    residual: emptied(one.residual),
+    gate: emptied(one.gate),
+    dsum: emptied(one.dsum),
+  };
 }
 
 function patterned(
@@ -104,6 +112,7 @@ interface Operands {
   x: Tensor;
   dy: Tensor;
   residual?: Tensor | undefined;
+  gate?: Tensor | undefined;
   dsum?: Tensor | undefined;
   weight?: Tensor | undefined;
   bias?: Tensor | undefined;
@@ -118,20 +127,20 @@ function record(
   on: Operands,
   out: Named<Tensor>,
 ): Named<Tensor> {
-  const { x, dy, residual, weight, bias, runningMean, runningVar, dsum } = on;
+  const { x, dy, residual, gate, weight, bias, runningMean, runningVar, dsum } = on;
   if (response) {
     const options = { ...response, layout: subject.layout };
     localResponseNorm(gpu, x, { ...options, out: { y: out.y } });
     if (backward) localResponseNormBackward(gpu, dy, x, { ...options, out: { dx: out.dx } });
     return out;
   }
-  const { dx, dweight, dbias, dresidual, ...statistics } = out;
+  const { dx, dweight, dbias, dresidual, dgate, ...statistics } = out;
   const running = runningMean && runningVar && { runningMean, runningVar };
   const given = Object.keys(out).length > 0;
   const forwardOut = given ? (statistics as ForwardOutputs) : undefined;
-  const forward = runForward(gpu, subject, x, residual, weight, bias, running, forwardOut);
+  const forward = runForward(gpu, subject, x, residual, weight, bias, running, forwardOut, gate);
   if (!backward) return { ...forward };
-  const backwardOut = given ? ({ dx, dweight, dbias, dresidual } as BackwardOutputs) : undefined;
+  const backwardOut = given ? ({ dx, dweight, dbias, dresidual, dgate } as BackwardOutputs) : undefined;
   const after = subject.residual ? residual : undefined;
   const input = forward.sum ?? x;
   let gradients: ReturnType<typeof runBackward>;
@@ -148,6 +157,7 @@ function record(
       forward.rstd,
       dsum,
       backwardOut,
+      gate,
     );
   } catch (error) {
     // What forward returned is the caller's; only what the refused call made itself would be a leak.
@@ -211,6 +221,7 @@ function outputShapes(
     dweight: [parameterShapeOf(subject), paramDtype],
     dbias: [parameterShapeOf(subject), paramDtype],
     dresidual: [shape, dtype],
+    dgate: [shape, dtype],
   };
   return (
     outputsOf(subject, arrays)
@@ -258,6 +269,7 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
   like(arrays.x, 'x', shape, dtype);
   like(arrays.dy, 'dy', shape, dtype);
   like(arrays.residual, 'residual', shape, dtype);
+  like(arrays.gate, 'gate', shape, dtype);
   like(arrays.dsum, 'dsum', shape, dtype);
   if (!configuration.response) {
     like(arrays.weight, 'weight', parameterShapeOf(subject), paramDtype);
@@ -411,7 +423,9 @@ function lengthOf(name: string, { x, weight, bias }: Arrays): number {
  * In tensors of a few elements γ·x̂ and β may cancel in all of them. As gradients are, y is then judged by the sizes of its terms, with
  * the same bound.
  */
-function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: Judged): Judged {
+function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged): Judged {
+  if (subject.apart) return one;
+  const { output } = one;
   const geometry = geometryOf(subject);
   const { dtype = 'f32' } = subject;
   const half = dtype === 'f16';
@@ -428,7 +442,7 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
   };
   const options = { kind: isRms(subject) ? 'rms' : 'moments', eps: epsOf(subject), frozen } as const;
   const { y: xhat } = normReference(x, geometry, options);
-  const weightOffset = subject.cast === 'gemma' && arrays.weight ? 1 : 0;
+  const weightOffset = (subject.cast === 'gemma' || subject.zeroCentered) && arrays.weight ? 1 : 0;
   const residual = subject.residual ? arrays.residual : undefined;
   const exact = normReference(x, geometry, {
     ...options,
@@ -436,6 +450,7 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
     weight: arrays.weight,
     bias: arrays.bias,
     residual,
+    gate: arrays.gate,
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
   }).y;
@@ -446,6 +461,10 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
       Math.abs((xhat[element] as number) * scale) +
       Math.abs(arrays.bias?.[channel] ?? 0) +
       Math.abs(residual?.[element] ?? 0);
+    if (arrays.gate) {
+      const { activation = 'none', negativeSlope } = subject;
+      terms[element] *= Math.abs(activate(arrays.gate[element] as number, activation, negativeSlope));
+    }
   });
   const rounding = half ? relativeError(roundAllToHalf(exact), exact, terms) : 0;
   const forward = bounds.forward;

@@ -90,6 +90,8 @@ export interface Subject {
   negativeSlope?: number;
   /** With a residual before the activation; the ops of that name have one before the norm. */
   residual?: boolean;
+  /** With a gate, whose activation multiplies the norm. */
+  gate?: boolean;
   schedule?: ScheduleOptions;
   /** Of forward alone; its mean and rstd are then null. */
   statistics?: false;
@@ -100,6 +102,7 @@ export interface Arrays {
   x: Float32Array;
   dy: Float32Array;
   residual?: Float32Array | undefined;
+  gate?: Float32Array | undefined;
   dsum?: Float32Array | undefined;
   weight?: Float32Array | undefined;
   bias?: Float32Array | undefined;
@@ -117,6 +120,7 @@ export interface Results {
   dweight?: Float32Array;
   dbias?: Float32Array;
   dresidual?: Float32Array;
+  dgate?: Float32Array;
 }
 
 export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm';
@@ -166,6 +170,7 @@ export function nameOf(subject: Subject): string {
   if (affine === false) words.push('no affine');
   if (subject.evaluation) words.push('evaluation');
   if (subject.residual) words.push('residual');
+  if (subject.gate) words.push('gate');
   if (subject.activation) words.push(subject.activation);
   for (const [key, value] of Object.entries(schedule ?? {})) words.push(`${key}=${value}`);
   return words.join(' ');
@@ -203,6 +208,7 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
       x: tile(block.x) as Float32Array,
       dy: tile(block.dy) as Float32Array,
       residual: tile(block.residual),
+      gate: tile(block.gate),
       dsum: tile(block.dsum),
     };
   }
@@ -229,6 +235,7 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     x: store(x),
     dy: store(dy),
     residual: residual && store(residual),
+    gate: subject.gate ? store(normal(count, { seed: seed + 8 })) : undefined,
     // About as large as the rest of dx, so that it hides nothing.
     dsum: hasResidual(subject)
       ? store(normal(count, { seed: seed + 3, std: (0.5 * dyScale) / (magnitude ?? 1) }))
@@ -254,6 +261,11 @@ function reaching(values: Float32Array, magnitude: number): Float32Array {
 export function withoutKinks(subject: Subject, arrays: Arrays): Arrays {
   const where = kinks[subject.activation ?? 'none'];
   if (where.length === 0) return arrays;
+  if (arrays.gate) {
+    const away = (value: number) =>
+      where.some((kink) => Math.abs(value - kink) < 1e-4) ? value + 0.01 : value;
+    return { ...arrays, gate: arrays.gate.map(away) };
+  }
   const { y: z } = wholeReference({ ...subject, activation: 'none' }, arrays).forward;
   const near = (value: number) => where.some((kink) => Math.abs(value - kink) < 1e-4);
   return { ...arrays, dy: arrays.dy.map((value, i) => (near(z[i] as number) ? 0 : value)) };
@@ -280,6 +292,7 @@ export function outputsOf(subject: Subject, { weight }: Arrays): (keyof Results)
     ...(weight ? (['dweight'] as const) : []),
     ...(subject.affine !== false && !isRms(subject) ? (['dbias'] as const) : []),
     ...(subject.residual ? (['dresidual'] as const) : []),
+    ...(subject.gate ? (['dgate'] as const) : []),
   ];
 }
 
@@ -299,6 +312,7 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
     const x = upload(arrays.x) as Tensor;
     const dy = upload(arrays.dy) as Tensor;
     const residual = upload(arrays.residual);
+    const gate = upload(arrays.gate);
     const dsum = upload(arrays.dsum);
     const weight = parameter(arrays.weight);
     const bias = parameter(arrays.bias);
@@ -307,7 +321,7 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       runningMean: keep(gpu.tensor(running.mean, [running.mean.length])),
       runningVar: keep(gpu.tensor(running.variance, [running.variance.length])),
     };
-    const forward = runForward(gpu, subject, x, residual, weight, bias, statistics);
+    const forward = runForward(gpu, subject, x, residual, weight, bias, statistics, undefined, gate);
     for (const tensor of Object.values(forward)) keep(tensor);
     const backward = runBackward(
       gpu,
@@ -320,6 +334,8 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       forward.mean,
       forward.rstd,
       dsum,
+      undefined,
+      gate,
     );
     for (const tensor of Object.values(backward)) keep(tensor ?? undefined);
     // All at once: an engine may poll for finished mappings only now and then.
@@ -350,13 +366,14 @@ export function runForward(
   bias: Tensor | undefined,
   running?: { runningMean: Tensor; runningVar: Tensor },
   out?: ForwardOutputs,
+  gate?: Tensor,
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
   // As if true: who asks for none knows that they are not there.
   const statistics = subject.statistics as true | undefined;
   const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics };
   const { activation, negativeSlope } = subject;
-  const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
+  const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined, gate };
   const normalizedShape = normalizedShapeOf(subject);
   const { zeroCentered: zeroCenteredGamma } = subject;
   const rows = { ...common, normalizedShape, numGroups: groups, zeroCenteredGamma };
@@ -366,7 +383,7 @@ export function runForward(
     case 'addLayerNorm':
       return addLayerNorm(gpu, x, residual as Tensor, rows);
     case 'rmsNorm':
-      return rmsNorm(gpu, x, { ...rows, cast });
+      return rmsNorm(gpu, x, { ...rows, ...epilogue, cast });
     case 'addRmsNorm':
       return addRmsNorm(gpu, x, residual as Tensor, { ...rows, cast });
     case 'groupNorm':
@@ -390,22 +407,25 @@ export function runBackward(
   rstd: Tensor,
   dsum: Tensor | undefined,
   out?: BackwardOutputs,
+  gate?: Tensor,
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null; dresidual?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
   const { zeroCentered: zeroCenteredGamma } = subject;
   const rows = { normalizedShape: normalizedShapeOf(subject), numGroups: groups, zeroCenteredGamma };
-  if (op === 'rmsNorm' || op === 'addRmsNorm') {
-    return rmsNormBackward(gpu, dy, x, { ...common, ...rows, cast, dsum });
-  }
   const { activation, negativeSlope } = subject;
+  if (op === 'rmsNorm' || op === 'addRmsNorm') {
+    const epilogue = { activation, negativeSlope, residual, gate };
+    return rmsNormBackward(gpu, dy, x, { ...common, ...rows, ...epilogue, cast, dsum });
+  }
   const centred = {
     ...common,
     mean: mean as Tensor,
     activation,
     negativeSlope,
     residual,
+    gate,
     bias: bias ?? null,
   };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
@@ -422,7 +442,8 @@ export function runBackward(
 function backwardSchedule(subject: Subject): ScheduleOptions {
   const { strategy, ...others } = subject.schedule ?? {};
   // A residual and its gradient are a matter of two passes.
-  if (strategy && subject.residual && subject.activation) return { ...others, strategy: 'split' };
+  if (strategy && ((subject.residual && subject.activation) || subject.gate))
+    return { ...others, strategy: 'split' };
   const geometry = geometryOf(subject);
   if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
   if (strategy === 'registers' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
@@ -539,7 +560,14 @@ function blockwiseReference(subject: Subject, arrays: Arrays, judgeByTerms: bool
       dweight: dweight.value,
       dbias: dbias.value,
       dresidual: dresidual.value,
-      scale: { dx: dx.scale, dweight: dweight.scale, dbias: dbias.scale, dresidual: dresidual.scale },
+      ...(subject.gate && { dgate: joined((part) => part.backward.dgate as Float64Array) }),
+      scale: {
+        dx: dx.scale,
+        dweight: dweight.scale,
+        dbias: dbias.scale,
+        dresidual: dresidual.scale,
+        ...(subject.gate && { dgate: joined((part) => part.backward.scale.dgate as Float64Array) }),
+      },
     },
     ...(slack && { slack }),
   };
@@ -569,6 +597,7 @@ function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
     residual: subject.residual ? arrays.residual : undefined,
+    gate: arrays.gate,
   };
 }
 
@@ -645,6 +674,10 @@ export function errorsOf(
   }
   if (wanted.includes('dresidual')) {
     judge('dresidual', results.dresidual, backward.dresidual, backwardBound, scale.dresidual, dtype);
+  }
+  if (wanted.includes('dgate')) {
+    const { dgate } = backward;
+    judge('dgate', results.dgate, dgate as Float64Array, backwardBound, scale.dgate, dtype);
   }
   return found;
 }

@@ -66,12 +66,14 @@ const rmsAffines: Affine[] = [
 ];
 
 /** Each activation, and each way that one is called. Which of them goes with which kernel makes no difference to either. */
-const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>[] = [
+const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual' | 'gated'>[] = [
   ...(['none', ...Object.keys(activations)] as Activation[]).map(
     (activation) => ({ activation, negativeSlope: 0.2, residual: 'none' }) as const,
   ),
   { activation: 'none', negativeSlope: 0, residual: 'after' },
   { activation: 'relu', negativeSlope: 0, residual: 'after' },
+  { activation: 'none', negativeSlope: 0, residual: 'after', gated: true },
+  { activation: 'silu', negativeSlope: 0, residual: 'after', gated: true },
 ];
 
 /** Every kernel, once, by its code. `subgroups` says whether to shuffle. */
@@ -133,8 +135,8 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                 const backward = {
                   ...d,
                   ...wants,
-                  bias: d.bias && d.activation !== 'none',
-                  residual: d.activation === 'none' ? 'none' : d.residual,
+                  bias: d.bias && (d.activation !== 'none' || d.gated === true),
+                  residual: d.activation === 'none' && !d.gated ? 'none' : d.residual,
                   dsum: false,
                   accumulate: { dweight: false, dbias: false },
                 } as const;
@@ -172,6 +174,14 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                   }
                 }
                 if (perRow && d.activation === 'none' && d.residual === 'none') {
+                  const { samples, channels } = geometry;
+                  const blocks = { ...geometry, samples: samples / 2, channels: 2 * channels, groups: 2 };
+                  const blocked = { geometry: blocks, blocked: true } as const;
+                  add(
+                    direction === 'forward'
+                      ? forwardProgram({ ...d, ...blocked }, facts)
+                      : backwardProgram({ ...backward, ...blocked }, facts),
+                  );
                   add(forwardProgram({ ...d, statistics: false }, facts));
                   add(forwardProgram({ ...d, residual: 'before' }, facts));
                   add(
