@@ -94,7 +94,9 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
   }
   const op = draw.of(norms);
   const channels = hasChannels(op);
-  const after = channels || op === 'layerNorm' || op === 'rmsNorm';
+  const cast = draw.of(['torch', 'llama', 'gemma'] as const);
+  // What llama rounds before the weight is known without an activation alone.
+  const after = channels || op === 'layerNorm' || (op === 'rmsNorm' && cast !== 'llama');
   return {
     op,
     dtype,
@@ -104,7 +106,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     ...(!channels && draw.chance(0.15) && { zeroCentered: true }),
     ...(channels && { layout }),
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
-    ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast: draw.of(['torch', 'llama', 'gemma']) }),
+    ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
     ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
     schedule: drawSchedule(draw),

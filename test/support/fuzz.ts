@@ -372,7 +372,7 @@ function judged(configuration: Configuration, arrays: Arrays, results: Named<Flo
   const complete: Named<Float32Array> = { dresidual: arrays.dy, ...results };
   // A forward pass alone is judged with gradients that nobody looks at.
   if (!backward)
-    for (const name of ['dx', 'dweight', 'dbias'])
+    for (const name of ['dx', 'dweight', 'dbias', 'dgate'])
       complete[name] ??= new Float32Array(lengthOf(name, arrays));
   const judge = (expected: Expected) =>
     errorsOf(subject, arrays, complete as unknown as Results, data, expected)
@@ -416,7 +416,7 @@ const isOfSets =
     /^(mean|rstd|sum)/.test(output) || (activation === 'none' && (output === 'y' || output === 'dx'));
 
 function lengthOf(name: string, { x, weight, bias }: Arrays): number {
-  return (name === 'dx' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? [])).length;
+  return (name === 'dx' || name === 'dgate' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? [])).length;
 }
 
 /**
