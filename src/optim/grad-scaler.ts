@@ -1,3 +1,4 @@
+import { checkContext } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import { executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -90,6 +91,7 @@ export class GradScaler {
     checkOptions('GradScaler', options, names);
     const { initScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options;
     const settings = { growth: growthFactor, backoff: backoffFactor, growth_interval: growthInterval };
+    checkContext(gpu);
     checkScale('initScale', initScale);
     checkSettings(settings);
     this.gpu = gpu;
@@ -114,7 +116,7 @@ export class GradScaler {
    * @throws NormError `dtype`, `shape`, `aliasing`.
    */
   scale(x: Tensor, options: ScaleOptions = {}): Tensor {
-    this.#checkUsable();
+    this.checkUsable();
     checkOptions('GradScaler.scale', options, { out: 'tensor', ...recordNames });
     checkTarget(options);
     const { gpu } = this;
@@ -142,7 +144,7 @@ export class GradScaler {
    * @throws NormError `order` if that was done, or stepped, since the last update; `value`.
    */
   unscale(optimizer: AnyOptimizer, options: RecordOptions = {}): void {
-    this.#checkUsable();
+    this.checkUsable();
     checkOptions('GradScaler.unscale', options, recordNames);
     checkTarget(options);
     const of = this.#stageOf(optimizer);
@@ -170,7 +172,7 @@ export class GradScaler {
    * @throws NormError `order` if it has stepped since the last update; as {@link Optimizer.step}.
    */
   step(optimizer: AnyOptimizer, options: RecordOptions = {}): void {
-    this.#checkUsable();
+    this.checkUsable();
     checkOptions('GradScaler.step', options, recordNames);
     checkTarget(options);
     const { stage } = this.#stageOf(optimizer);
@@ -179,6 +181,7 @@ export class GradScaler {
       return;
     }
     if (stage === 'stepped') throw tooOften('step', stage);
+    optimizer.checkStep();
     if (stage === 'scaled') this.unscale(optimizer, options);
     const of = this.#stageOf(optimizer);
     optimizer.stepUnless(of.found, options);
@@ -187,7 +190,7 @@ export class GradScaler {
 
   /** The scale of the next step, after all optimizers have stepped. */
   update(options: RecordOptions = {}): void {
-    this.#checkUsable();
+    this.checkUsable();
     checkOptions('GradScaler.update', options, recordNames);
     checkTarget(options);
     if (!this.#enabled) return;
@@ -206,13 +209,13 @@ export class GradScaler {
 
   /** The scale; 1 where it is not enabled. Reads it back: not for every step. */
   async getScale(): Promise<number> {
-    this.#checkUsable();
+    this.checkUsable();
     return this.#enabled ? ((await this.#scale.data())[0] as number) : 1;
   }
 
   /** Sets the scale at once: PyTorch's update(new_scale). Commands that are recorded but not yet submitted come after it. */
   setScale(scale: number): void {
-    this.#checkUsable();
+    this.checkUsable();
     checkScale('The scale', scale);
     this.#scale.write([scale]);
     this.#inverse.write([1 / scale]);
@@ -220,7 +223,7 @@ export class GradScaler {
 
   /** Numbers under PyTorch's names, read back. Between {@link update} and the next {@link scale}. */
   async stateDict(): Promise<GradScalerStateDict> {
-    this.#checkUsable();
+    this.checkUsable();
     if (!this.#enabled) return {};
     const [scale, tracker] = await Promise.all([this.#scale.data(), this.#tracker.data()]);
     const { growth, backoff, growth_interval } = this.#settings;
@@ -239,7 +242,7 @@ export class GradScaler {
    * @throws NormError `state` for an empty one or one that lacks something, `value` for what is out of range. Nothing has changed then.
    */
   loadStateDict(dict: GradScalerStateDict): void {
-    this.#checkUsable();
+    this.checkUsable();
     if (!this.#enabled) return;
     const { scale, growth_factor, backoff_factor, growth_interval, _growth_tracker } = dict ?? {};
     const given = { scale, growth_factor, backoff_factor, growth_interval, _growth_tracker };
@@ -282,7 +285,8 @@ export class GradScaler {
     return true;
   }
 
-  #checkUsable(): void {
+  /** @internal Throws unless it can be used. No private method, which a Proxy does not have. */
+  checkUsable(): void {
     if (!(#scale in this)) throw proxied('GradScaler');
     this.gpu.checkAlive();
     if (this.#destroyed) throw new NormError('destroyed', 'This scaler was destroyed.', 'Make a new one.');

@@ -149,15 +149,8 @@ export abstract class Optimizer<Settings extends object> {
 
   /** @internal A step that the GPU skips if `skip`, u32 [1], is 1 when the step runs. */
   stepUnless(skip: Tensor | undefined, options: RecordOptions): void {
-    this.checkUsable();
     checkTarget(options);
-    for (const { params: _, ...settings } of this.paramGroups)
-      this.#checkSettings(settings as unknown as Settings);
-    const active = this.#states.map(({ slots }) => slots.filter(moves));
-    for (const { parameter } of active.flat()) {
-      this.gpu.checkUsable(parameter.data, 'a parameter');
-      this.gpu.checkUsable(parameter.grad as Tensor, 'a gradient');
-    }
+    const active = this.checkStep();
     const needed = active.flatMap((slots, i) => {
       const group = this.paramGroups[i] as ParamGroup<Settings>;
       return slots.flatMap((slot) => this.#needed(slot, group).map((name) => [i, slot, name] as const));
@@ -175,6 +168,20 @@ export abstract class Optimizer<Settings extends object> {
       executeAll(this.gpu, calls, options, `${this.name}.step`, { before, after });
     });
     for (const [, { started }, name] of needed) started.add(name);
+  }
+
+  /** @internal Throws unless a step can be made now. Returns what it would move, by group. */
+  checkStep(): readonly (readonly Slot[])[] {
+    this.checkUsable();
+    for (const { params: _, ...settings } of this.paramGroups) {
+      this.#checkSettings(settings as unknown as Settings);
+    }
+    const active = this.#states.map(({ slots }) => slots.filter(moves));
+    for (const { parameter } of active.flat()) {
+      this.gpu.checkUsable(parameter.data, 'a parameter');
+      this.gpu.checkUsable(parameter.grad as Tensor, 'a gradient');
+    }
+    return active;
   }
 
   /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */

@@ -20,9 +20,9 @@ export class SequentialLR implements Schedule {
   readonly optimizer: Scheduled;
   /** The step that was made last, from 0. */
   lastEpoch = 0;
-  readonly #schedulers: readonly LRScheduler[];
-  #milestones: number[];
-  #lastLr: number[];
+  private readonly schedulers: readonly LRScheduler[];
+  private milestones: number[];
+  private lastLr: number[];
 
   /**
    * @param schedulers - of this optimizer, none of them a composition or a ReduceLROnPlateau: those do not begin at a step.
@@ -31,63 +31,63 @@ export class SequentialLR implements Schedule {
    */
   constructor(optimizer: Scheduled, schedulers: Iterable<LRScheduler>, milestones: Iterable<number>) {
     checkOptimizer('SequentialLR', optimizer);
-    this.#schedulers = schedulersOf(
+    this.schedulers = schedulersOf(
       'SequentialLR',
       schedulers,
       optimizer,
       (one) => one instanceof LRScheduler,
     );
-    this.#milestones = listOf('milestones', milestones, 'Pass a list of steps.');
-    this.#check(this.#milestones);
+    this.milestones = listOf('milestones', milestones, 'Pass a list of steps.');
+    this.check(this.milestones);
     this.optimizer = optimizer;
     for (const group of optimizer.paramGroups) if (group.initialLr !== undefined) group.lr = group.initialLr;
-    for (const one of this.#schedulers) one.undo();
-    this.#schedulers[0]?.begin();
-    this.#lastLr = this.#schedulers[0]?.getLastLr() ?? [];
+    for (const one of this.schedulers) one.undo();
+    this.schedulers[0]?.begin();
+    this.lastLr = this.schedulers[0]?.getLastLr() ?? [];
   }
 
   step(): void {
     const epoch = this.lastEpoch + 1;
-    const passed = this.#milestones.filter((one) => one <= epoch).length;
-    const scheduler = this.#schedulers[passed] as LRScheduler;
-    if (passed > 0 && this.#milestones[passed - 1] === epoch) scheduler.restart();
+    const passed = this.milestones.filter((one) => one <= epoch).length;
+    const scheduler = this.schedulers[passed] as LRScheduler;
+    if (passed > 0 && this.milestones[passed - 1] === epoch) scheduler.restart();
     else scheduler.step();
     this.lastEpoch = epoch;
-    this.#lastLr = scheduler.getLastLr();
+    this.lastLr = scheduler.getLastLr();
   }
 
   getLastLr(): number[] {
-    return [...this.#lastLr];
+    return [...this.lastLr];
   }
 
   /** As {@link LRScheduler.stateDict}, with the dictionaries of the schedules as `_schedulers`. */
   stateDict(): ScheduleStateDict {
-    return { ...dictOf(this.#fields()), _schedulers: this.#schedulers.map((one) => one.stateDict()) };
+    return { ...dictOf(this.fields()), _schedulers: this.schedulers.map((one) => one.stateDict()) };
   }
 
   /** As {@link LRScheduler.loadStateDict}. */
   loadStateDict(dict: ScheduleStateDict): void {
-    const fields = loadedFields(this.#fields(), dict);
-    this.#check(fields._milestones);
-    loadAll(this.#schedulers, dict);
+    const fields = loadedFields(this.fields(), dict);
+    this.check(fields._milestones);
+    loadAll(this.schedulers, dict);
     this.lastEpoch = fields.lastEpoch;
-    this.#milestones = fields._milestones;
-    this.#lastLr = fields._lastLr;
+    this.milestones = fields._milestones;
+    this.lastLr = fields._lastLr;
   }
 
-  #check(milestones: readonly number[]): void {
+  private check(milestones: readonly number[]): void {
     checkMilestones(milestones);
     const ascend = milestones.every((one, i) => i === 0 || one >= (milestones[i - 1] as number));
-    if (ascend && milestones.length === this.#schedulers.length - 1) return;
+    if (ascend && milestones.length === this.schedulers.length - 1) return;
     throw new NormError(
       'value',
-      `SequentialLR got ${this.#schedulers.length} schedules and the milestones ${shown(milestones)}.`,
+      `SequentialLR got ${this.schedulers.length} schedules and the milestones ${shown(milestones)}.`,
       'Pass ascending milestones, one less than schedules.',
     );
   }
 
-  #fields() {
-    return { lastEpoch: this.lastEpoch, _milestones: this.#milestones, _lastLr: this.#lastLr };
+  private fields() {
+    return { lastEpoch: this.lastEpoch, _milestones: this.milestones, _lastLr: this.lastLr };
   }
 }
 
@@ -100,8 +100,8 @@ export class SequentialLR implements Schedule {
  */
 export class ChainedScheduler implements Schedule {
   readonly optimizer: Scheduled;
-  readonly #schedulers: readonly Schedule[];
-  #lastLr: number[];
+  private readonly schedulers: readonly Schedule[];
+  private lastLr: number[];
 
   /**
    * @param schedulers - of one optimizer, at least one. Not ReduceLROnPlateau, whose steps take a metric.
@@ -112,34 +112,34 @@ export class ChainedScheduler implements Schedule {
     const optimizer = listed[0]?.optimizer as Scheduled;
     if (listed.length === 0)
       throw new NormError('value', 'ChainedScheduler got no schedules.', passSchedules);
-    this.#schedulers = schedulersOf('ChainedScheduler', listed, optimizer, isSchedule);
+    this.schedulers = schedulersOf('ChainedScheduler', listed, optimizer, isSchedule);
     checkOptimizer('ChainedScheduler', optimizer);
     this.optimizer = optimizer;
-    this.#lastLr = optimizer.paramGroups.map(({ lr }) => lr);
+    this.lastLr = optimizer.paramGroups.map(({ lr }) => lr);
   }
 
   step(): void {
-    for (const one of this.#schedulers) one.step();
-    this.#lastLr = this.optimizer.paramGroups.map(({ lr }) => lr);
+    for (const one of this.schedulers) one.step();
+    this.lastLr = this.optimizer.paramGroups.map(({ lr }) => lr);
   }
 
   getLastLr(): number[] {
-    return [...this.#lastLr];
+    return [...this.lastLr];
   }
 
   /** As {@link LRScheduler.stateDict}, with the dictionaries of the schedules as `_schedulers`. */
   stateDict(): ScheduleStateDict {
     return {
-      ...dictOf({ _lastLr: this.#lastLr }),
-      _schedulers: this.#schedulers.map((one) => one.stateDict()),
+      ...dictOf({ _lastLr: this.lastLr }),
+      _schedulers: this.schedulers.map((one) => one.stateDict()),
     };
   }
 
   /** As {@link LRScheduler.loadStateDict}. */
   loadStateDict(dict: ScheduleStateDict): void {
-    const { _lastLr } = loadedFields({ _lastLr: this.#lastLr }, dict);
-    loadAll(this.#schedulers, dict);
-    this.#lastLr = _lastLr;
+    const { _lastLr } = loadedFields({ _lastLr: this.lastLr }, dict);
+    loadAll(this.schedulers, dict);
+    this.lastLr = _lastLr;
   }
 }
 

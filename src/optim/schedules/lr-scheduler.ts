@@ -57,8 +57,8 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
   lastEpoch: number;
   /** @internal What the schedule was made with, and what it keeps. */
   protected fields: Fields;
-  #stepCount = 0;
-  #lastLr: number[] = [];
+  private stepCount = 0;
+  private lastLr: number[] = [];
 
   /** @internal */
   constructor(optimizer: Scheduled, fields: Fields, lastEpoch = -1) {
@@ -108,12 +108,12 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
   }
 
   getLastLr(): number[] {
-    return [...this.#lastLr];
+    return [...this.lastLr];
   }
 
   /** What {@link loadStateDict} needs to go on: numbers, texts and lists, under PyTorch's names. */
   stateDict(): ScheduleStateDict {
-    return dictOf({ ...this.fields, ...this.#progress() });
+    return dictOf({ ...this.fields, ...this.progress() });
   }
 
   /**
@@ -124,7 +124,7 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
    */
   loadStateDict(dict: ScheduleStateDict): void {
     const fields = loadedFields(this.fields, dict);
-    const progress = loadedFields(this.#progress(), dict);
+    const progress = loadedFields(this.progress(), dict);
     this.check(fields);
     if (progress.baseLrs.length !== this.baseLrs.length) {
       throw new NormError(
@@ -136,13 +136,13 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
     this.fields = fields;
     this.baseLrs = progress.baseLrs;
     this.lastEpoch = progress.lastEpoch;
-    this.#stepCount = progress._stepCount;
-    this.#lastLr = progress._lastLr;
+    this.stepCount = progress._stepCount;
+    this.lastLr = progress._lastLr;
   }
 
   /** @internal The first step, again for a schedule that SequentialLR has undone. */
   begin(): void {
-    this.#stepCount = 0;
+    this.stepCount = 0;
     this.step();
   }
 
@@ -159,7 +159,7 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
   /** @internal Makes a step, if its rates are numbers. */
   protected advance(epoch: number, rate: (moment: Moment) => number): void {
     this.optimizer.checkUsable();
-    const count = this.#stepCount + 1;
+    const count = this.stepCount + 1;
     const groups = this.optimizer.paramGroups.slice(0, this.baseLrs.length);
     const rates = groups.map((group, index) =>
       rate({ lr: group.lr, base: this.baseLrs[index] as number, epoch, count, group, index }),
@@ -176,13 +176,13 @@ export abstract class LRScheduler<Fields extends object = object> implements Sch
       group.lr = rates[i] as number;
     });
     this.lastEpoch = epoch;
-    this.#stepCount = count;
+    this.stepCount = count;
     this.stepped(epoch);
-    this.#lastLr = this.optimizer.paramGroups.map(({ lr }) => lr);
+    this.lastLr = this.optimizer.paramGroups.map(({ lr }) => lr);
   }
 
-  #progress() {
+  private progress() {
     const { baseLrs, lastEpoch } = this;
-    return { baseLrs, lastEpoch, _stepCount: this.#stepCount, _lastLr: this.#lastLr };
+    return { baseLrs, lastEpoch, _stepCount: this.stepCount, _lastLr: this.lastLr };
   }
 }

@@ -61,7 +61,7 @@ interface Fields {
  */
 export class ReduceLROnPlateau {
   readonly optimizer: Scheduled;
-  #fields: Fields;
+  private fields: Fields;
 
   /** @throws NormError `value`. */
   constructor(optimizer: Scheduled, options: ReduceLROnPlateauOptions = {}) {
@@ -78,12 +78,12 @@ export class ReduceLROnPlateau {
     };
     check(fields);
     this.optimizer = optimizer;
-    this.#fields = fields;
+    this.fields = fields;
   }
 
   /** How many metrics it has got. */
   get lastEpoch(): number {
-    return this.#fields.lastEpoch;
+    return this.fields.lastEpoch;
   }
 
   /**
@@ -100,17 +100,17 @@ export class ReduceLROnPlateau {
       );
     }
     this.optimizer.checkUsable();
-    const fields = this.#fields;
+    const fields = this.fields;
     const { patience, cooldown } = fields;
     fields.lastEpoch += 1;
-    if (this.#better(metric)) [fields.best, fields.numBadEpochs] = [metric, 0];
+    if (this.better(metric)) [fields.best, fields.numBadEpochs] = [metric, 0];
     else fields.numBadEpochs += 1;
     if (fields.cooldownCounter > 0) {
       fields.cooldownCounter -= 1;
       fields.numBadEpochs = 0;
     }
     if (fields.numBadEpochs > patience) {
-      this.#reduce();
+      this.reduce();
       fields.cooldownCounter = cooldown;
       fields.numBadEpochs = 0;
     }
@@ -119,31 +119,31 @@ export class ReduceLROnPlateau {
 
   /** The learning rates after the last step, by group. */
   getLastLr(): number[] {
-    return [...this.#fields._lastLr];
+    return [...this.fields._lastLr];
   }
 
   /** As {@link LRScheduler.stateDict}. `best` is an infinity before the first metric, which JSON makes null of: that can be loaded. */
   stateDict(): ScheduleStateDict {
-    return dictOf(this.#fields);
+    return dictOf(this.fields);
   }
 
   /** As {@link LRScheduler.loadStateDict}. */
   loadStateDict(dict: ScheduleStateDict): void {
-    const fields = loadedFields(this.#fields, dict);
+    const fields = loadedFields(this.fields, dict);
     check(fields);
-    this.#fields = fields;
+    this.fields = fields;
   }
 
-  #better(metric: number): boolean {
-    const { mode, thresholdMode, threshold, best } = this.#fields;
+  private better(metric: number): boolean {
+    const { mode, thresholdMode, threshold, best } = this.fields;
     if (thresholdMode === 'rel') {
       return mode === 'min' ? metric < best * (1 - threshold) : metric > best * (1 + threshold);
     }
     return mode === 'min' ? metric < best - threshold : metric > best + threshold;
   }
 
-  #reduce(): void {
-    const { factor, minLrs, eps } = this.#fields;
+  private reduce(): void {
+    const { factor, minLrs, eps } = this.fields;
     this.optimizer.paramGroups.forEach((group, i) => {
       const lr = Math.max(group.lr * factor, minLrs[i] ?? 0);
       if (group.lr - lr > eps) group.lr = lr;
