@@ -37,13 +37,13 @@ export interface UpdateKernel {
   flags: Choices;
   /** The state that it changes, by PyTorch's names; all f32. */
   state: readonly string[];
-  /** By the name of a buffer in WGSL the state, where that has another name. */
-  sources?: Readonly<Record<string, string>>;
+  /** By the name of a state its role, where that is another: `sum` is what norms call x + residual. */
+  roles?: Readonly<Record<string, string>>;
 }
 
 /** One step of an optimizer. Roles: param, grad, the state, and where the kernel has them steps, settings, places. */
 export function updateProgram(
-  { module, flags, state, sources }: UpdateKernel,
+  { module, flags, state, roles }: UpdateKernel,
   d: ParameterDescriptor,
   facts: DeviceFacts,
 ): Program {
@@ -51,9 +51,9 @@ export function updateProgram(
   const dtypes = {
     param: d.dtype,
     grad: d.gradDtype,
-    ...Object.fromEntries(state.map((name) => [name, 'f32'])),
+    ...Object.fromEntries(state.map((name) => [roles?.[name] ?? name, 'f32'])),
   };
-  const kernel = kernelOf(module, choices, sources);
+  const kernel = kernelOf(module, choices);
   return d.places > 0
     ? placewise(d.places, kernel, facts)
     : elementwise(d.size, kernel, dtypes as Record<string, FloatDType>, facts);

@@ -18,7 +18,7 @@ const updated: ReadonlySet<string> = new Set([
   'exp_inf',
   'square_avg',
   'grad_avg',
-  'sum',
+  'square_sum',
   'master_param',
   'grad',
   'average',

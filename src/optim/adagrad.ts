@@ -43,7 +43,7 @@ export const adagradKernel: UpdateKernel = {
   module: adagrad,
   flags: {},
   state: ['sum'],
-  sources: { square_sum: 'sum' },
+  roles: { sum: 'square_sum' },
 };
 
 /**

@@ -181,9 +181,9 @@ export class GroupState {
     const copy = step.masters && data.dtype === 'f16' ? slot.state.get(master) : undefined;
     const param = copy ?? data;
     const program = this.#program(step, param, grad as Tensor, 0);
-    const state = step.kernel.state.map((name) => [name, slot.state.get(name)]);
+    const state = operandsOf(step, (name) => slot.state.get(name));
     const steps = step.counted ? this.#count(slot) : undefined;
-    const operands = { param, grad: grad as Tensor, ...Object.fromEntries(state), steps, settings };
+    const operands = { param, grad: grad as Tensor, ...state, steps, settings };
     return [{ program, operands }, ...(copy ? [this.#casting(copy, data)] : [])];
   }
 
@@ -202,9 +202,9 @@ export class GroupState {
     const param = (copies ?? params).whole;
     const places = pack.places(members);
     const program = this.#program(step, param, grads.whole, places.size / 3);
-    const state = step.kernel.state.map((name) => [name, pack.take(name, 'f32').whole]);
+    const state = operandsOf(step, (name) => pack.take(name, 'f32').whole);
     const steps = step.counted ? this.#counts : undefined;
-    const operands = { param, grad: grads.whole, ...Object.fromEntries(state), steps, settings, places };
+    const operands = { param, grad: grads.whole, ...state, steps, settings, places };
     calls.push({ program, operands });
     if (copies) calls.push(this.#casting(copies.whole, params.whole));
     slots.forEach(({ parameter: { data, grad } }, i) => {
@@ -241,6 +241,10 @@ export class GroupState {
     return { program: remember(this.#gpu, 'cast', { size, dtype, to }, make), operands: { x, y } };
   }
 }
+
+/** The state by role. */
+const operandsOf = ({ kernel }: GroupStep, of: (name: string) => Tensor | undefined) =>
+  Object.fromEntries(kernel.state.map((name) => [kernel.roles?.[name] ?? name, of(name)]));
 
 const packable = ({ parameter: { data, grad } }: Slot, { packing }: Pack): boolean =>
   data.dtype === packing.dtype && grad?.dtype === data.dtype && copyable(data) && copyable(grad);
