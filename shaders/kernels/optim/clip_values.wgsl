@@ -1,0 +1,20 @@
+// optim/clip_values
+// needs: places storage worker
+// Gradients cut to −bound … bound, as torch.nn.utils.clip_grad_value_. NaN stays.
+//
+// Mapping: a workgroup takes a place (shared/places.wgsl); a thread every WORKGROUP-th element of it.
+// Bindings: grad, of its dtype, changed where it is beyond.
+struct Params {
+  bound: f32,
+}
+
+var<uniform> params: Params;
+var<storage, read_write> grad: array<X>;
+
+@compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
+  let taken = place_of(workgroup_number(invocation));
+  for (var i = taken.first + invocation.index; i < taken.end; i += WORKGROUP) {
+    let g = f32(grad[i]);
+    if (abs(g) > params.bound) { grad[i] = X(select(params.bound, -params.bound, g < 0.0)); }
+  }
+}
