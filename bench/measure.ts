@@ -16,6 +16,7 @@ export interface RowResult {
   shape: readonly number[];
   layout: Row['layout'];
   dtype: Row['dtype'];
+  axes?: readonly number[];
   groups?: number;
   training?: boolean;
   relu?: boolean;

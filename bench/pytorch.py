@@ -23,6 +23,7 @@ BATCHES = [[4, 3, 256, 256], [32, 256, 14, 14], [8, 64, 56, 56], [1, 2, 2048, 20
 FEATURES = [65536, 512]
 SMALL_IMAGES = [[64, 512, 7, 7], [512, 512, 2, 2]]
 GROUPS = [[8, 320, 64, 64], [2, 512, 128, 128]]
+KEPT = [[8, 96, 56, 56], [1, 1024, 14, 14]]
 INSTANCES = [[4, 3, 256, 256], [32, 256, 14, 14], [1, 32, 1048576]]
 LAYOUTS = ["channels-first", "channels-last"]
 BATCH_KINDS = [
@@ -50,6 +51,9 @@ def bench_rows():
             for direction in ["forward", "backward"]:
                 for shape in ROWS:
                     yield dict(op=op, direction=direction, shape=shape, layout="channels-first", dtype=dtype)
+        for direction in ["forward", "backward"]:
+            for shape in KEPT:
+                yield dict(op="layerNorm", direction=direction, shape=shape, layout="channels-first", dtype=dtype, axes=[1])
         for layout in LAYOUTS:
             for training, relu, direction in BATCH_KINDS:
                 if direction == "forward+backward":
@@ -76,6 +80,8 @@ def row_name(row):
     kind = row.get("groups", "")
     if row["op"] == "batchNorm":
         kind = ("training" if row["training"] else "evaluation") + ("+relu" if row.get("relu") else "")
+    if "axes" in row:
+        kind = f"axes {','.join(map(str, row['axes']))}"
     kind = f"({kind})" if kind else ""
     last = " channels-last" if row["layout"] == "channels-last" else ""
     return f"{row['op']}{kind} {row['direction']} {'×'.join(map(str, row['shape']))}{last} {row['dtype']}"
@@ -137,6 +143,10 @@ class Subject:
             return (functional.group_norm(x, row["groups"], weight, bias, EPS),)
         if op == "instanceNorm":
             return (functional.instance_norm(x, weight=weight, bias=bias, eps=EPS),)
+        if "axes" in row:
+            # PyTorch normalizes trailing dimensions: the channels go there and back, as in ConvNeXt's channels_last.
+            moved = x.permute(0, 2, 3, 1)
+            return (functional.layer_norm(moved, shape[1:2], weight, bias, EPS).permute(0, 3, 1, 2),)
         total = x + residual if op.startswith("add") else x
         if op in ("layerNorm", "addLayerNorm"):
             y = functional.layer_norm(total, shape[1:], weight, bias, EPS)

@@ -38,19 +38,19 @@ export interface Outputs {
 export type Recorder = (target: RecordOptions, schedule?: ScheduleOptions) => void;
 
 export function forwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Outputs): Recorder {
-  const { op, shape, layout, groups: numGroups = 1, training = false } = row;
+  const { op, layout, groups: numGroups = 1, training = false } = row;
   const { x, residual, weight, bias, runningMean, runningVar, numBatchesTracked } = inputs;
   const { y, sum, mean, rstd } = outputs;
-  const normalizedShape = shape.slice(1);
+  const normalized = normalizedOf(row);
   const activation = activationOf(row);
   return (target, schedule = {}) => {
     const common = { ...target, schedule, weight, eps };
     const moments = { ...common, bias, out: { y, mean, rstd } };
-    const rms = { ...common, normalizedShape, out: { y, rstd } };
-    if (op === 'layerNorm') layerNorm(gpu, x, { ...moments, normalizedShape });
+    const rms = { ...common, ...normalized, out: { y, rstd } };
+    if (op === 'layerNorm') layerNorm(gpu, x, { ...moments, ...normalized });
     else if (op === 'rmsNorm') rmsNorm(gpu, x, rms);
     else if (op === 'addLayerNorm') {
-      addLayerNorm(gpu, x, residual, { ...moments, normalizedShape, out: { y, sum, mean, rstd } });
+      addLayerNorm(gpu, x, residual, { ...moments, ...normalized, out: { y, sum, mean, rstd } });
     } else if (op === 'addRmsNorm') addRmsNorm(gpu, x, residual, { ...rms, out: { y, sum, rstd } });
     else if (op === 'groupNorm') groupNorm(gpu, x, { ...moments, numGroups, layout });
     else if (op === 'instanceNorm') instanceNorm(gpu, x, { ...moments, layout });
@@ -63,23 +63,26 @@ export function forwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Out
 
 /** Of the residual ops, x is the sum that forward made, and the sum's own gradient is added to dx. */
 export function backwardRecorder(gpu: Gpu, row: Row, inputs: Inputs, outputs: Outputs): Recorder {
-  const { op, shape, layout, groups: numGroups = 1, training = false } = row;
+  const { op, layout, groups: numGroups = 1, training = false } = row;
   const { x, residual, dy, weight, bias } = inputs;
   const { mean, rstd, dx, dweight, dbias } = outputs;
-  const normalizedShape = shape.slice(1);
+  const normalized = normalizedOf(row);
   const dsum = isResidual(op) ? residual : undefined;
   const activation = activationOf(row);
   return (target, schedule = {}) => {
     const common = { ...target, schedule, weight, rstd };
     const moments = { ...common, mean, out: { dx, dweight, dbias } };
-    const rms = { ...common, normalizedShape, out: { dx, dweight } };
+    const rms = { ...common, ...normalized, out: { dx, dweight } };
     if (op === 'layerNorm' || op === 'addLayerNorm') {
-      layerNormBackward(gpu, dy, x, { ...moments, normalizedShape, dsum });
+      layerNormBackward(gpu, dy, x, { ...moments, ...normalized, dsum });
     } else if (op === 'rmsNorm' || op === 'addRmsNorm') rmsNormBackward(gpu, dy, x, { ...rms, dsum });
     else if (op === 'groupNorm') groupNormBackward(gpu, dy, x, { ...moments, numGroups, layout });
     else if (op === 'instanceNorm') instanceNormBackward(gpu, dy, x, { ...moments, layout });
     else batchNormBackward(gpu, dy, x, { ...moments, bias, activation, training, layout });
   };
 }
+
+/** What LayerNorm and RMSNorm reduce. */
+const normalizedOf = ({ shape, axes }: Row) => (axes ? { axes } : { normalizedShape: shape.slice(1) });
 
 const activationOf = ({ relu }: Row): Activation => (relu ? 'relu' : 'none');

@@ -19,6 +19,8 @@ export interface Row {
   /** Where the channels are; LayerNorm and RMSNorm have none. */
   layout: Layout;
   dtype: FloatDType;
+  /** layerNorm over these axes instead of all but the first. */
+  axes?: readonly number[];
   /** groupNorm. */
   groups?: number;
   /** batchNorm: with the statistics of x, which update the running ones, or with the running ones. */
@@ -66,6 +68,12 @@ const groupShapes = [
   [2, 512, 128, 128],
 ] as const;
 
+/** [N, C, H, W]: LayerNorm over the channels, of ConvNeXt's first feature maps and of late ones. */
+const keptShapes = [
+  [8, 96, 56, 56],
+  [1, 1024, 14, 14],
+] as const;
+
 /** [N, C, ...spatial]. The last is sound. */
 const instanceShapes = [
   [4, 3, 256, 256],
@@ -87,6 +95,11 @@ export function benchRows(f16: boolean): Row[] {
     for (const op of ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm'] as const) {
       for (const pass of ['forward', 'backward'] as const) {
         for (const shape of rowShapes) rows.push({ op, pass, shape, layout: 'channels-first', dtype });
+      }
+    }
+    for (const pass of ['forward', 'backward'] as const) {
+      for (const shape of keptShapes) {
+        rows.push({ op: 'layerNorm', pass, shape, layout: 'channels-first', dtype, axes: [1] });
       }
     }
     rows.push(...batchRows(dtype));
@@ -159,10 +172,11 @@ export function linearRows(): Row[] {
 }
 
 /** The row's name, which --filter matches: `layerNorm forward 4096×1024 f32`. */
-export function rowName({ op, pass, shape, layout, dtype, groups, training, relu }: Row): string {
+export function rowName({ op, pass, shape, layout, dtype, axes, groups, training, relu }: Row): string {
   const last = layout === 'channels-last' ? ' channels-last' : '';
   const mode = training ? 'training' : 'evaluation';
   const kind = groups ?? (op === 'batchNorm' ? `${mode}${relu ? '+relu' : ''}` : undefined);
+  if (axes) return `${op}(axes ${axes}) ${pass} ${shape.join('×')} ${dtype}`;
   return `${op}${kind ? `(${kind})` : ''} ${pass} ${shape.join('×')}${last} ${dtype}`;
 }
 

@@ -1,9 +1,12 @@
 /** One row of the bench made concrete: its inputs on the GPU, how it is recorded, and what it must give. */
 import { byteSize } from '../src/gpu/tensor.ts';
 import type { Gpu, RecordOptions, ScheduleOptions, Tensor } from '../src/index.ts';
+import { axesGeometry as keptGeometry } from '../src/plan/geometry.ts';
+import { scheduleKept } from '../src/plan/kept.ts';
 import { scheduleBackward, scheduleForward } from '../src/plan/schedule.ts';
 import type { BackwardSchedule, ForwardSchedule } from '../src/plan/strategy.ts';
 import {
+  axesGeometry,
   batchNormGeometry,
   type Geometry,
   groupNormGeometry,
@@ -36,7 +39,8 @@ export interface Subject {
   destroy(): void;
 }
 
-export function geometryOf({ op, shape, layout, groups = 1 }: Row): Geometry {
+export function geometryOf({ op, shape, axes, layout, groups = 1 }: Row): Geometry {
+  if (axes) return axesGeometry(shape, axes);
   if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
   if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
   if (op === 'batchNorm') return batchNormGeometry(shape, layout);
@@ -55,8 +59,10 @@ function build(gpu: Gpu, row: Row): Subject {
   const { channels } = geometry;
   const data = makeData(row, channels);
   const inputs = makeInputs(gpu, row, data);
-  const sets =
-    op === 'groupNorm'
+  const { axes } = row;
+  const sets = axes
+    ? shape.filter((_, axis) => !axes.includes(axis))
+    : op === 'groupNorm'
       ? [geometry.samples, geometry.groups]
       : op === 'instanceNorm'
         ? [geometry.samples, channels]
@@ -111,8 +117,10 @@ function build(gpu: Gpu, row: Row): Subject {
       return compare(results);
     },
     strategy(schedule = {}) {
-      const choose = pass === 'forward' ? scheduleForward : scheduleBackward;
-      return scheduleName(choose(geometry, gpu.facts, schedule, byteSize(dtype)), pass);
+      const planned = axes ? (keptGeometry(shape, axes) ?? geometry) : geometry;
+      const ofPass = pass === 'forward' ? scheduleForward : scheduleBackward;
+      const choose = axes ? scheduleKept : ofPass;
+      return scheduleName(choose(planned, gpu.facts, schedule, byteSize(dtype)), pass);
     },
     destroy() {
       for (const tensor of tensors) tensor.destroy();

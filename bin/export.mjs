@@ -16,12 +16,13 @@ const kinds = {
   number: { value: 'NUMBER', read: number },
   string: { value: 'NAME', read: (_, text) => text },
   sizes: { value: 'SIZES', read: (flag, text) => sizes(text, `--${flag}`) },
+  axes: { value: 'AXES', read: axesOf },
   names: { value: 'NAMES', read: wantsOf },
   other: { value: 'JSON', read: json },
 };
 
 /** The kinds here of options that the library's table calls `other`; those that are not named are JSON. */
-const others = { normalizedShape: 'sizes', wants: 'names', accumulate: 'boolean' };
+const others = { normalizedShape: 'sizes', axes: 'axes', wants: 'names', accumulate: 'boolean' };
 
 /** What the help says beside the ops that take an option. */
 const notes = {
@@ -29,6 +30,7 @@ const notes = {
   dtype: 'f32 or f16, of x; default f32',
   paramDtype: 'of weight and bias; default that of x',
   normalizedShape: 'default: the last size',
+  axes: 'such as 1, or -2,-1; instead of normalizedShape',
   momentum: 'null for the average of all batches',
   wants: 'dweight, dbias, both with a comma between them, or none',
   accumulate: 'adds to what dweight and dbias hold',
@@ -127,6 +129,12 @@ function sizes(text, what) {
   if (!/^\d+(x\d+)*$/.test(text))
     throw new Error(`${what} is '${text}'; sizes such as 4096x1024 are needed.`);
   return text.split('x').map(Number);
+}
+
+/** Axes such as -2,-1. @param {string} flag @param {string} text */
+function axesOf(flag, text) {
+  if (!/^-?\d+(,-?\d+)*$/.test(text)) throw new Error(`--${flag} is '${text}'; axes such as 1,3 are needed.`);
+  return text.split(',').map(Number);
 }
 
 /** What JSON says, in the argument itself or in a file. @param {string} flag @param {string} text */

@@ -6,7 +6,14 @@ import { kernelSamples } from './lib/kernel-samples.mjs';
 import { root } from './lib/paths.mjs';
 import { wgslModules } from './lib/wgsl-modules.mjs';
 
-const files = ['kernels', 'ops/op-options', 'plan/strategy', 'plan/schedule', 'gpu/device-model'];
+const files = [
+  'kernels',
+  'ops/op-options',
+  'plan/strategy',
+  'plan/kept',
+  'plan/schedule',
+  'gpu/device-model',
+];
 const settings = { configFile: /** @type {const} */ (false), root, plugins: [wgslModules()] };
 const loaded = await Promise.all(files.map((name) => runnerImport(join(root, `src/${name}.ts`), settings)));
 const library = Object.assign({}, ...loaded.map(({ module }) => module));

@@ -51,7 +51,12 @@ export {
   InstanceNorm3d,
   type InstanceNormModuleOptions,
 } from './nn/instance-norm.ts';
-export { LayerNorm, type LayerNormModuleOptions } from './nn/layer-norm.ts';
+export {
+  LayerNorm,
+  LayerNorm2d,
+  type LayerNorm2dOptions,
+  type LayerNormModuleOptions,
+} from './nn/layer-norm.ts';
 export type { LoadableState, LoadResult } from './nn/load-state.ts';
 export {
   LocalResponseNorm,
@@ -68,7 +73,7 @@ export {
   type ResidualBackwardOptions,
 } from './nn/norm-module.ts';
 export { Parameter, type ParameterOptions, type ZeroGradOptions } from './nn/parameter.ts';
-export { RMSNorm, type RMSNormModuleOptions } from './nn/rms-norm.ts';
+export { RMSNorm, RMSNorm2d, type RMSNorm2dOptions, type RMSNormModuleOptions } from './nn/rms-norm.ts';
 export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts';
 export { saveStateDict } from './nn/save-state.ts';
 export { Sequential } from './nn/sequential.ts';
@@ -120,6 +125,7 @@ export type {
   Statistic,
   StatisticsOption,
 } from './ops/norm.ts';
+export type { NormalizedOptions } from './ops/normalized.ts';
 export type { NormOp, NormOpOptions } from './ops/op-options.ts';
 export {
   addRmsNorm,

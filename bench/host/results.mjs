@@ -73,7 +73,8 @@ const titles = {
 };
 
 /** What rows of one line of the table have in common: `BatchNorm in training + ReLU, backward`. */
-export function kindOf({ op, pass, training, relu }) {
+export function kindOf({ op, pass, training, relu, axes }) {
+  if (axes) return `${titles[op]} over channels, ${pass}`;
   const batch = `BatchNorm in ${training ? 'training' : 'evaluation'}${relu ? ' + ReLU' : ''}`;
   return `${titles[op] ?? batch}, ${pass}`;
 }

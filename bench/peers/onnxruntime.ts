@@ -16,8 +16,9 @@ const onnx17 = { domain: '', opset: 17 } as const;
 const floats = { epsilon: eps };
 
 /** The node that computes a row; undefined where onnxruntime-web has none. */
-function nodeOf({ op, pass, layout, training }: Row): OnnxNode | undefined {
-  if (pass !== 'forward' || layout === 'channels-last') return undefined;
+function nodeOf({ op, pass, layout, training, axes }: Row): OnnxNode | undefined {
+  // Its LayerNormalization has trailing axes alone.
+  if (pass !== 'forward' || layout === 'channels-last' || axes) return undefined;
   switch (op) {
     case 'layerNorm':
       return {

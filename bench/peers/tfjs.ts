@@ -21,7 +21,8 @@ type TfInputs = Record<Exclude<keyof Inputs, 'numBatchesTracked'>, TfTensor>;
 type Norm = (x: TfTensor, weight: TfTensor, bias: TfTensor) => TfTensor;
 
 /** The axes that a row's statistics are taken over. */
-function axesOf({ op, layout, shape }: Row): number[] {
+function axesOf({ op, layout, shape, axes }: Row): number[] {
+  if (axes) return [...axes];
   const channelAxis = layout === 'channels-first' ? 1 : shape.length - 1;
   const others = shape.map((_, axis) => axis).filter((axis) => axis !== channelAxis);
   if (op === 'batchNorm') return others;
@@ -57,8 +58,15 @@ function normOf(tf: Tf, row: Row, inputs: TfInputs): Norm | undefined {
         const { mean, variance } = tf.moments(moved, [0, 1, 2]);
         return tf.transpose(given(moved, mean, variance, weight, bias), [0, 3, 1, 2]);
       };
-    case 'instanceNorm':
     case 'layerNorm':
+      if (row.axes) {
+        return (x, weight, bias) => {
+          const { mean, variance } = tf.moments(x, axesOf(row), true);
+          return given(x, mean, variance, tf.reshape(weight, broadcast), tf.reshape(bias, broadcast));
+        };
+      }
+      return fused;
+    case 'instanceNorm':
       return fused;
     case 'addLayerNorm':
       return (x, weight, bias) => fused(tf.add(x, inputs.residual), weight, bias);

@@ -62,7 +62,7 @@ export function rowCase(row: Row): Case {
         ? { ...common, layout, ...(groups !== undefined && { numGroups: groups }) }
         : {
             ...common,
-            normalizedShape: shape.slice(1),
+            ...(row.axes ? { axes: row.axes } : { normalizedShape: shape.slice(1) }),
             ...(pass === 'backward' && { dsum: isResidual(op) }),
           };
   return { name: rowName(row), op, options: isRms(op) ? options : { ...options, bias: true } };

@@ -85,6 +85,11 @@ function rowOptions(draw: Draw, op: DescribedOp, common: DescribeOptions): Descr
     ...common,
     shape: [draw.size(1, Math.min(2 ** 18, most / length)), length],
   };
+  if (draw.chance(0.25)) {
+    options.axes = [1];
+    const kept = draw.size(2, 2 ** 14);
+    options.shape = [draw.size(1, 64), draw.size(2, Math.max(3, Math.min(4096, most / kept / 64))), kept];
+  }
   if (op === 'rmsNorm' || op === 'addRmsNorm') options.cast = draw.of(['torch', 'llama', 'gemma']);
   else if (draw.chance(0.1)) options.bias = false;
   if (op === 'layerNorm') epilogue(draw, options);

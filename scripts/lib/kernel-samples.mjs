@@ -63,6 +63,12 @@ const samples = {
     kernel: 'rows/forward_registers',
     what: 'GroupNorm forward with SiLU, as diffusion models have it: each group stays in registers.',
   },
+  'layer-norm-2d-forward': {
+    op: 'layerNorm',
+    options: { shape: [8, 96, 56, 56], axes: [1] },
+    kernel: 'kept/forward',
+    what: 'LayerNorm over the channels of [N, C, H, W], forward: threads own pixels, lanes share channels.',
+  },
 };
 
 /** By file: descriptions whose schedules are asked for, so that they change with the format and not with what is chosen. */

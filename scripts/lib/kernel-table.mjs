@@ -7,6 +7,7 @@
  *   describe: typeof import('../../src/kernels.ts').describe,
  *   forwardCall: typeof import('../../src/ops/op-options.ts').forwardCall,
  *   familyOf: typeof import('../../src/plan/strategy.ts').familyOf,
+ *   scheduleKept: typeof import('../../src/plan/kept.ts').scheduleKept,
  *   scheduleForward: typeof import('../../src/plan/schedule.ts').scheduleForward,
  *   scheduleBackward: typeof import('../../src/plan/schedule.ts').scheduleBackward,
  *   modelOfClass: typeof import('../../src/gpu/device-model.ts').modelOfClass,
@@ -43,6 +44,7 @@ const rows = [
     [1024, 32_768],
     [16, 65_536],
   ].flatMap((shape) => rowNorms.map((op) => ({ norm: op, op, shape }))),
+  ...rowNorms.map((op) => ({ norm: op, op, shape: [8, 96, 56, 56], options: { axes: [1] } })),
   { norm: 'groupNorm', op: 'groupNorm', shape: [32, 256, 14, 14], options: { numGroups: 32 } },
   { norm: 'groupNorm', op: 'groupNorm', shape: [2, 320, 64, 64], options: { numGroups: 32 } },
   { norm: 'groupNorm', op: 'groupNorm', shape: [8, 64, 64, 320], options: { numGroups: 32, ...last } },
@@ -95,6 +97,7 @@ export function kernelTable({
   describe,
   forwardCall,
   familyOf,
+  scheduleKept,
   scheduleForward,
   scheduleBackward,
   modelOfClass,
@@ -111,11 +114,13 @@ export function kernelTable({
       return `${strategy}: ${dispatches.map(({ label }) => `\`${label.split(',')[0]}\``).join(', ')}`;
     };
     const cells = line([
-      `[${shape.join(', ')}]${'layout' in options ? ', channels last' : ''}`,
+      `[${shape.join(', ')}]${'layout' in options ? ', channels last' : 'axes' in options ? `, axes [${options.axes}]` : ''}`,
       `[${[samples, positions, channels, inner].join(', ')}], ${groups}`,
       familyOf(geometry, facts),
-      kernels(scheduleForward(geometry, facts).strategy, forward),
-      kernels(scheduleBackward(geometry, facts).strategy, { pass: 'backward' }),
+      kernels((geometry.runs ? scheduleKept : scheduleForward)(geometry, facts).strategy, forward),
+      kernels((geometry.runs ? scheduleKept : scheduleBackward)(geometry, facts).strategy, {
+        pass: 'backward',
+      }),
     ]);
     lines.set(cells, [...(lines.get(cells) ?? []), norm]);
   }

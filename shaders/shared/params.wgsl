@@ -27,6 +27,9 @@ struct Params {
   first_set: u32,          // the set that is number 0 here, in mean and rstd, which are bound whole
   first_col: u32,          // columns first_col … first_col + span − 1 of a row have partials of dweight and dbias here
   span: u32,
+  run: u32,                // of interleaved axes the sizes of the last reduced one, of that before, and of what lies between
+  run_before: u32,
+  between: u32,
   first_segment: u32,      // the segment that is number 0 here, where x is cut between segments
   // Of local response normalization. x is [segments, channels, inner]: a segment is a sample (channels-first) or a
   // position (channels-last, inner 1).

@@ -1,5 +1,6 @@
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { type Geometry, setCount, setSize } from '../plan/geometry.ts';
+import { scheduleKept } from '../plan/kept.ts';
 import { scheduleBackward, scheduleForward } from '../plan/schedule.ts';
 import {
   checkSchedule,
@@ -28,13 +29,15 @@ export function candidatesOf(
   splitOnly = false,
   elementBytes = 4,
 ): Candidate[] {
-  const schedule = direction === 'forward' ? scheduleForward : scheduleBackward;
+  const ofDirection = direction === 'forward' ? scheduleForward : scheduleBackward;
+  const schedule = geometry.runs ? scheduleKept : ofDirection;
+  const splits = splitOnly && !geometry.runs;
   const concrete = (options: ScheduleOptions) =>
     JSON.stringify(
-      schedule(geometry, facts, splitOnly ? { ...options, strategy: 'split' } : options, elementBytes),
+      schedule(geometry, facts, splits ? { ...options, strategy: 'split' } : options, elementBytes),
     );
   const seen = new Set([concrete({})]);
-  const strategies = splitOnly ? (['split'] as const) : strategiesOf(geometry, direction);
+  const strategies = splits ? (['split'] as const) : strategiesOf(geometry, direction);
   return strategies
     .flatMap((strategy) => variantsOf(strategy, geometry, direction, facts))
     .filter((options) => {
@@ -74,7 +77,7 @@ function variantsOf(
     case 'thread': {
       // A thread walks a whole row: with too few of them a device idles for long.
       if (setCount(geometry) < 8 && setSize(geometry) > 65_536) return [];
-      const fourRows = geometry.inner === 1 && isContiguous(geometry);
+      const fourRows = geometry.inner === 1 && (isContiguous(geometry) || geometry.runs !== undefined);
       return (software ? [4, 16, 64] : [64, 256]).flatMap((workgroup) =>
         (fourRows ? [false, true] : [false]).map((four) => ({
           strategy,
@@ -95,6 +98,7 @@ function variantsOf(
       ];
     }
     case 'workgroup':
+      if (geometry.runs && !software) return [1, 2, 4, 8, 16, 32, 64].map((lanes) => ({ strategy, lanes }));
       return software ? [] : [64, 128, 256].map((workgroup) => ({ strategy, workgroup }));
     case 'split': {
       // Backward, the splits of rows are also those of dweight: these have a number of their own.

@@ -22,7 +22,7 @@ import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { shortColumn } from '../plan/columns.ts';
-import { setCount, setSize } from '../plan/geometry.ts';
+import { parameterCount, setCount, setSize } from '../plan/geometry.ts';
 import { longestRegisterSplit, rowGroupsOf, splitsOf } from '../plan/schedule.ts';
 import { type BackwardSchedule, powerOfTwoUp, quadsOf } from '../plan/strategy.ts';
 import type { Choices } from '../shaders/link.ts';
@@ -89,13 +89,14 @@ export function afterFirstPass(at: At): At {
 }
 
 /** The buffer dy of a second pass. */
-const sourcesOf = ({ upstream }: At) => (upstream === 'dresidual' ? { sources: { dy: upstream } } : {});
+export const sourcesOf = ({ upstream }: At) =>
+  upstream === 'dresidual' ? { sources: { dy: upstream } } : {};
 
 /** Statistics come in one binding where residual, or dresidual too, takes another. */
-const packedChoices = ({ d }: At): Choices => ({ PACKED: d.residual === 'after' });
+export const packedChoices = ({ d }: At): Choices => ({ PACKED: d.residual === 'after' });
 
 /** The first pass over a residual stores its gradient. */
-const firstChoices = (at: At): Choices => ({
+export const firstChoices = (at: At): Choices => ({
   ...packedChoices(at),
   STORES_DRESIDUAL: at.d.residual === 'after',
   NEEDS_Z: at.d.residual === 'after' || activates(at.d),
@@ -329,7 +330,7 @@ interface Partials {
 
 /** dweight and dbias, or some columns of them: the sum of their partials. */
 export function mergeGradients(at: Merged, { role, offset = 0, splits, inner = 1, columns }: Partials): Step {
-  const { first, span } = columns ?? { first: 0, span: at.d.geometry.channels };
+  const { first, span } = columns ?? { first: 0, span: parameterCount(at.d.geometry) };
   const { gradients: team } = at.schedule;
   const ranges = { [role]: { offset, size: Math.max(8, 8 * splits * span * inner) } };
   return dispatch({ ...at, ranges }, joinGradients, {

@@ -2,7 +2,7 @@ import { byteSize } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step, scratchAlignment } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
-import { elementCount, setCount, setSize } from '../plan/geometry.ts';
+import { elementCount, parameterCount, setCount, setSize } from '../plan/geometry.ts';
 import { longestSplit, rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
@@ -211,16 +211,16 @@ const overrides = (d: BackwardDescriptor): ScheduleOptions =>
   d.frozen || d.residual === 'after' || d.stage ? { ...d.schedule, strategy: 'split' } : d.schedule;
 
 /** The gradients of nothing are zeros: a sum over no splits. */
-function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
+export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
-  if (geometry.channels === 0) return { steps: [], scratch: {} };
+  if (parameterCount(geometry) === 0) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const at = { d, facts, ...part, choices: backwardChoices(d), accumulate, schedule: { gradients: alone } };
   return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
 }
 
 /** {@link inParts}, with what a backward pass has beside. Later parts add to what the first one wrote. */
-function partsOf(
+export function partsOf(
   d: BackwardDescriptor,
   schedule: BackwardSchedule,
   segmentsOf: typeof setSegments,
@@ -242,13 +242,13 @@ function partsOf(
 }
 
 /** dweight and dbias, if any of them is requested. */
-const mergeRequested = (
+export const mergeRequested = (
   at: Parameters<typeof mergeGradients>[0],
   partials: Parameters<typeof mergeGradients>[1],
 ) => (at.d.dweight || at.d.dbias ? [mergeGradients(at, partials)] : []);
 
 /** Statistics in one binding, where residual and dresidual take two. */
-function packed(at: At): Step[] {
+export function packed(at: At): Step[] {
   if (at.d.residual !== 'after') return [];
   at.need('statistics', 16 * setCount(at.g));
   return [packStatistics(at)];

@@ -179,7 +179,7 @@ function applyGiven(plan: ForwardPlan): Step[] {
 }
 
 /** What every kernel of a forward pass may ask for. */
-const forwardChoices = (d: ForwardDescriptor, statistics: ShaderModule): Choices => ({
+export const forwardChoices = (d: ForwardDescriptor, statistics: ShaderModule): Choices => ({
   ...normChoices(d),
   statistics,
   SAVES: d.statistics !== false,

@@ -22,7 +22,7 @@ import {
   rowsAtOnce,
   shortColumn,
 } from '../plan/columns.ts';
-import { elementCount, type Geometry, setCount, setSize } from '../plan/geometry.ts';
+import { elementCount, type Geometry, parameterCount, setCount, setSize } from '../plan/geometry.ts';
 import { samplesWithin } from '../plan/grid.ts';
 import { type ForwardSchedule, quadsOf, type Team } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
@@ -142,7 +142,12 @@ export function partFrom(
   const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
   const ranges: Record<string, Range> = {};
   for (const role of likeX) ranges[role] = like;
-  return { g, numbers: { ...g, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 }, ranges };
+  const { runs: _, ...sizes } = g;
+  return {
+    g,
+    numbers: { ...sizes, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
+    ranges,
+  };
 }
 
 /** A geometry as contiguous segments of elements, and what stands for that in shaders. */
@@ -421,7 +426,7 @@ export function partialsOf(
 
 /** Bytes of the parameters, which are bound whole. */
 const parameterBytes = (d: NormDescriptor): Record<string, number> => ({
-  'A parameter': d.geometry.channels * byteSize(d.paramDtype),
+  'A parameter': parameterCount(d.geometry) * byteSize(d.paramDtype),
 });
 
 /** Throws `limit` unless the parameters can be bound. */

@@ -1,21 +1,27 @@
 import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import { rowBackward } from './backward.ts';
-import type { BackwardKernels, ForwardKernels } from './descriptor.ts';
+import type { BackwardKernels, ForwardDescriptor, ForwardKernels } from './descriptor.ts';
 import { rowForward } from './forward.ts';
+import { keptBackward } from './kept-backward.ts';
+import { keptForward } from './kept-forward.ts';
 
 type Forward = ForwardKernels['forward'];
+type Backward = BackwardKernels['backward'];
 
-// Norms with a weight per column. Each names its statistic, so that a program with one of them comes without the other's shader.
-const layerNorm: Forward = (d, facts) => rowForward(d, facts, moments);
-const rmsNorm: Forward = (d, facts) => rowForward(d, facts, meanSquare);
+// Norms with a weight per column, or per position of axes that others follow. Each names its statistic, so that a program with one of them
+// comes without the other's shader.
+const forwardOf = (d: ForwardDescriptor) => (d.geometry.runs ? keptForward : rowForward);
+const layerNorm: Forward = (d, facts) => forwardOf(d)(d, facts, moments);
+const rmsNorm: Forward = (d, facts) => forwardOf(d)(d, facts, meanSquare);
+const backward: Backward = (d, facts) => (d.geometry.runs ? keptBackward : rowBackward)(d, facts);
 
 // Each is written out: a bundler keeps what is spread into an object, whether anything uses that or not.
 export const layerNormForward: ForwardKernels = { forward: layerNorm };
 export const rmsNormForward: ForwardKernels = { forward: rmsNorm };
-export const rowBackwardKernels: BackwardKernels = { backward: rowBackward };
+export const rowBackwardKernels: BackwardKernels = { backward };
 export const layerNormKernels: ForwardKernels & BackwardKernels = {
   forward: layerNorm,
-  backward: rowBackward,
+  backward,
 };
-export const rmsNormKernels: ForwardKernels & BackwardKernels = { forward: rmsNorm, backward: rowBackward };
+export const rmsNormKernels: ForwardKernels & BackwardKernels = { forward: rmsNorm, backward };

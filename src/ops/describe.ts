@@ -57,6 +57,8 @@ export interface DescribeOptions {
   pass?: 'forward' | 'backward' | undefined;
   /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
+  /** Likewise: the axes that are normalized together, instead. */
+  axes?: number | ArrayLike<number> | undefined;
   /** Likewise: the shape of weight and bias. Default: normalizedShape; else as the function has it, such as [N, 1, D] for [N, T, D]. */
   parameterShape?: ArrayLike<number> | undefined;
   /** Likewise: whether weight holds γ − 1. Default false. */

@@ -29,7 +29,8 @@ export function aliasesOf(
 
 /**
  * The schedule of a call in place. y may be written over an input in any: whoever writes an element is the last to read it. sum is
- * written before others have read what their statistics start from, but where a row is kept in registers until all have read it.
+ * written before others have read what their statistics start from, but where a row is kept in registers until all have read it, or a
+ * thread is alone with its columns.
  *
  * @throws NormError `aliasing` if sum is to be written over an input in another strategy, or in rows that are too long for that one.
  */
@@ -42,16 +43,17 @@ export function scheduleInPlace(
   const over = aliases?.x === 'sum' ? 'x' : aliases?.residual === 'sum' ? 'residual' : undefined;
   if (!over) return schedule;
   const fix = `Give out.sum a GPUBuffer of its own, or leave it out.`;
-  const { strategy = 'registers' } = schedule;
-  if (strategy !== 'registers') {
+  const right = geometry.runs ? 'thread' : 'registers';
+  const { strategy = right } = schedule;
+  if (strategy !== right) {
     throw new NormError(
       'aliasing',
       `out.sum is ${over}, which the strategy ${strategy} reads again after it was written.`,
-      `Use the strategy registers. ${fix}`,
+      `Use the strategy ${right}. ${fix}`,
     );
   }
   const most = mostColumns(gpu.facts, 'forward');
-  if (setSize(geometry) > most) {
+  if (!geometry.runs && setSize(geometry) > most) {
     throw new NormError(
       'aliasing',
       `out.sum is ${over}, but a row of ${setSize(geometry)} is longer than the ${most} elements that a workgroup keeps in registers.`,

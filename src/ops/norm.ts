@@ -13,8 +13,8 @@ import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } fro
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
   /**
-   * γ, one value per normalized element (LayerNorm, RMSNorm) or channel. Absent or null: 1. LayerNorm and RMSNorm take others for
-   * the indices of x's first axes, in the shape that broadcasts: [N, 1, D] beside an x of shape [N, T, D].
+   * γ, one value per normalized element (LayerNorm, RMSNorm), of the shape of these, or per channel. Absent or null: 1. Norms over the
+   * last axes take others for the indices of x's first axes, in the shape that broadcasts: [N, 1, D] beside an x of shape [N, T, D].
    */
   weight?: Tensor | null | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
@@ -50,10 +50,11 @@ export interface ForwardOutputs {
   /** Shape and dtype of x. In place: x, or the residual. */
   y?: Tensor | undefined;
   /**
-   * Shape and dtype of x: x + residual. In place: the residual, or x, for rows of up to 32,768 elements on a GPU and 16,384 elsewhere.
+   * Shape and dtype of x: x + residual. In place: the residual, or x, for rows of up to 32,768 elements on a GPU and 16,384 elsewhere, or
+   * axes that others follow.
    */
   sum?: Tensor | undefined;
-  /** f32, [...sets, 2]. */
+  /** f32, [...sets, 2]; of LayerNorm and RMSNorm over axes, sets are the sizes of the others. */
   mean?: Tensor | undefined;
   /** f32, [...sets]. */
   rstd?: Tensor | undefined;

@@ -32,8 +32,10 @@ export type NormOp =
 
 /** What the functional norms are told, without the tensors. */
 export interface NormOpOptions {
-  /** LayerNorm, RMSNorm. Default: the last size. */
+  /** LayerNorm, RMSNorm. Default: the last size, unless there are axes. */
   normalizedShape?: number | ArrayLike<number> | undefined;
+  /** LayerNorm, RMSNorm: the axes that are normalized together, see {@link layerNorm}. */
+  axes?: number | ArrayLike<number> | undefined;
   /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
   /** LayerNorm, RMSNorm: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
@@ -64,6 +66,7 @@ export interface NormOpOptions {
 /** @internal */
 export const normOpNames = {
   normalizedShape: 'other',
+  axes: 'other',
   numGroups: 'number',
   parameterShape: 'other',
   zeroCenteredGamma: 'boolean',
@@ -83,7 +86,14 @@ export const normOpNames = {
 export interface CallSettings
   extends Pick<
     NormOpOptions,
-    'normalizedShape' | 'numGroups' | 'parameterShape' | 'zeroCenteredGamma' | 'layout' | 'training' | 'cast'
+    | 'normalizedShape'
+    | 'axes'
+    | 'numGroups'
+    | 'parameterShape'
+    | 'zeroCenteredGamma'
+    | 'layout'
+    | 'training'
+    | 'cast'
   > {
   eps?: number | undefined;
   momentum?: number | null | undefined;
@@ -96,8 +106,9 @@ export interface CallSettings
 
 /** @internal The call that a forward pass makes of x of that shape. */
 export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
-  const { normalizedShape = shape.slice(-1), numGroups, layout, eps, parameterShape } = settings;
-  const rows = { ...settings, normalizedShape };
+  const { axes, normalizedShape = axes === undefined ? shape.slice(-1) : undefined } = settings;
+  const { numGroups, layout, cast, eps, parameterShape, zeroCenteredGamma } = settings;
+  const rows = { normalizedShape, axes, numGroups, eps, zeroCenteredGamma };
   const given = parameterShape === undefined ? undefined : sizesOf(parameterShape, 'parameterShape');
   switch (op) {
     case 'layerNorm':
@@ -105,7 +116,7 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
       return { ...layerNormCall(shape, rows, given), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, rows, given), ...rmsNormKernels };
+      return { ...rmsNormCall(shape, { ...rows, cast }, given), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
@@ -137,8 +148,8 @@ export function backwardCall(op: NormOp, shape: readonly number[], settings: Cal
 /** @internal The call that an op makes of x of that shape. */
 export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): BothCalls {
   const { training = true } = options;
-  const { normalizedShape, numGroups = 1, layout, cast, parameterShape, zeroCenteredGamma } = options;
-  const settings = { normalizedShape, numGroups, layout, cast, parameterShape, zeroCenteredGamma };
+  const { normalizedShape, axes, numGroups = 1, layout, cast, parameterShape, zeroCenteredGamma } = options;
+  const settings = { normalizedShape, axes, numGroups, layout, cast, parameterShape, zeroCenteredGamma };
   if (op !== 'batchNorm') return forwardCall(op, shape, settings);
   const running = { runningMean: true, runningVar: true, numBatchesTracked: true };
   return forwardCall(op, shape, { ...settings, ...running, training });

@@ -12,7 +12,7 @@ import {
   gateNames,
   refuseEpilogue,
 } from './epilogue.ts';
-import { parameterShapeOf, type RowSettings, rowsOf, trailingSizes } from './layer-norm.ts';
+import { parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -27,21 +27,13 @@ import {
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
+import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
 
 /** The default eps of torch.nn.RMSNorm: the machine epsilon of the type it computes in, f32. */
 export const rmsNormEps = 2 ** -23;
 
 /** Options of {@link rmsNorm}. */
-export interface RmsNormOptions extends NormOptions, EpilogueOptions, GateOptions {
-  /** The trailing sizes that are normalized together; a number stands for one size. */
-  normalizedShape: number | ArrayLike<number>;
-  /**
-   * Consecutive groups that the elements of normalizedShape fall into, each with statistics of its own, as in Mamba-2's grouped norm;
-   * weight still has a value per element. Default 1: all are normalized together.
-   */
-  numGroups?: number | undefined;
-  /** Whether weight holds γ − 1, as in TransformerEngine and in the scale of modulated norms. Default false; true of cast 'gemma'. */
-  zeroCenteredGamma?: boolean | undefined;
+export interface RmsNormOptions extends NormOptions, NormalizedOptions, EpilogueOptions, GateOptions {
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -53,11 +45,9 @@ export interface RmsNormOptions extends NormOptions, EpilogueOptions, GateOption
 export const addRmsNormNames = {
   ...normNames,
   ...statisticsNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   eps: 'number',
   cast: 'string',
-  zeroCenteredGamma: 'boolean',
   out: 'other',
 } as const satisfies OptionNames<AddRmsNormOptions & StatisticsOption>;
 /** @internal */
@@ -73,14 +63,13 @@ export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the resul
 export type AddRmsNormOptions = Omit<RmsNormOptions, keyof EpilogueOptions | keyof GateOptions>;
 
 /** Options of {@link rmsNormBackward}. */
-export interface RmsNormBackwardOptions extends BackwardOptions, EpilogueOptions, GateOptions {
-  normalizedShape: number | ArrayLike<number>;
-  /** What forward had. Default 1. */
-  numGroups?: number | undefined;
+export interface RmsNormBackwardOptions
+  extends BackwardOptions,
+    NormalizedOptions,
+    EpilogueOptions,
+    GateOptions {
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
-  /** What forward had. Default false. */
-  zeroCenteredGamma?: boolean | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
   dsum?: Tensor | null | undefined;
 }
@@ -90,10 +79,8 @@ export const rmsNormBackwardNames = {
   ...backwardNames,
   ...epilogueNames,
   ...gateNames,
-  normalizedShape: 'other',
-  numGroups: 'number',
+  ...normalizedNames,
   cast: 'string',
-  zeroCenteredGamma: 'boolean',
   dsum: 'tensor?',
 } as const satisfies OptionNames<RmsNormBackwardOptions>;
 
@@ -106,11 +93,14 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
 }
 
 /**
- * Divides by the root mean square over the trailing dimensions: y = x / sqrt(mean(x²) + eps) · weight
+ * Divides by the root mean square over the trailing dimensions, or over any axes: y = x / sqrt(mean(x²) + eps) · weight
  * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm), or the activation of that and a residual, or that times
  * the activation of a gate: see {@link EpilogueOptions} and {@link GateOptions}.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
+ * With axes [1] and no weight it is the PixelNorm of images [N, C, H, W] (Karras et al. 2018, arXiv 1710.10196), whose eps is 1e-8.
+ *
+ * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
+ * others.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */
@@ -184,14 +174,16 @@ export function rmsNormBackward(
   return { dx, dweight, dresidual, ...(dgate && { dgate }) };
 }
 
+type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;
+
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  settings: RowSettings & { cast?: RmsNormCast | undefined },
+  settings: RmsSettings,
   parameterShape?: readonly number[],
 ): NormCall {
-  const { eps = rmsNormEps, cast = 'torch', zeroCenteredGamma = false } = settings;
-  const normalized = trailingSizes(shape, settings.normalizedShape);
+  const { eps = rmsNormEps, cast = 'torch', ...normalized } = settings;
+  const parts = normalizedParts(shape, normalized, parameterShape);
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -205,9 +197,9 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
-    ...rowsOf(shape, normalized, settings.numGroups, parameterShape),
+    ...parts,
     eps,
-    weightOffset: cast === 'gemma' || zeroCenteredGamma ? 1 : 0,
+    weightOffset: cast === 'gemma' || normalized.zeroCenteredGamma ? 1 : 0,
     castFirst: cast === 'llama',
   };
 }

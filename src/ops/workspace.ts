@@ -32,7 +32,8 @@ const names = {
 /**
  * Bytes of scratch, beside inputs and outputs, that a call of a functional norm allocates on a context that has none yet:
  * at most 1 % of x, or `facts.leastWorkspace` (16 MiB on a GPU, 1 MiB on a software adapter) where that is more, unless a
- * schedule asks for more splits than are chosen, or a batch has more than 26,000 channels and fewer than 2000 values in each.
+ * schedule asks for more splits than are chosen, or a batch has more than 26,000 channels and fewer than 2000 values in each. Over axes of
+ * f16 that others follow, with a residual and an activation, backward packs the statistics of a sample at a time: 16 bytes for each.
  * Schedules of several passes take 12 bytes of scratch per mean and rstd that `statistics: false` spares you. Calls share their
  * scratch, which grows to the largest.
  *

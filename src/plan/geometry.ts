@@ -15,6 +15,8 @@
  *     InstanceNorm            as GroupNorm with one group per channel
  *     BatchNorm    NCHW       1        N          C         H*W    C
  *     BatchNorm    NHWC       1        N*H*W      C         1      C
+ *     LayerNorm, RMSNorm      outer    reduced    kept      1      kept
+ *       over axes that others follow, such as the channels of NCHW: with `runs`, weight and bias have one value per position
  */
 export interface Geometry {
   samples: number;
@@ -22,6 +24,11 @@ export interface Geometry {
   channels: number;
   inner: number;
   groups: number;
+  /**
+   * Of norms over axes that others follow. What is reduced (`positions`) and what is kept (`channels`, each of them a set) are axes in
+   * turns, of these sizes, a reduced one first: x is [samples, reduced[0], kept[0], reduced[1], kept[1], …].
+   */
+  runs?: { reduced: readonly number[]; kept: readonly number[] } | undefined;
 }
 
 /** Where the channel axis of a tensor with spatial axes lies: NCHW is channels-first, NHWC channels-last. */
@@ -42,6 +49,10 @@ export function elementCount({ samples, positions, channels, inner }: Geometry):
 export function setCount({ samples, groups }: Geometry): number {
   return samples * groups;
 }
+
+/** How many values weight and bias have. */
+export const parameterCount = ({ positions, channels, runs }: Geometry): number =>
+  runs ? positions : channels;
 
 /** How many elements share one mean and one rstd. */
 export function setSize({ positions, channels, inner, groups }: Geometry): number {
@@ -72,6 +83,41 @@ export function layerNormGeometry(
     channels: product(normalized),
     inner: 1,
     groups,
+  };
+}
+
+/**
+ * LayerNorm and RMSNorm over some axes of x. Trailing ones make rows.
+ *
+ * @param axes - which ones, from the first on.
+ * @returns undefined where more than three runs of reduced axes have kept ones between them.
+ */
+export function axesGeometry(shape: readonly number[], axes: readonly number[]): Geometry | undefined {
+  // Neighbours of a kind are one axis; those of size 1 are none. A kept axis comes first, then they take turns.
+  const sizes = [1];
+  for (const [axis, size] of shape.entries()) {
+    if (size === 1) continue;
+    const turns = axes.includes(axis) === (sizes.length % 2 === 1);
+    if (turns) sizes.push(size);
+    else sizes[sizes.length - 1] = (sizes.at(-1) as number) * size;
+  }
+  const [samples = 1, ...others] = sizes;
+  const reduced = others.filter((_, i) => i % 2 === 0);
+  const kept = others.filter((_, i) => i % 2 === 1);
+  if (kept.length === 0) {
+    return { samples, positions: 1, channels: reduced[0] ?? 1, inner: 1, groups: 1 };
+  }
+  if (reduced.length > 3) return undefined;
+  // A last reduced axis has one kept element behind it.
+  if (kept.length < reduced.length) kept.push(1);
+  const channels = product(kept);
+  return {
+    samples,
+    positions: product(reduced),
+    channels,
+    inner: 1,
+    groups: channels,
+    runs: { reduced, kept },
   };
 }
 

@@ -56,7 +56,7 @@ function registerShape(
 }
 
 /** What holds where a schedule does not say otherwise. */
-const plain = {
+export const plain = {
   items: 0,
   fourRows: false,
   twoQuads: false,

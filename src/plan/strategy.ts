@@ -27,7 +27,10 @@ export interface ScheduleOptions {
   workgroup?: number | undefined;
   /** Lanes of a row (`registers`); a power of two, at most `workgroup`. */
   lanes?: number | undefined;
-  /** Whether a single lane handles four rows at once (`thread` where weight has a value per column). */
+  /**
+   * Whether a single lane handles four rows at once (`thread` where weight has a value per column), or sixteen columns (where those are the
+   * sets).
+   */
   fourRows?: boolean | undefined;
   /** Parts of a row or of a sample's positions (`split`), or of the rows in a backward pass. */
   splits?: number | undefined;
@@ -69,7 +72,7 @@ export interface ForwardSchedule {
   merge: Team;
   /** Quads in a lane's registers (`registers`). */
   items: number;
-  /** Whether a single lane handles four rows at once, which share loads of weight and bias. */
+  /** Whether a single lane handles four rows, or fours of columns, at once, which share loads of weight and bias. */
   fourRows: boolean;
   /** Parts of a row, or of a sample's positions (`split`). */
   splits: number;
@@ -112,13 +115,15 @@ export const clamp = (value: number, low: number, high: number): number =>
  * - `rows`: a set is contiguous, with a weight per column (LayerNorm) or per segment of `inner` elements (GroupNorm NCHW);
  * - `planes`: a set is made of contiguous segments of `inner` elements at several positions (BatchNorm NCHW);
  * - `channels`: threads own columns and walk over positions, since neighbouring elements belong to neighbouring channels
- *   (NHWC), or since segments are so short that partial results of each would weigh too much (BatchNorm of small images).
+ *   (NHWC), or since segments are so short that partial results of each would weigh too much (BatchNorm of small images);
+ * - `kept`: every column that threads own is a set, with a weight per position (LayerNorm over the channels of NCHW).
  */
 export function familyOf(
   geometry: Geometry,
   facts: DeviceFacts,
   elementBytes = 4,
-): 'rows' | 'planes' | 'channels' {
+): 'rows' | 'planes' | 'channels' | 'kept' {
+  if (geometry.runs) return 'kept';
   if (isContiguous(geometry)) return 'rows';
   const { positions, channels, inner } = geometry;
   // A plane's partial result stands for `inner` elements, a column's for `positions`.
@@ -139,8 +144,12 @@ const shortestPlane = 64;
 // By reasoning: a partial result of 16 bytes is then a quarter of its plane, and columns make fewer threads. Not measured.
 const shortestGpuPlane = 16;
 
+/** Threads of a workgroup where kept axes lie behind reduced ones: what these leave in workgroup memory takes 12 KiB then. */
+export const mostKeptThreads = 256;
+
 /** The strategies that a geometry has a kernel for. */
 export function strategiesOf(geometry: Geometry, direction: 'forward' | 'backward'): Strategy[] {
+  if (geometry.runs) return ['thread', 'workgroup'];
   if (!isContiguous(geometry)) return ['split'];
   if (direction === 'backward' && geometry.inner > 1) return ['thread', 'workgroup', 'split'];
   return ['thread', 'registers', 'workgroup', 'split'];
@@ -164,7 +173,7 @@ export function checkSchedule(
     throw new NormError('value', `schedule: ${what}.`, fix);
   };
   checkOptions('schedule', options, scheduleNames);
-  const legal = splitOnly ? ['split'] : strategiesOf(geometry, direction);
+  const legal = splitOnly && !geometry.runs ? ['split'] : strategiesOf(geometry, direction);
   if (strategy !== undefined && !legal.includes(strategy)) {
     refuse(`this ${direction} pass has no strategy '${strategy}'`, `Use one of ${legal.join(', ')}.`);
   }
@@ -181,6 +190,12 @@ export function checkSchedule(
     ) {
       refuse(`${name} is ${value}`, `Use a power of two up to ${facts.maxInvocations}.`);
     }
+  }
+  if (geometry.runs && reduction === 'subgroups') {
+    refuse('kept axes are merged in workgroup memory', "Use 'portable', or leave it out.");
+  }
+  if (geometry.runs && (workgroup ?? lanes ?? 0) > mostKeptThreads) {
+    refuse(`kept axes have no workgroup of ${workgroup ?? lanes}`, `Use at most ${mostKeptThreads} threads.`);
   }
   if (lanes !== undefined && workgroup !== undefined && lanes > workgroup) {
     refuse(`${lanes} lanes do not fit a workgroup of ${workgroup}`, 'Use fewer lanes or a larger workgroup.');

@@ -16,6 +16,7 @@ import {
 } from '../../src/kernels.ts';
 import { describedOps, describeNames } from '../../src/ops/describe.ts';
 import { forwardCall } from '../../src/ops/op-options.ts';
+import { scheduleKept } from '../../src/plan/kept.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
 import { familyOf, type ScheduleOptions } from '../../src/plan/strategy.ts';
 import { type DescribedCase, describedCases } from '../support/descriptions.ts';
@@ -411,6 +412,7 @@ group('mistakes', () => {
       paramDtype: true,
       pass: true,
       normalizedShape: true,
+      axes: true,
       numGroups: true,
       parameterShape: true,
       zeroCenteredGamma: true,
@@ -465,6 +467,7 @@ group('what is committed (npm run kernels)', () => {
     describe,
     forwardCall,
     familyOf,
+    scheduleKept,
     scheduleForward,
     scheduleBackward,
     modelOfClass,
@@ -472,7 +475,7 @@ group('what is committed (npm run kernels)', () => {
 
   it('has shaders to read, and descriptions that hold the format', () => {
     const paths = [...samples.keys()];
-    expect(paths.filter((path) => path.startsWith('docs/shaders/'))).toHaveLength(8);
+    expect(paths.filter((path) => path.startsWith('docs/shaders/'))).toHaveLength(9);
     expect(paths.filter((path) => path.startsWith('test/golden/'))).toHaveLength(3);
   });
 

@@ -24,7 +24,7 @@ import { type Arrays, errorsOf, nameOf, run, type Subject } from '../support/sub
 import { bounds } from '../support/tolerances.ts';
 
 function subjectOf(one: SupportedCase): Subject {
-  const { op, normalizedShape, layout, eps, dtype, paramDtype } = one;
+  const { op, axes, layout, eps, dtype, paramDtype } = one;
   // RMSNorm refuses a single dimension, as PyTorch does, and InstanceNorm a single spatial element; other libraries
   // do not. A batch of one and GroupNorm with a group per channel are the same computations.
   const shape = op === 'rmsNorm' && one.shape.length === 1 ? [1, ...one.shape] : one.shape;
@@ -33,7 +33,7 @@ function subjectOf(one: SupportedCase): Subject {
   return {
     op: single ? 'groupNorm' : op,
     shape,
-    ...(normalizedShape ? { trailing: normalizedShape.length } : {}),
+    ...(axes && { axes: axes.map((axis) => axis + shape.length - one.shape.length) }),
     ...(groups ? { groups } : {}),
     ...(layout ? { layout } : {}),
     eps,

@@ -21,6 +21,7 @@ import { cases as groupedRows } from './grouped-rows.ts';
 import { cases as inPlace } from './in-place.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
+import { cases as keptAxes } from './kept-axes.ts';
 import { cases as kernels } from './kernels.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
@@ -59,6 +60,7 @@ export const allCases: Case[] = [
   ...variants,
   ...accuracy,
   ...rowGroups,
+  ...keptAxes,
   ...range,
   ...batchNorm,
   ...columns,

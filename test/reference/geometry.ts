@@ -16,6 +16,8 @@ export interface Geometry {
   channels: number;
   inner: number;
   groups: number;
+  /** Where the elements of a set, or of a channel, are spread over axes of any order: those of a set. */
+  over?: { shape: readonly number[]; axes: readonly number[] };
 }
 
 function count(shape: readonly number[], from = 0, to = shape.length): number {
@@ -55,6 +57,26 @@ export function layerNormGeometry(
   return { samples: count(shape, 0, rows), positions: 1, channels: count(sizes), inner: 1, groups };
 }
 
+/**
+ * LayerNorm and RMSNorm over any axes: a set is what these hold at one index of the others, and a weight belongs to one index of them, both
+ * counted with the last axis fastest.
+ */
+export function axesGeometry(shape: readonly number[], axes: readonly number[]): Geometry {
+  const reduced = axes.map((axis) => (axis < 0 ? shape.length + axis : axis));
+  if (new Set(reduced).size !== axes.length || reduced.some((axis) => !(axis >= 0 && axis < shape.length))) {
+    throw new RangeError(`[${axes}] are no axes of [${shape}]`);
+  }
+  const sizes = (of: (axis: number) => boolean) => count(shape.filter((_, axis) => of(axis)));
+  return {
+    samples: sizes((axis) => !reduced.includes(axis)),
+    positions: 1,
+    channels: sizes((axis) => reduced.includes(axis)),
+    inner: 1,
+    groups: 1,
+    over: { shape, axes: reduced },
+  };
+}
+
 /** GroupNorm of [N, C, ...spatial] or [N, ...spatial, C]: a set is a sample's group of neighbouring channels, at all positions. */
 export function groupNormGeometry(shape: readonly number[], groups: number, layout: Layout): Geometry {
   const axis = layout === 'channels-last' ? shape.length - 1 : 1;
@@ -92,6 +114,10 @@ export function forEachElement(
   of: Geometry,
   visit: (element: number, set: number, channel: number) => void,
 ): void {
+  if (of.over) {
+    forEachOver(of.over, visit);
+    return;
+  }
   const perGroup = of.channels / of.groups;
   let element = 0;
   for (let sample = 0; sample < of.samples; sample++) {
@@ -103,6 +129,29 @@ export function forEachElement(
           for (let last = element + of.inner; element < last; element++) visit(element, set, channel);
         }
       }
+    }
+  }
+}
+
+/** The same by the index of every element along each axis. */
+function forEachOver(
+  { shape, axes }: NonNullable<Geometry['over']>,
+  visit: (element: number, set: number, channel: number) => void,
+): void {
+  const total = count(shape);
+  const index = shape.map(() => 0);
+  for (let element = 0; element < total; element++) {
+    let set = 0;
+    let channel = 0;
+    for (const [axis, size] of shape.entries()) {
+      if (axes.includes(axis)) channel = channel * size + (index[axis] as number);
+      else set = set * size + (index[axis] as number);
+    }
+    visit(element, set, channel);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      const next = (index[axis] as number) + 1;
+      index[axis] = next === shape[axis] ? 0 : next;
+      if (index[axis] !== 0) break;
     }
   }
 }

@@ -1,6 +1,7 @@
 /** The float64 reference that tests, bench and demo judge the GPU by: the textbook formulas, no dependencies. */
 export { activate, activationDerivative, erf, kinks } from './activation.ts';
 export {
+  axesGeometry,
   batchNormGeometry,
   elementCount,
   forEachElement,

@@ -162,6 +162,8 @@ export function worldOf(gpu: Gpu): World {
     ]),
     fn('layerNorm', norms.layerNorm, () => [gpu, x, { ...rows, ...epilogue, residual: dy, out: outs() }]),
     fn('layerNorm scheduled', norms.layerNorm, () => [gpu, x, { normalizedShape: 4, schedule }]),
+    fn('layerNorm over axes', norms.layerNorm, () => [gpu, image, { axes: [1], weight, bias }]),
+    fn('rmsNorm over axes', norms.rmsNorm, () => [gpu, image, { axes: 1, normalizedShape: 4, weight }]),
     fn('addLayerNorm', norms.addLayerNorm, () => [gpu, x, dy, { ...rows, out: { y } }]),
     fn('layerNormBackward', norms.layerNormBackward, () => [
       gpu,
@@ -270,6 +272,8 @@ export function worldOf(gpu: Gpu): World {
       { eps: 1e-5, bias: true, dtype: 'f32', ...epilogue },
     ]),
     make('RMSNorm', norms.RMSNorm, () => [gpu, [4], { eps: null, cast: 'gemma', elementwiseAffine: true }]),
+    make('LayerNorm2d', norms.LayerNorm2d, () => [gpu, 4, { eps: 1e-6, bias: true }]),
+    make('RMSNorm2d', norms.RMSNorm2d, () => [gpu, 4, { eps: 1e-6 }]),
     make('GroupNorm', norms.GroupNorm, () => [gpu, 2, 4, { affine: true, layout: 'channels-last' }]),
     make('BatchNorm2d', norms.BatchNorm2d, () => [gpu, 4, { momentum: null, trackRunningStats: true }]),
     make('InstanceNorm2d', norms.InstanceNorm2d, () => [gpu, 4, { affine: true, eps: 1e-3 }]),

@@ -19,9 +19,11 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: [6, 40] },
       { shape: [4, 3, 5], normalizedShape: [3, 5], weight: false, bias: false, statistics: false },
       { shape: [6, 40], residual: true, activation: 'gelu' },
+      { shape: image, axes: 1 },
     ],
     backward: [
       { shape: [6, 40] },
+      { shape: image, axes: [1], residual: true, activation: 'relu' },
       { shape: [6, 40], wants: { dbias: false }, accumulate: true, dsum: true },
       { shape: [6, 40], residual: true, activation: 'gelu' },
     ],
@@ -32,8 +34,9 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: [6, 40] },
       { shape: [6, 40], cast: 'gemma', eps: 1e-6 },
       { shape: [6, 40], cast: 'llama' },
+      { shape: image, axes: [-1, 1] },
     ],
-    backward: [{ shape: [6, 40] }, { shape: [6, 40], weight: false }],
+    backward: [{ shape: [6, 40] }, { shape: image, axes: [1, 3] }, { shape: [6, 40], weight: false }],
   },
   addRmsNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
   groupNorm: {

@@ -1,9 +1,9 @@
 /** Random configurations: what to run, on which data, on which device facts. The same seed and index always give the same one. */
 import type { Activation, DeviceFacts, FloatDType, Layout, ScheduleOptions } from '../../src/index.ts';
+import { setSize } from '../../src/plan/geometry.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
-import { setSize } from '../reference/index.ts';
 import { random } from './data.ts';
-import { type DataOptions, geometryOf, hasResidual, nameOf, type Op, type Subject } from './subject.ts';
+import { type DataOptions, hasResidual, nameOf, type Op, plannedGeometry, type Subject } from './subject.ts';
 
 /** What replaces the normal numbers of every second set, or of all. */
 export type Pattern = 'constant' | 'ramp' | 'two values';
@@ -106,6 +106,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     ...(!channels && draw.chance(0.15) && { zeroCentered: true }),
     ...(channels && { layout }),
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
+    ...(!channels && draw.chance(0.3) && { axes: draw.of([[1], [1], [0], [1, 2], [1, 3], [0, 2, 4]]) }),
     ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
     ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
@@ -139,7 +140,9 @@ function drawShape(
   op: Op,
   layout: Layout,
   response: boolean,
+  axes?: readonly number[],
 ): Partial<Subject> & { shape: number[] } {
+  if (axes) return drawAxes(draw, axes);
   if (!response && !hasChannels(op)) {
     const length = draw.of(lengths);
     const rows = draw.chance(0.04)
@@ -170,6 +173,21 @@ function drawShape(
     shape: layout === 'channels-last' ? [samples, ...spatial, channels] : [samples, channels, ...spatial],
     ...(op === 'groupNorm' && !response && { groups }),
   };
+}
+
+/** A shape that has these axes, in any order, counted from either end. */
+function drawAxes(draw: Draw, axes: readonly number[]): { shape: number[]; axes: number[] } {
+  const rank = Math.max(1, ...axes) + draw.integer(1, 2);
+  const shape = new Array<number>(rank).fill(1);
+  const order = shape.map((_, axis) => axis).sort(() => draw.next() - 0.5);
+  let room = most;
+  for (const axis of order) {
+    const length = draw.of(lengths);
+    shape[axis] = draw.chance(0.02) ? 0 : length <= room ? length : draw.integer(1, Math.min(room, 40));
+    room = Math.floor(room / Math.max(1, shape[axis] as number));
+  }
+  const named = axes.map((axis) => (draw.chance(0.3) ? axis - rank : axis));
+  return { shape, axes: draw.chance(0.5) ? named : named.reverse() };
 }
 
 function drawData(
@@ -209,7 +227,13 @@ function drawData(
 export function configurationOf(seed: number, index: number): Configuration {
   const { response, backward, ...variant } = drawVariant(new Draw(seed, -1 - Math.floor(index / family)));
   const draw = new Draw(seed, index);
-  const shape = drawShape(draw, variant.op, variant.layout ?? 'channels-first', response !== undefined);
+  const shape = drawShape(
+    draw,
+    variant.op,
+    variant.layout ?? 'channels-first',
+    response !== undefined,
+    variant.axes,
+  );
   const subject: Subject = { ...variant, ...shape };
   const data = drawData(draw, subject, response !== undefined);
   // eps would be the whole answer of small values.
@@ -235,12 +259,12 @@ export function fitted(configuration: Configuration, { f16, subgroup }: DeviceFa
   const { strategy, ...others } = whole.schedule ?? {};
   if (response) whole.schedule = {};
   else if (strategy) {
-    const geometry = geometryOf(whole);
+    const geometry = plannedGeometry(whole);
     const tooLong = strategy === 'registers' && setSize(geometry) > 4 * 8 * (others.lanes ?? 1);
     // Known statistics are a matter of split passes alone.
     const strategies = whole.evaluation ? ['split'] : strategiesOf(geometry, 'forward');
     const legal = strategies.includes(strategy) && !tooLong;
-    if (subgroup === 0 && others.reduction) others.reduction = 'portable';
+    if ((subgroup === 0 || whole.axes) && others.reduction) others.reduction = 'portable';
     whole.schedule = legal ? { strategy, ...others } : {};
   }
   return { ...configuration, subject: whole };

@@ -208,10 +208,7 @@ function outputShapes(
               ? (subject.groups ?? 1)
               : (shape[layout === 'channels-last' ? shape.length - 1 : 1] as number),
           ]
-        : [
-            ...shape.slice(0, shape.length - (subject.trailing ?? 1)),
-            ...((subject.groups ?? 1) > 1 ? [subject.groups as number] : []),
-          ];
+        : [...keptSizes(subject), ...((subject.groups ?? 1) > 1 ? [subject.groups as number] : [])];
   const of: Record<keyof Results, [readonly number[], FloatDType]> = {
     y: [shape, dtype],
     sum: [shape, dtype],
@@ -230,6 +227,13 @@ function outputShapes(
       .filter((name) => name !== 'dresidual' || activation !== 'none')
       .map((name) => [name, ...of[name]])
   );
+}
+
+/** The sizes of the axes that are not normalized. */
+function keptSizes({ shape, axes, trailing = 1 }: Subject): number[] {
+  const isKept = (axis: number) =>
+    axes ? !axes.includes(axis) && !axes.includes(axis - shape.length) : axis < shape.length - trailing;
+  return shape.filter((_, axis) => isKept(axis));
 }
 
 /** Whether the library may refuse the configuration with this code. */

@@ -25,10 +25,14 @@ import {
   type Strategy,
   type Tensor,
 } from '../../src/index.ts';
+import { normalizedParts } from '../../src/ops/normalized.ts';
+import type { Geometry as PlannedGeometry } from '../../src/plan/geometry.ts';
+import { scheduleKept } from '../../src/plan/kept.ts';
 import { scheduleBackward, scheduleForward } from '../../src/plan/schedule.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assertEqual } from '../harness/assert.ts';
 import {
+  axesGeometry,
   batchNormGeometry,
   type Geometry,
   groupNormGeometry,
@@ -72,6 +76,8 @@ export interface Subject {
   shape: readonly number[];
   /** Trailing dimensions that are normalized (layerNorm, rmsNorm and their residual forms). Default 1. */
   trailing?: number;
+  /** Or any axes that are. */
+  axes?: readonly number[];
   groups?: number;
   /** Leading axes of x each of whose indices has a weight and bias of its own (layerNorm, rmsNorm and their residual forms). Default 0. */
   apart?: number;
@@ -127,7 +133,8 @@ export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'a
 /** Whether the residual comes before the norm. */
 export const hasResidual = ({ op }: Subject): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
 
-export function normalizedShapeOf({ shape, trailing = 1 }: Subject): number[] {
+export function normalizedShapeOf({ shape, axes, trailing = 1 }: Subject): number[] {
+  if (axes) return shape.filter((_, axis) => axes.includes(axis) || axes.includes(axis - shape.length));
   return shape.slice(shape.length - trailing);
 }
 
@@ -136,8 +143,25 @@ export function geometryOf(subject: Subject): Geometry {
   if (op === 'groupNorm') return groupNormGeometry(shape, groups, layout);
   if (op === 'instanceNorm') return instanceNormGeometry(shape, layout);
   if (op === 'batchNorm') return batchNormGeometry(shape, layout);
+  if (subject.axes) return axesGeometry(shape, subject.axes);
   return layerNormGeometry(shape, normalizedShapeOf(subject), groups);
 }
+
+/** How the library sees it. */
+export function plannedGeometry(subject: Subject): PlannedGeometry {
+  const { shape, axes } = subject;
+  return axes ? normalizedParts(shape, { axes }).geometry : geometryOf(subject);
+}
+
+/** What is normalized, as the functions take it. */
+const normalizedOf = (subject: Subject) =>
+  subject.axes
+    ? { axes: subject.axes, zeroCenteredGamma: subject.zeroCentered }
+    : {
+        normalizedShape: normalizedShapeOf(subject),
+        numGroups: subject.groups ?? 1,
+        zeroCenteredGamma: subject.zeroCentered,
+      };
 
 export function parameterShapeOf(subject: Subject): number[] {
   const { op } = subject;
@@ -158,9 +182,22 @@ export function epsOf(subject: Subject): number {
 }
 
 export function nameOf(subject: Subject): string {
-  const { op, shape, trailing, groups, layout, cast, dtype = 'f32', paramDtype, affine, schedule } = subject;
+  const {
+    op,
+    shape,
+    trailing,
+    axes,
+    groups,
+    layout,
+    cast,
+    dtype = 'f32',
+    paramDtype,
+    affine,
+    schedule,
+  } = subject;
   const words = [op, shape.join('x')];
   if (trailing !== undefined && trailing !== 1) words.push(`trailing ${trailing}`);
+  if (axes) words.push(`axes ${axes}`);
   if (groups !== undefined) words.push(`${groups} groups`);
   if (subject.apart) words.push(`weights of ${subject.shape.slice(0, subject.apart)}`);
   if (subject.zeroCentered) words.push('zero-centered');
@@ -374,9 +411,7 @@ export function runForward(
   const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics };
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined, gate };
-  const normalizedShape = normalizedShapeOf(subject);
-  const { zeroCentered: zeroCenteredGamma } = subject;
-  const rows = { ...common, normalizedShape, numGroups: groups, zeroCenteredGamma };
+  const rows = { ...common, ...normalizedOf(subject) };
   switch (op) {
     case 'layerNorm':
       return layerNorm(gpu, x, { ...rows, ...epilogue });
@@ -412,8 +447,7 @@ export function runBackward(
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
-  const { zeroCentered: zeroCenteredGamma } = subject;
-  const rows = { normalizedShape: normalizedShapeOf(subject), numGroups: groups, zeroCenteredGamma };
+  const rows = normalizedOf(subject);
   const { activation, negativeSlope } = subject;
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     const epilogue = { activation, negativeSlope, residual, gate };
@@ -442,9 +476,10 @@ export function runBackward(
 function backwardSchedule(subject: Subject): ScheduleOptions {
   const { strategy, ...others } = subject.schedule ?? {};
   // A residual and its gradient are a matter of two passes.
-  if (strategy && ((subject.residual && subject.activation) || subject.gate))
+  const geometry = plannedGeometry(subject);
+  if (strategy && ((subject.residual && subject.activation) || subject.gate) && !geometry.runs) {
     return { ...others, strategy: 'split' };
-  const geometry = geometryOf(subject);
+  }
   if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
   if (strategy === 'registers' && setSize(geometry) > 32 * (others.lanes ?? 256)) return others;
   return { strategy, ...others };
@@ -455,11 +490,14 @@ function backwardSchedule(subject: Subject): ScheduleOptions {
  * has none of that name takes its own.
  */
 export function strategiesRun({ facts }: Gpu, subject: Subject): { forward: Strategy; backward: Strategy } {
-  const geometry = geometryOf(subject);
+  const geometry = plannedGeometry(subject);
   const wanted = subject.schedule?.strategy;
   const options = backwardSchedule(subject);
-  const forward = scheduleForward(geometry, facts, subject.schedule).strategy;
-  const backward = scheduleBackward(geometry, facts, options).strategy;
+  const [ofForward, ofBackward] = geometry.runs
+    ? [scheduleKept, scheduleKept]
+    : [scheduleForward, scheduleBackward];
+  const forward = ofForward(geometry, facts, subject.schedule).strategy;
+  const backward = ofBackward(geometry, facts, options).strategy;
   assertEqual(forward, wanted ?? forward, `forward strategy of ${nameOf(subject)}`);
   assertEqual(backward, options.strategy ?? backward, `backward strategy of ${nameOf(subject)}`);
   return { forward, backward };

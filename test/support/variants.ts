@@ -24,6 +24,7 @@ import {
   updateProgram,
 } from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
+import { layerNormForward, rmsNormForward, rowBackwardKernels } from '../../src/kernels/row-kernels.ts';
 import { adagradKernel } from '../../src/optim/adagrad.ts';
 import { adamKernel } from '../../src/optim/adam.ts';
 import { adamaxKernel } from '../../src/optim/adamax.ts';
@@ -217,10 +218,67 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
       }
     }
   }
+  for (const program of keptPrograms(f16)) add(program);
   if (f16) for (const program of partPrograms(reduction)) add(program);
   for (const program of responsePrograms(f16)) add(program);
   for (const program of optimizerPrograms(f16)) add(program);
   return steps;
+}
+
+/** Kept axes behind reduced ones and between them, by themselves and in a workgroup, with all that may go with them. */
+function keptPrograms(f16: boolean): Program[] {
+  const geometries: Geometry[] = [
+    { samples: 2, positions: 200, channels: 8, inner: 1, groups: 8, runs: { reduced: [200], kept: [8] } },
+    {
+      samples: 2,
+      positions: 12,
+      channels: 15,
+      inner: 1,
+      groups: 15,
+      runs: { reduced: [4, 3], kept: [5, 3] },
+    },
+  ];
+  const schedules: ScheduleOptions[] = [
+    { strategy: 'thread', fourRows: true },
+    { strategy: 'thread', fourRows: false },
+    { strategy: 'workgroup', workgroup: 32, lanes: 4 },
+    { strategy: 'workgroup', workgroup: 32, lanes: 1 },
+  ];
+  const whole = epilogues.filter(({ activation }) => activation === 'none' || activation === 'relu');
+  return geometries.flatMap((geometry, i) =>
+    (f16 ? dtypes : dtypes.slice(0, 1)).flatMap(([dtype, paramDtype]) =>
+      schedules.flatMap((schedule) =>
+        (['moments', 'rms'] as const).flatMap((kind) =>
+          (kind === 'rms' ? rmsAffines : affines).flatMap((affine) =>
+            (kind === 'rms' || !affine.weight || i > 0 ? whole.slice(0, 1) : whole).flatMap((epilogue) => {
+              const d = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, ...epilogue, schedule };
+              const activated = d.activation !== 'none';
+              const backward = {
+                ...d,
+                bias: d.bias && activated,
+                residual: activated ? d.residual : 'none',
+                dweight: affine.weight,
+                dbias: affine.bias,
+                dsum: false,
+                accumulate: { dweight: false, dbias: false },
+              } as const;
+              const { forward: run } = kind === 'rms' ? rmsNormForward : layerNormForward;
+              const some = [run(d, facts), rowBackwardKernels.backward(backward, facts)];
+              if (activated || d.residual !== 'none') return some;
+              const parts = { ...facts, maxBindingBytes: 8192 };
+              const adds = { ...backward, dsum: true } as const;
+              return [
+                ...some,
+                run({ ...d, residual: 'before', statistics: false }, facts),
+                rowBackwardKernels.backward({ ...adds, geometry: { ...geometry, samples: 4 } }, parts),
+                rowBackwardKernels.backward({ ...adds, dweight: false, dbias: false }, facts),
+              ];
+            }),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** Gradients of several parts, which meet in f32. */

@@ -1,5 +1,5 @@
 // channels/apply
-// needs: abreast column_statistics columns columns_abreast epilogue tensors worker
+// needs: abreast column_statistics columns columns_abreast epilogue quad_statistics tensors worker
 // y = epilogue((x − mean)·rstd·weight + bias) with saved statistics, for x[samples, rows, cols] (shared/columns.wgsl).
 //
 // Mapping: a thread owns four neighbouring columns and one split of the rows; its statistics and parameters stay

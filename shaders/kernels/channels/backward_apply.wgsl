@@ -1,5 +1,5 @@
 // channels/backward_apply
-// needs: abreast column_statistics columns columns_abreast tensors upstream upstream_abreast worker
+// needs: abreast column_statistics columns columns_abreast quad_statistics tensors upstream upstream_abreast worker
 // dx = rstd·(g − mean(g) − x̂·mean(g·x̂)), g = dz·weight (dz: shared/upstream.wgsl), for x[samples, rows, cols]
 // (shared/columns.wgsl), with the means over each set from merge/sums.wgsl.
 //

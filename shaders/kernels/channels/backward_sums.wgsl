@@ -1,5 +1,5 @@
 // channels/backward_sums
-// needs: abreast column_statistics columns columns_abreast params tensors upstream upstream_abreast worker
+// needs: abreast column_statistics columns columns_abreast params quad_statistics tensors upstream upstream_abreast worker
 // Partial Σdz and Σdz·x̂ per column of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits; dz is dy, or
 // dy·activation'(z) (shared/upstream.wgsl). The same partials make dweight and dbias (merge/gradients.wgsl) and what dx
 // needs (merge/sums.wgsl).

@@ -1,5 +1,5 @@
 // channels/statistics
-// needs: abreast batch_count columns columns_abreast params set_statistics statistics tensors worker
+// needs: abreast batch_count column_sums columns columns_abreast params set_statistics statistics tensors worker
 // Partial statistics of the columns of x[samples, rows, cols] (shared/columns.wgsl), rows divided into splits;
 // merge/statistics.wgsl makes mean and rstd of them.
 //
@@ -15,24 +15,6 @@ const CHUNK = 64u;  // rows in a chunk
 // Whether chunks are merged into blocks, and those into the total. Where a split has few chunks they meet the total directly, since
 // what is held of four columns costs registers.
 override BLOCKS: bool = true;
-
-// Column-wise sums: mean − k and M2 of four columns that have seen the same number of rows.
-struct Columns {
-  n: f32,
-  mean: vec4<f32>,
-  m2: vec4<f32>,
-}
-
-fn out_of_range_each(v: vec4<f32>) -> vec4<bool> {
-  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
-}
-
-fn join_columns(a: Columns, b: Columns) -> Columns {
-  let n = a.n + b.n;
-  let share = select(b.n / n, 1.0, a.n == 0.0);  // as join() in interfaces/statistics/moments.wgsl
-  let delta = b.mean - a.mean;
-  return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
-}
 
 // The mean of the first four rows, as in interfaces/statistics/moments.wgsl: one row alone may be far from the others, and
 // Σ(x−p)² − (Σ(x−p))²/n then cancels.
