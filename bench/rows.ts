@@ -1,5 +1,5 @@
 /** What is measured: one row per op, pass, shape, layout and dtype. bench/pytorch.py has the same list. */
-import type { FloatDType, Layout } from '../src/index.ts';
+import type { Layout } from '../src/index.ts';
 
 export type Op =
   | 'layerNorm'
@@ -18,7 +18,7 @@ export interface Row {
   shape: readonly number[];
   /** Where the channels are; LayerNorm and RMSNorm have none. */
   layout: Layout;
-  dtype: FloatDType;
+  dtype: 'f32' | 'f16';
   /** groupNorm. */
   groups?: number;
   /** batchNorm: with the statistics of x, which update the running ones, or with the running ones. */
@@ -104,7 +104,7 @@ export function benchRows(f16: boolean): Row[] {
   return rows;
 }
 
-function batchRows(dtype: FloatDType): Row[] {
+function batchRows(dtype: Row['dtype']): Row[] {
   const kinds = [
     { training: true, pass: 'forward' },
     { training: true, pass: 'backward' },

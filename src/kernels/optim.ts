@@ -45,7 +45,7 @@ export function sgdProgram(
   facts: DeviceFacts,
 ): Program {
   const choices = { ...element, HAS_MOMENTUM: d.momentum, NESTEROV: d.nesterov };
-  const kernel = kernelOf(sgd, { ...storageChoices(d.dtype, d.dtype), ...choices });
+  const kernel = kernelOf(sgd, { ...storageChoices(d.dtype, d.dtype, facts), ...choices });
   const dtypes = { param: d.dtype, grad: d.dtype, momentum_buffer: 'f32' } as const;
   return elementwise(d.size, kernel, dtypes, facts, { undamped: Number(d.undamped) });
 }
@@ -54,7 +54,11 @@ export function sgdProgram(
  * One step of AdamW. Roles: param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, settings, and steps, the number of this step.
  */
 export function adamwProgram(d: ParameterDescriptor & { amsgrad: boolean }, facts: DeviceFacts): Program {
-  const kernel = kernelOf(adamw, { ...storageChoices(d.dtype, d.dtype), ...element, AMSGRAD: d.amsgrad });
+  const kernel = kernelOf(adamw, {
+    ...storageChoices(d.dtype, d.dtype, facts),
+    ...element,
+    AMSGRAD: d.amsgrad,
+  });
   const state = { exp_avg: 'f32', exp_avg_sq: 'f32', max_exp_avg_sq: 'f32' } as const;
   return elementwise(d.size, kernel, { param: d.dtype, grad: d.dtype, ...state }, facts, {});
 }
@@ -69,7 +73,7 @@ export function averageProgram(
   decay: number | null,
   facts: DeviceFacts,
 ): Program {
-  const choices = { ...storageChoices(d.dtype, d.averageDtype), ...element, EQUAL: decay === null };
+  const choices = { ...storageChoices(d.dtype, d.averageDtype, facts), ...element, EQUAL: decay === null };
   const numbers: Record<string, number> = decay === null ? {} : { keep: decay, take: 1 - decay };
   const dtypes = { param: d.dtype, average: d.averageDtype };
   return elementwise(d.size, kernelOf(average, choices), dtypes, facts, numbers);

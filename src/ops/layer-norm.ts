@@ -89,7 +89,7 @@ export const layerNormBackwardNames = {
  * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape].
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape].
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
  * f32 [...rows, numGroups, 2] and rstd f32 [...rows, numGroups].
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.

@@ -86,7 +86,7 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
  * Divides by the root mean square over the trailing dimensions: y = x / sqrt(mean(x²) + eps) · weight
  * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
  */

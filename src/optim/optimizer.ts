@@ -170,7 +170,7 @@ export abstract class Optimizer<Settings extends object> {
 
   /**
    * Takes over the state and the settings of a dictionary, whose groups must have as many parameters as the ones here.
-   * Its tensors are copied, converted to f32 where they are f16. Parameters without an entry start afresh. Settings that
+   * Its tensors are copied, converted to f32 where they are not. Parameters without an entry start afresh. Settings that
    * this optimizer does not have are ignored, those that are missing stay. At once: commands that are recorded but not
    * yet submitted come after it.
    *

@@ -1,6 +1,6 @@
 /** What the cases of the optimizers share: parameters with gradients of one's choice. */
 
-import { type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
+import { type FloatDType, type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
 import { AdamW, type AdamWSettings, SGD, type SGDSettings } from '../../src/optim/index.ts';
 
 export type Kind = 'SGD' | 'AdamW';
@@ -9,7 +9,7 @@ export const parameterOf = (
   gpu: Gpu,
   values: ArrayLike<number>,
   shape: readonly number[],
-  dtype: 'f32' | 'f16' = 'f32',
+  dtype: FloatDType = 'f32',
 ) => new Parameter(gpu.tensor(values, shape, { dtype }));
 
 export function setGradient(parameter: Parameter, values: ArrayLike<number> | undefined): void {

@@ -1,5 +1,6 @@
 /** The table of legal shader variants: what every combination of geometry, dtype and schedule links. */
 import { modelOfClass } from '../../src/gpu/device-model.ts';
+import type { FloatDType } from '../../src/gpu/dtype.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program, Step } from '../../src/gpu/program.ts';
 import { type Activation, activations } from '../../src/kernels/activation.ts';
@@ -13,7 +14,7 @@ import { responseBackward, responseForward } from '../../src/kernels/response.ts
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
-export const facts: DeviceFacts = {
+const usual: DeviceFacts = {
   ...modelOfClass('desktop'),
   software: false,
   iterations: Number.POSITIVE_INFINITY,
@@ -25,8 +26,10 @@ export const facts: DeviceFacts = {
   offsetAlignment: 256,
 };
 
-const software: DeviceFacts = { ...facts, ...modelOfClass('software'), software: true };
-const small: DeviceFacts = { ...facts, threads: 64 };
+const onSoftware: DeviceFacts = { ...usual, ...modelOfClass('software'), software: true };
+const onSmall: DeviceFacts = { ...usual, threads: 64 };
+
+export { usual as facts };
 
 const geometries: Geometry[] = [
   { samples: 4, positions: 1, channels: 64, inner: 1, groups: 1 },
@@ -43,11 +46,23 @@ const geometries: Geometry[] = [
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
-const dtypes = [
-  ['f32', 'f32'],
-  ['f16', 'f16'],
-  ['f16', 'f32'],
-] as const;
+/** Which storage types: those of every device, WGSL's f16 too, or those that are packed, f16 as without shader-f16 among them. */
+export type Storage = 'f32' | 'f16' | 'packed';
+
+const dtypesOf: Readonly<Record<Storage, readonly (readonly [FloatDType, FloatDType])[]>> = {
+  f32: [['f32', 'f32']],
+  f16: [
+    ['f32', 'f32'],
+    ['f16', 'f16'],
+    ['f16', 'f32'],
+  ],
+  packed: [
+    ['bf16', 'bf16'],
+    ['f16', 'f32'],
+  ],
+};
+
+const typesOf = (storage: Storage): FloatDType[] => [...new Set(dtypesOf[storage].flat())];
 
 interface Affine {
   weight: boolean;
@@ -75,26 +90,28 @@ const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual
 ];
 
 /** Every kernel, once, by its code. `subgroups` says whether to shuffle. */
-export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kernel> {
-  return new Map(everyStep(subgroups, f16).map(({ kernel }) => [kernel.code, kernel]));
+export function everyKernel(subgroups: boolean, storage: Storage): Map<string, Kernel> {
+  return new Map(everyStep(subgroups, storage).map(({ kernel }) => [kernel.code, kernel]));
 }
 
 /** The steps of the programs that have every kernel. */
-export function everyStep(subgroups: boolean, f16: boolean): Step[] {
+export function everyStep(subgroups: boolean, storage: Storage): Step[] {
+  const [facts, software, small] = [usual, onSoftware, onSmall].map((one) => ({
+    ...one,
+    f16: storage !== 'packed',
+  })) as [DeviceFacts, DeviceFacts, DeviceFacts];
   const steps: Step[] = [];
   const add = (program: Program) => {
     steps.push(...program.steps);
   };
-  for (const from of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
-    for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
-      add(castProgram(1, from, to, facts));
+  for (const from of typesOf(storage)) {
+    for (const to of typesOf(storage)) add(castProgram(1, from, to, facts));
   }
-  for (const program of foldPrograms(f16)) add(program);
+  for (const program of foldPrograms(storage, facts)) add(program);
   const reduction = subgroups ? 'subgroups' : 'portable';
   for (const geometry of geometries) {
     const perRow = geometry.positions === 1 && geometry.inner === 1;
-    for (const [dtype, paramDtype] of dtypes) {
-      if (dtype === 'f16' && !f16) continue;
+    for (const [dtype, paramDtype] of dtypesOf[storage]) {
       for (const kind of perRow ? (['moments', 'rms'] as const) : (['moments'] as const)) {
         for (const affine of kind === 'rms' ? [...affines, ...rmsAffines] : affines) {
           for (const direction of ['forward', 'backward'] as const) {
@@ -188,14 +205,14 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
       }
     }
   }
-  if (f16) for (const program of partPrograms(reduction)) add(program);
-  for (const program of responsePrograms(f16)) add(program);
-  for (const program of optimizerPrograms(f16)) add(program);
+  if (storage !== 'f32') for (const program of partPrograms(reduction, facts)) add(program);
+  for (const program of responsePrograms(storage, facts)) add(program);
+  for (const program of optimizerPrograms(storage, facts)) add(program);
   return steps;
 }
 
 /** Gradients of several parts, which meet in f32. */
-function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
+function partPrograms(reduction: 'portable' | 'subgroups', facts: DeviceFacts): Program[] {
   const d = {
     geometry: { samples: 4000, positions: 1, channels: 8, inner: 16, groups: 2 },
     kind: 'moments',
@@ -215,9 +232,8 @@ function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
 }
 
 /** BatchNorm folded into weights, with all that either may have. */
-function foldPrograms(f16: boolean): Program[] {
-  const some = f16 ? dtypes : dtypes.slice(0, 1);
-  return some.flatMap(([dtype, paramDtype]) =>
+function foldPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return dtypesOf[storage].flatMap(([dtype, paramDtype]) =>
     [true, false].map((has) => {
       const parts = { linearBias: has, weight: has, bias: has };
       return foldProgram(
@@ -229,10 +245,10 @@ function foldPrograms(f16: boolean): Program[] {
 }
 
 /** Local response normalization: elements and quads, exponents. It has no reductions to vary. */
-function responsePrograms(f16: boolean): Program[] {
+function responsePrograms(storage: Storage, facts: DeviceFacts): Program[] {
   const geometry = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
   return [geometry, { ...geometry, inner: 15 }].flatMap((each) =>
-    (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) =>
+    typesOf(storage).flatMap((dtype) =>
       [0.75, 0.5, 1, 0.6].flatMap((beta) => {
         const d = { geometry: each, dtype, size: 5, alpha: 1e-4, beta, k: 1 };
         return [responseForward(d, facts), responseBackward(d, facts)];
@@ -241,8 +257,8 @@ function responsePrograms(f16: boolean): Program[] {
   );
 }
 
-function optimizerPrograms(f16: boolean): Program[] {
-  return (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) => [
+function optimizerPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return typesOf(storage).flatMap((dtype) => [
     ...[false, true].flatMap((momentum) =>
       (momentum ? [false, true] : [false]).map((nesterov) =>
         sgdProgram({ size: 9, dtype, momentum, nesterov, undamped: false }, facts),

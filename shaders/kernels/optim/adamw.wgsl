@@ -1,5 +1,5 @@
 // optim/adamw
-// needs: move_towards storage worker
+// needs: move_towards parameter worker
 // Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101), as torch.optim.AdamW: with g = ±grad and
 // t the number of this step,
 // exp_avg = β1·exp_avg + (1 − β1)·g, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·g²,
@@ -30,8 +30,6 @@ struct Settings {
 }
 
 var<uniform> params: Params;
-var<storage, read_write> param: array<W>;
-var<storage, read> grad: array<W>;
 var<storage, read_write> exp_avg: array<f32>;
 var<storage, read_write> exp_avg_sq: array<f32>;
 var<storage, read_write> max_exp_avg_sq: array<f32>;
@@ -59,8 +57,8 @@ fn one_minus_exp(exponent: f32) -> f32 {
   for (var item = 0u; item < ITEMS; item++) {
     let i = first + item * WORKGROUP;
     if (i < params.count) {
-      let p = f32(param[i]);
-      let g = settings.sign * f32(grad[i]);
+      let p = param_of(i);
+      let g = settings.sign * grad_of(i);
       let m = move_towards(exp_avg[i], g, settings.keep_avg, settings.take_avg);
       var v = move_towards(exp_avg_sq[i], g * g, settings.keep_avg_sq, settings.take_avg_sq);
       exp_avg[i] = m;
@@ -69,7 +67,7 @@ fn one_minus_exp(exponent: f32) -> f32 {
         v = max(max_exp_avg_sq[i], v);
         max_exp_avg_sq[i] = v;
       }
-      param[i] = W(p - (settings.decay * p + step_size * m / (sqrt(v / correction) + settings.eps)));
+      store_param(i, p - (settings.decay * p + step_size * m / (sqrt(v / correction) + settings.eps)));
     }
   }
 }

@@ -1,5 +1,5 @@
 // optim/sgd
-// needs: storage worker
+// needs: parameter worker
 // Stochastic gradient descent, as torch.optim.SGD: with g = ±grad + weight_decay·param,
 // momentum_buffer = momentum·momentum_buffer + take·g, and param −= lr·g, or with momentum lr·momentum_buffer, or, Nesterov,
 // lr·(g + momentum·momentum_buffer).
@@ -23,8 +23,6 @@ struct Settings {
 }
 
 var<uniform> params: Params;
-var<storage, read_write> param: array<W>;
-var<storage, read> grad: array<W>;
 var<storage, read_write> momentum_buffer: array<f32>;
 var<storage, read> settings: Settings;
 
@@ -32,8 +30,8 @@ override HAS_MOMENTUM: bool = false;
 override NESTEROV: bool = false;
 
 fn update(i: u32) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   var d = g;
   if (HAS_MOMENTUM) {
     let take = select(settings.take, 1.0, params.undamped > 0u);
@@ -43,7 +41,7 @@ fn update(i: u32) {
       d = g + settings.momentum * d;
     }
   }
-  param[i] = W(p - settings.lr * d);
+  store_param(i, p - settings.lr * d);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
