@@ -1,8 +1,9 @@
 // packed_f16
 // IEEE binary16, two numbers a word.
 //
-// The built-in pack2x16float would do for most numbers, but not for all and not everywhere: WGSL leaves open how it rounds, AMD's
-// and Direct3D's instructions cut off, and beyond 65504 anything may come out. So a store rounds here, with integers.
+// The built-in pack2x16float would do for most numbers, but not for all and not everywhere: WGSL leaves open how it rounds, and what
+// comes out beyond 65504. SwiftShader's rounds 1024 of the ties between subnormal numbers to the wrong side, and has overflow wrong;
+// lavapipe's is right. So a store rounds here, with integers.
 fn f16_pair(word: u32) -> vec2<f32> {
   return unpack2x16float(word);
 }
