@@ -26,6 +26,13 @@ const budgets = [
     most: 44_700,
   },
   { name: 'everything', code: "export * from 'webgpu-norm'", most: 76_900 },
+  { name: 'import { SGD }', code: "export { SGD } from 'webgpu-norm/optim'", most: 14_800 },
+  {
+    name: 'import { AdamW, OneCycleLR }',
+    code: "export { AdamW, OneCycleLR } from 'webgpu-norm/optim'",
+    most: 17_300,
+  },
+  { name: 'everything of optim', code: "export * from 'webgpu-norm/optim'", most: 77_000 },
 ];
 /** Likewise of the file that is minified already. */
 const single = { path: 'dist/webgpu-norm.min.js', most: 76_900 };

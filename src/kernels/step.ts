@@ -16,6 +16,12 @@ const updated: ReadonlySet<string> = new Set([
   'exp_avg',
   'exp_avg_sq',
   'max_exp_avg_sq',
+  'exp_inf',
+  'square_avg',
+  'grad_avg',
+  'square_sum',
+  'master_param',
+  'grad',
   'average',
 ]);
 

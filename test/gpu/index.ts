@@ -5,6 +5,7 @@ import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as badInput } from './bad-input.ts';
 import { cases as batchNorm } from './batch-norm.ts';
+import { cases as clipping } from './clipping.ts';
 import { cases as columns } from './columns.ts';
 import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
@@ -23,10 +24,12 @@ import { cases as kernels } from './kernels.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
+import { cases as manyParameters } from './many-parameters.ts';
 import { cases as merging } from './merging.ts';
 import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
+import { cases as optimFiles } from './optim-files.ts';
 import { cases as optimState } from './optim-state.ts';
 import { cases as options } from './options.ts';
 import { cases as overhead } from './overhead.ts';
@@ -35,6 +38,7 @@ import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
 import { cases as replay } from './replay.ts';
 import { cases as rowGroups } from './row-groups.ts';
+import { cases as schedules } from './schedules.ts';
 import { cases as scope } from './scope.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
@@ -88,6 +92,10 @@ export const allCases: Case[] = [
   ...replay,
   ...optim,
   ...optimState,
+  ...schedules,
+  ...manyParameters,
+  ...clipping,
+  ...optimFiles,
   ...averaging,
   ...training,
   ...sizes,

@@ -3,6 +3,9 @@
  * rounded inputs.
  */
 export const bounds = {
+  /** Parameters and state of optimizers after up to ten steps, relative to the sizes of their terms, and after up to a hundred. */
+  tenSteps: 1e-6,
+  manySteps: 2e-6,
   /** y, mean, rstd in f32, for |mean|/std up to 1e5 alike: a few roundings of the last bit (2^-24 = 6e-8 each). */
   forward: 5e-7,
   /**

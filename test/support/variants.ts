@@ -9,8 +9,27 @@ import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { foldProgram } from '../../src/kernels/fold.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
-import { adamwProgram, averageProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
+import {
+  clipFactorProgram,
+  clipValuesProgram,
+  gradientNormProgram,
+  scaledProgram,
+  scaleGradientsProgram,
+  updateScaleProgram,
+} from '../../src/kernels/gradients.ts';
+import {
+  averageProgram,
+  countProgram,
+  countStepsProgram,
+  type UpdateKernel,
+  updateProgram,
+} from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
+import { adagradKernel } from '../../src/optim/adagrad.ts';
+import { adamKernel } from '../../src/optim/adam.ts';
+import { adamaxKernel } from '../../src/optim/adamax.ts';
+import { rmspropKernel } from '../../src/optim/rmsprop.ts';
+import { sgdKernel } from '../../src/optim/sgd.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
@@ -257,18 +276,55 @@ function responsePrograms(storage: Storage, facts: DeviceFacts): Program[] {
   );
 }
 
+const common = {
+  lr: 1,
+  maximize: false,
+  masterCopies: false,
+  eps: 1,
+  weightDecay: 0,
+  betas: [0, 0] as const,
+};
+
+/** Every kernel of an optimizer. */
+const updateKernels: readonly UpdateKernel[] = [
+  ...[
+    { momentum: 0, dampening: 0, nesterov: false },
+    { momentum: 1, dampening: 0, nesterov: false },
+    { momentum: 1, dampening: 1, nesterov: false },
+    { momentum: 1, dampening: 0, nesterov: true },
+  ].map((some) => sgdKernel({ ...common, ...some })),
+  ...[false, true].map((amsgrad) => adamKernel({ ...common, amsgrad })),
+  ...[false, true].flatMap((centered) =>
+    [0, 1].map((momentum) => rmspropKernel({ ...common, alpha: 0, centered, momentum })),
+  ),
+  adagradKernel,
+  adamaxKernel,
+];
+
 function optimizerPrograms(storage: Storage, facts: DeviceFacts): Program[] {
   return typesOf(storage).flatMap((dtype) => [
-    ...[false, true].flatMap((momentum) =>
-      (momentum ? [false, true] : [false]).map((nesterov) =>
-        sgdProgram({ size: 9, dtype, momentum, nesterov, undamped: false }, facts),
-      ),
-    ),
-    ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, facts)),
+    ...[0, 3].flatMap((places) => {
+      const d = { size: 9, dtype, places };
+      return [
+        // With f32 copies of narrower parameters, and without.
+        ...(['f32', dtype] as const).flatMap((paramDtype) =>
+          updateKernels.map((kernel) =>
+            updateProgram(kernel, { ...d, dtype: paramDtype, gradDtype: dtype }, facts),
+          ),
+        ),
+        ...([0, 1, 2] as const).map((norm) => gradientNormProgram(d, norm, 0, facts)),
+        ...[false, true].map((finds) => scaleGradientsProgram(d, finds, facts)),
+        clipValuesProgram(d, 1, facts),
+      ];
+    }),
+    ...([0, 1, 2] as const).map((norm) => clipFactorProgram(9, norm, 1)),
+    scaledProgram(9, dtype, dtype, facts),
+    updateScaleProgram({ optimizers: 1, stride: 64, growth: 2, backoff: 0.5, growth_interval: 9 }),
+    countStepsProgram(9, facts),
     ...(['f32', dtype] as const).flatMap((averageDtype) =>
       [null, 0.9].map((decay) => averageProgram({ size: 9, dtype, averageDtype }, decay, facts)),
     ),
-    countProgram([[0, 1]], 64),
+    countProgram(),
     castProgram(9, 'u32', 'u32', facts),
   ]);
 }
