@@ -40,12 +40,28 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
+fn w_entry(i: u32) -> u32 {
+  return i;
+}
+
+fn w_element(entry: W, i: u32) -> f32 {
+  return f32(entry);
+}
+
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[start]));
+  return vec4<f32>(w_element(weight[w_entry(start)], start));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[start]));
+  return vec4<f32>(w_element(bias[w_entry(start)], start));
 }
 
 fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
@@ -73,6 +89,10 @@ fn join_columns(a: Columns, b: Columns) -> Columns {
   return Columns(n, a.mean + delta * share, a.m2 + b.m2 + delta * (a.n * share) * delta);
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -82,11 +102,11 @@ fn valid_of(remaining: u32) -> u32 {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = X4(v);
+  y[at] = rounded_x(v);
 }
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
@@ -98,8 +118,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {
@@ -361,7 +380,7 @@ fn save_for_backward(lane: u32, which: u32, s: Statistics) {
 fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
   let centred = centre_columns(stored_input(at, valid), s);
-  *out_y = X4(epilogue(at, valid, affine_columns(centred, s, w, b)));
+  *out_y = rounded_x(epilogue(at, valid, affine_columns(centred, s, w, b)));
 }
 
 fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {

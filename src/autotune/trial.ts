@@ -1,4 +1,5 @@
 // What autotune runs: a norm on random tensors of its own, with any schedule.
+import { byteSize } from '../gpu/dtype.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -115,7 +116,7 @@ async function read(tensors: Named, sums: Named): Promise<TrialResults> {
   return Object.fromEntries(
     wanted.map(([name, { dtype }], i) => [
       name,
-      { values: values[i] as Float32Array, half: dtype === 'f16', sums: name in sums },
+      { values: values[i] as Float32Array, half: byteSize(dtype) === 2, sums: name in sums },
     ]),
   );
 }

@@ -33,8 +33,8 @@ export const wordsPerPartial = 3;
 /** 1, 2, or 0 for the largest size. */
 export type NormNumber = 0 | 1 | 2;
 
-const choicesOf = ({ dtype, places }: GradientDescriptor) => ({
-  ...storageChoices(dtype, dtype),
+const choicesOf = ({ dtype, places }: GradientDescriptor, facts: DeviceFacts) => ({
+  ...storageChoices(dtype, dtype, facts),
   WORKGROUP: workgroup,
   PACKED: places > 0,
 });
@@ -46,7 +46,7 @@ export function gradientNormProgram(
   first: number,
   facts: DeviceFacts,
 ): Program {
-  const kernel = kernelOf(gradientNorm, { ...choicesOf(d), NORM: norm });
+  const kernel = kernelOf(gradientNorm, { ...choicesOf(d, facts), NORM: norm });
   if (d.places > 0)
     return placewise(d.places, kernel, facts, { first_partial: first, partial_count: d.places });
   const each = shareOfNorm(d.size);
@@ -71,7 +71,7 @@ export function clipFactorProgram(partials: number, norm: NormNumber, maxNorm: n
 
 /** Gradients times a factor. Roles: grad, factor, places; if it `finds`, found_inf. */
 export function scaleGradientsProgram(d: GradientDescriptor, finds: boolean, facts: DeviceFacts): Program {
-  const kernel = kernelOf(scaleGradients, { ...choicesOf(d), ITEMS: share / workgroup, FINDS: finds });
+  const kernel = kernelOf(scaleGradients, { ...choicesOf(d, facts), ITEMS: share / workgroup, FINDS: finds });
   return d.places > 0
     ? placewise(d.places, kernel, facts)
     : elementwise(d.size, kernel, { grad: d.dtype }, facts);
@@ -79,7 +79,7 @@ export function scaleGradientsProgram(d: GradientDescriptor, finds: boolean, fac
 
 /** Gradients within a bound. Roles: grad, places. */
 export function clipValuesProgram(d: GradientDescriptor, bound: number, facts: DeviceFacts): Program {
-  const kernel = kernelOf(clipValues, choicesOf(d));
+  const kernel = kernelOf(clipValues, choicesOf(d, facts));
   return d.places > 0
     ? placewise(d.places, kernel, facts, { bound })
     : elementwise(d.size, kernel, { grad: d.dtype }, facts, () => ({ bound }));
@@ -87,7 +87,8 @@ export function clipValuesProgram(d: GradientDescriptor, bound: number, facts: D
 
 /** A tensor times a factor. Roles: x, factor, y. */
 export function scaledProgram(size: number, from: FloatDType, to: FloatDType, facts: DeviceFacts): Program {
-  const kernel = kernelOf(scaled, { ...storageChoices(from, to), WORKGROUP: workgroup, PACKED: false });
+  const types = storageChoices(from, to, facts);
+  const kernel = kernelOf(scaled, { ...types, WORKGROUP: workgroup, PACKED: false });
   return elementwise(size, kernel, { x: from, y: to }, facts);
 }
 

@@ -47,7 +47,8 @@ export function updateProgram(
   d: ParameterDescriptor,
   facts: DeviceFacts,
 ): Program {
-  const choices = { ...storageChoices(d.gradDtype, d.dtype), ...element, ...flags, PACKED: d.places > 0 };
+  const types = storageChoices(d.gradDtype, d.dtype, facts);
+  const choices = { ...types, ...element, ...flags, PACKED: d.places > 0 };
   const dtypes = {
     param: d.dtype,
     grad: d.gradDtype,
@@ -94,7 +95,7 @@ export function averageProgram(
   decay: number | null,
   facts: DeviceFacts,
 ): Program {
-  const choices = { ...storageChoices(d.dtype, d.averageDtype), ...element, EQUAL: decay === null };
+  const choices = { ...storageChoices(d.dtype, d.averageDtype, facts), ...element, EQUAL: decay === null };
   const numbers = (): Record<string, number> => (decay === null ? {} : { keep: decay, take: 1 - decay });
   const dtypes = { param: d.dtype, average: d.averageDtype };
   return elementwise(d.size, kernelOf(average, choices), dtypes, facts, numbers);

@@ -63,8 +63,8 @@ export const oneByOne = ({ facts }: { facts: DeviceFacts }, holdsMuch: boolean):
   holdsMuch && fewRegisters(facts) ? { ABREAST: false } : {};
 
 /** What every kernel of a norm may ask for: types, the affine map, what follows it. */
-export const normChoices = (d: NormDescriptor): Choices => ({
-  ...storageChoices(d.dtype, d.paramDtype),
+export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => ({
+  ...storageChoices(d.dtype, d.paramDtype, facts),
   HAS_MEAN: d.kind === 'moments',
   HAS_WEIGHT: d.weight,
   HAS_BIAS: d.bias,

@@ -29,7 +29,7 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   elementwiseAffine?: boolean | undefined;
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
   bias?: boolean | undefined;
-  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of the parameters. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 

@@ -30,7 +30,7 @@ export interface RMSNormModuleOptions extends EpilogueModuleOptions {
   elementwiseAffine?: boolean | undefined;
   /** Where it rounds and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
-  /** Of the weight. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of the weight. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 

@@ -112,7 +112,7 @@ export const batchNormBackwardNames = {
  * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance or, by `runningVariance`, the biased one. In evaluation, with
  * the running statistics. An empty x is counted and changes nothing else.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
  * reduced as a whole, so it must fit one binding (maxStorageBufferBindingSize).
  * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with; both null with
  * `statistics: false`; variance f32 [C], if wanted.

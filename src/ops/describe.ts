@@ -51,7 +51,7 @@ export interface DescribeOptions {
   shape: ArrayLike<number>;
   /** Of x and everything of its shape. Arithmetic is f32 whichever it is. Default 'f32'. */
   dtype?: FloatDType | undefined;
-  /** Of weight, bias and their gradients: that of x, or 'f32' beside 'f16'. Default: that of x. Not of localResponseNorm. */
+  /** Of weight, bias and their gradients: that of x, or 'f32' beside 'f16' and 'bf16'. Default: that of x. Not of localResponseNorm. */
   paramDtype?: FloatDType | undefined;
   /** Default 'forward'. */
   pass?: 'forward' | 'backward' | undefined;
@@ -130,7 +130,8 @@ export type DescribeFacts = {
 
 /**
  * What is assumed where facts are missing: a GPU of the class 'integrated' with the limits that every WebGPU device has
- * (https://www.w3.org/TR/webgpu/#limits), and no subgroups. f16 is true where the dtypes ask for it.
+ * (https://www.w3.org/TR/webgpu/#limits), and no subgroups. `f16` is true where a dtype is f16; false has such
+ * tensors read and written as words of two.
  */
 const floor: Omit<DeviceFacts, 'f16'> = {
   ...modelOfClass('integrated'),
@@ -196,7 +197,7 @@ export const describedOps = Object.keys(functions) as DescribedOp[];
  * @param op - the function's name; its backward goes by the same. The backward pass of addLayerNorm and addRmsNorm takes `dsum`.
  * @param options - those of the function, with booleans where it takes tensors, and what is known of x.
  * @param facts - of the device that is to run it, such as `gpu.facts` or the JSON of it. Default, one by one: the limits that every
- * WebGPU device has, no subgroups, f16 where the dtypes ask for it.
+ * WebGPU device has, no subgroups, `f16` where a dtype is f16.
  * @throws NormError `value` for an op, option or fact that there is none of, `shape`, `dtype`, `limit`, as the function.
  * @example
  * ```ts
@@ -237,14 +238,13 @@ function checkSize(shape: readonly number[], dtype: FloatDType): void {
   );
 }
 
-/** All facts. Throws `value` for those that make no sense, `dtype` where they rule the dtypes out. */
+/** All facts. Throws `value` for those that make no sense. */
 function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType): DeviceFacts {
-  const needsF16 = dtype === 'f16' || paramDtype === 'f16';
   checkOptions('facts', given, { ...factNames, iterations: 'number?' });
   const { iterations, ...others } = given;
   checkFacts(others);
   const facts = overrideFacts(
-    { ...floor, f16: needsF16 },
+    { ...floor, f16: dtype === 'f16' || paramDtype === 'f16' },
     { ...others, iterations: iterations ?? floor.iterations },
   );
   const { subgroup, offsetAlignment } = facts;
@@ -265,13 +265,6 @@ function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType
   }
   if (!(isPower(offsetAlignment) && offsetAlignment >= 16 && offsetAlignment <= 256)) {
     refuse('offsetAlignment', 'Use a power of two from 16 to 256.');
-  }
-  if (needsF16 && !facts.f16) {
-    throw new NormError(
-      'dtype',
-      'f16 is asked for, and the facts say that the device has none.',
-      'Use f32, or a device with the feature shader-f16.',
-    );
   }
   return facts;
 }

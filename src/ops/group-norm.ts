@@ -80,7 +80,7 @@ export const groupNormBackwardNames = {
  * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
  * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups]; both null with
  * `statistics: false`.
  * @throws NormError `shape` (also for a single value in all, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,

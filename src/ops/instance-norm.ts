@@ -106,7 +106,7 @@ export const instanceNormBackwardNames = {
  * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
  * statistic), with unbiased variances or, by `runningVariance`, biased ones; without training every sample is normalized with them.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C], both null with `statistics: false`; variance f32 [N, C], if wanted.
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`.

@@ -12,6 +12,7 @@ import {
   gateNames,
   refuseEpilogue,
 } from './epilogue.ts';
+import { parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
   type BackwardOutputs,
@@ -25,7 +26,6 @@ import {
   type StatisticsOption,
   statisticsNames,
 } from './norm.ts';
-import { parameterShapeOf } from './modulated.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
@@ -93,7 +93,7 @@ export const layerNormBackwardNames = {
  * const { y } = layerNorm(gpu, x, { normalizedShape: D, weight: scale, bias: shift, zeroCenteredGamma: true });
  * ```
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape]; of any shape with axes, and `rows` are then the sizes of the others.
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape]; of any shape with axes, and `rows` are then the sizes of the others.
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
  * f32 [...rows, numGroups, 2] and rstd f32 [...rows, numGroups].
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.

@@ -99,7 +99,7 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
  *
  * With axes [1] and no weight it is the PixelNorm of images [N, C, H, W] (Karras et al. 2018, arXiv 1710.10196), whose eps is 1e-8.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
  * others.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.

@@ -18,7 +18,7 @@ export interface AveragedModelOptions {
    * torch's get_ema_avg_fn. Default 'equal'.
    */
   average?: 'equal' | { decay: number } | undefined;
-  /** Averages the f32 and f16 buffers too; else they are copied at each update. Counts always are. Default false. */
+  /** Averages the buffers of floats too; else they are copied at each update. Counts always are. Default false. */
   useBuffers?: boolean | undefined;
 }
 

@@ -110,7 +110,7 @@ export class GradScaler {
   }
 
   /**
-   * x times the scale, f32 or f16: the gradient of the loss that backward begins with, since gradients are linear in it. x
+   * x times the scale, f32, f16 or bf16: the gradient of the loss that backward begins with, since gradients are linear in it. x
    * itself where the scaler is not enabled.
    *
    * @throws NormError `dtype`, `shape`, `aliasing`.

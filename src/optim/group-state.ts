@@ -28,7 +28,7 @@ export interface GroupStep {
   kernel: UpdateKernel;
   /** What the kernel has of the settings, in its order, without the word that says to skip. */
   numbers: readonly number[];
-  /** Whether f16 parameters have f32 copies. */
+  /** Whether parameters of f16 and bf16 have f32 copies. */
   masters: boolean;
   /** Whether the kernel needs the number of the step, or PyTorch's state has it. */
   counted: boolean;
@@ -43,7 +43,7 @@ export interface Recording {
   after: Copy[];
 }
 
-/** The name of the f32 copy of an f16 parameter. */
+/** The name of the f32 copy of a parameter of f16 or bf16. */
 export const master = 'master_param';
 
 /**
@@ -178,7 +178,7 @@ export class GroupState {
 
   #single(slot: Slot, step: GroupStep, settings: Tensor): Call[] {
     const { data, grad } = slot.parameter;
-    const copy = step.masters && data.dtype === 'f16' ? slot.state.get(master) : undefined;
+    const copy = step.masters && data.dtype !== 'f32' ? slot.state.get(master) : undefined;
     const param = copy ?? data;
     const program = this.#program(step, param, grad as Tensor, 0);
     const state = operandsOf(step, (name) => slot.state.get(name));
@@ -198,7 +198,7 @@ export class GroupState {
     const { dtype } = pack.packing;
     const params = pack.take('param', dtype);
     const grads = pack.take('grad', dtype);
-    const copies = step.masters && dtype === 'f16' ? pack.take(master, 'f32') : undefined;
+    const copies = step.masters && dtype !== 'f32' ? pack.take(master, 'f32') : undefined;
     const param = (copies ?? params).whole;
     const places = pack.places(members);
     const program = this.#program(step, param, grads.whole, places.size / 3);
@@ -230,7 +230,7 @@ export class GroupState {
   /** The f32 copy begins as the parameter. */
   #startMaster(slot: Slot, { calls }: Recording): void {
     const { data } = slot.parameter;
-    if (data.dtype !== 'f16' || slot.started.has(master)) return;
+    if (data.dtype === 'f32' || slot.started.has(master)) return;
     calls.push(this.#casting(data, slot.state.get(master) as Tensor));
   }
 

@@ -54,8 +54,8 @@ export interface OptimizerSettings {
   /** Climbs instead of descending. Default false. */
   maximize: boolean;
   /**
-   * Keeps a copy in f32 of each f16 parameter, as the state `master_param`, and updates that: what is too small for the last bit of
-   * an f16 adds up. The parameter is the copy, rounded, after each step; values that you write into it are lost then. Default
+   * Keeps a copy in f32 of each parameter of f16 or bf16, as the state `master_param`, and updates that: what is too small for the last bit of
+   * such a type adds up. The parameter is the copy, rounded, after each step; values that you write into it are lost then. Default
    * false, as in PyTorch: the parameter itself is updated, and rounded.
    */
   masterCopies: boolean;
@@ -212,7 +212,7 @@ export abstract class Optimizer<Settings extends object> {
 
   /**
    * Takes over the state and the settings of a dictionary, whose groups must have as many parameters as the ones here.
-   * Its tensors are copied, converted to f32 where they are f16. Parameters without an entry start afresh. Settings that
+   * Its tensors are copied, converted to f32 where they are not. Parameters without an entry start afresh. Settings that
    * this optimizer does not have are ignored, those that are missing stay. At once: commands that are recorded but not
    * yet submitted come after it.
    *
@@ -307,7 +307,7 @@ export abstract class Optimizer<Settings extends object> {
   #needed({ parameter }: Slot, group: ParamGroup<Settings>): readonly string[] {
     const { masterCopies } = group as Partial<OptimizerSettings>;
     const names = this.needs(group);
-    return masterCopies && parameter.data.dtype === 'f16' ? [...names, master] : names;
+    return masterCopies && parameter.data.dtype !== 'f32' ? [...names, master] : names;
   }
 
   /** The groups with all settings; throws before anything is changed. */

@@ -10,7 +10,7 @@ import { share } from '../kernels/optim.ts';
 const mostOfOne = 2 ** 16;
 /** Elements of the largest packed tensor: 16 MiB of f32. */
 const mostOfAll = 2 ** 22;
-/** Tensors begin at multiples of so many elements: at aligned offsets, in f16 as in f32. */
+/** Tensors begin at multiples of so many elements: at aligned offsets, in f16 and bf16 as in f32. */
 const granule = 128;
 /** With fewer tensors copying them costs as much as their dispatches. */
 export const fewest = 8;

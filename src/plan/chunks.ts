@@ -133,7 +133,7 @@ function refuseSample(
   const isRow = positions === 1 && inner === 1 && groups <= 1;
   const what = samples === 1 ? 'x' : `One ${isRow ? 'row' : 'sample'} of x`;
   const padding = sampleBytes <= facts.maxBindingBytes ? paddingOf(sampleBytes, facts.offsetAlignment) : 0;
-  const half = elementBytes > 2 && facts.f16 ? 'use f16, ' : '';
+  const half = elementBytes > 2 ? 'use f16 or bf16, ' : '';
   // Where there is one sample only, its batch is among its positions (BatchNorm), or there is none.
   const batch =
     samples === 1 ? 'pass a smaller tensor' : 'use smaller samples: a smaller batch does not help';

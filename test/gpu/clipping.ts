@@ -1,6 +1,6 @@
 /** Clipping and scaling of gradients: against PyTorch and its rules, what is not finite, recording, errors. */
 
-import type { Gpu, Parameter, Tensor } from '../../src/index.ts';
+import type { FloatDType, Gpu, Parameter, Tensor } from '../../src/index.ts';
 import { AdamW, clipGradNorm, clipGradValue, GradScaler, SGD } from '../../src/optim/index.ts';
 import { assert, assertEqual, assertSame, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
@@ -25,7 +25,7 @@ const norms = { '2.0': 2, '1.0': 1, inf: Number.POSITIVE_INFINITY };
 function withGradients(
   gpu: Gpu,
   gradients: readonly ArrayLike<number>[],
-  dtype: 'f32' | 'f16' = 'f32',
+  dtype: FloatDType = 'f32',
 ): Parameter[] {
   return gradients.map((gradient) => {
     const parameter = parameterOf(gpu, new Float32Array(gradient.length), [gradient.length], dtype);
@@ -135,36 +135,36 @@ export const cases: Case[] = [
       cut.destroy();
     },
   },
-  {
-    name: 'clipping: f16 gradients',
-    requires: ['f16'],
-    async run({ gpu }) {
-      // Squares of 300 are beyond f16.
-      const parameters = withGradients(gpu, [Array(16).fill(300), Array(9).fill(-400)], 'f16');
-      const total = clipGradNorm(parameters, 850);
-      const expected = Math.sqrt(16 * 300 ** 2 + 9 * 400 ** 2);
-      assert(relativeError(await total.data(), [expected]) <= 1e-6, 'norm');
-      const [first, second] = (await gradientsOf(parameters)) as [Float32Array, Float32Array];
-      assert(
-        relativeError(
-          first,
-          first.map(() => (300 * 850) / expected),
-        ) <=
-          2 ** -11,
-        'gradient',
-      );
-      assert(
-        relativeError(
-          second,
-          second.map(() => (-400 * 850) / expected),
-        ) <=
-          2 ** -11,
-        'gradient',
-      );
-      total.destroy();
-      for (const parameter of parameters) parameter.destroy();
-    },
-  },
+  ...(['f16', 'bf16'] as const).map(
+    (dtype): Case => ({
+      name: `clipping: ${dtype} gradients`,
+      async run({ gpu }) {
+        // Squares of 300 are beyond f16.
+        const parameters = withGradients(gpu, [Array(16).fill(300), Array(9).fill(-400)], dtype);
+        const last = dtype === 'f16' ? 2 ** -11 : 2 ** -8;
+        const total = clipGradNorm(parameters, 850);
+        const expected = Math.sqrt(16 * 300 ** 2 + 9 * 400 ** 2);
+        assert(relativeError(await total.data(), [expected]) <= 1e-6, 'norm');
+        const [first, second] = (await gradientsOf(parameters)) as [Float32Array, Float32Array];
+        assert(
+          relativeError(
+            first,
+            first.map(() => (300 * 850) / expected),
+          ) <= last,
+          'gradient',
+        );
+        assert(
+          relativeError(
+            second,
+            second.map(() => (-400 * 850) / expected),
+          ) <= last,
+          'gradient',
+        );
+        total.destroy();
+        for (const parameter of parameters) parameter.destroy();
+      },
+    }),
+  ),
   {
     name: "scaling: PyTorch's scale over a trace with infinities; steps with one change nothing",
     async run({ gpu, device }) {
@@ -261,31 +261,32 @@ export const cases: Case[] = [
       for (const parameter of [a, b]) parameter.destroy();
     },
   },
-  {
-    name: 'scaling: f16, by a pass of the caller',
-    requires: ['f16'],
-    async run({ gpu, device }) {
-      const [parameter] = withGradients(gpu, [[0, 0, 0]], 'f16') as [Parameter];
-      const scaler = new GradScaler(gpu, { initScale: 2 ** 14 });
-      const dy = gpu.tensor([2 ** -20, -(2 ** -12), 1], [3], { dtype: 'f16' });
-      const y = scaler.scale(dy, { out: gpu.zeros([3], { dtype: 'f16' }) });
-      assertEqual(await y.data(), Float32Array.of(2 ** -6, -4, 2 ** 14));
-      setGradient(parameter, [2 ** -6, -4, 2 ** 14]);
-      const optimizer = new SGD([parameter], { lr: 1, masterCopies: true });
-      for (const last of [2 ** 14, infinity]) {
-        setGradient(parameter, [2 ** -6, -4, last]);
-        const encoder = device.createCommandEncoder();
-        const pass = encoder.beginComputePass();
-        scaler.step(optimizer, { pass });
-        scaler.update({ pass });
-        pass.end();
-        device.queue.submit([encoder.finish()]);
-      }
-      assertEqual(await parameter.data.data(), Float32Array.of(-(2 ** -20), 2 ** -12, -1));
-      assertEqual(await scaler.getScale(), 2 ** 13);
-      for (const one of [scaler, optimizer, parameter, dy, y]) one.destroy();
-    },
-  },
+  ...(['f16', 'bf16'] as const).map(
+    (dtype): Case => ({
+      name: `scaling: ${dtype}, by a pass of the caller`,
+      async run({ gpu, device }) {
+        const [parameter] = withGradients(gpu, [[0, 0, 0]], dtype) as [Parameter];
+        const scaler = new GradScaler(gpu, { initScale: 2 ** 14 });
+        const dy = gpu.tensor([2 ** -20, -(2 ** -12), 1], [3], { dtype });
+        const y = scaler.scale(dy, { out: gpu.zeros([3], { dtype }) });
+        assertEqual(await y.data(), Float32Array.of(2 ** -6, -4, 2 ** 14));
+        setGradient(parameter, [2 ** -6, -4, 2 ** 14]);
+        const optimizer = new SGD([parameter], { lr: 1, masterCopies: true });
+        for (const last of [2 ** 14, infinity]) {
+          setGradient(parameter, [2 ** -6, -4, last]);
+          const encoder = device.createCommandEncoder();
+          const pass = encoder.beginComputePass();
+          scaler.step(optimizer, { pass });
+          scaler.update({ pass });
+          pass.end();
+          device.queue.submit([encoder.finish()]);
+        }
+        assertEqual(await parameter.data.data(), Float32Array.of(-(2 ** -20), 2 ** -12, -1));
+        assertEqual(await scaler.getScale(), 2 ** 13);
+        for (const one of [scaler, optimizer, parameter, dy, y]) one.destroy();
+      },
+    }),
+  ),
   {
     name: "clipping and scaling: PyTorch's error conditions, before anything changes",
     async run({ gpu }) {

@@ -114,7 +114,6 @@ const accuracy: Case[] = ops.flatMap((op) => [
   },
   {
     name: `epilogue: ${op} in f16`,
-    requires: ['f16'],
     async run(t) {
       const list = subjectsOf(op).flatMap((subject) =>
         (['f16', 'f32'] as const).flatMap((paramDtype) =>
@@ -234,7 +233,6 @@ const passes: Case[] = (['channels-first', 'channels-last'] as const).map((layou
 const behaviour: Case[] = [
   {
     name: 'epilogue: in f16 only what is stored of the gradient of a residual is rounded',
-    requires: ['f16'],
     async run({ gpu }) {
       const f16 = { dtype: 'f16' } as const;
       const x = gpu.tensor([1, 2, 4, 7], [1, 4], f16);

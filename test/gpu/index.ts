@@ -47,6 +47,7 @@ import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
 import { cases as statistics } from './statistics.ts';
+import { cases as storage } from './storage.ts';
 import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
@@ -58,6 +59,7 @@ export const allCases: Case[] = [
   // Early, as in a page that has one norm: after hundreds of cases engines look properties up in slower ways.
   ...overhead,
   ...variants,
+  ...storage,
   ...accuracy,
   ...rowGroups,
   ...keptAxes,

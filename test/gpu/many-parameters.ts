@@ -176,7 +176,6 @@ export const cases: Case[] = [
   },
   {
     name: 'optim: f16 parameters with f32 copies add up what f16 alone loses',
-    requires: ['f16'],
     async run({ gpu, device }) {
       for (const [name, sizes] of [
         ['packed', Array<number>(10).fill(9)],

@@ -1,11 +1,19 @@
 /** The optimizers: against PyTorch and float64, recording, state dictionaries, errors, whole steps of training. */
 
-import { BatchNorm1d, type Gpu, init, LayerNorm, type Parameter, type Tensor } from '../../src/index.ts';
+import {
+  BatchNorm1d,
+  type FloatDType,
+  type Gpu,
+  init,
+  LayerNorm,
+  type Parameter,
+  type Tensor,
+} from '../../src/index.ts';
 import { AdamW, SGD } from '../../src/optim/index.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
 import { relativeError } from '../reference/index.ts';
-import { normal, toHalf } from '../support/data.ts';
+import { normal, stored } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { camel, type OptimCase, type OptimFile, settingsOf, stepsOf } from '../support/golden-optim.ts';
 import { type Kind, OptimReference, type Settings } from '../support/optim.ts';
@@ -32,11 +40,12 @@ async function verify(
     const tensor = name === 'param' ? param : (state[name] as Tensor | undefined);
     assert(tensor, `${what}: there is no ${name}`);
     const actual = await tensor.data();
-    const half = tensor.dtype === 'f16';
+    const narrow = tensor.dtype !== 'f32';
     const error = relativeError(actual, expected, scale[name]);
-    if (!half) worst = Math.max(worst, error);
+    if (!narrow) worst = Math.max(worst, error);
     // What f32 ends beside a tie is rounded to its other side, and the next steps start there.
-    const bound = half ? 2 ** -11 : steps > 10 ? bounds.manySteps : bounds.tenSteps;
+    const last = tensor.dtype === 'f16' ? 2 ** -11 : 2 ** -8;
+    const bound = narrow ? last : steps > 10 ? bounds.manySteps : bounds.tenSteps;
     assert(error <= bound, `${what}: ${name}: error ${error.toExponential(2)} > ${bound.toExponential(2)}`);
   }
   if (state.step) assertEqual(await state.step.data(), Float32Array.of(counted), `${what}: step`);
@@ -93,7 +102,6 @@ async function checkGolden({ gpu }: Context, golden: OptimCase): Promise<number>
 
 const goldenCase = (dtype: 'f32' | 'f16'): Case => ({
   name: `optim: PyTorch's trajectories, ${dtype}`,
-  requires: dtype === 'f16' ? ['f16'] : [],
   async run(t) {
     const { cases } = (await t.readJson('golden/optim.json')) as OptimFile;
     let worst = 0;
@@ -116,14 +124,13 @@ const settingsOfKind: Record<Kind, Settings[]> = {
 };
 
 /** Ten steps of one parameter against float64. */
-async function tenSteps(gpu: Gpu, kind: Kind, settings: Settings, size: number, dtype: 'f32' | 'f16') {
-  const stored = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
-  const initial = stored(normal(size));
+async function tenSteps(gpu: Gpu, kind: Kind, settings: Settings, size: number, dtype: FloatDType) {
+  const initial = stored(dtype, normal(size));
   const parameter = parameterOf(gpu, initial, [size], dtype);
   const reference = new OptimReference(initial, dtype);
   const optimizer = optimizerOf(kind, [parameter], settings);
   for (let step = 0; step < 10; step++) {
-    const grad = stored(normal(size, { seed: step + 2, std: 10 ** ((step % 4) - 2) }));
+    const grad = stored(dtype, normal(size, { seed: step + 2, std: 10 ** ((step % 4) - 2) }));
     setGradient(parameter, grad);
     reference.step(kind, grad, settings);
     optimizer.step();
@@ -140,9 +147,8 @@ async function tenSteps(gpu: Gpu, kind: Kind, settings: Settings, size: number, 
   return worst;
 }
 
-const sizesCase = (dtype: 'f32' | 'f16'): Case => ({
+const sizesCase = (dtype: FloatDType): Case => ({
   name: `optim: ten steps, sizes, ${dtype}`,
-  requires: dtype === 'f16' ? ['f16'] : [],
   async run({ gpu, note }) {
     for (const kind of kinds) {
       let worst = 0;
@@ -161,13 +167,16 @@ export const cases: Case[] = [
   goldenCase('f16'),
   sizesCase('f32'),
   sizesCase('f16'),
+  sizesCase('bf16'),
   {
     name: 'optim: parameters larger than a binding may be',
     async run({ device }) {
       const gpu = await init({ device, facts: { maxBindingBytes: 4096, offsetAlignment: 256 } });
       for (const kind of kinds) {
         for (const settings of settingsOfKind[kind]) await tenSteps(gpu, kind, settings, 5001, 'f32');
-        if (gpu.facts.f16) await tenSteps(gpu, kind, settingsOfKind[kind][0] as Settings, 5001, 'f16');
+        for (const dtype of ['f16', 'bf16'] as const) {
+          await tenSteps(gpu, kind, settingsOfKind[kind][0] as Settings, 5001, dtype);
+        }
       }
       gpu.destroy();
     },

@@ -17,11 +17,11 @@ import {
   localResponseNormReference,
   normReference,
   relativeError,
-  roundAllToHalf,
+  roundAllTo,
   setCount,
   setSize,
 } from '../reference/index.ts';
-import { toHalf } from './data.ts';
+import { stored } from './data.ts';
 import { type Configuration, describeConfiguration, type FuzzData, simpler } from './fuzz-config.ts';
 import { damage, decoded, type Guarded, guarded, readBack, within } from './guarded.ts';
 import {
@@ -61,8 +61,7 @@ export function fuzzArrays({ subject, data, response }: Configuration): Arrays {
     };
   const arrays = arraysOf(subject, rest);
   if (!pattern) return arrays;
-  const store = (values: Float32Array) => (subject.dtype === 'f16' ? toHalf(values) : values);
-  const x = store(patterned(subject, arrays.x, data));
+  const x = stored(subject.dtype ?? 'f32', patterned(subject, arrays.x, data));
   // What is added before the norm must not undo the pattern.
   const residual = hasResidual(subject) ? arrays.residual?.map(() => 0) : arrays.residual;
   const { dy } = arraysOf({ ...subject, activation: 'none' }, rest);
@@ -420,7 +419,8 @@ const isOfSets =
     /^(mean|rstd|sum)/.test(output) || (activation === 'none' && (output === 'y' || output === 'dx'));
 
 function lengthOf(name: string, { x, weight, bias }: Arrays): number {
-  return (name === 'dx' || name === 'dgate' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? [])).length;
+  return (name === 'dx' || name === 'dgate' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? []))
+    .length;
 }
 
 /**
@@ -432,10 +432,12 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged)
   const { output } = one;
   const geometry = geometryOf(subject);
   const { dtype = 'f32' } = subject;
-  const half = dtype === 'f16';
-  const round = half ? toHalf : (values: Float32Array) => values;
+  const narrow = dtype !== 'f32';
   const x = hasResidual(subject)
-    ? round(arrays.x.map((value, i) => value + (arrays.residual?.[i] ?? 0)))
+    ? stored(
+        dtype,
+        arrays.x.map((value, i) => value + (arrays.residual?.[i] ?? 0)),
+      )
     : arrays.x;
   const { samples } = geometry;
   const each = (values: Float32Array) =>
@@ -470,12 +472,12 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged)
       terms[element] *= Math.abs(activate(arrays.gate[element] as number, activation, negativeSlope));
     }
   });
-  const rounding = half ? relativeError(roundAllToHalf(exact), exact, terms) : 0;
+  const rounding = relativeError(roundAllTo(dtype, exact), exact, terms);
   const forward = bounds.forward;
   return {
     output,
     error: relativeError(y, exact, terms),
-    bound: half ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
+    bound: narrow ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
   };
 }
 
@@ -484,7 +486,7 @@ function judgedResponse(
   { x, dy }: Arrays,
   results: Named<Float32Array>,
 ): Judged[] {
-  const { shape, layout = 'channels-first', dtype } = subject;
+  const { shape, layout = 'channels-first', dtype = 'f32' } = subject;
   const geometry = groupNormGeometry(shape, 1, layout);
   if (!response) return [];
   const y = localResponseNormReference(x, geometry, response);
@@ -493,8 +495,8 @@ function judgedResponse(
     output,
     error: relativeError(results[output] as Float32Array, exact, against),
     bound:
-      dtype === 'f16'
-        ? bounds.halfFactor * relativeError(roundAllToHalf(exact), exact, against) + bounds.halfSlack
+      dtype !== 'f32'
+        ? bounds.halfFactor * relativeError(roundAllTo(dtype, exact), exact, against) + bounds.halfSlack
         : bound,
   });
   return [judge('y', y, y, bounds.forward), ...(backward ? [judge('dx', dx, scale, bounds.backward)] : [])];

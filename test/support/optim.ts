@@ -1,5 +1,6 @@
 /** torch.optim's rules in float64, element by element, with the sizes of the terms that errors are judged by. */
-import { roundToHalf } from '../reference/half.ts';
+import type { FloatDType } from '../../src/index.ts';
+import { rounders } from '../reference/half.ts';
 
 /** The optimizers. */
 export type Kind = 'SGD' | 'Adam' | 'AdamW' | 'RMSprop' | 'Adagrad' | 'Adamax';
@@ -28,10 +29,10 @@ export class OptimReference {
   steps = 0;
   readonly #round: (value: number) => number;
 
-  constructor(param: ArrayLike<number>, dtype: 'f32' | 'f16' = 'f32') {
+  constructor(param: ArrayLike<number>, dtype: FloatDType = 'f32') {
     this.values.param = Float64Array.from(param);
     this.scale.param = this.values.param.map(Math.abs);
-    this.#round = dtype === 'f16' ? roundToHalf : (value) => value;
+    this.#round = rounders[dtype];
   }
 
   /** A step of an optimizer. */

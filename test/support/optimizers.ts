@@ -1,6 +1,6 @@
 /** What the cases of the optimizers share: parameters with gradients of one's choice. */
 
-import { type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
+import { type FloatDType, type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
 import { Adagrad, Adam, Adamax, AdamW, type Optimizer, RMSprop, SGD } from '../../src/optim/index.ts';
 import type { Kind, Settings } from './optim.ts';
 
@@ -13,7 +13,7 @@ export const parameterOf = (
   gpu: Gpu,
   values: ArrayLike<number>,
   shape: readonly number[],
-  dtype: 'f32' | 'f16' = 'f32',
+  dtype: FloatDType = 'f32',
 ) => new Parameter(gpu.tensor(values, shape, { dtype }));
 
 export function setGradient(parameter: Parameter, values: ArrayLike<number> | undefined): void {

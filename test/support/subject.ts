@@ -6,7 +6,6 @@ import {
   type BackwardOutputs,
   batchNorm,
   batchNormBackward,
-  type DType,
   type FloatDType,
   type ForwardOutputs,
   type Gpu,
@@ -45,11 +44,11 @@ import {
   type ReferenceForward,
   type ReferenceOptions,
   relativeError,
-  roundAllToHalf,
+  roundAllTo,
   setSize,
 } from '../reference/index.ts';
 import { roundedFirst } from './casts.ts';
-import { normal, toHalf, withOutlier } from './data.ts';
+import { normal, stored, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';
 
 export type Op =
@@ -103,7 +102,7 @@ export interface Subject {
   statistics?: false;
 }
 
-/** The arrays of a run; f16 ones hold values that f16 can. */
+/** The arrays of a run; those of f16 and bf16 hold values that these can. */
 export interface Arrays {
   x: Float32Array;
   dy: Float32Array;
@@ -251,8 +250,8 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
   }
   const count = shape.reduce((product, size) => product * size, 1);
   const channels = geometryOf(subject).channels * blocksOf(subject);
-  const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
-  const parameter = (values: Float32Array) => (paramDtype === 'f16' ? toHalf(values) : values);
+  const store = (values: Float32Array) => stored(dtype, values);
+  const parameter = (values: Float32Array) => stored(paramDtype, values);
   // γ ~ N(1, 0.5), β ~ N(0, 1): no special value, no vanishing gradient.
   let x = normal(count, { mean: offset, seed });
   if (outlier) {
@@ -619,8 +618,8 @@ function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false):
   const options = { ...referenceOptions(subject, arrays), judgeByTerms };
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
-  if (cast !== 'llama' || dtype !== 'f16') return { x, forward, backward };
-  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd);
+  if (cast !== 'llama' || dtype === 'f32') return { x, forward, backward };
+  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd, dtype);
   return { x, forward: { ...forward, y }, backward: { ...backward, dweight }, slack };
 }
 
@@ -647,7 +646,7 @@ function eachSample(running: { mean: Float32Array; variance: Float32Array }, { s
 // The residual sum is rounded to the storage type before it is normalized.
 function add(a: Float32Array, b: Float32Array, dtype: FloatDType): Float32Array {
   const sum = a.map((value, i) => Math.fround(value + (b[i] as number)));
-  return dtype === 'f16' ? toHalf(sum) : sum;
+  return stored(dtype, sum);
 }
 
 /** Relative errors of a run, by output, and each one's bound. */
@@ -668,14 +667,14 @@ export function errorsOf(
     expected: Float64Array,
     bound: number,
     scale: Float64Array = expected,
-    storage: DType = 'f32',
+    storage: FloatDType = 'f32',
     extra?: Float64Array,
   ) => {
     if (!actual) throw new Error(`${nameOf(subject)}: no ${output}`);
-    // f16: the one rounding at the store is allowed for, and next to nothing beside it.
-    const rounding = storage === 'f16' ? relativeError(roundAllToHalf(expected), expected, scale) : 0;
+    // f16 and bf16: the one rounding at the store is allowed for, and next to nothing beside it.
+    const rounding = relativeError(roundAllTo(storage, expected), expected, scale);
     const more = extra ? relativeError(extra, new Float64Array(extra.length), scale) : 0;
-    const limit = (storage === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
+    const limit = (storage !== 'f32' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
     found.push({ output, error: relativeError(actual, expected, scale), bound: limit });
   };
   judge('y', results.y, forward.y, forwardBound, forward.y, dtype, slack?.y);

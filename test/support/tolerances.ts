@@ -19,7 +19,9 @@ export const bounds = {
   replicas: 1e-6,
   /** In f16 y and dx are rounded once: half a last bit (2^-11) of their size. */
   replicasHalf: 4.9e-4,
-  /** f16: error of rounding the float64 answer once, times this … */
+  /** Likewise in bf16: 2^-8. */
+  replicasBfloat16: 3.91e-3,
+  /** f16 and bf16: error of rounding the float64 answer once, times this … */
   halfFactor: 1.05,
   /** … plus this, for the f32 arithmetic before it. */
   halfSlack: 1e-6,

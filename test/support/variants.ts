@@ -1,5 +1,6 @@
 /** The table of legal shader variants: what every combination of geometry, dtype and schedule links. */
 import { modelOfClass } from '../../src/gpu/device-model.ts';
+import type { FloatDType } from '../../src/gpu/dtype.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program, Step } from '../../src/gpu/program.ts';
 import { type Activation, activations } from '../../src/kernels/activation.ts';
@@ -33,7 +34,7 @@ import { sgdKernel } from '../../src/optim/sgd.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
-export const facts: DeviceFacts = {
+const usual: DeviceFacts = {
   ...modelOfClass('desktop'),
   software: false,
   iterations: Number.POSITIVE_INFINITY,
@@ -45,8 +46,10 @@ export const facts: DeviceFacts = {
   offsetAlignment: 256,
 };
 
-const software: DeviceFacts = { ...facts, ...modelOfClass('software'), software: true };
-const small: DeviceFacts = { ...facts, threads: 64 };
+const onSoftware: DeviceFacts = { ...usual, ...modelOfClass('software'), software: true };
+const onSmall: DeviceFacts = { ...usual, threads: 64 };
+
+export { usual as facts };
 
 const geometries: Geometry[] = [
   { samples: 4, positions: 1, channels: 64, inner: 1, groups: 1 },
@@ -63,11 +66,23 @@ const geometries: Geometry[] = [
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
-const dtypes = [
-  ['f32', 'f32'],
-  ['f16', 'f16'],
-  ['f16', 'f32'],
-] as const;
+/** Which storage types: those of every device, WGSL's f16 too, or those that are packed, f16 as without shader-f16 among them. */
+export type Storage = 'f32' | 'f16' | 'packed';
+
+const dtypesOf: Readonly<Record<Storage, readonly (readonly [FloatDType, FloatDType])[]>> = {
+  f32: [['f32', 'f32']],
+  f16: [
+    ['f32', 'f32'],
+    ['f16', 'f16'],
+    ['f16', 'f32'],
+  ],
+  packed: [
+    ['bf16', 'bf16'],
+    ['f16', 'f32'],
+  ],
+};
+
+const typesOf = (storage: Storage): FloatDType[] => [...new Set(dtypesOf[storage].flat())];
 
 interface Affine {
   weight: boolean;
@@ -97,26 +112,28 @@ const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual
 ];
 
 /** Every kernel, once, by its code. `subgroups` says whether to shuffle. */
-export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kernel> {
-  return new Map(everyStep(subgroups, f16).map(({ kernel }) => [kernel.code, kernel]));
+export function everyKernel(subgroups: boolean, storage: Storage): Map<string, Kernel> {
+  return new Map(everyStep(subgroups, storage).map(({ kernel }) => [kernel.code, kernel]));
 }
 
 /** The steps of the programs that have every kernel. */
-export function everyStep(subgroups: boolean, f16: boolean): Step[] {
+export function everyStep(subgroups: boolean, storage: Storage): Step[] {
+  const [facts, software, small] = [usual, onSoftware, onSmall].map((one) => ({
+    ...one,
+    f16: storage !== 'packed',
+  })) as [DeviceFacts, DeviceFacts, DeviceFacts];
   const steps: Step[] = [];
   const add = (program: Program) => {
     steps.push(...program.steps);
   };
-  for (const from of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
-    for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
-      add(castProgram(1, from, to, facts));
+  for (const from of typesOf(storage)) {
+    for (const to of typesOf(storage)) add(castProgram(1, from, to, facts));
   }
-  for (const program of foldPrograms(f16)) add(program);
+  for (const program of foldPrograms(storage, facts)) add(program);
   const reduction = subgroups ? 'subgroups' : 'portable';
   for (const geometry of geometries) {
     const perRow = geometry.positions === 1 && geometry.inner === 1;
-    for (const [dtype, paramDtype] of dtypes) {
-      if (dtype === 'f16' && !f16) continue;
+    for (const [dtype, paramDtype] of dtypesOf[storage]) {
       for (const kind of perRow ? (['moments', 'rms'] as const) : (['moments'] as const)) {
         for (const affine of kind === 'rms' ? [...affines, ...rmsAffines] : affines) {
           for (const direction of ['forward', 'backward'] as const) {
@@ -218,15 +235,15 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
       }
     }
   }
-  for (const program of keptPrograms(f16)) add(program);
-  if (f16) for (const program of partPrograms(reduction)) add(program);
-  for (const program of responsePrograms(f16)) add(program);
-  for (const program of optimizerPrograms(f16)) add(program);
+  for (const program of keptPrograms(storage, facts)) add(program);
+  if (storage !== 'f32') for (const program of partPrograms(reduction, facts)) add(program);
+  for (const program of responsePrograms(storage, facts)) add(program);
+  for (const program of optimizerPrograms(storage, facts)) add(program);
   return steps;
 }
 
 /** Kept axes behind reduced ones and between them, by themselves and in a workgroup, with all that may go with them. */
-function keptPrograms(f16: boolean): Program[] {
+function keptPrograms(storage: Storage, facts: DeviceFacts): Program[] {
   const geometries: Geometry[] = [
     { samples: 2, positions: 200, channels: 8, inner: 1, groups: 8, runs: { reduced: [200], kept: [8] } },
     {
@@ -246,13 +263,13 @@ function keptPrograms(f16: boolean): Program[] {
   ];
   const whole = epilogues.filter(({ activation }) => activation === 'none' || activation === 'relu');
   return geometries.flatMap((geometry, i) =>
-    (f16 ? dtypes : dtypes.slice(0, 1)).flatMap(([dtype, paramDtype]) =>
+    dtypesOf[storage].flatMap(([dtype, paramDtype]) =>
       schedules.flatMap((schedule) =>
         (['moments', 'rms'] as const).flatMap((kind) =>
           (kind === 'rms' ? rmsAffines : affines).flatMap((affine) =>
             (kind === 'rms' || !affine.weight || i > 0 ? whole.slice(0, 1) : whole).flatMap((epilogue) => {
               const d = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, ...epilogue, schedule };
-              const activated = d.activation !== 'none';
+              const activated = d.activation !== 'none' || d.gated === true;
               const backward = {
                 ...d,
                 bias: d.bias && activated,
@@ -282,7 +299,7 @@ function keptPrograms(f16: boolean): Program[] {
 }
 
 /** Gradients of several parts, which meet in f32. */
-function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
+function partPrograms(reduction: 'portable' | 'subgroups', facts: DeviceFacts): Program[] {
   const d = {
     geometry: { samples: 4000, positions: 1, channels: 8, inner: 16, groups: 2 },
     kind: 'moments',
@@ -302,9 +319,8 @@ function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
 }
 
 /** BatchNorm folded into weights, with all that either may have. */
-function foldPrograms(f16: boolean): Program[] {
-  const some = f16 ? dtypes : dtypes.slice(0, 1);
-  return some.flatMap(([dtype, paramDtype]) =>
+function foldPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return dtypesOf[storage].flatMap(([dtype, paramDtype]) =>
     [true, false].map((has) => {
       const parts = { linearBias: has, weight: has, bias: has };
       return foldProgram(
@@ -316,10 +332,10 @@ function foldPrograms(f16: boolean): Program[] {
 }
 
 /** Local response normalization: elements and quads, exponents. It has no reductions to vary. */
-function responsePrograms(f16: boolean): Program[] {
+function responsePrograms(storage: Storage, facts: DeviceFacts): Program[] {
   const geometry = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
   return [geometry, { ...geometry, inner: 15 }].flatMap((each) =>
-    (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) =>
+    typesOf(storage).flatMap((dtype) =>
       [0.75, 0.5, 1, 0.6].flatMap((beta) => {
         const d = { geometry: each, dtype, size: 5, alpha: 1e-4, beta, k: 1 };
         return [responseForward(d, facts), responseBackward(d, facts)];
@@ -353,12 +369,12 @@ const updateKernels: readonly UpdateKernel[] = [
   adamaxKernel,
 ];
 
-function optimizerPrograms(f16: boolean): Program[] {
-  return (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) => [
+function optimizerPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return typesOf(storage).flatMap((dtype) => [
     ...[0, 3].flatMap((places) => {
       const d = { size: 9, dtype, places };
       return [
-        // With f32 copies of f16 parameters, and without.
+        // With f32 copies of narrower parameters, and without.
         ...(['f32', dtype] as const).flatMap((paramDtype) =>
           updateKernels.map((kernel) =>
             updateProgram(kernel, { ...d, dtype: paramDtype, gradDtype: dtype }, facts),

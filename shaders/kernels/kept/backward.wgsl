@@ -1,5 +1,5 @@
 // kept/backward
-// needs: abreast affine_map gradient_partials kept_columns kept_reduce params quad_statistics saved_quad set_statistics statistics tensors upstream worker
+// needs: abreast activated affine_map gradient_partials kept_columns kept_reduce params quad_statistics saved_quad set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of sets that lie side by side (shared/kept_columns.wgsl), in one dispatch:
 //   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  sum_dz_xhat = Σ dz·x̂,  sum_dz = Σ dz
 // where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). x and dy are read twice, the second time from a cache.
@@ -254,11 +254,11 @@ fn store_gradient_of(
   row: Row,
   s: ColumnStatistics,
   means: ColumnMeans,
-  x_quad: vec4<f32>,
+  x_there: vec4<f32>,
   dy_quad: vec4<f32>,
 ) -> vec2<f32> {
   let at = place_in(c, row.index);
-  let centred = centre_columns(x_quad, s);
+  let centred = centre_columns(x_there, s);
   let dz = gradient_of_z(c, row, s, centred, dy_quad);
   let g = fma(-centred, means.slope, dz * row.w);
   store_dx(at, c.valid, add_dsum(at, c.valid, s.scale * fma(g, vec4<f32>(s.unit), -means.mean_g)));

@@ -1,5 +1,5 @@
 // optim/adagrad
-// needs: places storage update worker
+// needs: places update worker
 // Adagrad (Duchi, Hazan and Singer 2011, JMLR 12), as torch.optim.Adagrad: with g = ±grad + weight_decay·param and t the number of this
 // step, square_sum = square_sum + g², from `initial` on, and param −= lr / (1 + (t − 1)·lr_decay)·g / (sqrt(square_sum) + eps).
 //
@@ -30,11 +30,11 @@ fn rates_of(slot: u32) -> vec2<f32> {
 }
 
 fn update(i: u32, rates: vec2<f32>) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   let total = select(square_sum[i], settings.initial, rates.y == 0.0) + g * g;
   square_sum[i] = total;
-  param[i] = W(p - rates.x * g / (sqrt(total) + settings.eps));
+  store_param(i, p - rates.x * g / (sqrt(total) + settings.eps));
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {

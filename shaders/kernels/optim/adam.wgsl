@@ -1,5 +1,5 @@
 // optim/adam
-// needs: bias_correction move_towards places storage update worker
+// needs: bias_correction move_towards places update worker
 // Adam (Kingma and Ba 2015, arXiv 1412.6980) with decay in the gradient or decoupled (Loshchilov and Hutter 2019, arXiv
 // 1711.05101), as torch.optim.Adam and torch.optim.AdamW: with g = ±grad + weight_decay·param and t the number of this step,
 // exp_avg = β1·exp_avg + (1 − β1)·g, exp_avg_sq = β2·exp_avg_sq + (1 − β2)·g²,
@@ -43,8 +43,8 @@ fn rates_of(slot: u32) -> vec2<f32> {
 }
 
 fn update(i: u32, rates: vec2<f32>) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   let m = move_towards(exp_avg[i], g, settings.keep_avg, settings.take_avg);
   var v = move_towards(exp_avg_sq[i], g * g, settings.keep_avg_sq, settings.take_avg_sq);
   exp_avg[i] = m;
@@ -53,7 +53,7 @@ fn update(i: u32, rates: vec2<f32>) {
     v = max(max_exp_avg_sq[i], v);
     max_exp_avg_sq[i] = v;
   }
-  param[i] = W(p - (settings.decay * p + rates.x * m / (sqrt(v / rates.y) + settings.eps)));
+  store_param(i, p - (settings.decay * p + rates.x * m / (sqrt(v / rates.y) + settings.eps)));
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {

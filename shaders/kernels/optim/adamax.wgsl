@@ -1,5 +1,5 @@
 // optim/adamax
-// needs: bias_correction move_towards places storage update worker
+// needs: bias_correction move_towards places update worker
 // Adamax (Kingma and Ba 2015, arXiv 1412.6980, section 7.1), as torch.optim.Adamax: with g = ±grad + weight_decay·param and t the
 // number of this step, exp_avg = β1·exp_avg + (1 − β1)·g, exp_inf = max(β2·exp_inf, |g| + eps),
 // param −= lr / (1 − β1^t)·exp_avg / exp_inf.
@@ -34,13 +34,13 @@ fn rates_of(slot: u32) -> vec2<f32> {
 }
 
 fn update(i: u32, rates: vec2<f32>) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   let m = move_towards(exp_avg[i], g, settings.keep_avg, settings.take_avg);
   let largest = max(rates.y * exp_inf[i], abs(g) + settings.eps);
   exp_avg[i] = m;
   exp_inf[i] = largest;
-  param[i] = W(p - rates.x * m / largest);
+  store_param(i, p - rates.x * m / largest);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {

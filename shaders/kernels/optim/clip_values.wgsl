@@ -1,5 +1,5 @@
 // optim/clip_values
-// needs: places storage worker
+// needs: changed_gradient places worker
 // Gradients cut to −bound … bound, as torch.nn.utils.clip_grad_value_. NaN stays.
 //
 // Mapping: a workgroup takes a place (shared/places.wgsl); a thread every WORKGROUP-th element of it.
@@ -9,12 +9,11 @@ struct Params {
 }
 
 var<uniform> params: Params;
-var<storage, read_write> grad: array<X>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let taken = place_of(workgroup_number(invocation));
   for (var i = taken.first + invocation.index; i < taken.end; i += WORKGROUP) {
-    let g = f32(grad[i]);
-    if (abs(g) > params.bound) { grad[i] = X(select(params.bound, -params.bound, g < 0.0)); }
+    let g = gradient_at(i);
+    if (abs(g) > params.bound) { change_gradient(i, select(params.bound, -params.bound, g < 0.0)); }
   }
 }

@@ -20,7 +20,7 @@ var<storage, read_write> partials_of_norm: array<Partial>;
   let taken = place_of(number);
   var own = Partial();
   for (var i = taken.first + invocation.index; i < taken.end; i += WORKGROUP) {
-    own = with_value(own, f32(grad[i]));
+    own = with_value(own, x_element(grad[x_entry(i)], i));
   }
   let all = of_workgroup(own, invocation.index);
   if (invocation.index == 0u && number < params.partial_count) {

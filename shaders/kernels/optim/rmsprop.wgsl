@@ -1,5 +1,5 @@
 // optim/rmsprop
-// needs: move_towards storage update worker
+// needs: move_towards update worker
 // RMSprop (Hinton, lecture 6e of "Neural networks for machine learning"), CENTERED as in Graves 2013, arXiv 1308.0850; as
 // torch.optim.RMSprop: with g = ±grad + weight_decay·param, square_avg = α·square_avg + (1 − α)·g², and CENTERED
 // grad_avg = α·grad_avg + (1 − α)·g, d = g / (sqrt(square_avg − grad_avg²) + eps), without grad_avg unless CENTERED;
@@ -32,8 +32,8 @@ override CENTERED: bool = false;
 override HAS_MOMENTUM: bool = false;
 
 fn update(i: u32, rates: vec2<f32>) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   let square = move_towards(square_avg[i], g * g, settings.keep, settings.take);
   square_avg[i] = square;
   var spread = square;
@@ -49,7 +49,7 @@ fn update(i: u32, rates: vec2<f32>) {
     d = rates.y * momentum_buffer[i] + d;
     momentum_buffer[i] = d;
   }
-  param[i] = W(p - rates.x * d);
+  store_param(i, p - rates.x * d);
 }
 
 // The learning rate and the momentum.

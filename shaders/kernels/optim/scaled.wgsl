@@ -7,11 +7,17 @@
 // Numerics: f32; one rounding, at the store.
 var<storage, read> x: array<X>;
 var<storage, read> factor: array<f32>;
-var<storage, read_write> y: array<W>;
+var<storage, read_write> y: array<SHARED_W>;
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let taken = place_of(workgroup_number(invocation));
   for (var i = taken.first + invocation.index; i < taken.end; i += WORKGROUP) {
-    y[i] = W(f32(x[i]) * factor[0]);
+    let v = x_element(x[x_entry(i)], i) * factor[0];
+    if (W_PACKED) {
+      atomicAnd(&y[w_entry(i)], other_half(i));
+      atomicOr(&y[w_entry(i)], half_word(w_words(vec4<f32>(v)), i));
+    } else {
+      y[i] = W(v);
+    }
   }
 }

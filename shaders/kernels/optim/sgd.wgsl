@@ -1,5 +1,5 @@
 // optim/sgd
-// needs: places storage update worker
+// needs: places update worker
 // Stochastic gradient descent, as torch.optim.SGD: with g = ±grad + weight_decay·param,
 // momentum_buffer = momentum·momentum_buffer + take·g, and param −= lr·g, or with momentum lr·momentum_buffer, or, Nesterov,
 // lr·(g + momentum·momentum_buffer).
@@ -37,8 +37,8 @@ fn rates_of(slot: u32) -> vec2<f32> {
 }
 
 fn update(i: u32, rates: vec2<f32>) {
-  let p = f32(param[i]);
-  let g = settings.sign * f32(grad[i]) + settings.weight_decay * p;
+  let p = param_of(i);
+  let g = settings.sign * grad_of(i) + settings.weight_decay * p;
   var d = g;
   if (HAS_MOMENTUM) {
     d = settings.momentum * momentum_buffer[i] + rates.y * g;
@@ -47,7 +47,7 @@ fn update(i: u32, rates: vec2<f32>) {
       d = g + settings.momentum * d;
     }
   }
-  param[i] = W(p - rates.x * d);
+  store_param(i, p - rates.x * d);
 }
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
