@@ -1,5 +1,5 @@
 /** What is measured: one row per op, pass, shape, layout and dtype. bench/pytorch.py has the same list. */
-import type { FloatDType, Layout } from '../src/index.ts';
+import type { Layout } from '../src/index.ts';
 
 export type Op =
   | 'layerNorm'
@@ -18,7 +18,7 @@ export interface Row {
   shape: readonly number[];
   /** Where the channels are; LayerNorm and RMSNorm have none. */
   layout: Layout;
-  dtype: FloatDType;
+  dtype: 'f32' | 'f16';
   /** layerNorm over these axes instead of all but the first. */
   axes?: readonly number[];
   /** groupNorm. */
@@ -117,7 +117,7 @@ export function benchRows(f16: boolean): Row[] {
   return rows;
 }
 
-function batchRows(dtype: FloatDType): Row[] {
+function batchRows(dtype: Row['dtype']): Row[] {
   const kinds = [
     { training: true, pass: 'forward' },
     { training: true, pass: 'backward' },

@@ -27,7 +27,7 @@ const others = { normalizedShape: 'sizes', axes: 'axes', wants: 'names', accumul
 /** What the help says beside the ops that take an option. */
 const notes = {
   pass: 'forward or backward; default forward',
-  dtype: 'f32 or f16, of x; default f32',
+  dtype: 'f32, f16 or bf16, of x; default f32',
   paramDtype: 'of weight and bias; default that of x',
   normalizedShape: 'default: the last size',
   axes: 'such as 1, or -2,-1; instead of normalizedShape',

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes test/golden/optim.json and averaging.json: what torch.optim makes of parameters, in float64, from float32
-gradients; what torch.optim.swa_utils makes of a model and of its running statistics.
+"""Writes test/golden/optim.json, clipping.json and averaging.json: what torch.optim makes of parameters, in float64, from
+float32 gradients; what torch.nn.utils makes of gradients; what torch.optim.swa_utils makes of a model and of its running statistics.
 
     /usr/bin/python3 scripts/golden_optim.py [folder]
 
@@ -18,9 +18,11 @@ import torch
 import torch.optim.swa_utils
 
 SHAPES = [[5, 7], [9], [2, 3]]
-STEPS = 10
+STEPS = 100
+SHOWN = (1, 10, 100)
+DRAWN = 10  # gradients, which come again and again
 # PyTorch's names of the state, and whether they are there in a case is PyTorch's matter.
-STATE = ["momentum_buffer", "step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"]
+STATE = ["momentum_buffer", "step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg", "sum", "exp_inf"]
 
 
 def solve(name, optimizer, settings, groups=None, dtype="f32", lrs=None, skip=()):
@@ -31,25 +33,25 @@ def solve(name, optimizer, settings, groups=None, dtype="f32", lrs=None, skip=()
     draw = lambda shape, size: (size * rng.standard_normal(shape)).astype(stored).astype(np.float32)
     initial = [draw(shape, 1) for shape in SHAPES]
     # Sizes from 1e-3 to 10, as the gradients of one network have.
-    gradients = [[draw(shape, 10.0 ** rng.uniform(-3, 1)) for shape in SHAPES] for _ in range(STEPS)]
+    gradients = [[draw(shape, 10.0 ** rng.uniform(-3, 1)) for shape in SHAPES] for _ in range(DRAWN)]
     parameters = [torch.nn.Parameter(torch.tensor(value, dtype=torch.float64)) for value in initial]
     if groups:
         given = [{"params": parameters[:1], **groups[0]}, {"params": parameters[1:], **groups[1]}]
     else:
         given = parameters
-    made = {"SGD": torch.optim.SGD, "AdamW": torch.optim.AdamW}[optimizer](given, **settings)
+    made = getattr(torch.optim, optimizer)(given, **settings)
     after = {}
     for step in range(STEPS):
         if lrs:
-            made.param_groups[0]["lr"] = lrs[step]
-        for i, (parameter, gradient) in enumerate(zip(parameters, gradients[step])):
+            made.param_groups[0]["lr"] = lrs[step % len(lrs)]
+        for i, (parameter, gradient) in enumerate(zip(parameters, gradients[step % DRAWN])):
             parameter.grad = None if (step, i) in skip else torch.tensor(gradient, dtype=torch.float64)
         made.step()
         if dtype == "f16":
             for parameter in parameters:
                 rounded = parameter.detach().numpy().astype(np.float16).astype(np.float64)
                 parameter.data.copy_(torch.from_numpy(rounded))
-        if step in (0, STEPS - 1):
+        if step + 1 in SHOWN:
             after[step + 1] = [snapshot(made, parameter) for parameter in parameters]
     return {
         "name": name,
@@ -75,7 +77,7 @@ def snapshot(optimizer, parameter):
 
 
 def cases():
-    schedule = [0.1 * 0.7**step for step in range(STEPS)]
+    schedule = [0.1 * 0.7**step for step in range(DRAWN)]
     sgd = {"lr": 0.05}
     heavy = {**sgd, "momentum": 0.9}
     yield solve("SGD", "SGD", sgd)
@@ -100,6 +102,49 @@ def cases():
     yield solve("AdamW, schedule", "AdamW", {"lr": 0.1}, lrs=schedule)
     yield solve("AdamW, missing gradients", "AdamW", {"lr": 0.01}, skip=[(0, 1), (4, 0), (5, 1)])
     yield solve("AdamW, f16", "AdamW", {"lr": 0.01}, dtype="f16")
+    yield solve("Adam", "Adam", {})
+    yield solve("Adam, weight decay, maximize", "Adam", {"lr": 0.01, "weight_decay": 0.1, "maximize": True})
+    yield solve("Adam, amsgrad, weight decay", "Adam", {"lr": 0.01, "amsgrad": True, "betas": [0.9, 0.8], "weight_decay": 0.01})
+    yield solve("Adam, missing gradients", "Adam", {"lr": 0.01}, skip=[(0, 1), (4, 0), (5, 1)])
+    yield solve("RMSprop", "RMSprop", {})
+    yield solve("RMSprop, weight decay, maximize", "RMSprop", {"lr": 0.01, "weight_decay": 0.1, "alpha": 0.9, "maximize": True})
+    yield solve("RMSprop, momentum", "RMSprop", {"lr": 1e-3, "momentum": 0.9, "eps": 1e-4})
+    yield solve("RMSprop, centered", "RMSprop", {"lr": 0.01, "centered": True, "eps": 1e-3})
+    yield solve("RMSprop, centered, momentum", "RMSprop", {"lr": 1e-3, "centered": True, "momentum": 0.8, "alpha": 0.95})
+    yield solve("RMSprop, two groups", "RMSprop", {"lr": 0.01}, [{"lr": 0.001, "momentum": 0.5}, {"centered": True}])
+    yield solve("Adagrad", "Adagrad", {})
+    yield solve("Adagrad, decay of the rate", "Adagrad", {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.01})
+    yield solve("Adagrad, initial value, maximize", "Adagrad", {"initial_accumulator_value": 0.5, "eps": 1e-3, "maximize": True})
+    yield solve("Adagrad, missing gradients", "Adagrad", {"lr": 0.1, "lr_decay": 0.1}, skip=[(4, 0), (5, 1)])
+    yield solve("Adamax", "Adamax", {})
+    yield solve("Adamax, weight decay, maximize", "Adamax", {"lr": 0.01, "weight_decay": 0.1, "maximize": True})
+    yield solve("Adamax, betas", "Adamax", {"lr": 0.01, "betas": [0.5, 0.9], "eps": 1e-3})
+    yield solve("Adamax, schedule", "Adamax", {"lr": 0.1}, lrs=schedule)
+
+
+def clip(name, sizes, max_norm, norm_type):
+    """Gradients of SHAPES, of these sizes, clipped to a norm, or without norm_type to a value."""
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    gradients = [(size * rng.standard_normal(shape)).astype(np.float32) for shape, size in zip(SHAPES, sizes)]
+    parameters = [torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for shape in SHAPES]
+    for parameter, gradient in zip(parameters, gradients):
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+    spec = {"name": name, "max": max_norm, "gradients": [encode(gradient, "<f4") for gradient in gradients]}
+    if norm_type is None:
+        torch.nn.utils.clip_grad_value_(parameters, max_norm)
+    else:
+        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
+        spec |= {"norm": str(norm_type), "total": float(norm)}
+    return {**spec, "after": [encode(parameter.grad.numpy(), "<f8") for parameter in parameters]}
+
+
+def clippings():
+    for norm_type in (2.0, 1.0, float("inf")):
+        for text, sizes in (("plain", [1, 1, 1]), ("sizes", [1e-3, 10, 1]), ("tiny", [1e-30, 1e-29, 1e-30]), ("huge", [1e30, 1e29, 1e28])):
+            for max_norm in (1.0, 1e3, 0.0):
+                yield clip(f"{text}, norm {norm_type}, to {max_norm}", sizes, max_norm, norm_type)
+    yield clip("values", [1, 1, 100], 0.5, None)
+    yield clip("values, none beyond", [1, 1, 1], 100.0, None)
 
 
 def model():
@@ -159,6 +204,7 @@ def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "test" / "golden"
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "optim.json", {"torch": torch.__version__}, "cases", list(cases()))
+    write(folder / "clipping.json", {"torch": torch.__version__}, "cases", list(clippings()))
     header = {"torch": torch.__version__, "updateBatchNorm": update_bn()}
     write(folder / "averaging.json", header, "averages", list(averages()))
 

@@ -84,7 +84,7 @@ export {
   batchNormBackward,
 } from './ops/batch-norm.ts';
 export type { RmsNormCast, RunningVariance } from './ops/conventions.ts';
-export type { EpilogueBackwardOptions, EpilogueOptions } from './ops/epilogue.ts';
+export type { EpilogueBackwardOptions, EpilogueOptions, GateOptions } from './ops/epilogue.ts';
 export type { Folded, FoldOptions } from './ops/fold.ts';
 export {
   type GroupNormBackwardOptions,

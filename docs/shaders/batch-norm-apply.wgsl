@@ -50,6 +50,14 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(7) var<storage, read_write> running_var: array<f32>;
 
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn first_parameter(segment: u32) -> u32 {
   return segment % params.channels;
 }
@@ -137,6 +145,10 @@ fn centre(v: vec4<f32>, s: Statistics) -> vec4<f32> {
   return fma(v, vec4<f32>(s.unit), vec4<f32>(-s.hi)) - s.lo;
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -146,7 +158,7 @@ fn valid_of(remaining: u32) -> u32 {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
@@ -158,8 +170,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn stored_input(at: u32, valid: u32) -> vec4<f32> {
@@ -168,7 +179,7 @@ fn stored_input(at: u32, valid: u32) -> vec4<f32> {
 
 fn store_output(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
-  *out_y = X4(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
+  *out_y = rounded_x(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
 }
 
 struct Invocation {

@@ -43,16 +43,28 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+fn w_entry(i: u32) -> u32 {
+  return i;
+}
+
+fn w_element(entry: W, i: u32) -> f32 {
+  return f32(entry);
+}
+
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
 fn first_parameter(segment: u32) -> u32 {
   return segment % params.channels;
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[start]));
+  return vec4<f32>(w_element(weight[w_entry(start)], start));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[start]));
+  return vec4<f32>(w_element(bias[w_entry(start)], start));
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -88,7 +100,7 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {

@@ -46,6 +46,22 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+fn w_entry(i: u32) -> u32 {
+  return i;
+}
+
+fn w_element(entry: W, i: u32) -> f32 {
+  return f32(entry);
+}
+
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn first_parameter(segment: u32) -> u32 {
   return segment % params.groups * (params.channels / params.groups);
 }
@@ -55,12 +71,20 @@ fn channel_at(start: u32, col: u32) -> u32 {
   return start + u32((f32(inside) + 0.5) * (1.0 / f32(params.inner)));
 }
 
+fn weight_of(channel: u32) -> f32 {
+  return w_element(weight[w_entry(channel)], channel);
+}
+
+fn bias_of(channel: u32) -> f32 {
+  return w_element(bias[w_entry(channel)], channel);
+}
+
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[channel_at(start, col)]));
+  return vec4<f32>(weight_of(channel_at(start, col)));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[channel_at(start, col)]));
+  return vec4<f32>(bias_of(channel_at(start, col)));
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -92,6 +116,10 @@ fn activate(z: vec4<f32>) -> vec4<f32> {
   return z * vec4<f32>(sigmoid(z.x), sigmoid(z.y), sigmoid(z.z), sigmoid(z.w));
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return activate(z);
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -105,11 +133,11 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = X4(v);
+  y[at] = rounded_x(v);
 }
 
 fn added_residual(at: u32, valid: u32) -> vec4<f32> {
@@ -117,9 +145,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  out = activate(out);
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {

@@ -39,12 +39,28 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
+fn w_entry(i: u32) -> u32 {
+  return i;
+}
+
+fn w_element(entry: W, i: u32) -> f32 {
+  return f32(entry);
+}
+
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[start]));
+  return vec4<f32>(w_element(weight[w_entry(start)], start));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[start]));
+  return vec4<f32>(w_element(bias[w_entry(start)], start));
 }
 
 fn weight_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
@@ -65,6 +81,10 @@ fn out_of_range_each(v: vec4<f32>) -> vec4<bool> {
   return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) >= vec4<u32>(0x7f000000u);
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -74,11 +94,11 @@ fn valid_of(remaining: u32) -> u32 {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = X4(v);
+  y[at] = rounded_x(v);
 }
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
@@ -90,8 +110,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {
@@ -342,7 +361,7 @@ fn reduce(part: Part, worker: Worker) -> Part {
 fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
   let centred = centre_columns(stored_input(at, valid), s);
-  *out_y = X4(epilogue(at, valid, affine_columns(centred, s, w, b)));
+  *out_y = rounded_x(epilogue(at, valid, affine_columns(centred, s, w, b)));
 }
 
 fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {

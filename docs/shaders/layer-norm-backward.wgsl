@@ -50,8 +50,30 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn w_quad(entry: W4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn first_of_set(segment: u32) -> u32 {
   return 0u;
+}
+
+struct Walk {
+  first: u32,
+  step: u32,
+  end: u32,
+}
+
+fn walk_of_group(walker: u32, walkers: u32) -> Walk {
+  return Walk(walker, walkers, params.rows);
 }
 
 fn first_parameter(segment: u32) -> u32 {
@@ -59,7 +81,7 @@ fn first_parameter(segment: u32) -> u32 {
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[(start + col) >> 2u]);
+  return w_quad(weight[(start + col) >> 2u]);
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -148,15 +170,15 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dy[at]);
+  return x_quad(dy[at]);
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  dx[at] = X4(v);
+  dx[at] = rounded_x(v);
 }
 
 const AHEAD = 4u;
@@ -224,12 +246,18 @@ fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> 
   return out * means.s.scale;
 }
 
-fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  return times_derivative(dy_quad, at, valid, z);
+fn times_slope(v: vec4<f32>, z: vec4<f32>) -> vec4<f32> {
+  return v;
 }
 
-fn times_derivative(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  return dy_quad;
+fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var residual_quad = vec4<f32>();
+  let dz = upstream_from(dy_quad, residual_quad, z);
+  return dz;
+}
+
+fn upstream_from(dy_quad: vec4<f32>, residual_quad: vec4<f32>, z: vec4<f32>) -> vec4<f32> {
+  return times_slope(dy_quad, z);
 }
 
 fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
@@ -265,15 +293,15 @@ fn reduce(part: Part, worker: Worker) -> Part {
   let walkers = params.splits * row_groups;
   let worker = worker_of(invocation, walkers);
   let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
-  let first_row = select(worker.id, grouped, GROUPED);
-  let parameters = parameters_of(first_row);
+  let dealt = walk_of_group(select(worker.id, grouped, GROUPED), walkers);
+  let parameters = parameters_of(min(dealt.first, dealt.end - 1u));
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
     for (var nth = first; nth < stop; nth++) {
-      let target_row = nth * walkers + first_row;
-      let stores = !worker.surplus && target_row < params.rows;
+      let target_row = nth * dealt.step + dealt.first;
+      let stores = !worker.surplus && target_row < dealt.end;
       let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
       var xs: array<vec4<f32>, ITEMS>;

@@ -44,6 +44,18 @@ fn add_up(v: vec4<f32>) -> f32 {
   return (v.x + v.y) + (v.z + v.w);
 }
 
+fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn w_quad(entry: W4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn rounded_x(v: vec4<f32>) -> X4 {
+  return X4(v);
+}
+
 fn first_of_set(segment: u32) -> u32 {
   return 0u;
 }
@@ -53,11 +65,11 @@ fn first_parameter(segment: u32) -> u32 {
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[(start + col) >> 2u]);
+  return w_quad(weight[(start + col) >> 2u]);
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(bias[(start + col) >> 2u]);
+  return w_quad(bias[(start + col) >> 2u]);
 }
 
 fn parameters_of(segment: u32) -> u32 {
@@ -80,6 +92,10 @@ fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f3
   return centred * (scale * w) + b;
 }
 
+fn activated(z: vec4<f32>) -> vec4<f32> {
+  return z;
+}
+
 fn place(i: u32) -> u32 {
   return (i + params.first_element) >> 2u;
 }
@@ -93,11 +109,11 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(x[at]);
+  return x_quad(x[at]);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = X4(v);
+  y[at] = rounded_x(v);
 }
 
 fn added_residual(at: u32, valid: u32) -> vec4<f32> {
@@ -105,8 +121,7 @@ fn added_residual(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn finished(z: vec4<f32>, residual_quad: vec4<f32>) -> vec4<f32> {
-  var out = z;
-  return out;
+  return activated(z);
 }
 
 fn input(at: u32, valid: u32) -> vec4<f32> {

@@ -9,6 +9,7 @@
 //
 // Made by npm run kernels from shaders/.
 alias W = f32;
+alias SHARED_W = W;
 const AT_ONCE: u32 = 4u;
 const WORKGROUP: u32 = 64u;
 const LANES: u32 = 32u;
@@ -21,15 +22,23 @@ struct Params {
   first_col: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> dweight: array<W>;
-@group(0) @binding(2) var<storage, read_write> dbias: array<W>;
+@group(0) @binding(1) var<storage, read_write> dweight: array<SHARED_W>;
+@group(0) @binding(2) var<storage, read_write> dbias: array<SHARED_W>;
 @group(0) @binding(3) var<storage, read> partials: array<vec2<f32>>;
+
+fn store_dbias(i: u32, v: f32) {
+  dbias[i] = W(v);
+}
+
+fn store_dweight(i: u32, v: f32) {
+  dweight[i] = W(v);
+}
 
 fn store_gradients(at: u32, bias_sum: f32, weight_sum: f32) {
   var b = bias_sum;
-  dbias[at] = W(b);
+  store_dbias(at, b);
   var w = weight_sum;
-  dweight[at] = W(w);
+  store_dweight(at, w);
 }
 
 struct Invocation {

@@ -46,7 +46,8 @@ fn column_weight(c: Column) -> vec4<f32> {
   var w = vec4<f32>(1.0);
   if (HAS_WEIGHT) {
     for (var j = 0u; j < 4u; j++) {
-      w[j] = f32(weight[channel_of(c, j)]);
+      let channel = channel_of(c, j);
+      w[j] = w_element(weight[w_entry(channel)], channel);
     }
   }
   return w;
@@ -56,7 +57,8 @@ fn column_bias(c: Column) -> vec4<f32> {
   var b = vec4<f32>();
   if (HAS_BIAS) {
     for (var j = 0u; j < 4u; j++) {
-      b[j] = f32(bias[channel_of(c, j)]);
+      let channel = channel_of(c, j);
+      b[j] = w_element(bias[w_entry(channel)], channel);
     }
   }
   return b;

@@ -1,22 +1,19 @@
 // gradient_stores
-// needs: gradient_outputs storage
+// needs: gradient_elements gradient_outputs
 // dweight and dbias of one channel from their sums, rounded once: ACCUMULATE_* add to what the gradients hold, before it.
-var<storage, read_write> dweight: array<W>;
-var<storage, read_write> dbias: array<W>;
-
 fn store_gradients(at: u32, bias_sum: f32, weight_sum: f32) {
   if (WANTS_BIAS) {
     var b = bias_sum;
     if (ACCUMULATE_BIAS) {
-      b += f32(dbias[at]);
+      b += dbias_of(at);
     }
-    dbias[at] = W(b);
+    store_dbias(at, b);
   }
   if (WANTS_WEIGHT) {
     var w = weight_sum;
     if (ACCUMULATE_WEIGHT) {
-      w += f32(dweight[at]);
+      w += dweight_of(at);
     }
-    dweight[at] = W(w);
+    store_dweight(at, w);
   }
 }

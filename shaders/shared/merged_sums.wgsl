@@ -1,5 +1,5 @@
 // merged_sums
-// needs: abreast params reduce set_parts statistics worker
+// needs: abreast params reduce set_parts statistics storage worker
 // given by the kernel: weight
 // mean(g) and mean(g·x̂) of a set from its partial sums, g = dy·weight, merged by the lanes of a worker: by a kernel of its own
 // (merge/sums.wgsl), or by every worker of the pass that makes dx of them (interfaces/means/merged.wgsl). All lanes get the result, and
@@ -81,7 +81,7 @@ fn factor_of(channel: u32, one: f32) -> f32 {
       if (ONE_CHANNEL) {
         return one;
       } else {
-        return f32(weight[channel]);
+        return w_element(weight[w_entry(channel)], channel);
       }
     } else {
       return 1.0;

@@ -26,9 +26,9 @@ fn store_gradient(
     let in_x = &x[at];
     let in_dy = &dy[at];
     let out_dx = &dx[at];
-    let centred = centre(vec4<f32>(*in_x), s);
-    let dz = vec4<f32>(*in_dy);
-    *out_dx = X4(gradient_of_x(centred, dz * w, means));
+    let centred = centre(x_quad(*in_x), s);
+    let dz = x_quad(*in_dy);
+    *out_dx = rounded_x(gradient_of_x(centred, dz * w, means));
     return Gradients(before.dbias + dz, before.dweight + dz * normalized(centred, s.scale));
   } else {
     let valid = valid_of(params.cols - col);

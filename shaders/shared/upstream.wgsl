@@ -1,13 +1,17 @@
 // upstream
-// needs: activation affine_map tensors
+// needs: activated affine_map tensors
 // The gradient of z = x̂·weight + bias: dy, or dy·activation'(z) where forward stored activation(z). z is computed again,
 // which costs no pass over memory.
-override HAS_ACTIVATION: bool = false;
 // Forward stored activation(z + residual). The gradient of z is also that of residual; the first pass that computes it
 // stores it. What is summed has not been rounded: in f32 the pass that follows reads what is stored, in place of dy; in
 // f16 it computes this again.
 override RESIDUAL_AFTER: bool = false;
 override STORES_DRESIDUAL: bool = false;
+// Forward stored z·activation(gate), the gate being bound as the residual is: the gradient of z is dy·activation(gate), and that of the
+// gate dy·z·activation'(gate).
+override GATED: bool = false;
+// Whether z is read: by an activation of it, or by the gradient of the gate.
+override NEEDS_Z: bool = false;
 // Whether x is itself a residual sum, which has another gradient beside that of the norm.
 override HAS_DSUM: bool = false;
 
@@ -17,24 +21,33 @@ fn upstream(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
 
 // The same where dy is there already.
 fn upstream_of(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
+  var residual_quad = vec4<f32>();
+  if (RESIDUAL_AFTER) {
+    residual_quad = load_residual(at, valid);
+  }
+  let dz = upstream_from(dy_quad, residual_quad, z);
   if (STORES_DRESIDUAL) {
-    let g = times_derivative(dy_quad, at, valid, z);
-    store_dresidual(at, valid, g);
-    return g;
+    store_dresidual(at, valid, gradient_of_residual(dy_quad, residual_quad, z, dz));
+  }
+  return dz;
+}
+
+// The same where the residual, or the gate, is there, too; the kernel itself stores the gradient of that.
+fn upstream_from(dy_quad: vec4<f32>, residual_quad: vec4<f32>, z: vec4<f32>) -> vec4<f32> {
+  if (GATED) {
+    return dy_quad * activated(residual_quad);
+  } else if (RESIDUAL_AFTER) {
+    return times_slope(dy_quad, z + residual_quad);
   } else {
-    return times_derivative(dy_quad, at, valid, z);
+    return times_slope(dy_quad, z);
   }
 }
 
-fn times_derivative(dy_quad: vec4<f32>, at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
-  if (HAS_ACTIVATION) {
-    if (RESIDUAL_AFTER) {
-      return dy_quad * derivative(z + load_residual(at, valid));
-    } else {
-      return dy_quad * derivative(z);
-    }
+fn gradient_of_residual(dy_quad: vec4<f32>, residual_quad: vec4<f32>, z: vec4<f32>, dz: vec4<f32>) -> vec4<f32> {
+  if (GATED) {
+    return times_slope(dy_quad * z, residual_quad);
   } else {
-    return dy_quad;
+    return dz;
   }
 }
 
@@ -48,7 +61,7 @@ fn add_dsum(at: u32, valid: u32, v: vec4<f32>) -> vec4<f32> {
 
 // The bias of z, where z is needed.
 fn shift_at(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  if (HAS_ACTIVATION) {
+  if (NEEDS_Z) {
     return bias_at(start, col, valid);
   } else {
     return vec4<f32>();

@@ -1,4 +1,5 @@
 // What autotune runs: a norm on random tensors of its own, with any schedule.
+import { byteSize } from '../gpu/dtype.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Program } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -43,7 +44,7 @@ export function trialOf(
 ): Trial {
   const { pass, dtype = 'f32' } = options;
   const described = prepareOptionsOf(op, options);
-  const { paramDtype = dtype, activation, residual: place } = described;
+  const { paramDtype = dtype, activation, residual: place, gated } = described;
   const count = shape.reduce((product, size) => product * size, 1);
   const like = (seed: number, low = -1) => gpu.tensor(numbers(count, seed, low), shape, { dtype });
   const parameterCount = call.parameterShape.reduce((product, size) => product * size, 1);
@@ -52,10 +53,10 @@ export function trialOf(
   const x = like(1);
   const other = place === 'none' ? undefined : like(2);
   const addend = place === 'before' ? other : undefined;
-  const residual = place === 'after' ? other : undefined;
+  const after = place === 'after' ? other : undefined;
   const weight = described.weight ? parameter(3, 0.5) : undefined;
   const bias = described.bias ? parameter(4) : undefined;
-  const epilogue = call.kind === 'rms' ? {} : { activation, residual };
+  const epilogue = { activation, ...(gated ? { gate: after } : { residual: after }) };
   const running = call.running && {
     runningMean: gpu.tensor(numbers(parameterCount, 5, -1), call.parameterShape),
     runningVar: gpu.tensor(numbers(parameterCount, 6, 0.5), call.parameterShape),
@@ -82,19 +83,19 @@ export function trialOf(
       weight,
       rstd: made.rstd as Tensor,
       schedule,
-      epilogue: call.kind === 'rms' ? {} : { ...epilogue, bias: bias ?? null },
+      epilogue: { ...epilogue, bias: bias ?? null },
       wants: { dweight: described.weight === true, dbias: described.bias === true },
       out,
       ...target,
     });
-  const { dx, dweight, dbias, dresidual } = backward({}, {});
-  const own = { dx, dweight, dbias, dresidual: dresidual === dy ? null : dresidual };
+  const { dx, dweight, dbias, dresidual, dgate } = backward({}, {});
+  const own = { dx, dweight, dbias, dresidual: dresidual === dy ? null : dresidual, dgate };
   const out = given(own);
   return {
     program,
     record: (to, schedule) => void backward(schedule, { pass: to }, out),
     clear: () => clear(gpu, out),
-    results: () => read({ dx, dresidual: own.dresidual }, { dweight, dbias }),
+    results: () => read({ dx, dresidual: own.dresidual, dgate }, { dweight, dbias }),
   };
 }
 
@@ -115,7 +116,7 @@ async function read(tensors: Named, sums: Named): Promise<TrialResults> {
   return Object.fromEntries(
     wanted.map(([name, { dtype }], i) => [
       name,
-      { values: values[i] as Float32Array, half: dtype === 'f16', sums: name in sums },
+      { values: values[i] as Float32Array, half: byteSize(dtype) === 2, sums: name in sums },
     ]),
   );
 }

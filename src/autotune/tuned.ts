@@ -42,7 +42,7 @@ export function classOf(
   d: ForwardDescriptor | BackwardDescriptor,
   facts: DeviceFacts,
 ): string {
-  const { geometry, kind, dtype, residual, activation } = d;
+  const { geometry, kind, dtype, residual, gated, activation } = d;
   const { positions, channels, inner, groups } = geometry;
   const bucket = (value: number) => Math.round(Math.log2(Math.max(1, value)));
   const family = familyOf(geometry, facts, byteSize(dtype));
@@ -53,7 +53,7 @@ export function classOf(
     family,
     kind,
     dtype,
-    residual,
+    gated ? 'gate' : residual,
     activation === 'none' ? 'plain' : 'activated',
     'frozen' in d && d.frozen ? 'frozen' : 'running' in d && d.running ? d.running : 'own',
     'dweight' in d && !d.dweight && !d.dbias ? 'dx' : 'all',

@@ -29,13 +29,15 @@ export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
 }
 
 const waitingNames = { signal: 'other', timeout: 'number' } as const;
-const syncForwardNames = { ...forwardNames, ...waitingNames };
-const syncBackwardNames = { ...backwardNames, ...waitingNames };
+const { gate: _, ...plainForwardNames } = forwardNames;
+const syncForwardNames = { ...plainForwardNames, ...waitingNames };
+const { outGate: __, ...plainBackwardNames } = backwardNames;
+const syncBackwardNames = { ...plainBackwardNames, ...waitingNames };
 
 type Waiting = Pick<CollectiveOptions, 'signal' | 'timeout'>;
 
 /** Options of SyncBatchNorm's forward. `encoder` and `pass` are for evaluation: training cannot be recorded. */
-export interface SyncForwardOptions extends ForwardOptions, Waiting {}
+export interface SyncForwardOptions extends Omit<ForwardOptions, 'gate'>, Waiting {}
 
 /** Options of SyncBatchNorm's backward, likewise. */
 export interface SyncBackwardOptions extends ResidualBackwardOptions, Waiting {}

@@ -29,8 +29,11 @@ interface Replicas extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
 }
 
 /** Options of {@link syncBatchNorm}. */
-export interface SyncBatchNormOptions extends Omit<BatchNormOptions, 'encoder' | 'pass'>, Replicas {}
+export interface SyncBatchNormOptions extends Omit<BatchNormOptions, 'encoder' | 'pass' | 'gate'>, Replicas {}
 
+// A gate is not among what replicas share a pass with.
+const { gate: _, ...forwardNames } = batchNormNames;
+const { gate: __, ...backwardNames } = batchNormBackwardNames;
 const replicaNames = {
   group: 'other',
   signal: 'other',
@@ -39,7 +42,7 @@ const replicaNames = {
 
 /** Options of {@link syncBatchNormBackward}. */
 export interface SyncBatchNormBackwardOptions
-  extends Omit<BatchNormBackwardOptions, 'encoder' | 'pass'>,
+  extends Omit<BatchNormBackwardOptions, 'encoder' | 'pass' | 'gate'>,
     Replicas {
   /** What forward returned. */
   count: number;
@@ -68,7 +71,7 @@ export async function syncBatchNorm(
   options: SyncBatchNormOptions,
 ): Promise<SyncForwardResult> {
   refuseRecording(options);
-  checkOptions('syncBatchNorm', options, { ...batchNormNames, ...replicaNames });
+  checkOptions('syncBatchNorm', options, { ...forwardNames, ...replicaNames });
   const { group, training = false, bias } = options;
   checkGroup(group);
   if (!training || group.size === 1) {
@@ -101,7 +104,7 @@ export async function syncBatchNormBackward(
 ): Promise<BackwardResult> {
   refuseRecording(options);
   checkOptions('syncBatchNormBackward', options, {
-    ...batchNormBackwardNames,
+    ...backwardNames,
     ...replicaNames,
     count: 'number',
   });

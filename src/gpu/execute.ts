@@ -4,7 +4,7 @@ import type { Check } from './faults.ts';
 import type { Gpu } from './gpu.ts';
 import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
-import type { Program, Step } from './program.ts';
+import { alignUp, type Program, type Step } from './program.ts';
 import { Replay } from './replay.ts';
 import { shown } from './shown.ts';
 import type { Tensor } from './tensor.ts';
@@ -44,6 +44,18 @@ export type Operands = Readonly<Record<string, Tensor | undefined>>;
 export interface Call {
   program: Program;
   operands: Operands;
+}
+
+/** The bytes of one tensor become those of another, which is as long; both in multiples of four. */
+export interface Copy {
+  readonly from: Tensor;
+  readonly to: Tensor;
+}
+
+/** What is copied before and after the dispatches of some calls, in the same encoder. A compute pass cannot copy. */
+export interface Copies {
+  readonly before: readonly Copy[];
+  readonly after: readonly Copy[];
 }
 
 /** A dispatch with everything bound. */
@@ -113,17 +125,30 @@ function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Disp
   }
 }
 
-/** Records several programs, in order, into one pass. */
+/**
+ * Records several programs, in order, into one pass.
+ *
+ * @param copies - around them. None if the target is a pass.
+ */
 export function executeAll(
   gpu: Gpu,
   calls: readonly Call[],
   target: RecordOptions,
   label: string,
+  copies: Copies = noCopies,
 ): readonly Bound[] {
   // Whatever can be wrong is found before anything is recorded: the pass may be the caller's.
   const [bound, checks] = gpu.faults.checked(() => calls.map((call) => bind(gpu, call, label)));
-  recordAll(gpu, bound, target, label, checks);
+  recordAll(gpu, bound, target, label, checks, copies);
   return bound;
+}
+
+const noCopies: Copies = { before: [], after: [] };
+
+function recordCopies(encoder: GPUCommandEncoder, copies: readonly Copy[]): void {
+  for (const { from, to } of copies) {
+    encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, alignUp(from.byteLength, 4));
+  }
 }
 
 /** @param checks - of what was compiled and allocated for them just now. */
@@ -133,14 +158,17 @@ function recordAll(
   target: RecordOptions,
   label: string,
   checks: readonly Check[] = [],
+  { before, after }: Copies = noCopies,
 ): void {
   const recordInto = (pass: GPUComputePassEncoder) => {
     for (const { dispatches } of bound) recordDispatches(pass, dispatches);
   };
   const recordPass = (encoder: GPUCommandEncoder) => {
+    recordCopies(encoder, before);
     const pass = encoder.beginComputePass({ label });
     recordInto(pass);
     pass.end();
+    recordCopies(encoder, after);
   };
   if (target.pass) {
     recordInto(target.pass);
@@ -155,8 +183,9 @@ function recordAll(
     recordPass(encoder);
     gpu.device.queue.submit([encoder.finish({ label })]);
   };
-  const outputs = bound.flatMap(({ call }) => outputsOf(call));
-  const updates = bound.flatMap(({ call }) => outputsOf(call, true));
+  const copied = after.map(({ to }) => to);
+  const outputs = [...bound.flatMap(({ call }) => outputsOf(call)), ...copied];
+  const updates = [...bound.flatMap(({ call }) => outputsOf(call, true)), ...copied];
   gpu.faults.submitting(label, outputs, body, updates, checks);
 }
 

@@ -15,6 +15,7 @@ export interface DeviceFacts extends DeviceModel {
   software: boolean;
   /** Loop iterations of one thread that the driver runs. Mesa's llvmpipe up to 22 silently stops after 65,535. */
   iterations: number;
+  /** Whether shaders may use WGSL's f16 (the feature shader-f16). Where not, tensors of f16 are read and written as words of two. */
   f16: boolean;
   /** A size that divides every subgroup size the device may choose; 0 without subgroups. */
   subgroup: number;

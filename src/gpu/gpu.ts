@@ -1,5 +1,6 @@
 import { BufferUsage } from './constants.ts';
 import { deviceFacts } from './device-facts.ts';
+import { isFloatDType } from './dtype.ts';
 import { NormError } from './errors.ts';
 import { type DeviceFacts, overrideFacts } from './facts.ts';
 import { Faults } from './faults.ts';
@@ -104,9 +105,9 @@ export class Gpu {
   /**
    * A tensor with a buffer of its own.
    *
-   * @param values - row-major elements, or null for zeros. f16 rounds to nearest even.
+   * @param values - row-major elements, or null for zeros. f16 and bf16 round to nearest even.
    * @param shape - sizes; [] for one element.
-   * @throws NormError `shape`, `dtype` (f16 without shader-f16), `limit` (larger than maxBufferSize).
+   * @throws NormError `shape`, `dtype`, `limit` (larger than maxBufferSize).
    */
   tensor(
     values: ArrayLike<number> | null,
@@ -290,18 +291,10 @@ export class Gpu {
     return this.faults.problemOf(tensor) === undefined;
   }
 
-  /** @internal Throws `dtype` if the device cannot hold it. */
+  /** @internal Throws `dtype` if there is none of that name. */
   checkDType(dtype: DType): void {
-    if (dtype !== 'f32' && dtype !== 'f16' && dtype !== 'u32') {
-      throw new NormError('dtype', `There is no dtype '${dtype}'.`, "Use 'f32', 'f16' or 'u32'.");
-    }
-    if (dtype === 'f16' && !this.facts.f16) {
-      throw new NormError(
-        'dtype',
-        'The device has no shader-f16.',
-        "Use 'f32', or request the feature 'shader-f16' if you made the device.",
-      );
-    }
+    if (isFloatDType(dtype) || dtype === 'u32') return;
+    throw new NormError('dtype', `There is no dtype '${dtype}'.`, "Use 'f32', 'f16', 'bf16' or 'u32'.");
   }
 
   /** @internal */

@@ -1,3 +1,4 @@
+import { decodeBfloat16, encodeBfloat16 } from './bfloat16.ts';
 import { BufferUsage } from './constants.ts';
 import { byteSize, type DType, elementCount } from './dtype.ts';
 import { NormError } from './errors.ts';
@@ -106,7 +107,7 @@ export class Tensor {
   }
 
   /**
-   * Reads the elements back, f16 converted to f32 (exactly), u32 likewise (exactly up to 2^24).
+   * Reads the elements back, f16 and bf16 converted to f32 (exactly), u32 likewise (exactly up to 2^24).
    *
    * @throws NormError `destroyed`, `device-lost`, `buffer` (a wrapped buffer without COPY_SRC), `out-of-memory` (also where
    * the memory cannot be mapped) or the error of an earlier dispatch, such as `shader`.
@@ -117,7 +118,7 @@ export class Tensor {
   }
 
   /**
-   * Overwrites the elements; f16 rounds to nearest even.
+   * Overwrites the elements; f16 and bf16 round to nearest even.
    *
    * @throws NormError `shape` if the length differs, `value` if a u32 is to hold something else, `buffer` if a wrapped
    * buffer lacks COPY_DST.
@@ -139,7 +140,7 @@ export class Tensor {
     if (!(this.buffer.usage & BufferUsage.COPY_DST)) return 'its buffer lacks the usage COPY_DST';
     // writeBuffer takes multiples of four bytes. Our own buffers are padded; in a wrapped one, what follows is yours.
     if (this.owned || this.byteLength % 4 === 0) return undefined;
-    return 'it has an odd number of f16 elements in a wrapped buffer, and writes are multiples of 4 bytes';
+    return `it has an odd number of ${this.dtype} elements in a wrapped buffer, and writes are multiples of 4 bytes`;
   }
 
   /** @internal The tensor that the buffer came with: this one, or the one that this is a view of. */
@@ -166,11 +167,13 @@ export class Tensor {
   }
 }
 
-const writeFix = 'Make the buffer with COPY_DST, and write odd f16 tensors yourself; or use gpu.tensor().';
+const writeFix =
+  'Make the buffer with COPY_DST, and write odd f16 and bf16 tensors yourself; or use gpu.tensor().';
 
-/** @internal Elements from their bytes: f16 and u32 converted to f32. */
+/** @internal Elements from their bytes: f16, bf16 and u32 converted to f32. */
 export function decode(bytes: ArrayBuffer, dtype: DType): Float32Array<ArrayBuffer> {
   if (dtype === 'u32') return Float32Array.from(new Uint32Array(bytes));
+  if (dtype === 'bf16') return decodeBfloat16(bytes);
   return dtype === 'f16' ? decodeHalf(bytes) : new Float32Array(bytes);
 }
 
@@ -187,12 +190,18 @@ export function encode(values: ArrayLike<number>, shape: readonly number[], dtyp
     const ready = values instanceof Float32Array && values.buffer instanceof ArrayBuffer;
     return ready ? (values as Float32Array<ArrayBuffer>) : Float32Array.from(values);
   }
-  const bytes = dtype === 'f16' ? encodeHalf(values) : encodeCounts(values);
-  if (bytes.byteLength % 4 === 0) return new Uint8Array(bytes);
-  const padded = new Uint8Array(bytes.byteLength + 2);
-  padded.set(new Uint8Array(bytes));
-  return padded;
+  return padded(encoders[dtype](values));
 }
+
+/** @internal Bytes, and two more where they are no multiple of four. */
+export function padded(bytes: ArrayBuffer): Uint8Array<ArrayBuffer> {
+  if (bytes.byteLength % 4 === 0) return new Uint8Array(bytes);
+  const more = new Uint8Array(bytes.byteLength + 2);
+  more.set(new Uint8Array(bytes));
+  return more;
+}
+
+const encoders = { f16: encodeHalf, bf16: encodeBfloat16, u32: encodeCounts };
 
 function encodeCounts(values: ArrayLike<number>): ArrayBuffer {
   const counts = Uint32Array.from(values);

@@ -19,7 +19,7 @@ export interface OnnxRuntime {
 }
 
 const dtypes: Partial<Record<string, DType>> = { float32: 'f32', float16: 'f16', uint32: 'u32' };
-const dataTypes = { f32: 'float32', f16: 'float16', u32: 'uint32' } as const;
+const dataTypes = { f32: 'float32', f16: 'float16', bf16: undefined, u32: 'uint32' } as const;
 
 /**
  * A context on the device of onnxruntime-web, which stays its own.
@@ -82,7 +82,7 @@ export function fromOnnxRuntime(gpu: Gpu, tensor: OrtTensor): Tensor {
  * One of our tensors as a tensor of onnxruntime-web, on the same buffer: an input of `session.run()`, or one of its fetches.
  * Submit what writes it before: `run()` submits on the same queue. Disposing of it leaves ours alone.
  *
- * @throws NormError `buffer` if the tensor does not start where its buffer does; `destroyed`.
+ * @throws NormError `buffer` if the tensor does not start where its buffer does; `dtype` for bf16, which onnxruntime-web has not; `destroyed`.
  */
 export function toOnnxRuntime(ort: OnnxRuntime, tensor: Tensor): OrtTensor {
   checkKind('toOnnxRuntime', 'tensor', tensor, 'tensor');
@@ -94,8 +94,16 @@ export function toOnnxRuntime(ort: OnnxRuntime, tensor: Tensor): OrtTensor {
       'Copy it to a buffer of its own.',
     );
   }
+  const dataType = dataTypes[tensor.dtype];
+  if (!dataType) {
+    throw new NormError(
+      'dtype',
+      `onnxruntime-web has no tensors of ${tensor.dtype}.`,
+      'Upload it as f32: gpu.tensor(await tensor.data(), tensor.shape).',
+    );
+  }
   return ort.Tensor.fromGpuBuffer(tensor.buffer, {
-    dataType: dataTypes[tensor.dtype],
+    dataType,
     dims: [...tensor.shape],
   });
 }

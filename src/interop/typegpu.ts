@@ -31,7 +31,8 @@ const dense = 'Use arrays of d.f32, d.vec2f, d.vec4f, d.f16, d.vec2h or d.vec4h,
 /**
  * A context on the device of a TypeGPU root, which stays the root's.
  *
- * @param root - of `tgpu.init()` or `tgpu.initFromDevice()`. f16 needs `tgpu.init({ device: { optionalFeatures: ['shader-f16'] } })`.
+ * @param root - of `tgpu.init()` or `tgpu.initFromDevice()`. TypeGPU's own shaders have f16 with
+ * `tgpu.init({ device: { optionalFeatures: ['shader-f16'] } })`.
  * @throws NormError `value` if it is no root; `device-lost`.
  * @example
  * ```ts
@@ -53,8 +54,8 @@ export async function initFromTypeGpu(
  * @param buffer - an array of f32, vec2f, vec4f, f16, vec2h or vec4h, or arrays of such arrays, with the usage `storage`.
  * @param shape - as many elements as the schema has. Default: the sizes of the arrays and, after them, of the vector;
  * `d.arrayOf(d.arrayOf(d.vec4f, 16), 8)` has [8, 16, 4].
- * @throws NormError `buffer` if it is no typed buffer or lacks the usage `storage`; `destroyed`; `dtype` if the schema holds something else
- * or the device has no shader-f16; `shape` if the sizes differ; as {@link Gpu.wrap}, also for a buffer of another device.
+ * @throws NormError `buffer` if it is no typed buffer or lacks the usage `storage`; `destroyed`; `dtype` if the schema holds something else;
+ * `shape` if the sizes differ; as {@link Gpu.wrap}, also for a buffer of another device.
  * @example
  * ```ts
  * const buffer = root.createBuffer(d.arrayOf(d.f32, 8 * 64)).$usage('storage');
@@ -97,7 +98,7 @@ export function fromTypeGpu<Schema extends BaseData>(
  * the tensor alone. Submit what writes the tensor before TypeGPU reads it.
  *
  * @param root - of the device that the tensor is on.
- * @param tensor - f32 or f16, of a buffer that is its own.
+ * @param tensor - f32 or f16, of a buffer that is its own. TypeGPU has no bf16.
  * @param schema - an array of f32, vec2f, vec4f, f16, vec2h or vec4h, or arrays of such arrays, of the tensor's dtype and number of elements.
  * @throws NormError `dtype` or `shape` if the schema is another; `buffer` if the tensor does not start where its buffer does, or has an
  * odd number of f16 elements, since TypeGPU binds and copies multiples of four bytes; `wrong-device`; `destroyed`.
@@ -137,7 +138,7 @@ export function toTypeGpu<Schema extends WgslArray>(
   if (tensor.byteLength % 4 !== 0) {
     throw new NormError(
       'buffer',
-      `The tensor has ${tensor.size} f16 elements; TypeGPU takes an even number of them.`,
+      `The tensor has ${tensor.size} ${tensor.dtype} elements; TypeGPU takes an even number of them.`,
       'Add one to the last dimension.',
     );
   }

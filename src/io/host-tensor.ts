@@ -1,3 +1,4 @@
+import { decodeBfloat16 } from '../gpu/bfloat16.ts';
 import { decodeHalf } from '../gpu/float16.ts';
 
 /** What the data of a {@link HostTensor} is. */
@@ -65,10 +66,7 @@ export const holders: Readonly<Record<HostDType, Holder>> = {
 /** The elements as numbers; 64-bit integers beyond 2^53 are rounded. */
 export function numbersOf({ dtype, data }: HostTensor): ArrayLike<number> {
   if (dtype === 'f16') return decodeHalf(Uint16Array.from(data as Uint16Array).buffer);
-  if (dtype === 'bf16') {
-    const bits = Uint32Array.from(data as Uint16Array, (half) => half << 16);
-    return new Float32Array(bits.buffer);
-  }
+  if (dtype === 'bf16') return decodeBfloat16(Uint16Array.from(data as Uint16Array).buffer);
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
     return Float64Array.from(data as BigInt64Array, Number);
   }

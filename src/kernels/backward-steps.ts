@@ -19,6 +19,7 @@ import rowsChannels from '../../shaders/kernels/rows/backward_channels.wgsl';
 import rowsColumns from '../../shaders/kernels/rows/backward_columns.wgsl';
 import rowsRegisters from '../../shaders/kernels/rows/backward_registers.wgsl';
 import rowsSums from '../../shaders/kernels/rows/backward_sums.wgsl';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Step } from '../gpu/program.ts';
 import type { Chunk } from '../plan/chunks.ts';
 import { shortColumn } from '../plan/columns.ts';
@@ -43,6 +44,7 @@ import {
   sumColumns,
   sumSegments,
 } from './pass.ts';
+import { storedAs } from './step.ts';
 
 /** Everything that the steps of a chunk are made from. */
 export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
@@ -59,21 +61,25 @@ export interface At extends Pass<BackwardDescriptor, BackwardSchedule> {
 type Upstream = 'dy' | 'again' | 'dresidual';
 
 /** What every kernel of a backward pass may ask for. */
-export const backwardChoices = (d: BackwardDescriptor): Choices => ({
-  ...normChoices(d),
+export const backwardChoices = (d: BackwardDescriptor, facts: DeviceFacts): Choices => ({
+  ...normChoices(d, facts),
   statistics: gradientSums,
   HAS_DSUM: d.dsum,
   FROZEN: d.frozen === true,
-  NEEDS_X: !d.frozen || d.activation !== 'none',
+  NEEDS_X: !d.frozen || activates(d),
+  NEEDS_Z: activates(d),
   WANTS_WEIGHT: d.dweight,
   WANTS_BIAS: d.dbias,
 });
 
+/** Whether the gradient of z depends on z. */
+const activates = ({ activation, gated }: BackwardDescriptor): boolean => activation !== 'none' && !gated;
+
 /** Where a pass gets the gradient of z from after one that may have stored it in dresidual. */
-export function secondUpstream({ residual, dtype }: BackwardDescriptor): Upstream {
+export function secondUpstream({ residual, gated, dtype }: BackwardDescriptor): Upstream {
   if (residual !== 'after') return 'dy';
-  // What is stored in f16 is rounded, so it is computed again.
-  return dtype === 'f16' ? 'again' : 'dresidual';
+  // What is stored in less than f32 is rounded, and the gradient of a gate is another than that of z, so it is computed again.
+  return dtype === 'f32' && !gated ? 'dresidual' : 'again';
 }
 
 /** The same pass after the first one. Where it reads the gradient of z, neither residual nor activation is left. */
@@ -81,7 +87,7 @@ export function afterFirstPass(at: At): At {
   const upstream = secondUpstream(at.d);
   if (upstream !== 'dresidual') return { ...at, upstream };
   const d = { ...at.d, residual: 'none', activation: 'none' } as const;
-  return { ...at, d, upstream, choices: { ...at.choices, ...backwardChoices(d) } };
+  return { ...at, d, upstream, choices: { ...at.choices, ...backwardChoices(d, at.facts) } };
 }
 
 /** The buffer dy of a second pass. */
@@ -95,6 +101,7 @@ export const packedChoices = ({ d }: At): Choices => ({ PACKED: d.residual === '
 export const firstChoices = (at: At): Choices => ({
   ...packedChoices(at),
   STORES_DRESIDUAL: at.d.residual === 'after',
+  NEEDS_Z: at.d.residual === 'after' || activates(at.d),
 });
 
 /** mean and rstd in one array. */
@@ -194,7 +201,7 @@ export interface Columns {
  */
 export function makesGradients(d: BackwardDescriptor, splits: number): boolean {
   const upstream = secondUpstream(d);
-  const activation = upstream !== 'dresidual' && d.activation !== 'none';
+  const activation = upstream !== 'dresidual' && activates(d);
   const reads = 4 + Number(upstream === 'again') + Number(d.dsum) + Number(activation);
   return splits === 1 && reads <= 5;
 }
@@ -232,7 +239,7 @@ export function columns(
       ROWS: powerOfTwoUp(splitLength),
       ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
-      DIRECT: vec4 && !d.dsum && d.activation === 'none',
+      DIRECT: vec4 && !d.dsum && d.activation === 'none' && !d.gated,
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,
@@ -338,8 +345,8 @@ export function mergeGradients(at: Merged, { role, offset = 0, splits, inner = 1
 }
 
 /** What dweight and dbias are stored in, and which are wanted: a replica's own are others than those of the pass. */
-const storageOf = ({ d }: Pick<At, 'd'>): Choices => ({
-  W: d.paramDtype,
+const storageOf = ({ d, facts }: Pick<At, 'd' | 'facts'>): Choices => ({
+  ...storedAs('W', d.paramDtype, facts),
   WANTS_WEIGHT: d.dweight,
   WANTS_BIAS: d.dbias,
 });

@@ -76,7 +76,7 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     const kept = alignUp(sumBytes * head.samples, scratchAlignment);
     const beside = budget - head.samples * (partBytes + 16);
     const shared =
-      long && d.paramDtype === 'f16' && chunks.length > 1
+      long && d.paramDtype !== 'f32' && chunks.length > 1
         ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
         : 0;
     const direct = makes && !shared && (long || chunks.length === 1);
@@ -156,7 +156,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
   const bytes = [partialBytes + carriedBytes, sumBytes, d.residual === 'after' ? sumBytes : 0];
   // In f16 dweight and dbias would round once per part: the parts' sums then meet behind the partials.
   const sumsOfParts =
-    d.paramDtype === 'f16' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
+    d.paramDtype !== 'f32' ? { 'The sums of dweight and dbias': 8 * geometry.channels } : {};
   return partsOf(d, schedule, channelSegments, facts, bytes, sumsOfParts, (at, index, chunks) => {
     const { samples } = chunks[index] as Chunk;
     if (stage === 'joined') {
@@ -172,7 +172,7 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
     const own = { splits: samples * splits, inner };
     const behind = alignUp((chunks[0] as Chunk).samples * partialBytes, scratchAlignment);
     const collected = behind + 8 * geometry.channels;
-    const collects = d.paramDtype === 'f16' && chunks.length > 1 && collected <= facts.maxBindingBytes;
+    const collects = d.paramDtype !== 'f32' && chunks.length > 1 && collected <= facts.maxBindingBytes;
     const gradients = (of: At): Step[] => {
       if (!collects || !(d.dweight || d.dbias)) return mergeRequested(of, { role: 'partials', ...own });
       at.need('partials', collected);
@@ -215,7 +215,14 @@ export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
   if (parameterCount(geometry) === 0) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
-  const at = { d, facts, ...part, choices: backwardChoices(d), accumulate, schedule: { gradients: alone } };
+  const at = {
+    d,
+    facts,
+    ...part,
+    choices: backwardChoices(d, facts),
+    accumulate,
+    schedule: { gradients: alone },
+  };
   return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
 }
 
@@ -229,7 +236,7 @@ export function partsOf(
   fixedBytes: Readonly<Record<string, number>>,
   stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
 ): Program {
-  const plan = { d, schedule, segmentsOf, facts, choices: backwardChoices(d) };
+  const plan = { d, schedule, segmentsOf, facts, choices: backwardChoices(d, facts) };
   return inParts(
     plan,
     sampleBytes,

@@ -1,16 +1,20 @@
 import cast from '../../shaders/kernels/convert/cast.wgsl';
+import castPacked from '../../shaders/kernels/convert/cast_packed.wgsl';
 import { byteSize, type DType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import { alignUp, type Program, type Step } from '../gpu/program.ts';
 import { bindableBytes } from '../plan/chunks.ts';
 import { mostWorkgroups } from '../plan/grid.ts';
-import { kernelOf, stepOf, storageChoices } from './step.ts';
+import { isPacked, kernelOf, stepOf, storageChoices } from './step.ts';
 
 const workgroup = 64;
 
 /** The dispatches that convert `size` elements. Roles: x in, y out. */
 export function castProgram(size: number, from: DType, to: DType, facts: DeviceFacts): Program {
-  const kernel = kernelOf(cast, { ...storageChoices(from, to), WORKGROUP: workgroup });
+  const packed = isPacked(from, facts) || isPacked(to, facts);
+  const each = packed ? 2 : 1;
+  const choices = { ...storageChoices(from, to, facts), WORKGROUP: workgroup };
+  const kernel = kernelOf(packed ? castPacked : cast, choices);
   const widest = Math.max(byteSize(from), byteSize(to));
   // Every part begins at an aligned offset in both tensors: they have at least two bytes per element.
   const bindable = Math.min(bindableBytes(widest, facts), mostWorkgroups(facts) * workgroup * widest);
@@ -27,7 +31,7 @@ export function castProgram(size: number, from: DType, to: DType, facts: DeviceF
       stepOf(kernel, {
         numbers: { cols: count },
         ranges: { x: range(from), y: range(to) },
-        workgroups: Math.ceil(count / workgroup),
+        workgroups: Math.ceil(count / (workgroup * each)),
       }),
     );
   }

@@ -8,6 +8,11 @@ import type { Activation } from './activation.ts';
 /** A norm as the kernels see it: a geometry, a statistic, an affine map. */
 export interface NormDescriptor {
   geometry: Geometry;
+  /**
+   * Whether the sets of a group lie behind each other (set = group·samples + sample), as where every sample of a batch has weights of its
+   * own. Absent: they alternate (set = sample·groups + group).
+   */
+  blocked?: true | undefined;
   /** `moments` subtracts the mean; `rms` does not. */
   kind: 'moments' | 'rms';
   /** Of x and everything of its shape. */
@@ -27,6 +32,8 @@ export interface NormDescriptor {
   negativeSlope: number;
   /** x + residual is normalized (`before`), or residual is added to what activation gets (`after`). */
   residual: 'none' | 'before' | 'after';
+  /** Beside residual `after`: its tensor is a gate, whose activation the affine map is multiplied by, and is bound as `gate`. */
+  gated?: true | undefined;
   /** In place: inputs that are the very tensor that an output is written to, and which. Absent where there are none. */
   aliases?: { x?: 'y' | 'sum'; residual?: 'y' | 'sum' } | undefined;
   schedule: ScheduleOptions;

@@ -36,7 +36,7 @@ const workgroup = 64;
 export function foldProgram(d: FoldDescriptor, facts: DeviceFacts): Program {
   const { dtype, paramDtype, channels, outer, width, inner, eps } = d;
   const choices = {
-    ...storageChoices(dtype, paramDtype),
+    ...storageChoices(dtype, paramDtype, facts),
     WORKGROUP: workgroup,
     HAS_LINEAR_BIAS: d.linearBias,
     HAS_WEIGHT: d.weight,

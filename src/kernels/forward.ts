@@ -64,7 +64,7 @@ type At = Pass<ForwardDescriptor, ForwardSchedule>;
 export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics: ShaderModule): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, d.schedule, byteSize(d.dtype));
-  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d, statistics) };
+  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: forwardChoices(d, facts, statistics) };
   if (schedule.strategy !== 'split') return inParts(plan, [], {}, (at) => [onePass(at)]);
   const bytes = 16 * schedule.splits * d.geometry.groups;
   const { steps, scratch } = inParts(plan, [bytes], {}, (at, need) => {
@@ -80,7 +80,7 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics:
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, running, stage } = d;
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
-  const choices = forwardChoices(d, moments);
+  const choices = forwardChoices(d, facts, moments);
   const whole = { d, facts, ...part, choices };
   const given = running === 'frozen' || stage === 'joined';
   const before: Step[] = [];
@@ -179,8 +179,12 @@ function applyGiven(plan: ForwardPlan): Step[] {
 }
 
 /** What every kernel of a forward pass may ask for. */
-export const forwardChoices = (d: ForwardDescriptor, statistics: ShaderModule): Choices => ({
-  ...normChoices(d),
+export const forwardChoices = (
+  d: ForwardDescriptor,
+  facts: DeviceFacts,
+  statistics: ShaderModule,
+): Choices => ({
+  ...normChoices(d, facts),
   statistics,
   SAVES: d.statistics !== false,
 });

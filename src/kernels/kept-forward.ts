@@ -18,7 +18,7 @@ import { dispatch, inParts } from './pass.ts';
 export function keptForward(d: ForwardDescriptor, facts: DeviceFacts, statistics: ShaderModule): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleKept(d.geometry, facts, d.schedule, byteSize(d.dtype));
-  const choices = forwardChoices(d, statistics);
+  const choices = forwardChoices(d, facts, statistics);
   const plan = { d, schedule, segmentsOf: keptSegments, facts, choices };
   return inParts(plan, [], {}, (at) => {
     // Past the last columns a thread of sixteen does those again, which is no longer right where they are gone.

@@ -13,7 +13,7 @@ import tensorsVec4 from '../../shaders/interfaces/tensors/vec4.wgsl';
 import { byteSize, type FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Range, Step } from '../gpu/program.ts';
-import { type Chunk, checkWhole, chunksOf } from '../plan/chunks.ts';
+import { type Chunk, checkWhole, chunksOf, onePart } from '../plan/chunks.ts';
 import {
   applySplits,
   fewRegisters,
@@ -63,17 +63,19 @@ export const oneByOne = ({ facts }: { facts: DeviceFacts }, holdsMuch: boolean):
   holdsMuch && fewRegisters(facts) ? { ABREAST: false } : {};
 
 /** What every kernel of a norm may ask for: types, the affine map, what follows it. */
-export const normChoices = (d: NormDescriptor): Choices => ({
-  ...storageChoices(d.dtype, d.paramDtype),
+export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => ({
+  ...storageChoices(d.dtype, d.paramDtype, facts),
   HAS_MEAN: d.kind === 'moments',
   HAS_WEIGHT: d.weight,
   HAS_BIAS: d.bias,
+  BLOCKED: d.blocked === true,
   WEIGHT_OFFSET: d.weightOffset,
   CAST_FIRST: d.castFirst,
   activation: activations[d.activation],
   HAS_ACTIVATION: d.activation !== 'none',
   NEGATIVE_SLOPE: d.negativeSlope,
   RESIDUAL_AFTER: d.residual === 'after',
+  GATED: d.gated === true,
   ADDS_RESIDUAL: d.residual === 'before',
   X_IS_Y: d.aliases?.x === 'y',
   X_IS_SUM: d.aliases?.x === 'sum',
@@ -92,7 +94,10 @@ export interface Part {
   ranges: Readonly<Record<string, Range>>;
 }
 
-const likeX = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual'];
+const likeX = ['x', 'residual', 'gate', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dgate'];
+
+/** What the operand of an epilogue stands for where it is a gate. */
+const gates = { residual: 'gate', dresidual: 'dgate' };
 
 /** x and its likes are bound from an aligned offset at or before the chunk; mean and rstd are bound whole. */
 export function partOf(d: NormDescriptor, chunk: Chunk, facts: DeviceFacts): Part {
@@ -232,7 +237,9 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
   // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
   const whole = { ...parameterBytes(d), ...fixedBytes };
-  const chunks = chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
+  const chunks = d.blocked
+    ? onePart(geometry, elementBytes, whole, facts)
+    : chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
   const scratch: Record<string, number> = {};
   const need: Need = (role, size) => {
     scratch[role] = Math.max(scratch[role] ?? 0, size);
@@ -241,7 +248,7 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
     stepsOf(passOf(plan, partOf(d, chunk, facts)), need, index, chunks),
   );
   const most = Math.max(...chunks.map(({ samples }) => samples));
-  const fewer = samplesWithin(steps, most, facts);
+  const fewer = d.blocked ? most : samplesWithin(steps, most, facts);
   return fewer < most ? inParts(plan, sampleBytes, fixedBytes, stepsOf, fewer) : { steps, scratch };
 }
 
@@ -267,7 +274,8 @@ export function dispatch(
   { team = alone, choices, numbers, sources, workers }: DispatchParts,
 ): Step {
   const common = { ...at.choices, ...teamChoices(team, at.facts), ...loadChoices(at.facts) };
-  const kernel = kernelOf(module, { ...common, ...choices }, sources);
+  const operands = common.GATED ? { ...gates, ...sources } : sources;
+  const kernel = kernelOf(module, { ...common, ...choices }, operands);
   return stepOf(kernel, {
     numbers: { ...at.numbers, ...numbers },
     ranges: at.ranges,

@@ -99,7 +99,7 @@ function dispatch(
   const quads = inner % 4 === 0;
   const threads = (segments * channels * span) / perThread(geometry);
   const kernel = kernelOf(module, {
-    ...storageChoices(dtype, dtype),
+    ...storageChoices(dtype, dtype, facts),
     ...tensorsChoices(quads),
     elements: quads ? elementQuads : elementScalars,
     WORKGROUP: workgroup,

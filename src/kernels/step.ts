@@ -1,7 +1,8 @@
 // A dispatch: a kernel linked with what its pass has chosen, and the numbers that it reads.
-import type { FloatDType } from '../gpu/dtype.ts';
+import type { DType } from '../gpu/dtype.ts';
+import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Kernel, KernelBinding, Step } from '../gpu/program.ts';
-import { type Choices, link } from '../shaders/link.ts';
+import { type Choices, type Linked, link } from '../shaders/link.ts';
 import type { ShaderModule } from '../shaders/module.ts';
 
 /** Operands that kernels change in place; everything else that they write is made anew. */
@@ -15,15 +16,51 @@ const updated: ReadonlySet<string> = new Set([
   'exp_avg',
   'exp_avg_sq',
   'max_exp_avg_sq',
+  'exp_inf',
+  'square_avg',
+  'grad_avg',
+  'square_sum',
+  'master_param',
+  'grad',
   'average',
 ]);
 
+type Native = Pick<DeviceFacts, 'f16'>;
+
+/** Whether WGSL has no such type on the device: elements are then packed, two a word (shaders/shared/storage.wgsl). */
+export const isPacked = (dtype: DType, { f16 }: Native): boolean =>
+  dtype === 'bf16' || (dtype === 'f16' && !f16);
+
 /** The types of x and its likes, and of weight and its likes. */
-export const storageChoices = (dtype: FloatDType | 'u32', paramDtype: FloatDType | 'u32'): Choices => ({
-  X: dtype,
-  W: paramDtype,
-  STORES_F16: dtype === 'f16',
+export const storageChoices = (dtype: DType, paramDtype: DType, facts: Native): Choices => ({
+  ...storedAs('X', dtype, facts),
+  ...storedAs('W', paramDtype, facts),
+  STORES_F16: dtype === 'f16' && facts.f16,
 });
+
+/** The type of x and its likes (`X`), or of weight and its likes (`W`). */
+export function storedAs(which: 'X' | 'W', dtype: DType, facts: Native): Choices {
+  const packed = isPacked(dtype, facts);
+  return {
+    [which]: packed ? 'u32' : dtype,
+    [`${which}4`]: packed ? 'vec2<u32>' : undefined,
+    [`SHARED_${which}`]: packed ? 'atomic<u32>' : undefined,
+    [`${which}_PACKED`]: packed,
+    [`${which}_BF16`]: dtype === 'bf16',
+  };
+}
+
+/** The dtypes of the tensors that a kernel binds, for its label. */
+function dtypesOf({ constants }: Linked, choices: Choices): string[] {
+  const bound = (['X', 'W'] as const).filter((which) =>
+    [which, `${which}4`, `SHARED_${which}`].some((alias) => alias in constants),
+  );
+  const names = bound.map((which) => {
+    if (!choices[`${which}_PACKED`]) return String(constants[which]);
+    return choices[`${which}_BF16`] ? 'bf16' : 'packed f16';
+  });
+  return [...new Set(names)];
+}
 
 /**
  * A kernel with what it needs.
@@ -46,8 +83,8 @@ export function kernelOf(
   const before = kernels.get(key);
   if (before) return before;
   const linked = link(module, choices);
-  const { X, W, LANES } = linked.constants;
-  const types = [...new Set([X, W])].filter(Boolean).join(' ');
+  const { LANES } = linked.constants;
+  const types = dtypesOf(linked, choices).join(' ');
   const lanes = LANES === undefined ? '' : `${LANES} lanes`;
   const bindings: KernelBinding[] = [];
   for (const binding of linked.bindings) {

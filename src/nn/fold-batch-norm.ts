@@ -43,7 +43,7 @@ export type FoldableNorm =
  * W′ = W·weight·rstd per output channel and b′ = (b − runningMean)·weight·rstd + bias, with
  * rstd = 1 / sqrt(runningVar + eps) (torch.nn.utils.fusion.fuse_conv_bn_weights).
  *
- * @param weight - f32 or f16, [out, ...]; see {@link FoldOptions} for transposed convolutions.
+ * @param weight - f32, f16 or bf16, [out, ...]; see {@link FoldOptions} for transposed convolutions.
  * @param bias - [out], dtype of weight; null for none.
  * @param bn - a BatchNorm (or SyncBatchNorm) in evaluation, with running statistics and without an activation, or a FrozenBatchNorm2d.
  * @returns new tensors like weight and [out].

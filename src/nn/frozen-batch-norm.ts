@@ -22,7 +22,7 @@ export interface FrozenBatchNormModuleOptions extends EpilogueModuleOptions {
   eps?: number | undefined;
   /** Of the inputs. Default 'channels-first'. */
   layout?: Layout | undefined;
-  /** Of weight and bias. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of weight and bias. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 

@@ -17,7 +17,7 @@ export interface GroupNormModuleOptions extends EpilogueModuleOptions {
   affine?: boolean | undefined;
   /** Of the inputs. Default 'channels-first'. */
   layout?: Layout | undefined;
-  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of the parameters. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 

@@ -23,11 +23,13 @@ export interface LayerNormModuleOptions extends EpilogueModuleOptions {
   axes?: number | ArrayLike<number> | undefined;
   /** Groups of the elements of normalizedShape, each normalized by itself: see {@link layerNorm}. Default 1. */
   numGroups?: number | undefined;
+  /** Whether weight holds γ − 1, as in Megatron and TransformerEngine; it is zeros at first. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Whether there is a weight (ones at first). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Whether there is a bias (zeros at first) beside the weight. Default true. */
   bias?: boolean | undefined;
-  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of the parameters. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 
@@ -37,6 +39,7 @@ export type LayerNorm2dOptions = Omit<LayerNormModuleOptions, 'axes' | 'numGroup
 const names2d = {
   ...epilogueModuleNames,
   eps: 'number',
+  zeroCenteredGamma: 'boolean',
   elementwiseAffine: 'boolean',
   bias: 'boolean',
   dtype: 'string',
@@ -55,6 +58,7 @@ export class LayerNorm extends NormModule {
   /** Undefined where they are the last ones. */
   readonly axes: readonly number[] | undefined;
   readonly numGroups: number;
+  readonly zeroCenteredGamma: boolean;
   readonly elementwiseAffine: boolean;
 
   /**
@@ -69,11 +73,12 @@ export class LayerNorm extends NormModule {
     this.eps = eps;
     this.axes = axesFor(this.normalizedShape, axes);
     this.numGroups = numGroups;
+    this.zeroCenteredGamma = options.zeroCenteredGamma ?? false;
     this.elementwiseAffine = elementwiseAffine;
     checkEps(eps);
-    layerNormCall(this.normalizedShape, { normalizedShape, eps, numGroups });
+    layerNormCall(this.normalizedShape, { ...this, axes: undefined });
     if (!elementwiseAffine) return;
-    this.weight = this.register('weight', this.normalizedShape, dtype, 1);
+    this.weight = this.register('weight', this.normalizedShape, dtype, this.zeroCenteredGamma ? 0 : 1);
     if (bias) this.bias = this.register('bias', this.normalizedShape, dtype, 0);
   }
 

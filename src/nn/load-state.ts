@@ -1,6 +1,6 @@
 import { NormError } from '../gpu/errors.ts';
 import { shown } from '../gpu/shown.ts';
-import { elementCount, type Tensor } from '../gpu/tensor.ts';
+import { byteSize, elementCount, padded, type Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
 import { copyInto, copyProblem } from '../ops/cast.ts';
 import { sameShape } from '../ops/check.ts';
@@ -85,10 +85,14 @@ export function loadState(
   }
   for (const [target, source] of pairs) {
     if (isTensor(source)) copyInto(target.gpu, source, target);
+    else if (byteSize(target.dtype) === 2 && source.dtype === target.dtype) target.upload(bitsOf(source));
     else target.write(target.dtype === 'u32' ? wholeNumbers(source) : numbersOf(source));
   }
   return { missingKeys, unexpectedKeys };
 }
+
+/** The bytes of f16 and bf16 as they are: no NaN loses what it carries. */
+const bitsOf = ({ data }: HostTensor) => padded(Uint16Array.from(data as Uint16Array).buffer);
 
 /** As torch's copy_ makes integers of floats, such as an average of counts: cut off towards zero. */
 const wholeNumbers = (source: HostTensor): number[] => Array.from(numbersOf(source), Math.trunc);

@@ -296,7 +296,7 @@ export abstract class Module {
   }
 
   /**
-   * Converts the parameters, on the GPU; f16 rounds to nearest. Their gradients are dropped. Buffers stay as they are:
+   * Converts the parameters, on the GPU; f16 and bf16 round to nearest even. Their gradients are dropped. Buffers stay as they are:
    * unlike PyTorch's half(), which makes running statistics f16, they lose no precision here. Frees the old values, so
    * submit first what was recorded with them.
    *

@@ -46,9 +46,14 @@ export const epilogueModuleNames = {
 /** Options of a module's forward. */
 export interface ForwardOptions extends PassOptions {
   /**
-   * Like x; added to the norm's result, before the activation. backwardResidual then gives its gradient. Not for RMSNorm.
+   * Like x; added to the norm's result, before the activation. backwardResidual then gives its gradient.
    */
   residual?: Tensor | undefined;
+  /**
+   * Like x; its activation, which is then the module's, multiplies the norm's result: {@link GateOptions}. backwardGate then gives its
+   * gradient. Not beside a residual.
+   */
+  gate?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -58,6 +63,7 @@ export const forwardNames = {
   out: 'tensor',
   outSum: 'tensor',
   residual: 'tensor',
+  gate: 'tensor',
   schedule: 'other',
 } as const satisfies OptionNames<ForwardOptions & { outSum?: Tensor }>;
 
@@ -74,14 +80,23 @@ export interface ResidualBackwardOptions extends Omit<ModuleBackwardOptions, 'ds
   outResidual?: Tensor | undefined;
 }
 
+/** Options of a module's backwardGate. */
+export interface GateBackwardOptions extends Omit<ModuleBackwardOptions, 'dsum'> {
+  /** dgate is written here instead of to a new tensor. */
+  outGate?: Tensor | undefined;
+}
+
+type AnyBackwardOptions = ModuleBackwardOptions & ResidualBackwardOptions & GateBackwardOptions;
+
 /** @internal */
 export const backwardNames = {
   ...recordNames,
   out: 'tensor',
   outResidual: 'tensor',
+  outGate: 'tensor',
   dsum: 'tensor',
   schedule: 'other',
-} as const satisfies OptionNames<ModuleBackwardOptions & ResidualBackwardOptions>;
+} as const satisfies OptionNames<AnyBackwardOptions>;
 
 /** What a module is told of a call to come. */
 export interface ModulePrepareOptions {
@@ -108,6 +123,7 @@ export interface Saved {
   mean: Tensor | undefined;
   rstd: Tensor;
   residual: Tensor | undefined;
+  gate?: Tensor | undefined;
 }
 
 /** A pass, to be recorded again. */
@@ -220,14 +236,15 @@ export abstract class NormModule extends Module {
     return this.#backward(this.#savedWithout(), dy, options).dx;
   }
 
-  /** The last forward, which had no residual. Throws `order` unless there is one. */
+  /** The last forward, which had neither residual nor gate. Throws `order` unless there is one. */
   #savedWithout(): Saved {
     const saved = this.lastForward();
-    if (!saved.residual) return saved;
+    if (!saved.residual && !saved.gate) return saved;
+    const [what, method] = saved.gate ? ['gate', 'backwardGate'] : ['residual', 'backwardResidual'];
     throw new NormError(
       'order',
-      'forward() had a residual, whose gradient backward() would lose.',
-      'Call backwardResidual().',
+      `forward() had a ${what}, whose gradient backward() would lose.`,
+      `Call ${method}().`,
     );
   }
 
@@ -243,6 +260,18 @@ export abstract class NormModule extends Module {
     }
     const { dx, dresidual } = this.#backward(saved, dy, options);
     return { dx, dresidual: dresidual as Tensor };
+  }
+
+  /**
+   * Backward of a forward with a gate: dx and the gradient of the gate, both like x.
+   *
+   * @throws NormError `order` before such a forward; else as {@link backward}.
+   */
+  backwardGate(dy: Tensor, options: GateBackwardOptions = {}): { dx: Tensor; dgate: Tensor } {
+    const saved = this.lastForward();
+    if (!saved.gate) throw new NormError('order', 'The last forward() had no gate.', 'Call backward().');
+    const { dx, dgate } = this.#backward(saved, dy, options);
+    return { dx, dgate: dgate as Tensor };
   }
 
   protected override accepts(input: Like, out?: Tensor): readonly number[] | null {
@@ -290,7 +319,7 @@ export abstract class NormModule extends Module {
     this.#last.keep(saved);
   }
 
-  #backward(saved: Saved, dy: Tensor, options: ModuleBackwardOptions & ResidualBackwardOptions) {
+  #backward(saved: Saved, dy: Tensor, options: AnyBackwardOptions) {
     const known = options?.out && this.#backwards.find(dy, saved, undefined, options);
     if (known && !(options.encoder && options.pass)) {
       known.bound.record(options);
@@ -298,12 +327,12 @@ export abstract class NormModule extends Module {
       return known.result;
     }
     checkOptions('backward', options, backwardNames);
-    const { out, outResidual, dsum, ...rest } = options;
+    const { out, outResidual, outGate, dsum, ...rest } = options;
     this.gpu.checkUsable(saved.x, 'x');
     let bound: Bound | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
-      ...this.backwardOptions(saved, out, outResidual),
+      ...this.backwardOptions(saved, out, outResidual, outGate),
       keepBound: (one) => {
         bound = one;
       },
@@ -315,15 +344,15 @@ export abstract class NormModule extends Module {
   }
 
   /** @internal What backward tells the function, and where it writes. */
-  backwardOptions(saved: Saved, dx: Tensor | undefined, dresidual: Tensor | undefined): NormBackwardOptions {
+  backwardOptions(saved: Saved, dx?: Tensor, dresidual?: Tensor, dgate?: Tensor): NormBackwardOptions {
     const { weight, bias } = this;
     return {
       weight: weight?.data,
       rstd: saved.rstd,
-      epilogue: this.#epilogue(saved.residual, bias?.data ?? null),
+      epilogue: this.#epilogue(saved.residual, saved.gate, bias?.data ?? null),
       wants: this.#wants(),
       accumulate: true,
-      out: { dx, dresidual },
+      out: { dx, dresidual, dgate },
       newDweight: () => (weight as Parameter).takeGradient(),
       newDbias: () => (bias as Parameter).takeGradient(),
     };
@@ -380,7 +409,7 @@ export abstract class NormModule extends Module {
       return known.result;
     }
     checkOptions('forward', options, forwardNames);
-    const { out, outSum, residual, schedule } = options;
+    const { out, outSum, residual, gate, schedule } = options;
     this.checkUsable();
     this.gpu.checkUsable(x, 'x');
     if (addend) this.gpu.checkUsable(addend, 'residual');
@@ -390,7 +419,7 @@ export abstract class NormModule extends Module {
       encoder: options.encoder,
       pass: options.pass,
       schedule,
-      ...this.forwardOptions(residual, out, outSum),
+      ...this.forwardOptions(residual, out, outSum, gate),
       running: this.running(call),
       keepsInputs: true,
       keepBound: (one) => {
@@ -398,7 +427,7 @@ export abstract class NormModule extends Module {
       },
     });
     const rstd = result.rstd as Tensor; // statistics are wanted
-    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual };
+    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual, gate };
     this.#last.keep(saved);
     if (bound?.current) this.#forwards.keep(x, addend, this.runningKey(), options, { bound, result, saved });
     else this.#forwards.forget();
@@ -410,9 +439,10 @@ export abstract class NormModule extends Module {
     residual: Tensor | undefined,
     out: Tensor | undefined,
     outSum?: Tensor | undefined,
+    gate?: Tensor | undefined,
   ): NormForwardOptions {
     return {
-      epilogue: this.#epilogue(residual),
+      epilogue: this.#epilogue(residual, gate),
       weight: this.weight?.data,
       out: { ...(out ? { y: out } : {}), ...(outSum ? { sum: outSum } : {}) },
       newMean: (shape) => this.#means.take(shape),
@@ -420,9 +450,9 @@ export abstract class NormModule extends Module {
     };
   }
 
-  #epilogue(residual: Tensor | undefined, bias?: Tensor | null) {
+  #epilogue(residual: Tensor | undefined, gate?: Tensor, bias?: Tensor | null) {
     const { activation, negativeSlope } = this;
-    return { residual, activation, negativeSlope, bias };
+    return { residual, gate, activation, negativeSlope, bias };
   }
 
   #wants() {

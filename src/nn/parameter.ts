@@ -43,7 +43,7 @@ export class Parameter {
   #requiresGrad: boolean;
 
   /**
-   * @param data - the values, f32 or f16; the parameter owns them from now on: destroy() destroys them, and no
+   * @param data - the values, f32, f16 or bf16; the parameter owns them from now on: destroy() destroys them, and no
    * `gpu.scope` does.
    * @throws NormError `dtype`, `destroyed`.
    */

@@ -7,10 +7,15 @@ import type { RmsNormCast } from '../ops/conventions.ts';
 import type { BothCalls } from '../ops/norm.ts';
 import { axesFor, normalizedSizes } from '../ops/normalized.ts';
 import { rmsNormCall, rmsNormEps } from '../ops/rms-norm.ts';
-import { type ForwardOptions, NormModule } from './norm-module.ts';
+import {
+  type EpilogueModuleOptions,
+  epilogueModuleNames,
+  type ForwardOptions,
+  NormModule,
+} from './norm-module.ts';
 
 /** Options of {@link RMSNorm}. */
-export interface RMSNormModuleOptions {
+export interface RMSNormModuleOptions extends EpilogueModuleOptions {
   /** Added to the mean square. Default null: 2^-23, as PyTorch. */
   eps?: number | null | undefined;
   /**
@@ -19,11 +24,13 @@ export interface RMSNormModuleOptions {
   axes?: number | ArrayLike<number> | undefined;
   /** Groups of the elements of normalizedShape, each normalized by itself: see {@link rmsNorm}. Default 1. */
   numGroups?: number | undefined;
-  /** Whether there is a weight (ones at first; zeros for gemma). Default true. */
+  /** Whether weight holds γ − 1, as in Megatron and TransformerEngine. Default false; true of cast 'gemma'. */
+  zeroCenteredGamma?: boolean | undefined;
+  /** Whether there is a weight (ones at first, or zeros where it holds γ − 1). Default true. */
   elementwiseAffine?: boolean | undefined;
   /** Where it rounds and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
-  /** Of the weight. Default 'f32', which serves f32 and f16 inputs. */
+  /** Of the weight. Default 'f32', which serves inputs of every dtype. */
   dtype?: FloatDType | undefined;
 }
 
@@ -31,7 +38,9 @@ export interface RMSNormModuleOptions {
 export type RMSNorm2dOptions = Omit<RMSNormModuleOptions, 'axes' | 'numGroups'>;
 
 const names2d = {
+  ...epilogueModuleNames,
   eps: 'number?',
+  zeroCenteredGamma: 'boolean',
   elementwiseAffine: 'boolean',
   cast: 'string',
   dtype: 'string',
@@ -50,6 +59,7 @@ export class RMSNorm extends NormModule {
   /** Undefined where they are the last ones. */
   readonly axes: readonly number[] | undefined;
   readonly numGroups: number;
+  readonly zeroCenteredGamma: boolean;
   readonly cast: RmsNormCast;
 
   /**
@@ -58,17 +68,18 @@ export class RMSNorm extends NormModule {
    */
   constructor(gpu: Gpu, normalizedShape: number | ArrayLike<number>, options: RMSNormModuleOptions = {}) {
     checkOptions('RMSNorm', options, names);
-    super(gpu);
+    super(gpu, options);
     const { eps, axes, numGroups = 1, elementwiseAffine = true, cast = 'torch', dtype = 'f32' } = options;
     this.normalizedShape = normalizedSizes(normalizedShape);
     this.eps = eps ?? rmsNormEps;
     this.axes = axesFor(this.normalizedShape, axes);
     this.numGroups = numGroups;
+    this.zeroCenteredGamma = options.zeroCenteredGamma ?? cast === 'gemma';
     this.cast = cast;
     checkEps(this.eps);
-    rmsNormCall([1, ...this.normalizedShape], { normalizedShape, eps: this.eps, cast, numGroups });
+    rmsNormCall([1, ...this.normalizedShape], { ...this, axes: undefined });
     if (elementwiseAffine) {
-      this.weight = this.register('weight', this.normalizedShape, dtype, cast === 'gemma' ? 0 : 1);
+      this.weight = this.register('weight', this.normalizedShape, dtype, this.zeroCenteredGamma ? 0 : 1);
     }
   }
 

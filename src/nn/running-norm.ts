@@ -25,7 +25,7 @@ export interface RunningNormModuleOptions extends EpilogueModuleOptions {
   runningVariance?: RunningVariance | undefined;
   /** Of the inputs. Default 'channels-first'. */
   layout?: Layout | undefined;
-  /** Of the parameters. Default 'f32', which serves f32 and f16 inputs. The running statistics are f32 always. */
+  /** Of the parameters. Default 'f32', which serves inputs of every dtype. The running statistics are f32 always. */
   dtype?: FloatDType | undefined;
 }
 

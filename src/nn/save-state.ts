@@ -46,7 +46,7 @@ export async function saveStateDict(
 }
 
 function hostTensor({ shape, dtype }: Tensor, bytes: ArrayBuffer): HostTensor {
-  if (dtype === 'f16') return { dtype, shape, data: new Uint16Array(bytes) };
+  if (dtype === 'f16' || dtype === 'bf16') return { dtype, shape, data: new Uint16Array(bytes) };
   if (dtype === 'f32') return { dtype, shape, data: new Float32Array(bytes) };
   return { dtype: 'i64', shape, data: BigInt64Array.from(new Uint32Array(bytes), BigInt) };
 }

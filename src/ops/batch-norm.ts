@@ -11,6 +11,8 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
 } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -41,7 +43,7 @@ import {
 } from './running.ts';
 
 /** Options of {@link batchNorm}. */
-export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
+export interface BatchNormOptions extends NormOptions, EpilogueOptions, GateOptions, RunningOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** u32 []: how many batches the running statistics have seen. Counted up in training where it is given. */
@@ -64,6 +66,7 @@ export interface BatchNormOptions extends NormOptions, EpilogueOptions, RunningO
 export const batchNormNames = {
   ...normNames,
   ...epilogueNames,
+  ...gateNames,
   ...runningNames,
   bias: 'tensor?',
   numBatchesTracked: 'tensor?',
@@ -78,7 +81,7 @@ export const batchNormNames = {
 export const batchNormForwardNames = { ...batchNormNames, ...statisticsNames };
 
 /** Options of {@link batchNormBackward}. */
-export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
+export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions, GateOptions {
   /** What forward returned. */
   mean: Tensor;
   /**
@@ -93,6 +96,7 @@ export interface BatchNormBackwardOptions extends BackwardOptions, EpilogueBackw
 export const batchNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   mean: 'tensor',
   training: 'boolean',
   layout: 'string',
@@ -108,7 +112,7 @@ export const batchNormBackwardNames = {
  * running = (1 − momentum) · running + momentum · statistic, with the unbiased variance or, by `runningVariance`, the biased one. In evaluation, with
  * the running statistics. An empty x is counted and changes nothing else.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions. It is
  * reduced as a whole, so it must fit one binding (maxStorageBufferBindingSize).
  * @returns y like x; mean f32 [C, 2]; rstd f32 [C]: the statistics that y was made with; both null with
  * `statistics: false`; variance f32 [C], if wanted.

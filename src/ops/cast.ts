@@ -6,7 +6,7 @@ import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { castProgram } from '../kernels/cast.ts';
 import { checkOperands, checkTarget, floatDType } from './check.ts';
 
-/** A new tensor with the values of x in another dtype; f16 rounds to nearest. Submits at once. */
+/** A new tensor with the values of x in another dtype; f16 and bf16 round to nearest even. Submits at once. */
 export function cast(gpu: Gpu, x: Tensor, dtype: FloatDType): Tensor {
   gpu.checkUsable(x, 'x');
   return gpu.orNothing(() => {

@@ -1,3 +1,4 @@
+import { isFloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import { checkRecorder, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
@@ -32,14 +33,12 @@ export function checkTensorDType(tensor: Pick<Like, 'dtype'>, dtype: DType, name
 
 /** The tensor's dtype. Throws `dtype` unless it is one that norms compute with. */
 export function floatDType({ dtype }: { dtype: DType }, name: string): FloatDType {
-  if (dtype !== 'f32' && dtype !== 'f16') {
-    throw new NormError('dtype', `${name} is ${shown(dtype)}; f32 or f16 is needed.`, `Convert ${name}.`);
-  }
-  return dtype;
+  if (isFloatDType(dtype)) return dtype;
+  throw new NormError('dtype', `${name} is ${shown(dtype)}; f32, f16 or bf16 is needed.`, `Convert ${name}.`);
 }
 
 /**
- * The dtype that weight and bias share. PyTorch's rule: that of x, or f32 beside an f16 x.
+ * The dtype that weight and bias share. PyTorch's rule: that of x, or f32 beside an x of f16 or bf16.
  *
  * @throws NormError `dtype`.
  */
@@ -51,11 +50,11 @@ export function parameterDType(
   if (weight && bias) checkTensorDType(bias, weight.dtype, 'bias');
   const given = weight ?? bias;
   const dtype = given ? floatDType(given, weight ? 'weight' : 'bias') : x;
-  if (x === 'f32' && dtype === 'f16') {
+  if (dtype !== 'f32' && dtype !== x) {
     throw new NormError(
       'dtype',
-      'weight and bias are f16 while x is f32.',
-      'Use f32 parameters with an f32 x.',
+      `weight and bias are ${dtype} while x is ${x}.`,
+      `Use ${x === 'f32' ? 'f32' : `f32 or ${x}`} parameters with an x of ${x}.`,
     );
   }
   return dtype;

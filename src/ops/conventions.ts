@@ -1,7 +1,7 @@
 // What frameworks define differently.
 
 /**
- * Where an RMSNorm rounds and what its weight means. They differ for f16 only, but for gemma's weight:
+ * Where an RMSNorm rounds and what its weight means. They differ for f16 and bf16 only, but for gemma's weight:
  * - `torch`: f32 throughout, rounded once at the end (PyTorch, Transformer Engine).
  * - `llama`: x̂ is rounded to x's dtype before it meets weight (Hugging Face's LlamaRMSNorm).
  * - `gemma`: multiplies by 1 + weight, f32 throughout (Hugging Face's GemmaRMSNorm).

@@ -27,7 +27,7 @@ import {
   forwardInputs,
   forwardOutputs,
 } from './descriptors.ts';
-import { refuseEpilogue } from './epilogue.ts';
+import { checkGate, refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
 import { instanceNormBackwardNames, instanceNormNames } from './instance-norm.ts';
 import { addLayerNormNames, layerNormBackwardNames, layerNormNames } from './layer-norm.ts';
@@ -40,7 +40,7 @@ import {
 import { checkParameters } from './norm.ts';
 import { addsResidual, backwardCall, forwardCall, type NormOp } from './op-options.ts';
 import { makeBackward, makeForward } from './programs.ts';
-import { rmsNormBackwardNames, rmsNormNames, rmsNormReasons } from './rms-norm.ts';
+import { addRmsNormNames, rmsNormBackwardNames, rmsNormNames, rmsNormReasons } from './rms-norm.ts';
 
 /**
  * Options of {@link describe}: those of the function itself, with `true` or `false` where it takes a tensor. An op takes the options
@@ -51,7 +51,7 @@ export interface DescribeOptions {
   shape: ArrayLike<number>;
   /** Of x and everything of its shape. Arithmetic is f32 whichever it is. Default 'f32'. */
   dtype?: FloatDType | undefined;
-  /** Of weight, bias and their gradients: that of x, or 'f32' beside 'f16'. Default: that of x. Not of localResponseNorm. */
+  /** Of weight, bias and their gradients: that of x, or 'f32' beside 'f16' and 'bf16'. Default: that of x. Not of localResponseNorm. */
   paramDtype?: FloatDType | undefined;
   /** Default 'forward'. */
   pass?: 'forward' | 'backward' | undefined;
@@ -59,6 +59,10 @@ export interface DescribeOptions {
   normalizedShape?: number | ArrayLike<number> | undefined;
   /** Likewise: the axes that are normalized together, instead. */
   axes?: number | ArrayLike<number> | undefined;
+  /** Likewise: the shape of weight and bias. Default: normalizedShape; else as the function has it, such as [N, 1, D] for [N, T, D]. */
+  parameterShape?: ArrayLike<number> | undefined;
+  /** Likewise: whether weight holds γ − 1. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Groups that the channels fall into (groupNorm, which needs it), or the elements of normalizedShape (default 1). */
   numGroups?: number | undefined;
   /** Of norms over channels: [N, C, ...] or [N, ..., C]. Default 'channels-first'. */
@@ -73,6 +77,8 @@ export interface DescribeOptions {
   bias?: boolean | null | undefined;
   /** Whether a tensor like x is added before the activation. Default false. addLayerNorm and addRmsNorm always have theirs. */
   residual?: boolean | null | undefined;
+  /** Whether the affine map is multiplied by the activation of a tensor like x. Default false. */
+  gate?: boolean | null | undefined;
   /** What follows the affine map. Default 'none'. */
   activation?: Activation | undefined;
   /** Factor of negative values, for 'leakyRelu'. Default 0.01. */
@@ -124,7 +130,8 @@ export type DescribeFacts = {
 
 /**
  * What is assumed where facts are missing: a GPU of the class 'integrated' with the limits that every WebGPU device has
- * (https://www.w3.org/TR/webgpu/#limits), and no subgroups. f16 is true where the dtypes ask for it.
+ * (https://www.w3.org/TR/webgpu/#limits), and no subgroups. `f16` is true where a dtype is f16; false has such
+ * tensors read and written as words of two.
  */
 const floor: Omit<DeviceFacts, 'f16'> = {
   ...modelOfClass('integrated'),
@@ -146,7 +153,7 @@ const functions: Readonly<
   layerNorm: { forward: layerNormNames, backward: layerNormBackwardNames },
   addLayerNorm: { forward: addLayerNormNames, backward: layerNormBackwardNames },
   rmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
-  addRmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
+  addRmsNorm: { forward: addRmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
   groupNorm: { forward: groupNormNames, backward: groupNormBackwardNames },
   instanceNorm: { forward: instanceNormNames, backward: instanceNormBackwardNames },
   batchNorm: { forward: batchNormForwardNames, backward: batchNormBackwardNames },
@@ -157,8 +164,11 @@ const ownNames = {
   shape: 'other',
   dtype: 'string',
   paramDtype: 'string',
+  parameterShape: 'other',
   pass: 'string',
-} as const satisfies OptionNames<Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'pass'>>;
+} as const satisfies OptionNames<
+  Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'parameterShape' | 'pass'>
+>;
 
 /** Where a call is recorded, and tensors that every call of a pass has: a description says that there are such. */
 const implied = ['encoder', 'pass', 'out', 'mean', 'rstd', 'y', 'sum'];
@@ -167,8 +177,13 @@ const implied = ['encoder', 'pass', 'out', 'mean', 'rstd', 'y', 'sum'];
 export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Names {
   const own = Object.entries(functions[op][pass]).filter(([name]) => !implied.includes(name));
   const told = own.map(([name, kind]) => [name, kind.replace('tensor', 'boolean') as OptionKind]);
-  const { paramDtype, ...common } = ownNames;
-  return { ...Object.fromEntries(told), ...common, ...(op === 'localResponseNorm' ? {} : { paramDtype }) };
+  const { paramDtype, parameterShape, ...common } = ownNames;
+  return {
+    ...Object.fromEntries(told),
+    ...common,
+    ...(op === 'localResponseNorm' ? {} : { paramDtype }),
+    ...('normalizedShape' in functions[op][pass] ? { parameterShape } : {}),
+  };
 }
 
 /** @internal */
@@ -182,7 +197,7 @@ export const describedOps = Object.keys(functions) as DescribedOp[];
  * @param op - the function's name; its backward goes by the same. The backward pass of addLayerNorm and addRmsNorm takes `dsum`.
  * @param options - those of the function, with booleans where it takes tensors, and what is known of x.
  * @param facts - of the device that is to run it, such as `gpu.facts` or the JSON of it. Default, one by one: the limits that every
- * WebGPU device has, no subgroups, f16 where the dtypes ask for it.
+ * WebGPU device has, no subgroups, `f16` where a dtype is f16.
  * @throws NormError `value` for an op, option or fact that there is none of, `shape`, `dtype`, `limit`, as the function.
  * @example
  * ```ts
@@ -223,14 +238,13 @@ function checkSize(shape: readonly number[], dtype: FloatDType): void {
   );
 }
 
-/** All facts. Throws `value` for those that make no sense, `dtype` where they rule the dtypes out. */
+/** All facts. Throws `value` for those that make no sense. */
 function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType): DeviceFacts {
-  const needsF16 = dtype === 'f16' || paramDtype === 'f16';
   checkOptions('facts', given, { ...factNames, iterations: 'number?' });
   const { iterations, ...others } = given;
   checkFacts(others);
   const facts = overrideFacts(
-    { ...floor, f16: needsF16 },
+    { ...floor, f16: dtype === 'f16' || paramDtype === 'f16' },
     { ...others, iterations: iterations ?? floor.iterations },
   );
   const { subgroup, offsetAlignment } = facts;
@@ -251,13 +265,6 @@ function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType
   }
   if (!(isPower(offsetAlignment) && offsetAlignment >= 16 && offsetAlignment <= 256)) {
     refuse('offsetAlignment', 'Use a power of two from 16 to 256.');
-  }
-  if (needsF16 && !facts.f16) {
-    throw new NormError(
-      'dtype',
-      'f16 is asked for, and the facts say that the device has none.',
-      'Use f32, or a device with the feature shader-f16.',
-    );
   }
   return facts;
 }
@@ -286,12 +293,14 @@ function callOptions(op: NormOp, pass: 'forward' | 'backward', options: Describe
   const { dtype, paramDtype, activation, negativeSlope, schedule, statistics, accumulate, wants } = options;
   const adds = addsResidual(op);
   const before = pass === 'forward' ? adds : (options.dsum ?? adds);
+  checkGate(options.residual, options.gate);
   return {
     dtype,
     paramDtype,
     weight: options.weight ?? options.weight === undefined,
     bias: 'bias' in names && (options.bias ?? options.bias === undefined),
-    residual: before ? 'before' : options.residual ? 'after' : 'none',
+    residual: before ? 'before' : options.residual || options.gate ? 'after' : 'none',
+    gated: options.gate === true,
     activation,
     negativeSlope,
     schedule,

@@ -35,7 +35,10 @@ export interface DescribedBinding {
   /** The input, output or scratch that is bound, by its name. */
   resource: string;
   access: 'read' | 'read_write';
-  /** Of the array in WGSL: `f32`, `f16`, `u32`, or vectors of them, such as `vec4<f16>`. */
+  /**
+   * Of the array in WGSL: `f32`, `f16`, `u32`, or vectors of them, such as `vec4<f16>`. A bf16 tensor, and one of f16 without `shader-f16`,
+   * is bound as words of two elements: `u32`, `vec2<u32>`, or `atomic<u32>` where neighbours are written by different threads.
+   */
   elementType: string;
   /** Bytes from the beginning of the resource; a multiple of the facts' offsetAlignment. */
   offset: number;

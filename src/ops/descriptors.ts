@@ -19,6 +19,8 @@ export interface CallOptions {
   bias?: boolean | undefined;
   /** x + residual is normalized (`before`), or residual is added after (`after`). Default 'none'. */
   residual?: 'none' | 'before' | 'after' | undefined;
+  /** Whether what comes after is a gate. */
+  gated?: boolean | undefined;
   activation?: Activation | undefined;
   negativeSlope?: number | undefined;
   accumulate?: BackwardOptions['accumulate'];
@@ -48,7 +50,7 @@ export function checkGradientOptions(
 /** What both passes have. */
 function common(call: NormCall, options: CallOptions): NormDescriptor {
   const { dtype = 'f32', paramDtype = dtype, weight = false, bias = false } = options;
-  const { residual = 'none', schedule = {} } = options;
+  const { residual = 'none', gated = false, schedule = {} } = options;
   if (residual !== 'none' && residual !== 'before' && residual !== 'after') {
     throw new NormError(
       'value',
@@ -60,13 +62,12 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     activation: options.activation,
     negativeSlope: options.negativeSlope,
   });
-  if (call.kind === 'rms' || residual === 'before') {
-    refuseEpilogue(call.name, { residual: residual === 'after', activation });
-  }
+  if (residual === 'before') refuseEpilogue(call.name, { activation, gate: gated });
   checkOptions('schedule', schedule, scheduleNames);
-  const { kind, geometry, eps, weightOffset = 0, castFirst = false } = call;
+  const { kind, geometry, blocked, eps, weightOffset = 0, castFirst = false } = call;
   return {
     geometry,
+    ...(blocked && { blocked }),
     kind,
     dtype,
     paramDtype,
@@ -79,6 +80,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     activation,
     negativeSlope,
     residual,
+    ...(gated && { gated }),
     schedule,
   };
 }
@@ -107,11 +109,12 @@ export function forwardDescriptor(call: NormCall, options: CallOptions): Forward
 export function backwardDescriptor(call: NormCall, options: CallOptions): BackwardDescriptor {
   const { weight = false, bias = false, wants = {}, accumulate = false, stage } = options;
   const d = common(call, options);
-  const activated = d.activation !== 'none';
+  // Whether z is needed, and the tensor beside it has a gradient of its own.
+  const activated = d.activation !== 'none' || d.gated === true;
   return {
     ...d,
     bias: bias && activated,
-    // Without an activation, the gradient of residual is dy, and the rest is as if there were no residual.
+    // Without either, the gradient of residual is dy, and the rest is as if there were no residual.
     residual: d.residual === 'after' && activated ? 'after' : 'none',
     frozen: call.running?.mode === 'frozen',
     dweight: wants.dweight ?? weight,
@@ -159,7 +162,8 @@ export function backwardOutputs(call: NormCall, d: BackwardDescriptor, shape: re
     dx,
     dweight: d.dweight ? parameter : undefined,
     dbias: d.dbias ? parameter : undefined,
-    dresidual: d.residual === 'after' ? dx : undefined,
+    dresidual: d.residual === 'after' && !d.gated ? dx : undefined,
+    dgate: d.gated ? dx : undefined,
   };
 }
 
@@ -169,7 +173,8 @@ export function inputsOf(call: NormCall, d: NormDescriptor, shape: readonly numb
   const parameter: Like = { shape: call.parameterShape, dtype: d.paramDtype };
   return {
     x,
-    residual: d.residual === 'none' ? undefined : x,
+    residual: d.residual === 'none' || d.gated ? undefined : x,
+    gate: d.gated ? x : undefined,
     weight: d.weight ? parameter : undefined,
     bias: d.bias ? parameter : undefined,
   };

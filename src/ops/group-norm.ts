@@ -12,6 +12,8 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
 } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -29,7 +31,7 @@ import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
 
 /** Options of {@link groupNorm}. */
-export interface GroupNormOptions extends NormOptions, EpilogueOptions {
+export interface GroupNormOptions extends NormOptions, EpilogueOptions, GateOptions {
   /** Groups that the channels fall into; each has a mean and variance of its own per sample. */
   numGroups: number;
   /** β, [C]. Absent or null: 0. */
@@ -45,6 +47,7 @@ export interface GroupNormOptions extends NormOptions, EpilogueOptions {
 export const groupNormNames = {
   ...normNames,
   ...epilogueNames,
+  ...gateNames,
   ...statisticsNames,
   numGroups: 'number',
   bias: 'tensor?',
@@ -54,7 +57,7 @@ export const groupNormNames = {
 } as const satisfies OptionNames<GroupNormOptions & StatisticsOption>;
 
 /** Options of {@link groupNormBackward}. */
-export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
+export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions, GateOptions {
   numGroups: number;
   /** What forward returned. */
   mean: Tensor;
@@ -65,6 +68,7 @@ export interface GroupNormBackwardOptions extends BackwardOptions, EpilogueBackw
 export const groupNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   numGroups: 'number',
   mean: 'tensor',
   layout: 'string',
@@ -76,7 +80,7 @@ export const groupNormBackwardNames = {
  * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
  * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups]; both null with
  * `statistics: false`.
  * @throws NormError `shape` (also for a single value in all, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
@@ -104,7 +108,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual; dgate.
  * @throws as {@link groupNorm}.
  */
 export function groupNormBackward(

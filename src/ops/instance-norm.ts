@@ -11,6 +11,8 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
 } from './epilogue.ts';
 import {
   type BackwardOptions,
@@ -41,7 +43,7 @@ import {
 } from './running.ts';
 
 /** Options of {@link instanceNorm}. */
-export interface InstanceNormOptions extends NormOptions, EpilogueOptions, RunningOptions {
+export interface InstanceNormOptions extends NormOptions, EpilogueOptions, GateOptions, RunningOptions {
   /** β, [C]. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /**
@@ -62,6 +64,7 @@ export interface InstanceNormOptions extends NormOptions, EpilogueOptions, Runni
 export const instanceNormNames = {
   ...normNames,
   ...epilogueNames,
+  ...gateNames,
   ...runningNames,
   ...statisticsNames,
   bias: 'tensor?',
@@ -73,7 +76,7 @@ export const instanceNormNames = {
 } as const satisfies OptionNames<InstanceNormOptions & StatisticsOption>;
 
 /** Options of {@link instanceNormBackward}. */
-export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions {
+export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBackwardOptions, GateOptions {
   /** What forward returned. */
   mean: Tensor;
   /**
@@ -88,6 +91,7 @@ export interface InstanceNormBackwardOptions extends BackwardOptions, EpilogueBa
 export const instanceNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   mean: 'tensor',
   training: 'boolean',
   layout: 'string',
@@ -102,7 +106,7 @@ export const instanceNormBackwardNames = {
  * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
  * statistic), with unbiased variances or, by `runningVariance`, biased ones; without training every sample is normalized with them.
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C], both null with `statistics: false`; variance f32 [N, C], if wanted.
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
  * `destroyed`, `wrong-device`, `device-lost`.

@@ -8,10 +8,14 @@ import {
   type EpilogueOptions,
   epilogueBackwardNames,
   epilogueNames,
+  type GateOptions,
+  gateNames,
   refuseEpilogue,
 } from './epilogue.ts';
+import { parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
+  type BackwardOutputs,
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
@@ -27,8 +31,8 @@ import { forwardResult, normForward } from './norm-forward.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
 
 /** Options of {@link layerNorm}. */
-export interface LayerNormOptions extends NormOptions, NormalizedOptions, EpilogueOptions {
-  /** β, of the shape of weight. Absent or null: 0. */
+export interface LayerNormOptions extends NormOptions, NormalizedOptions, EpilogueOptions, GateOptions {
+  /** β, of the shape of weight or, without one, of a shape that a weight may have. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
@@ -45,18 +49,21 @@ export const addLayerNormNames = {
   out: 'other',
 } as const satisfies OptionNames<AddLayerNormOptions & StatisticsOption>;
 /** @internal */
-export const layerNormNames = { ...addLayerNormNames, ...epilogueNames } as const satisfies OptionNames<
-  LayerNormOptions & StatisticsOption
->;
+export const layerNormNames = {
+  ...addLayerNormNames,
+  ...epilogueNames,
+  ...gateNames,
+} as const satisfies OptionNames<LayerNormOptions & StatisticsOption>;
 
 /** Options of {@link addLayerNorm}. */
-export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions>;
+export type AddLayerNormOptions = Omit<LayerNormOptions, keyof EpilogueOptions | keyof GateOptions>;
 
 /** Options of {@link layerNormBackward}. */
 export interface LayerNormBackwardOptions
   extends BackwardOptions,
     NormalizedOptions,
-    EpilogueBackwardOptions {
+    EpilogueBackwardOptions,
+    GateOptions {
   /** What forward returned. */
   mean: Tensor;
   /** Gradient of the residual sum, added to dx: for {@link addLayerNorm}, whose `sum` is this function's x. */
@@ -67,6 +74,7 @@ export interface LayerNormBackwardOptions
 export const layerNormBackwardNames = {
   ...backwardNames,
   ...epilogueBackwardNames,
+  ...gateNames,
   ...normalizedNames,
   mean: 'tensor',
   dsum: 'tensor?',
@@ -78,7 +86,14 @@ export const layerNormBackwardNames = {
  * (Ba, Kiros and Hinton 2016, arXiv 1607.06450; torch.nn.functional.layer_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape]; of any shape with axes, and `rows` are then the sizes of the others.
+ * weight and bias may differ between the samples of a batch, as in AdaLN (Peebles and Xie 2023, arXiv 2212.09748):
+ *
+ * ```ts
+ * // x is [N, T, D], scale and shift are [N, 1, D]: y = x̂·(1 + scale) + shift
+ * const { y } = layerNorm(gpu, x, { normalizedShape: D, weight: scale, bias: shift, zeroCenteredGamma: true });
+ * ```
+ *
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape]; of any shape with axes, and `rows` are then the sizes of the others.
  * @returns y like x; mean f32 [...rows, 2]; rstd f32 [...rows]; both null with `statistics: false`. With several groups, mean is
  * f32 [...rows, numGroups, 2] and rstd f32 [...rows, numGroups].
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
@@ -90,7 +105,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('layerNorm', options, layerNormNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, options);
+  const call = layerNormCall(x.shape, options, parameterShapeOf(options));
   const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -119,7 +134,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
-  const call = layerNormCall(x.shape, options);
+  const call = layerNormCall(x.shape, options, parameterShapeOf(options));
   return forwardResult(
     normForward(gpu, { ...call, ...layerNormForward }, x, residual, options.bias, options),
   );
@@ -132,7 +147,7 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias like weight, or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias of the shape of weight and bias, or null where not wanted; dresidual; dgate.
  * @throws as {@link layerNorm}.
  */
 export function layerNormBackward(
@@ -143,7 +158,7 @@ export function layerNormBackward(
 ): BackwardResult {
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const call = layerNormCall(x.shape, { ...options, eps: 0 });
+  const call = layerNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   return normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -159,10 +174,13 @@ export function layerNormBackward(
   );
 }
 
-/** @internal */
+/** @internal @param parameterShape - of weight and bias. Default: the normalized sizes. */
 export function layerNormCall(
   shape: readonly number[],
   { eps = 1e-5, ...normalized }: NormalizedOptions & { eps?: number | undefined },
+  parameterShape?: readonly number[],
 ): NormCall {
-  return { name: 'layer_norm', kind: 'moments', ...normalizedParts(shape, normalized), eps };
+  const parts = normalizedParts(shape, normalized, parameterShape);
+  const weightOffset = normalized.zeroCenteredGamma ? 1 : 0;
+  return { name: 'layer_norm', kind: 'moments', ...parts, eps, weightOffset };
 }

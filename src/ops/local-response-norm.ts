@@ -67,7 +67,7 @@ export const localResponseNormNames = {
  * (Krizhevsky, Sutskever and Hinton 2012, "ImageNet classification with deep convolutional neural networks", §3.3;
  * torch.nn.functional.local_response_norm, which divides alpha by size).
  *
- * @param x - f32 or f16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
+ * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * Arithmetic is f32. One sample must fit a binding (maxStorageBufferBindingSize).
  * @returns an object with y like x; empty if x is.
  * @throws NormError `shape` (fewer than 3 dimensions), `dtype`, `value`, `aliasing`, `limit`, `destroyed`,

@@ -8,7 +8,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
-import { type EpilogueBackwardOptions, epilogueOf } from './epilogue.ts';
+import { type EpilogueBackwardOptions, epilogueOf, type GateOptions } from './epilogue.ts';
 import {
   type BackwardCall,
   type BackwardOptions,
@@ -23,7 +23,7 @@ import { backwardOf } from './programs.ts';
 
 /** Options of {@link normBackward}. */
 export interface NormBackwardOptions extends BackwardOptions, Replayable {
-  epilogue?: EpilogueBackwardOptions | undefined;
+  epilogue?: (EpilogueBackwardOptions & GateOptions) | undefined;
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
   newDresidual?: (() => Tensor | undefined) | undefined;
@@ -59,12 +59,13 @@ export function planBackward(
   const { wants = {} } = options;
   checkGradientOptions(call.name, wants, accumulate);
   const weight = options.weight ?? undefined;
-  const { residual, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
+  const { residual, gate, activation, negativeSlope } = epilogueOf(options.epilogue ?? {});
   const bias = options.epilogue?.bias ?? undefined;
-  if (activation !== 'none' && dsum) {
-    throw new NormError('value', 'dsum was given with an activation.', 'Add it to dx yourself.');
+  if (dsum && (activation !== 'none' || gate)) {
+    const what = gate ? 'a gate' : 'an activation';
+    throw new NormError('value', `dsum was given with ${what}.`, 'Add it to dx yourself.');
   }
-  const inputs = { dy, x, weight, bias, residual, mean, rstd, dsum };
+  const inputs = { dy, x, weight, bias, residual, gate, mean, rstd, dsum };
   gpu.checkUsable(dy, 'dy');
   for (const [name, tensor] of Object.entries({ mean, rstd })) {
     if (tensor !== null) continue;
@@ -77,7 +78,7 @@ export function planBackward(
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
   const outs = named(out);
-  checkTensors(gpu, { weight, bias, residual, dsum, ...outs });
+  checkTensors(gpu, { weight, bias, residual, gate, dsum, ...outs });
   checkAliasing(inputs, outs);
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
@@ -88,7 +89,8 @@ export function planBackward(
     paramDtype,
     weight: !!weight,
     bias: !!bias,
-    residual: dsum ? 'before' : residual ? 'after' : 'none',
+    residual: dsum ? 'before' : (residual ?? gate) ? 'after' : 'none',
+    gated: gate !== undefined,
     activation,
     negativeSlope,
     wants: { dweight: wantsWeight, dbias: wantsBias },
@@ -97,7 +99,7 @@ export function planBackward(
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);
-  checkLike({ dy, dsum, residual }, x);
+  checkLike({ dy, dsum, residual, gate }, x);
   checkLike({ mean }, perSet.mean);
   checkLike({ rstd }, perSet.rstd);
   const unwanted = 'it is not among what is wanted';
@@ -105,6 +107,7 @@ export function planBackward(
     dweight: unwanted,
     dbias: unwanted,
     dresidual: residual ? 'without an activation it is dy itself' : 'there is no residual',
+    dgate: 'there is no gate',
   });
   const make = () => {
     // A module's gradients outlive a call that fails: they are not among what goes then.
@@ -120,6 +123,7 @@ export function planBackward(
       dweight: made.dweight ?? null,
       dbias: made.dbias ?? null,
       dresidual: made.dresidual ?? (residual ? dy : null),
+      ...(made.dgate && { dgate: made.dgate }),
     };
   };
   const check = () => checkTensors(gpu, { ...inputs, ...outs });

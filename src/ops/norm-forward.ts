@@ -5,7 +5,7 @@ import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
 import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
-import { type EpilogueOptions, epilogueOf, refuseEpilogue } from './epilogue.ts';
+import { type EpilogueOptions, epilogueOf, type GateOptions, refuseEpilogue } from './epilogue.ts';
 import { aliasesOf, scheduleInPlace } from './in-place.ts';
 import {
   checkParameters,
@@ -24,7 +24,7 @@ import { forwardOf } from './programs.ts';
 
 /** Options of {@link normForward}. */
 export interface NormForwardOptions extends NormOptions, Replayable {
-  epilogue?: EpilogueOptions | undefined;
+  epilogue?: (EpilogueOptions & GateOptions) | undefined;
   out?: ForwardOutputs | undefined;
   newMean?: MakeTensor;
   newRstd?: MakeTensor;
@@ -91,19 +91,19 @@ export function planForward(
   const { weight, schedule, encoder, pass, running, out = {} } = options;
   const { newMean, newRstd, statistics: requested = true, keepsInputs = false } = options;
   const { epilogue = {} } = options;
-  if (addend || call.kind === 'rms') refuseEpilogue(call.name, epilogue);
-  const { residual: after, activation, negativeSlope } = epilogueOf(epilogue);
+  if (addend) refuseEpilogue(call.name, epilogue);
+  const { residual: after, gate, activation, negativeSlope } = epilogueOf(epilogue);
   const residual = addend ?? after;
   checkTarget({ encoder, pass });
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
-  const inputs = { x, residual, weight: weight ?? undefined, bias: bias ?? undefined };
+  const inputs = { x, residual, gate, weight: weight ?? undefined, bias: bias ?? undefined };
   const outs = named(out);
-  checkTensors(gpu, { residual: after, weight: inputs.weight, bias: inputs.bias, ...running, ...outs });
-  const aliases = keepsInputs ? undefined : aliasesOf({ x, residual }, out);
+  checkTensors(gpu, { residual: after, gate, weight: inputs.weight, bias: inputs.bias, ...running, ...outs });
+  const aliases = keepsInputs ? undefined : aliasesOf({ x, residual: residual ?? gate }, out);
   const others = {
     ...inputs,
     ...(aliases?.x && { x: undefined }),
-    ...(aliases?.residual && { residual: undefined }),
+    ...(aliases?.residual && { residual: undefined, gate: undefined }),
   };
   // Statistics that are updated are outputs, too.
   if (call.running?.mode === 'update') checkAliasing(others, { ...running, ...outs });
@@ -114,7 +114,8 @@ export function planForward(
     paramDtype,
     weight: !!inputs.weight,
     bias: !!inputs.bias,
-    residual: addend ? 'before' : after ? 'after' : 'none',
+    residual: addend ? 'before' : (after ?? gate) ? 'after' : 'none',
+    gated: gate !== undefined,
     activation,
     negativeSlope,
     schedule: scheduleInPlace(gpu, call, aliases, schedule),
@@ -123,7 +124,7 @@ export function planForward(
   });
   const outputs = forwardOutputs(call, d, x.shape);
   checkRunning(call, running);
-  checkLike({ residual }, x);
+  checkLike({ residual, gate }, x);
   const absence = requested ? 'this norm has none' : 'statistics is false';
   checkOutputs(out, outputs, {
     sum: 'nothing is added to x',

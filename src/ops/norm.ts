@@ -12,7 +12,10 @@ import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } fro
 
 /** Options that every functional norm has. */
 export interface NormOptions extends RecordOptions {
-  /** γ, one value per normalized element (LayerNorm, RMSNorm), of the shape of these, or per channel. Absent or null: 1. */
+  /**
+   * γ, one value per normalized element (LayerNorm, RMSNorm), of the shape of these, or per channel. Absent or null: 1. Norms over the
+   * last axes take others for the indices of x's first axes, in the shape that broadcasts: [N, 1, D] beside an x of shape [N, T, D].
+   */
   weight?: Tensor | null | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
   schedule?: ScheduleOptions | undefined;
@@ -77,6 +80,8 @@ export interface BackwardOutputs {
   dbias?: Tensor | undefined;
   /** Shape and dtype of x: the gradient of a residual that an activation follows. */
   dresidual?: Tensor | undefined;
+  /** Shape and dtype of x: the gradient of a gate. */
+  dgate?: Tensor | undefined;
 }
 
 export const backwardOutputNames = {
@@ -84,6 +89,7 @@ export const backwardOutputNames = {
   dweight: 'tensor',
   dbias: 'tensor',
   dresidual: 'tensor',
+  dgate: 'tensor',
 } as const satisfies OptionNames<BackwardOutputs>;
 
 /** Options that every functional backward has. */
@@ -147,6 +153,8 @@ export interface BackwardResult {
    * Shape and dtype of x: the gradient of z + residual; dy itself where there is no activation. Null without a residual.
    */
   dresidual: Tensor | null;
+  /** Shape and dtype of x: the gradient of the gate; absent where there was none. */
+  dgate?: Tensor;
 }
 
 /** A norm of a tensor, described by its functional front end. */
@@ -155,6 +163,8 @@ export interface NormCall {
   name: string;
   kind: 'moments' | 'rms';
   geometry: Geometry;
+  /** As in the descriptor of the kernels. */
+  blocked?: true | undefined;
   /** Shape of weight and bias. */
   parameterShape: readonly number[];
   /** Shape of rstd. */

@@ -3,10 +3,11 @@ import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
-import { axesGeometry, type Geometry } from '../plan/geometry.ts';
+import { axesGeometry } from '../plan/geometry.ts';
 import { checkCount, checkDivides, sameShape } from './check.ts';
+import { modulated, type RowParts } from './modulated.ts';
 
-/** What is normalized together: normalizedShape, or axes. */
+/** What LayerNorm and RMSNorm are told: what is normalized together, normalizedShape or axes, and what weight stands for. */
 export interface NormalizedOptions {
   /** The trailing sizes that are normalized together; a number stands for one size. Needed unless there are axes. */
   normalizedShape?: number | ArrayLike<number> | undefined;
@@ -22,6 +23,8 @@ export interface NormalizedOptions {
    * weight and bias still have a value per element. Of trailing axes alone. Default 1: all are normalized together.
    */
   numGroups?: number | undefined;
+  /** Whether weight holds γ − 1, as in Megatron, TransformerEngine and the scale of AdaLN. Default false; true of rmsNorm's cast 'gemma'. */
+  zeroCenteredGamma?: boolean | undefined;
 }
 
 /** @internal */
@@ -29,6 +32,7 @@ export const normalizedNames = {
   normalizedShape: 'other',
   axes: 'other',
   numGroups: 'number',
+  zeroCenteredGamma: 'boolean',
 } as const satisfies OptionNames<NormalizedOptions>;
 
 /** @internal The sizes of normalizedShape. Throws `shape` unless there are some. */
@@ -96,12 +100,14 @@ function axesOf(rank: number, axes: number | ArrayLike<number>): readonly number
 /**
  * @internal How a row norm sees x of that shape.
  *
+ * @param given - the shape of weight and bias. Default: the normalized sizes.
  * @throws NormError `shape`, `value`.
  */
 export function normalizedParts(
   shape: readonly number[],
   { normalizedShape, axes, numGroups = 1 }: NormalizedOptions,
-): { geometry: Geometry; parameterShape: readonly number[]; setShape: readonly number[] } {
+  given?: readonly number[],
+): RowParts {
   const trailing = axes === undefined ? normalizedSizes(normalizedShape) : undefined;
   const rank = shape.length;
   const reduced = trailing
@@ -120,7 +126,7 @@ export function normalizedParts(
       'Transpose x so that they are at most three.',
     );
   }
-  if (numGroups === 1) return { geometry, parameterShape, setShape };
+  if (numGroups === 1) return modulated({ geometry, parameterShape, setShape }, given);
   if (geometry.runs) {
     throw new NormError(
       'value',
@@ -129,7 +135,8 @@ export function normalizedParts(
     );
   }
   checkDivides(geometry.channels, numGroups, 'elements of normalizedShape');
-  return { geometry: { ...geometry, groups: numGroups }, parameterShape, setShape: [...setShape, numGroups] };
+  const grouped = { ...geometry, groups: numGroups };
+  return modulated({ geometry: grouped, parameterShape, setShape: [...setShape, numGroups] }, given);
 }
 
 function refuseSizes(shape: readonly number[], sizes: readonly number[], axes?: readonly number[]): never {

@@ -4,6 +4,7 @@ import type { FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
+import { sizesOf } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import { channelKernels } from '../kernels/channel-kernels.ts';
 import { layerNormKernels, rmsNormKernels } from '../kernels/row-kernels.ts';
@@ -12,6 +13,7 @@ import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
 import type { RmsNormCast, RunningVariance } from './conventions.ts';
 import type { CallOptions } from './descriptors.ts';
+import { checkGate } from './epilogue.ts';
 import { groupNormCall } from './group-norm.ts';
 import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
@@ -36,6 +38,10 @@ export interface NormOpOptions {
   axes?: number | ArrayLike<number> | undefined;
   /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
+  /** LayerNorm, RMSNorm: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
+  parameterShape?: ArrayLike<number> | undefined;
+  /** LayerNorm, RMSNorm. Default false. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Default 'channels-first'. */
   layout?: Layout | undefined;
   /** BatchNorm: with the statistics of x, which update running ones, or with the running ones. Default true. */
@@ -52,6 +58,8 @@ export interface NormOpOptions {
   activation?: Activation | undefined;
   /** Whether a residual comes before the activation. Default false. */
   residual?: boolean | undefined;
+  /** Whether the affine map is multiplied by the activation of a gate. Default false. */
+  gate?: boolean | undefined;
   schedule?: ScheduleOptions | undefined;
 }
 
@@ -60,6 +68,8 @@ export const normOpNames = {
   normalizedShape: 'other',
   axes: 'other',
   numGroups: 'number',
+  parameterShape: 'other',
+  zeroCenteredGamma: 'boolean',
   layout: 'string',
   training: 'boolean',
   cast: 'string',
@@ -68,12 +78,23 @@ export const normOpNames = {
   affine: 'boolean',
   activation: 'string',
   residual: 'boolean',
+  gate: 'boolean',
   schedule: 'other',
 } as const satisfies OptionNames<NormOpOptions>;
 
 /** @internal Options of the functional norms that their calls are made from, with a boolean where they take a tensor. */
 export interface CallSettings
-  extends Pick<NormOpOptions, 'normalizedShape' | 'axes' | 'numGroups' | 'layout' | 'training' | 'cast'> {
+  extends Pick<
+    NormOpOptions,
+    | 'normalizedShape'
+    | 'axes'
+    | 'numGroups'
+    | 'parameterShape'
+    | 'zeroCenteredGamma'
+    | 'layout'
+    | 'training'
+    | 'cast'
+  > {
   eps?: number | undefined;
   momentum?: number | null | undefined;
   runningMean?: boolean | undefined;
@@ -86,15 +107,16 @@ export interface CallSettings
 /** @internal The call that a forward pass makes of x of that shape. */
 export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
   const { axes, normalizedShape = axes === undefined ? shape.slice(-1) : undefined } = settings;
-  const { numGroups, layout, cast, eps } = settings;
-  const rows = { normalizedShape, axes, numGroups, eps };
+  const { numGroups, layout, cast, eps, parameterShape, zeroCenteredGamma } = settings;
+  const rows = { normalizedShape, axes, numGroups, eps, zeroCenteredGamma };
+  const given = parameterShape === undefined ? undefined : sizesOf(parameterShape, 'parameterShape');
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
-      return { ...layerNormCall(shape, rows), ...layerNormKernels };
+      return { ...layerNormCall(shape, rows, given), ...layerNormKernels };
     case 'rmsNorm':
     case 'addRmsNorm':
-      return { ...rmsNormCall(shape, { ...rows, cast }), ...rmsNormKernels };
+      return { ...rmsNormCall(shape, { ...rows, cast }, given), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
@@ -125,8 +147,9 @@ export function backwardCall(op: NormOp, shape: readonly number[], settings: Cal
 
 /** @internal The call that an op makes of x of that shape. */
 export function callOf(op: NormOp, shape: readonly number[], options: NormOpOptions): BothCalls {
-  const { normalizedShape, axes, numGroups = 1, layout, training = true, cast } = options;
-  const settings = { normalizedShape, axes, numGroups, layout, cast };
+  const { training = true } = options;
+  const { normalizedShape, axes, numGroups = 1, layout, cast, parameterShape, zeroCenteredGamma } = options;
+  const settings = { normalizedShape, axes, numGroups, layout, cast, parameterShape, zeroCenteredGamma };
   if (op !== 'batchNorm') return forwardCall(op, shape, settings);
   const running = { runningMean: true, runningVar: true, numBatchesTracked: true };
   return forwardCall(op, shape, { ...settings, ...running, training });
@@ -137,14 +160,16 @@ export const addsResidual = (op: NormOp): boolean => op === 'addLayerNorm' || op
 
 /** @internal What the programs of the op are made from, beside the call. */
 export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
-  const { dtype, paramDtype, affine = true, activation, residual, schedule } = options;
+  const { dtype, paramDtype, affine = true, activation, residual, gate, schedule } = options;
+  checkGate(residual, gate);
   return {
     dtype,
     paramDtype,
     weight: affine,
     bias: affine && op !== 'rmsNorm' && op !== 'addRmsNorm',
     activation,
-    residual: addsResidual(op) ? 'before' : residual ? 'after' : 'none',
+    residual: addsResidual(op) ? 'before' : residual || gate ? 'after' : 'none',
+    gated: gate,
     schedule,
   };
 }

@@ -5,7 +5,14 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import type { RmsNormCast } from './conventions.ts';
-import { refuseEpilogue } from './epilogue.ts';
+import {
+  type EpilogueOptions,
+  epilogueNames,
+  type GateOptions,
+  gateNames,
+  refuseEpilogue,
+} from './epilogue.ts';
+import { parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
@@ -26,7 +33,7 @@ import { type NormalizedOptions, normalizedNames, normalizedParts } from './norm
 export const rmsNormEps = 2 ** -23;
 
 /** Options of {@link rmsNorm}. */
-export interface RmsNormOptions extends NormOptions, NormalizedOptions {
+export interface RmsNormOptions extends NormOptions, NormalizedOptions, EpilogueOptions, GateOptions {
   /** Added to the mean square. Default 2^-23 ({@link rmsNormEps}). */
   eps?: number | undefined;
   /** Default 'torch'. */
@@ -35,19 +42,32 @@ export interface RmsNormOptions extends NormOptions, NormalizedOptions {
 }
 
 /** @internal */
-export const rmsNormNames = {
+export const addRmsNormNames = {
   ...normNames,
   ...statisticsNames,
   ...normalizedNames,
   eps: 'number',
   cast: 'string',
   out: 'other',
+} as const satisfies OptionNames<AddRmsNormOptions & StatisticsOption>;
+/** @internal */
+export const rmsNormNames = {
+  ...addRmsNormNames,
+  ...epilogueNames,
+  ...gateNames,
 } as const satisfies OptionNames<RmsNormOptions & StatisticsOption>;
 /** @internal */
 export const rmsNormReasons = { bias: 'RMSNorm has no bias: add one to the result, or use layerNorm.' };
 
+/** Options of {@link addRmsNorm}. */
+export type AddRmsNormOptions = Omit<RmsNormOptions, keyof EpilogueOptions | keyof GateOptions>;
+
 /** Options of {@link rmsNormBackward}. */
-export interface RmsNormBackwardOptions extends BackwardOptions, NormalizedOptions {
+export interface RmsNormBackwardOptions
+  extends BackwardOptions,
+    NormalizedOptions,
+    EpilogueOptions,
+    GateOptions {
   /** What forward had. Default 'torch'. */
   cast?: RmsNormCast | undefined;
   /** Gradient of the residual sum, added to dx: for {@link addRmsNorm}, whose `sum` is this function's x. */
@@ -57,6 +77,8 @@ export interface RmsNormBackwardOptions extends BackwardOptions, NormalizedOptio
 /** @internal */
 export const rmsNormBackwardNames = {
   ...backwardNames,
+  ...epilogueNames,
+  ...gateNames,
   ...normalizedNames,
   cast: 'string',
   dsum: 'tensor?',
@@ -72,11 +94,12 @@ export interface RmsNormResult<Kept extends boolean | undefined = true> {
 
 /**
  * Divides by the root mean square over the trailing dimensions, or over any axes: y = x / sqrt(mean(x²) + eps) · weight
- * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm).
+ * (Zhang and Sennrich 2019, arXiv 1910.07467; torch.nn.functional.rms_norm), or the activation of that and a residual, or that times
+ * the activation of a gate: see {@link EpilogueOptions} and {@link GateOptions}.
  *
  * With axes [1] and no weight it is the PixelNorm of images [N, C, H, W] (Karras et al. 2018, arXiv 1710.10196), whose eps is 1e-8.
  *
- * @param x - f32 or f16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
+ * @param x - f32, f16 or bf16, [...rows, ...normalizedShape], at least two dimensions, as PyTorch demands; with axes, `rows` are the sizes of the
  * others.
  * @returns y like x; rstd f32 [...rows], or [...rows, numGroups] with several groups; null with `statistics: false`.
  * @throws NormError `shape`, `dtype`, `value`, `aliasing`, `limit`, `destroyed`, `wrong-device`, `device-lost`.
@@ -87,10 +110,12 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   options: RmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> {
   checkTensor(gpu, x, 'x');
-  refuseEpilogue('rmsNorm', options);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options);
-  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, options);
+  const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
+  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, {
+    ...options,
+    epilogue: options,
+  });
   return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
 }
 
@@ -106,13 +131,13 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   gpu: Gpu,
   x: Tensor,
   residual: Tensor,
-  options: RmsNormOptions & StatisticsOption<Kept>,
+  options: AddRmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> & { sum: Tensor } {
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, residual, 'residual');
   refuseEpilogue('addRmsNorm', options);
-  checkOptions('addRmsNorm', options, rmsNormNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, options);
+  checkOptions('addRmsNorm', options, addRmsNormNames, rmsNormReasons);
+  const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
   const { y, sum, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, residual, undefined, options);
   return { y, sum: sum as Tensor, rstd: rstd ?? null } as RmsNormResult<Kept> & { sum: Tensor };
 }
@@ -123,7 +148,7 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight like weight, or null where not wanted.
+ * @returns dx like x; dweight of the shape of weight, or null where not wanted; dresidual; dgate.
  * @throws as {@link rmsNorm}.
  */
 export function rmsNormBackward(
@@ -131,11 +156,10 @@ export function rmsNormBackward(
   dy: Tensor,
   x: Tensor,
   options: RmsNormBackwardOptions,
-): { dx: Tensor; dweight: Tensor | null } {
+): Omit<BackwardResult, 'dbias'> {
   checkTensor(gpu, x, 'x');
-  refuseEpilogue('rmsNormBackward', options);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
-  const call = rmsNormCall(x.shape, { ...options, eps: 0 });
+  const call = rmsNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   const result: BackwardResult = normBackward(
     gpu,
     { ...call, ...rowBackwardKernels },
@@ -144,9 +168,10 @@ export function rmsNormBackward(
     undefined,
     options.dsum ?? undefined,
     false,
-    options,
+    { ...options, epilogue: options },
   );
-  return { dx: result.dx, dweight: result.dweight };
+  const { dx, dweight, dresidual, dgate } = result;
+  return { dx, dweight, dresidual, ...(dgate && { dgate }) };
 }
 
 type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;
@@ -154,9 +179,11 @@ type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;
 /** @internal */
 export function rmsNormCall(
   shape: readonly number[],
-  { eps = rmsNormEps, cast = 'torch', ...normalized }: RmsSettings,
+  settings: RmsSettings,
+  parameterShape?: readonly number[],
 ): NormCall {
-  const parts = normalizedParts(shape, normalized);
+  const { eps = rmsNormEps, cast = 'torch', ...normalized } = settings;
+  const parts = normalizedParts(shape, normalized, parameterShape);
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -172,7 +199,7 @@ export function rmsNormCall(
     kind: 'rms',
     ...parts,
     eps,
-    weightOffset: cast === 'gemma' ? 1 : 0,
+    weightOffset: cast === 'gemma' || normalized.zeroCenteredGamma ? 1 : 0,
     castFirst: cast === 'llama',
   };
 }

@@ -18,7 +18,7 @@ export interface AveragedModelOptions {
    * torch's get_ema_avg_fn. Default 'equal'.
    */
   average?: 'equal' | { decay: number } | undefined;
-  /** Averages the f32 and f16 buffers too; else they are copied at each update. Counts always are. Default false. */
+  /** Averages the buffers of floats too; else they are copied at each update. Counts always are. Default false. */
   useBuffers?: boolean | undefined;
 }
 
@@ -98,7 +98,7 @@ export class AveragedModel<M extends Module = Module> extends Module {
     const calls = this.#pairs(model, this.module).map((pair) =>
       pair.averaged ? this.#averaging(pair) : this.#copying(pair),
     );
-    const program = remember(this.gpu, 'averaged_model.count', {}, () => countProgram([[0, 1]], 1));
+    const program = remember(this.gpu, 'averaged_model.count', {}, countProgram);
     const counting = { program, operands: { steps: this.nAveraged } };
     executeAll(this.gpu, [...calls, counting], options, 'averaged_model.update');
   }

@@ -1,6 +1,6 @@
 // The numbers of a parameter group on the GPU, and how they stay those of the moment in which a step is recorded.
 import { BufferUsage } from '../gpu/constants.ts';
-import type { Call, RecordOptions } from '../gpu/execute.ts';
+import type { Call, Copy, RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { alignUp } from '../gpu/program.ts';
 import { Tensor } from '../gpu/tensor.ts';
@@ -9,6 +9,15 @@ import { remember } from '../ops/programs.ts';
 
 /** How often the numbers of recorded steps can change before there has to be another buffer. */
 const placesPerBuffer = 64;
+
+/** The numbers where the commands that are recorded next find them. */
+export interface TakenSettings {
+  /** u32 words: whether to skip the step, then the numbers as f32. */
+  tensor: Tensor;
+  /** To be recorded before those commands. */
+  calls: Call[];
+  copies: Copy[];
+}
 
 /**
  * The numbers of a parameter group, such as the learning rate, in a buffer that the kernels read. Numbers that change in every
@@ -23,6 +32,7 @@ const placesPerBuffer = 64;
  * - Every recorded step copies the numbers from their place into a tensor that is always the same, so that what its
  *   dispatches bind stays the same. The copy and the dispatches follow each other within one submit, in whatever order the
  *   encoders are submitted. In an encoder it is a command; in an open pass, which can only compute, it is a dispatch.
+ *   So does a step that the GPU may decide to skip: its first word comes from elsewhere.
  */
 export class GroupSettings {
   readonly #gpu: Gpu;
@@ -31,40 +41,43 @@ export class GroupSettings {
   #place: Tensor | undefined;
   /** Whether commands that may be yet to be submitted read the place. */
   #recorded = false;
-  /** What recorded steps copy the numbers into. */
-  #copy: Tensor | undefined;
+  /** What recorded steps copy the numbers into, and its first word. */
+  #copy: { whole: Tensor; skip: Tensor } | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }
 
   /**
-   * A tensor that holds the numbers when the commands that are recorded next run, and the calls that have to be recorded before those.
+   * A tensor that holds the numbers when the commands that are recorded next run, and what has to be recorded before those.
    *
    * @param numbers - as many as in every call before.
+   * @param skip - u32 [1]: the GPU's decision, 1 to skip the step. Without it, the step is not skipped.
    */
-  take(numbers: readonly number[], { encoder, pass }: RecordOptions): { tensor: Tensor; before: Call[] } {
-    const values = Float32Array.from(numbers);
-    const place = this.#placeOf(values);
-    if (!encoder && !pass) return { tensor: place, before: [] };
-    this.#recorded = true;
-    this.#copy ??= this.#tensorIn(this.#makeBuffer(place.byteLength), 0, place.size);
-    const tensor = this.#copy;
-    if (!encoder) return { tensor, before: [this.#copying(place, tensor)] };
-    encoder.copyBufferToBuffer(place.buffer, place.offset, tensor.buffer, 0, place.byteLength);
-    return { tensor, before: [] };
+  take(numbers: readonly number[], { encoder, pass }: RecordOptions, skip?: Tensor): TakenSettings {
+    const place = this.#placeOf(Float32Array.of(0, ...numbers));
+    if (!encoder && !pass && !skip) return { tensor: place, calls: [], copies: [] };
+    if (encoder || pass) this.#recorded = true;
+    if (!this.#copy) {
+      const whole = this.#tensorIn(this.#makeBuffer(place.byteLength), 0, place.size);
+      this.#copy = { whole, skip: whole.view([1]) };
+    }
+    const { whole } = this.#copy;
+    const copies = [{ from: place, to: whole }, ...(skip ? [{ from: skip, to: this.#copy.skip }] : [])];
+    if (!pass) return { tensor: whole, calls: [], copies };
+    return { tensor: whole, calls: copies.map((copy) => this.#copying(copy)), copies: [] };
   }
 
   destroy(): void {
     this.#place?.buffer.destroy();
-    this.#copy?.buffer.destroy();
+    this.#copy?.whole.buffer.destroy();
   }
 
   /** Copies words, so that no bit changes. */
-  #copying(x: Tensor, y: Tensor): Call {
-    const d = { size: x.size, dtype: 'u32', to: 'u32' } as const;
+  #copying({ from, to }: Copy): Call {
+    const d = { size: from.size, dtype: 'u32', to: 'u32' } as const;
     const make = () => castProgram(d.size, d.dtype, d.to, this.#gpu.facts);
-    return { program: remember(this.#gpu, 'cast', d, make), operands: { x, y } };
+    return { program: remember(this.#gpu, 'cast', d, make), operands: { x: from, y: to } };
   }
 
   /** The place that holds the values from now on. */
@@ -90,7 +103,7 @@ export class GroupSettings {
   }
 
   #tensorIn(buffer: GPUBuffer, offset: number, size: number): Tensor {
-    return new Tensor(this.#gpu, buffer, [size], 'f32', offset, false);
+    return new Tensor(this.#gpu, buffer, [size], 'u32', offset, false);
   }
 
   #makeBuffer(size: number): GPUBuffer {

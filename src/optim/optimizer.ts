@@ -1,12 +1,13 @@
 import { NormError } from '../gpu/errors.ts';
-import { type Call, executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
+import { executeAll, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, listOf, type OptionKind, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import type { UpdateKernel } from '../kernels/optim.ts';
 import { checkParameter, clearGradients, type Parameter, type ZeroGradOptions } from '../nn/parameter.ts';
 import { checkTarget } from '../ops/check.ts';
-import { GroupSettings } from './group-settings.ts';
+import { GroupState, type GroupStep, master, type Slot } from './group-state.ts';
 import {
   groupProblem,
   type OptimizerStateDict,
@@ -16,25 +17,52 @@ import {
   stateValues,
 } from './state-dict.ts';
 
+/** What schedules keep in a parameter group, so that it is saved with the optimizer. */
+export interface ScheduledSettings {
+  /** The learning rate in the beginning. */
+  initialLr?: number | undefined;
+  /** Of OneCycleLR. */
+  maxLr?: number | undefined;
+  minLr?: number | undefined;
+  maxMomentum?: number | undefined;
+  baseMomentum?: number | undefined;
+  /** Of SWALR. */
+  swaLr?: number | undefined;
+}
+
+const scheduledNames = {
+  initialLr: 'number',
+  maxLr: 'number',
+  minLr: 'number',
+  maxMomentum: 'number',
+  baseMomentum: 'number',
+  swaLr: 'number',
+} as const satisfies OptionNames<ScheduledSettings>;
+
 /** Parameters, and settings that differ from the optimizer's own. */
-export type ParamGroupOptions<Settings> = { params: Iterable<Parameter> } & {
-  [Name in keyof Settings]?: Settings[Name] | undefined;
-};
+export type ParamGroupOptions<Settings> = { params: Iterable<Parameter> } & ScheduledSettings & {
+    [Name in keyof Settings]?: Settings[Name] | undefined;
+  };
 
 /** Parameters that are optimized with the same settings. The settings can be changed at any time. */
-export type ParamGroup<Settings> = Settings & { readonly params: readonly Parameter[] };
+export type ParamGroup<Settings> = Settings & ScheduledSettings & { readonly params: readonly Parameter[] };
 
-/** What an optimizer keeps of one parameter. */
-export interface Slot<Settings> {
-  readonly parameter: Parameter;
-  readonly group: ParamGroup<Settings>;
-  /** Its place in the group. */
-  readonly index: number;
-  /** The tensors that were made, by PyTorch's names. */
-  readonly state: Map<string, Tensor>;
-  /** Those that a step has written or that were loaded; the others are zeros. */
-  readonly started: Set<string>;
+/** Settings that every optimizer has. */
+export interface OptimizerSettings {
+  /** Learning rate, ≥ 0. */
+  lr: number;
+  /** Climbs instead of descending. Default false. */
+  maximize: boolean;
+  /**
+   * Keeps a copy in f32 of each parameter of f16 or bf16, as the state `master_param`, and updates that: what is too small for the last bit of
+   * such a type adds up. The parameter is the copy, rounded, after each step; values that you write into it are lost then. Default
+   * false, as in PyTorch: the parameter itself is updated, and rounded.
+   */
+  masterCopies: boolean;
 }
+
+/** @internal */
+export const settingNames = { lr: 'number', maximize: 'boolean', masterCopies: 'boolean' } as const;
 
 /**
  * What the optimizers share: parameter groups, state and its dictionary. Modelled on torch.optim.Optimizer.
@@ -49,9 +77,7 @@ export abstract class Optimizer<Settings extends object> {
   readonly #defaults: Settings;
   /** The settings and what each has to be. */
   readonly #settingNames: Readonly<Record<string, OptionKind>>;
-  readonly #slots: Slot<Settings>[] = [];
-  /** The numbers of each group on the GPU, from the first step on in which one of its parameters moves. */
-  readonly #groupSettings = new Map<ParamGroup<Settings>, GroupSettings>();
+  readonly #states: GroupState[] = [];
   #destroyed = false;
 
   /** @internal */
@@ -60,7 +86,7 @@ export abstract class Optimizer<Settings extends object> {
     defaults: Settings,
     settingNames: OptionNames<Settings>,
   ) {
-    this.#settingNames = settingNames;
+    this.#settingNames = { ...settingNames, ...scheduledNames };
     this.#checkSettings(defaults);
     const given = listOf<Parameter | ParamGroupOptions<Settings>>('The parameters', params, passParameters);
     if (given.length === 0) {
@@ -91,16 +117,13 @@ export abstract class Optimizer<Settings extends object> {
   /** @internal What the kernel has of the settings, in the order in which it has it. */
   protected abstract numbers(settings: Settings): readonly number[];
 
-  /**
-   * @internal The programs of one step. All that is needed is there.
-   *
-   * @param settings - the {@link numbers} of each group, on the GPU. They are no part of a program, so that it is the same
-   * in every step, however they change.
-   */
-  protected abstract calls(
-    slots: readonly Slot<Settings>[],
-    settings: ReadonlyMap<ParamGroup<Settings>, Tensor>,
-  ): Call[];
+  /** @internal What one step does to a parameter. */
+  protected abstract kernel(settings: Settings): UpdateKernel;
+
+  /** @internal Whether steps are counted on the GPU. */
+  protected counted(settings: Settings): boolean {
+    return this.needs(settings).includes('step');
+  }
 
   /**
    * Adds a group, as torch.optim.Optimizer.add_param_group.
@@ -120,26 +143,45 @@ export abstract class Optimizer<Settings extends object> {
    * changed then.
    */
   step(options: RecordOptions = {}): void {
-    this.checkUsable();
     checkOptions('step', options, recordNames);
+    this.stepUnless(undefined, options);
+  }
+
+  /** @internal A step that the GPU skips if `skip`, u32 [1], is 1 when the step runs. */
+  stepUnless(skip: Tensor | undefined, options: RecordOptions): void {
     checkTarget(options);
-    for (const { params: _, ...settings } of this.paramGroups) this.#checkSettings(settings as Settings);
-    const active = this.#slots.filter(
-      ({ parameter: { grad, requiresGrad } }) => grad !== null && requiresGrad,
-    );
-    for (const { parameter } of active) {
+    const active = this.checkStep();
+    const needed = active.flatMap((slots, i) => {
+      const group = this.paramGroups[i] as ParamGroup<Settings>;
+      return slots.flatMap((slot) => this.#needed(slot, group).map((name) => [i, slot, name] as const));
+    });
+    this.#withState(needed, () => {
+      const recordings = active.flatMap((slots, i) => {
+        if (slots.length === 0) return [];
+        const group = this.paramGroups[i] as ParamGroup<Settings>;
+        return [(this.#states[i] as GroupState).record(slots, this.#step(group, skip), options)];
+      });
+      const calls = recordings.flatMap((one) => one.calls);
+      if (calls.length === 0) return;
+      const before = recordings.flatMap((one) => one.before);
+      const after = recordings.flatMap((one) => one.after);
+      executeAll(this.gpu, calls, options, `${this.name}.step`, { before, after });
+    });
+    for (const [, { started }, name] of needed) started.add(name);
+  }
+
+  /** @internal Throws unless a step can be made now. Returns what it would move, by group. */
+  checkStep(): readonly (readonly Slot[])[] {
+    this.checkUsable();
+    for (const { params: _, ...settings } of this.paramGroups) {
+      this.#checkSettings(settings as unknown as Settings);
+    }
+    const active = this.#states.map(({ slots }) => slots.filter(moves));
+    for (const { parameter } of active.flat()) {
       this.gpu.checkUsable(parameter.data, 'a parameter');
       this.gpu.checkUsable(parameter.grad as Tensor, 'a gradient');
     }
-    const needed = active.flatMap((slot) => this.needs(slot.group).map((name) => [slot, name] as const));
-    this.#withState(needed, () => {
-      const groups = [...new Set(active.map(({ group }) => group))];
-      const taken = groups.map((group) => [group, this.#settingsOn(group, options)] as const);
-      const settings = new Map(taken.map(([group, { tensor }]) => [group, tensor]));
-      const calls = [...taken.flatMap(([, { before }]) => before), ...this.calls(active, settings)];
-      if (calls.length > 0) executeAll(this.gpu, calls, options, `${this.name}.step`);
-    });
-    for (const [{ started }, name] of needed) started.add(name);
+    return active;
   }
 
   /** Forgets the gradients of all parameters, as {@link Parameter.zeroGrad}. */
@@ -155,7 +197,7 @@ export abstract class Optimizer<Settings extends object> {
   stateDict(): OptimizerStateDict<Tensor> {
     this.checkUsable();
     const dict: OptimizerStateDict<Tensor> = { state: {}, param_groups: [] };
-    this.#slots.forEach((slot, index) => {
+    this.#slots().forEach((slot, index) => {
       const entries = [...slot.state].filter(([name]) => slot.started.has(name));
       if (entries.length > 0) dict.state[index] = Object.fromEntries(entries);
     });
@@ -170,7 +212,7 @@ export abstract class Optimizer<Settings extends object> {
 
   /**
    * Takes over the state and the settings of a dictionary, whose groups must have as many parameters as the ones here.
-   * Its tensors are copied, converted to f32 where they are f16. Parameters without an entry start afresh. Settings that
+   * Its tensors are copied, converted to f32 where they are not. Parameters without an entry start afresh. Settings that
    * this optimizer does not have are ignored, those that are missing stay. At once: commands that are recorded but not
    * yet submitted come after it.
    *
@@ -185,46 +227,47 @@ export abstract class Optimizer<Settings extends object> {
     if (problem) throw misfit([problem]);
     const settings = paramGroups.map(({ params: _, ...own }, i) => {
       const group = dict.param_groups[i] as Record<string, unknown>;
-      const loaded = settingsFrom(group, own) as unknown as Settings;
+      const loaded = settingsFrom(group, own, Object.keys(this.#settingNames)) as Settings;
       this.#checkSettings(loaded);
       return loaded;
     });
     const indices = dict.param_groups.flatMap(({ params }) => params);
     const problems: string[] = [];
-    const states = this.#slots.map(({ parameter, group, state }, i) => {
-      const index = indices[i] as number;
-      const required = this.needs(settings[paramGroups.indexOf(group)] as Settings);
-      const allowed = { known: this.stateNames, required };
-      const shapeOf = (name: string) => (name === 'step' ? [] : parameter.data.shape);
-      return stateValues(this.gpu, dict.state[index] ?? {}, index, allowed, shapeOf, state, problems);
+    const slots = this.#states.flatMap((state, i) => state.slots.map((slot) => [i, slot] as const));
+    const values = slots.map(([i, slot], at) => {
+      const index = indices[at] as number;
+      const required = this.needs(settings[i] as Settings);
+      const allowed = { known: [...this.stateNames, master], required };
+      const shapeOf = (name: string) => (name === 'step' ? [] : slot.parameter.data.shape);
+      return stateValues(this.gpu, dict.state[index] ?? {}, index, allowed, shapeOf, slot.state, problems);
     });
     if (problems.length > 0) throw misfit(problems);
-    const needed = this.#slots.flatMap((slot, i) =>
-      [...(states[i]?.keys() ?? [])].map((name) => [slot, name] as const),
+    const needed = slots.flatMap(([i, slot], at) =>
+      [...(values[at]?.keys() ?? [])].map((name) => [i, slot, name] as const),
     );
     this.#withState(needed, () => {
-      this.#slots.forEach(({ state }, i) => {
+      slots.forEach(([, { state }], at) => {
         for (const [name, tensor] of state) {
-          const value = states[i]?.get(name);
+          const value = values[at]?.get(name);
           if (value) overwrite(tensor, value);
           else tensor.write(new Float32Array(tensor.size));
         }
       });
     });
     for (const [i, group] of paramGroups.entries()) Object.assign(group, settings[i]);
-    this.#slots.forEach(({ started }, i) => {
-      started.clear();
-      for (const name of states[i]?.keys() ?? []) started.add(name);
+    slots.forEach(([i, slot], at) => {
+      slot.started.clear();
+      for (const name of values[at]?.keys() ?? []) slot.started.add(name);
+      if (!slot.started.has('step')) this.#states[i]?.recount(slot, Number(slot.started.size > 0));
     });
   }
 
   /** Frees the state. The parameters are not the optimizer's. Idempotent. */
   destroy(): void {
-    if (!(#slots in this)) throw proxied('Optimizer');
+    if (!(#states in this)) throw proxied('Optimizer');
     if (this.#destroyed) return;
     this.#destroyed = true;
-    for (const { state } of this.#slots) for (const tensor of state.values()) tensor.destroy();
-    for (const settings of this.#groupSettings.values()) settings.destroy();
+    for (const state of this.#states) state.destroy();
   }
 
   [Symbol.dispose](): void {
@@ -237,33 +280,40 @@ export abstract class Optimizer<Settings extends object> {
   }
 
   /** @internal Throws unless it can be used. */
-  protected checkUsable(): void {
-    if (!(#slots in this)) throw proxied('Optimizer');
+  checkUsable(): void {
+    if (!(#states in this)) throw proxied('Optimizer');
     this.gpu.checkAlive();
     if (this.#destroyed) {
       throw new NormError('destroyed', 'This optimizer was destroyed.', 'Make a new one.');
     }
   }
 
-  /** @internal Makes a state, of zeros. */
-  protected makeState({ parameter }: Slot<Settings>, _: string): Tensor {
-    return this.gpu.keep(this.gpu.zeros(parameter.data.shape));
+  #slots(): Slot[] {
+    return this.#states.flatMap(({ slots }) => slots);
   }
 
-  /** The numbers of a group, for what is recorded next. */
-  #settingsOn(group: ParamGroup<Settings>, target: RecordOptions): { tensor: Tensor; before: Call[] } {
-    let settings = this.#groupSettings.get(group);
-    if (!settings) {
-      settings = new GroupSettings(this.gpu);
-      this.#groupSettings.set(group, settings);
-    }
-    return settings.take(this.numbers(group), target);
+  #step(group: ParamGroup<Settings>, skip: Tensor | undefined): GroupStep {
+    return {
+      name: this.name,
+      kernel: this.kernel(group),
+      numbers: this.numbers(group),
+      masters: (group as Partial<OptimizerSettings>).masterCopies === true,
+      counted: this.counted(group),
+      skip,
+    };
+  }
+
+  /** The state that a parameter needs. */
+  #needed({ parameter }: Slot, group: ParamGroup<Settings>): readonly string[] {
+    const { masterCopies } = group as Partial<OptimizerSettings>;
+    const names = this.needs(group);
+    return masterCopies && parameter.data.dtype !== 'f32' ? [...names, master] : names;
   }
 
   /** The groups with all settings; throws before anything is changed. */
   #complete(groups: readonly ParamGroupOptions<Settings>[]): ParamGroup<Settings>[] {
-    const seen = new Set(this.#slots.map(({ parameter }) => parameter));
-    let device = this.#slots[0]?.parameter.data.gpu.device;
+    const seen = new Set(this.#slots().map(({ parameter }) => parameter));
+    let device = this.#slots()[0]?.parameter.data.gpu.device;
     return groups.map((one) => {
       checkOptions('A parameter group', one, { ...this.#settingNames, params: 'other' });
       const { params: given, ...settings } = one;
@@ -305,30 +355,24 @@ export abstract class Optimizer<Settings extends object> {
 
   #append(group: ParamGroup<Settings>): void {
     this.paramGroups.push(group);
-    group.params.forEach((parameter, index) => {
-      this.#slots.push({ parameter, group, index, state: new Map(), started: new Set() });
-    });
+    this.#states.push(new GroupState(this.gpu, group.params));
   }
 
   /** Makes the state that is needed and not there yet, for what `use` does with it. If either fails, what was made goes. */
-  #withState(needed: readonly (readonly [Slot<Settings>, string])[], use: () => void): void {
-    const made: [Slot<Settings>, string][] = [];
+  #withState(needed: readonly (readonly [group: number, Slot, name: string])[], use: () => void): void {
+    const made: (() => void)[] = [];
     try {
-      for (const [slot, name] of needed) {
-        if (slot.state.has(name)) continue;
-        slot.state.set(name, this.makeState(slot, name));
-        made.push([slot, name]);
-      }
+      for (const [i, slot, name] of needed) made.push((this.#states[i] as GroupState).require(slot, name));
       use();
     } catch (error) {
-      for (const [{ state }, name] of made) {
-        state.get(name)?.destroy();
-        state.delete(name);
-      }
+      for (const undo of made) undo();
       throw error;
     }
   }
 }
+
+/** Whether a step changes the parameter. */
+const moves = ({ parameter: { grad, requiresGrad } }: Slot): boolean => grad !== null && requiresGrad;
 
 const passParameters = 'Pass model.parameters().';
 

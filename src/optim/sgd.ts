@@ -1,18 +1,13 @@
+import sgd from '../../shaders/kernels/optim/sgd.wgsl';
 import { NormError } from '../gpu/errors.ts';
-import type { Call } from '../gpu/execute.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import type { Tensor } from '../gpu/tensor.ts';
-import { sgdProgram, sgdSettings } from '../kernels/optim.ts';
+import type { UpdateKernel } from '../kernels/optim.ts';
 import type { Parameter } from '../nn/parameter.ts';
-import { floatDType } from '../ops/check.ts';
-import { remember } from '../ops/programs.ts';
-import { checkNotNegative } from './check.ts';
-import { Optimizer, type ParamGroup, type ParamGroupOptions, type Slot } from './optimizer.ts';
+import { checkAllNotNegative } from './check.ts';
+import { Optimizer, type OptimizerSettings, type ParamGroupOptions, settingNames } from './optimizer.ts';
 
-/** Settings of {@link SGD}, of all parameters or of a group. */
-export interface SGDSettings {
-  /** Learning rate, ≥ 0. Default 1e-3. */
-  lr: number;
+/** Settings of {@link SGD}, of all parameters or of a group. `lr` is 1e-3 by default. */
+export interface SGDSettings extends OptimizerSettings {
   /** Factor of the momentum buffer, ≥ 0. Default 0: no buffer. */
   momentum: number;
   /** The gradient meets the momentum buffer times 1 − dampening. Default 0. */
@@ -21,21 +16,34 @@ export interface SGDSettings {
   weightDecay: number;
   /** Nesterov's momentum: steps along the gradient and the momentum buffer. Default false. */
   nesterov: boolean;
-  /** Climbs instead of descending. Default false. */
-  maximize: boolean;
 }
 
 /** Options of {@link SGD}. */
 export type SGDOptions = { [Name in keyof SGDSettings]?: SGDSettings[Name] | undefined };
 
 const names = {
-  lr: 'number',
+  ...settingNames,
   momentum: 'number',
   dampening: 'number',
   weightDecay: 'number',
   nesterov: 'boolean',
-  maximize: 'boolean',
 } as const satisfies OptionNames<SGDSettings>;
+
+/** The numbers of {@link SGD} in the order of struct Settings in shaders/kernels/optim/sgd.wgsl. */
+export const sgdNumbers = (settings: SGDSettings) => ({
+  lr: settings.lr,
+  momentum: settings.momentum,
+  take: 1 - settings.dampening,
+  weight_decay: settings.weightDecay,
+  sign: settings.maximize ? -1 : 1,
+});
+
+/** The kernel that these settings need. */
+export function sgdKernel({ momentum, dampening, nesterov }: SGDSettings): UpdateKernel {
+  const heavy = momentum !== 0;
+  const flags = { HAS_MOMENTUM: heavy, NESTEROV: nesterov, DAMPENING: heavy && dampening !== 0 };
+  return { module: sgd, flags, state: heavy ? ['momentum_buffer'] : [] };
+}
 
 /**
  * Stochastic gradient descent with momentum, as torch.optim.SGD: with g = grad + weightDecay·param,
@@ -44,7 +52,10 @@ const names = {
  *
  * State: `momentum_buffer`, f32 whatever the parameter is: in f16, as PyTorch keeps it, it would lose what lies below
  * 6e-8. An f16 parameter is rounded once a step, so it stands still where a step is below half of its last bit: train
- * with f32 parameters, which take f16 inputs too.
+ * with f32 parameters, which take f16 inputs too, or with `masterCopies`.
+ *
+ * @example
+ * const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, nesterov: true });
  */
 export class SGD extends Optimizer<SGDSettings> {
   protected override readonly name = 'sgd';
@@ -61,16 +72,15 @@ export class SGD extends Optimizer<SGDSettings> {
     options: SGDOptions = {},
   ) {
     checkOptions('SGD', options, names);
-    const { lr = 1e-3, momentum = 0, dampening = 0 } = options;
-    const { weightDecay = 0, nesterov = false, maximize = false } = options;
-    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize }, names);
+    const { lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0 } = options;
+    const { nesterov = false, maximize = false, masterCopies = false } = options;
+    super(params, { lr, momentum, dampening, weightDecay, nesterov, maximize, masterCopies }, names);
   }
 
   /** @internal */
-  protected override check({ lr, momentum, dampening, weightDecay, nesterov }: SGDSettings): void {
-    checkNotNegative('lr', lr);
-    checkNotNegative('momentum', momentum);
-    checkNotNegative('weightDecay', weightDecay);
+  protected override check(settings: SGDSettings): void {
+    const { momentum, dampening, nesterov } = settings;
+    checkAllNotNegative({ ...settings }, ['lr', 'momentum', 'weightDecay']);
     if (!Number.isFinite(dampening)) {
       throw new NormError('value', `dampening is ${dampening}.`, 'Use a finite number.');
     }
@@ -84,47 +94,22 @@ export class SGD extends Optimizer<SGDSettings> {
   }
 
   /** @internal */
-  protected override needs({ momentum }: SGDSettings): readonly string[] {
-    return momentum === 0 ? [] : this.stateNames;
+  protected override needs(settings: SGDSettings): readonly string[] {
+    return settings.momentum === 0 ? [] : this.stateNames;
+  }
+
+  /** @internal Dampening begins with the second step. */
+  protected override counted(settings: SGDSettings): boolean {
+    return settings.momentum !== 0 && settings.dampening !== 0;
   }
 
   /** @internal */
-  protected override numbers({
-    lr,
-    momentum,
-    dampening,
-    weightDecay,
-    maximize,
-  }: SGDSettings): readonly number[] {
-    const sign = maximize ? -1 : 1;
-    const numbers = { lr, momentum, take: 1 - dampening, weight_decay: weightDecay, sign };
-    return sgdSettings.map((name) => numbers[name]);
+  protected override numbers(settings: SGDSettings): readonly number[] {
+    return Object.values(sgdNumbers(settings));
   }
 
   /** @internal */
-  protected override calls(
-    slots: readonly Slot<SGDSettings>[],
-    settings: ReadonlyMap<ParamGroup<SGDSettings>, Tensor>,
-  ): Call[] {
-    return slots.map(({ parameter, group, state, started }) => {
-      const { momentum, dampening, nesterov } = group;
-      const { data: param, grad } = parameter;
-      const d = {
-        size: param.size,
-        dtype: floatDType(param, 'a parameter'),
-        momentum: momentum !== 0,
-        nesterov,
-        // The buffer of a first step is zeros, and takes the gradient as it is.
-        undamped: momentum !== 0 && dampening !== 0 && !started.has('momentum_buffer'),
-      };
-      const program = remember(this.gpu, 'sgd', d, () => sgdProgram(d, this.gpu.facts));
-      const operands = {
-        param,
-        grad: grad ?? undefined,
-        momentum_buffer: momentum === 0 ? undefined : state.get('momentum_buffer'),
-        settings: settings.get(group),
-      };
-      return { program, operands };
-    });
+  protected override kernel(settings: SGDSettings): UpdateKernel {
+    return sgdKernel(settings);
   }
 }

@@ -30,16 +30,14 @@ export function settingsDict(settings: object): Record<string, unknown> {
   );
 }
 
-/** Those of the settings that the dictionary's group has; the others stay. */
-export function settingsFrom<Settings extends object>(
+/** Those of the named settings that the dictionary's group has; the others stay. */
+export function settingsFrom(
   group: Readonly<Record<string, unknown>>,
-  settings: Settings,
-): Settings {
-  const entries = Object.entries(settings).map(([name, value]) => {
-    const loaded = group[snakeCase(name)];
-    return [name, loaded === undefined ? value : loaded];
-  });
-  return Object.fromEntries(entries) as Settings;
+  settings: Readonly<Record<string, unknown>>,
+  names: readonly string[],
+): Record<string, unknown> {
+  const loaded = names.map((name) => [name, group[snakeCase(name)]] as const);
+  return { ...settings, ...Object.fromEntries(loaded.filter(([, value]) => value !== undefined)) };
 }
 
 const isObject = (value: unknown): boolean =>

@@ -74,6 +74,25 @@ export function chunksOf(
 }
 
 /**
+ * All samples as one part: of a tensor whose samples have weights of their own, which is not cut.
+ *
+ * @throws NormError `limit` if it is larger than a binding may be.
+ */
+export function onePart(
+  geometry: Geometry,
+  elementBytes: number,
+  whole: Readonly<Record<string, number>>,
+  facts: DeviceFacts,
+): Chunk[] {
+  checkWhole(geometry, whole, facts);
+  const bytes = elementCount(geometry) * elementBytes;
+  if (bytes > bindableBytes(elementBytes, facts)) {
+    refuse('x beside a weight per sample', bytes, facts, 'or pass fewer samples at a time');
+  }
+  return [{ firstSample: 0, samples: geometry.samples }];
+}
+
+/**
  * Throws `limit` unless what is bound whole fits a binding.
  *
  * @param whole - bytes by name.
@@ -114,7 +133,7 @@ function refuseSample(
   const isRow = positions === 1 && inner === 1 && groups <= 1;
   const what = samples === 1 ? 'x' : `One ${isRow ? 'row' : 'sample'} of x`;
   const padding = sampleBytes <= facts.maxBindingBytes ? paddingOf(sampleBytes, facts.offsetAlignment) : 0;
-  const half = elementBytes > 2 && facts.f16 ? 'use f16, ' : '';
+  const half = elementBytes > 2 ? 'use f16 or bf16, ' : '';
   // Where there is one sample only, its batch is among its positions (BatchNorm), or there is none.
   const batch =
     samples === 1 ? 'pass a smaller tensor' : 'use smaller samples: a smaller batch does not help';

@@ -17,6 +17,16 @@ it.each([
   }
 });
 
+it('weights of their own for samples take no more dispatches than one for all', () => {
+  const shape = [16, 256, 1152];
+  const facts = { subgroup: 32 };
+  const modulated = { shape, parameterShape: [16, 1, 1152], zeroCenteredGamma: true };
+  for (const op of ['layerNorm', 'rmsNorm'] as const) {
+    expect([op, count(op, modulated, facts)]).toEqual([op, 1]);
+    expect([op, count(op, { ...modulated, pass: 'backward' }, facts)]).toEqual([op, 2]);
+  }
+});
+
 it('refuses groups that do not divide a row', () => {
   const codeOf = (numGroups: number) => {
     try {

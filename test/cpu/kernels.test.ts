@@ -57,7 +57,10 @@ function faultsOf(plan: Description, facts: DescribeFacts = {}): string[] {
       );
       check(bytes > 0 && offset + bytes <= size, `${label}: ${resource} ends behind its ${size} bytes`);
       check(bytes <= maxBindingBytes, `${label}: ${resource} takes ${bytes} bytes`);
-      check(/^(vec[24]<(f32|f16|u32)>|f32|f16|u32)$/.test(elementType), `${label}: ${elementType}`);
+      check(
+        /^(vec[24]<(f32|f16|u32)>|atomic<u32>|f32|f16|u32)$/.test(elementType),
+        `${label}: ${elementType}`,
+      );
       if (access === 'read_write') written.add(resource);
     }
     if (uniform) {
@@ -285,7 +288,12 @@ group('mistakes', () => {
       /weight is \[1,2\], which is no boolean/,
     ],
     ['a bias of RMSNorm', of('rmsNorm', { ...image, bias: true }), 'value', /RMSNorm has no bias/],
-    ['an activation of RMSNorm', of('rmsNorm', { ...image, activation: 'relu' }), 'value', /no 'activation'/],
+    [
+      'an activation of a residual form',
+      of('addRmsNorm', { ...image, activation: 'relu' }),
+      'value',
+      /no 'activation'/,
+    ],
     ['an activation', of('layerNorm', { ...image, activation: 'tanh' }), 'value', /no activation 'tanh'/],
     ['a dtype', of('layerNorm', { ...image, dtype: 'f64' }), 'dtype', /x is f64/],
     ['parameters of f16', of('layerNorm', { ...image, paramDtype: 'f16' }), 'dtype', /f16 while x is f32/],
@@ -335,7 +343,6 @@ group('mistakes', () => {
     ['invocations', of('layerNorm', image, { maxInvocations: 64 }), 'value', /maxInvocations is 64/],
     ['a subgroup', of('layerNorm', image, { subgroup: 12 }), 'value', /subgroup is 12/],
     ['an alignment', of('layerNorm', image, { offsetAlignment: 100 }), 'value', /offsetAlignment is 100/],
-    ['no f16', of('layerNorm', { ...image, dtype: 'f16' }, { f16: false }), 'dtype', /the device has none/],
     ['a row too long', of('layerNorm', { shape: [2, 65_536] }, { maxBindingBytes: 65_536 }), 'limit', /./],
   ];
   it.each(mistakes)('%s is said, and what to do', (_, call, code, said) => {
@@ -409,12 +416,15 @@ group('mistakes', () => {
       normalizedShape: true,
       axes: true,
       numGroups: true,
+      parameterShape: true,
+      zeroCenteredGamma: true,
       layout: true,
       cast: true,
       eps: true,
       weight: true,
       bias: true,
       residual: true,
+      gate: true,
       activation: true,
       negativeSlope: true,
       training: true,

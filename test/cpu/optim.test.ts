@@ -4,10 +4,16 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Program, Step } from '../../src/gpu/program.ts';
 import { SharedBuffers } from '../../src/gpu/shared-buffers.ts';
-import { adamwProgram, adamwSettings, sgdProgram, sgdSettings } from '../../src/kernels/optim.ts';
+import { countStepsProgram, type UpdateKernel, updateProgram } from '../../src/kernels/optim.ts';
+import { adagradKernel, adagradNumbers } from '../../src/optim/adagrad.ts';
+import { adamKernel, adamNumbers } from '../../src/optim/adam.ts';
+import { adamaxKernel, adamaxNumbers } from '../../src/optim/adamax.ts';
+import { packingsOf, placesOf } from '../../src/optim/packing.ts';
+import { rmspropKernel, rmspropNumbers } from '../../src/optim/rmsprop.ts';
+import { sgdKernel, sgdNumbers } from '../../src/optim/sgd.ts';
 import { relativeError } from '../reference/index.ts';
 import { decode } from '../support/golden.ts';
-import { type OptimCase, type OptimFile, settingsOf } from '../support/golden-optim.ts';
+import { type OptimCase, type OptimFile, settingsOf, stepsOf } from '../support/golden-optim.ts';
 import { OptimReference } from '../support/optim.ts';
 import { facts } from '../support/variants.ts';
 
@@ -17,15 +23,15 @@ const { cases } = JSON.parse(readFileSync(join(root, 'test/golden/optim.json'), 
 function errorOf(golden: OptimCase): number {
   const references = golden.initial.map((initial) => new OptimReference(decode(initial), golden.dtype));
   let worst = 0;
-  golden.gradients.forEach((gradients, step) => {
+  for (let step = 0; step < stepsOf(golden); step++) {
+    const gradients = golden.gradients[step % golden.gradients.length] as OptimCase['initial'];
     references.forEach((reference, i) => {
       if (golden.skip.some(([at, parameter]) => at === step && parameter === i)) return;
       const settings = settingsOf(golden, i, step);
       const grad = decode(gradients[i] as (typeof gradients)[number]);
-      if (golden.optimizer === 'SGD') reference.sgd(grad, settings);
-      else reference.adamw(grad, settings);
+      reference.step(golden.optimizer, grad, settings);
     });
-    const after = golden.after[`${step + 1}` as '1' | '10'];
+    const after = golden.after[`${step + 1}`];
     after?.forEach((tensors, i) => {
       const { steps, values, scale } = references[i] as OptimReference;
       for (const [name, tensor] of Object.entries(tensors)) {
@@ -37,7 +43,7 @@ function errorOf(golden: OptimCase): number {
         worst = Math.max(worst, error);
       }
     });
-  });
+  }
   return worst;
 }
 
@@ -55,17 +61,31 @@ describe('optimizers', () => {
       const body = /^struct Settings \{([^}]*)\}/m.exec(code)?.[1] ?? '';
       return [...body.matchAll(/^\s*(\w+): (\w+),/gm)].map(([, name, type]) => [name, type]);
     };
-    const each = { size: 9, dtype: 'f32' } as const;
-    const sgd = sgdProgram({ ...each, momentum: true, nesterov: true, undamped: false }, facts);
-    expect(structOf(sgd)).toEqual(sgdSettings.map((name) => [name, 'f32']));
-    expect(structOf(adamwProgram({ ...each, amsgrad: true }, facts))).toEqual(
-      adamwSettings.map((name) => [name, 'f32']),
-    );
+    const common = { lr: 1, maximize: false, masterCopies: false, eps: 1, weightDecay: 1 };
+    const betas = [0.9, 0.99] as const;
+    const sgd = { ...common, momentum: 0.9, dampening: 0.5, nesterov: true };
+    const adam = { ...common, betas, amsgrad: true };
+    const rmsprop = { ...common, alpha: 0.9, momentum: 0.9, centered: true };
+    const adagrad = { ...common, lrDecay: 1, initialAccumulatorValue: 1 };
+    for (const [kernel, numbers] of [
+      [sgdKernel(sgd), sgdNumbers(sgd)],
+      [adamKernel(adam), adamNumbers(adam, true)],
+      [rmspropKernel(rmsprop), rmspropNumbers(rmsprop)],
+      [adagradKernel, adagradNumbers(adagrad)],
+      [adamaxKernel, adamaxNumbers({ ...common, betas })],
+    ] as [UpdateKernel, object][]) {
+      for (const places of [0, 3]) {
+        const program = updateProgram(kernel, { size: 9, dtype: 'f32', gradDtype: 'f32', places }, facts);
+        const words = Object.keys(numbers).map((name) => [name, 'f32']);
+        expect(structOf(program)).toEqual([['skip', 'u32'], ...words]);
+        // What all devices can bind.
+        expect((program.steps[0] as Step).kernel.bindings.length).toBeLessThanOrEqual(8);
+      }
+    }
   });
 
   it('pack their numbers in the order and with the types of their kernel', () => {
-    const settings = { size: 9, dtype: 'f32', momentum: true, nesterov: false, undamped: true } as const;
-    const { steps } = sgdProgram(settings, facts);
+    const { steps } = countStepsProgram(9, facts);
     expect(steps).toHaveLength(1);
     const { kernel, params } = steps[0] as Step;
     const view = new DataView(params);
@@ -74,7 +94,30 @@ describe('optimizers', () => {
       type === 'f32' ? view.getFloat32(4 * i, true) : view.getUint32(4 * i, true),
     ]);
     expect(params.byteLength).toBe(4 * kernel.fields.length);
-    expect(Object.fromEntries(packed)).toEqual({ count: 9, undamped: 1 });
+    expect(Object.fromEntries(packed)).toEqual({ count: 9, stride: facts.offsetAlignment / 4 });
+  });
+
+  it('pack small tensors by dtype, at aligned offsets, in as few as bindings allow', () => {
+    const of = (size: number, dtype: 'f32' | 'f16' = 'f32') => ({ shape: [size], size, dtype });
+    const list = [of(64), of(300), of(1, 'f16'), of(70_000), of(0), of(128), of(5, 'f16')];
+    const [first, second, ...others] = packingsOf(list, facts);
+    expect(others).toEqual([]);
+    expect(first).toMatchObject({ dtype: 'f32', members: [0, 1, 5], firsts: [0, 128, 512], size: 640 });
+    expect(second).toMatchObject({ dtype: 'f16', members: [2, 6], firsts: [0, 128], size: 256 });
+    // 300 elements are two places; the numbers are those in the list.
+    expect(placesOf(first as NonNullable<typeof first>, [0, 1, 2])).toEqual([
+      ...[0, 64, 0],
+      ...[128, 384, 1],
+      ...[384, 428, 1],
+      ...[512, 640, 5],
+    ]);
+    const small = packingsOf(
+      Array.from({ length: 20 }, () => of(100)),
+      { ...facts, maxBindingBytes: 4096 },
+    );
+    expect(small.map(({ members }) => members.length)).toEqual([8, 8, 4]);
+    expect(small[2]?.members).toEqual([16, 17, 18, 19]);
+    expect(packingsOf([of(2000)], { ...facts, maxBindingBytes: 4096 })).toEqual([]);
   });
 });
 

@@ -337,7 +337,10 @@ describe('variants', () => {
   let kernels: Kernel[] = [];
 
   beforeAll(() => {
-    steps = [...everyStep(true, true), ...everyStep(false, true)];
+    steps = (['f16', 'packed'] as const).flatMap((storage) => [
+      ...everyStep(true, storage),
+      ...everyStep(false, storage),
+    ]);
     kernels = [...new Map(steps.map(({ kernel }) => [kernel.code, kernel])).values()];
   });
 
@@ -411,6 +414,23 @@ describe('variants', () => {
       expect(new Set(bindings.map(({ role }) => role)).size, name).toBe(bindings.length);
       expect(bindings.length, name).toBeLessThanOrEqual(8);
     }
+  });
+
+  it('read and write packed tensors through shared/storage.wgsl alone', () => {
+    // WGSL converts a word of two elements to a number without a murmur.
+    let packed = 0;
+    // Those of convert/cast are no pairs, but words that are copied.
+    for (const { name, code } of kernels.filter((one) => one.name !== 'convert/cast')) {
+      for (const [, alias] of code.matchAll(/^alias (X|W) = u32;$/gm)) {
+        expect(code, `${name} makes a word of a number`).not.toMatch(new RegExp(`\\b${alias}\\(`));
+        const arrays = code.matchAll(new RegExp(`> (\\w+): array<(?:SHARED_)?${alias}>;`, 'g'));
+        for (const [, buffer] of arrays) {
+          packed++;
+          expect(code, `${name} makes a number of a word`).not.toMatch(new RegExp(`f32\\(${buffer}\\[`));
+        }
+      }
+    }
+    expect(packed).toBeGreaterThan(100);
   });
 
   it('have workgroups of WORKGROUP threads', () => {

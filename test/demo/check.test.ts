@@ -49,7 +49,7 @@ describe('Check it', () => {
     await fitsAndIsAccessible(page);
   });
 
-  it('keeps its settings in the URL, says what the device lacks, recovers from a lost device', async () => {
+  it('keeps its settings in the URL, recovers from a lost device', async () => {
     const page = await demo.open('#screen=check&ops=localResponseNorm');
     await settled(page);
     await page.click('input[value="mixed"]');

@@ -1,5 +1,5 @@
-/** Every strategy of every op against float64, at every offset, in f32 and f16, twice with equal bits. */
-import type { Gpu, ScheduleOptions, Strategy } from '../../src/index.ts';
+/** Every strategy of every op against float64, at every offset, in f32, f16 and bf16, twice with equal bits. */
+import type { FloatDType, Gpu, ScheduleOptions, Strategy } from '../../src/index.ts';
 import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Context, Requirement } from '../harness/case.ts';
@@ -138,50 +138,67 @@ const f32: Case[] = ops.flatMap((op) =>
   ),
 );
 
-const f16: Case[] = ops.flatMap((op) =>
-  (['f16', 'f32'] as const).map(
-    (paramDtype): Case => ({
-      name: `accuracy: ${op} f16 with ${paramDtype} parameters`,
-      requires: ['f16'],
+/** Every strategy of every shape of an op, in a storage type. */
+export const storedSubjects = (
+  op: Subject['op'],
+  dtype: FloatDType,
+  paramDtype: FloatDType,
+): (Subject & { data: DataOptions })[] =>
+  shapesOf(op).flatMap((shape) => {
+    const subject: Subject = { op, ...shape, dtype, paramDtype };
+    const strategies = strategiesOf(geometryOf(subject), 'forward').filter(
+      (strategy) => strategy !== 'registers' || longest(subject) <= 1024,
+    );
+    return strategies.flatMap((strategy) =>
+      [{ offset: 0 }, { offset: 10, dyMean: 1 }].map((data) => ({
+        ...subject,
+        schedule:
+          strategy === 'registers' ? { strategy, lanes: 32, workgroup: 32 } : { strategy, workgroup: 16 },
+        data,
+      })),
+    );
+  });
+
+const narrow: Case[] = ops.flatMap((op) =>
+  (
+    [
+      ['f16', 'f16'],
+      ['f16', 'f32'],
+      ['bf16', 'bf16'],
+      ['bf16', 'f32'],
+    ] as const
+  ).map(
+    ([dtype, paramDtype]): Case => ({
+      name: `accuracy: ${op} ${dtype} with ${paramDtype} parameters`,
       async run(t) {
-        const list = shapesOf(op).flatMap((shape) => {
-          const subject: Subject = { op, ...shape, dtype: 'f16', paramDtype };
-          const strategies = strategiesOf(geometryOf(subject), 'forward').filter(
-            (strategy) => strategy !== 'registers' || longest(subject) <= 1024,
-          );
-          return strategies.flatMap((strategy) =>
-            [{ offset: 0 }, { offset: 10, dyMean: 1 }].map((data) => ({
-              ...subject,
-              schedule:
-                strategy === 'registers'
-                  ? { strategy, lanes: 32, workgroup: 32 }
-                  : { strategy, workgroup: 16 },
-              data,
-            })),
-          );
-        });
-        t.note(`${op} f16/${paramDtype}`, summary(await verifyAll(t.gpu, list)));
+        const list = storedSubjects(op, dtype, paramDtype);
+        t.note(`${op} ${dtype}/${paramDtype}`, summary(await verifyAll(t.gpu, list)));
       },
     }),
   ),
 );
 
-// Where RMSNorm's casts round, f16 shows.
+// Where RMSNorm's casts round, narrow types show.
 const casts: Case[] = (['rmsNorm', 'addRmsNorm'] as const).flatMap((op) =>
-  (['llama', 'gemma'] as const).map(
-    (cast): Case => ({
-      name: `accuracy: ${op} f16, cast ${cast}`,
-      requires: ['f16'],
+  (
+    [
+      ['llama', 'f16'],
+      ['gemma', 'f16'],
+      ['llama', 'bf16'],
+    ] as const
+  ).map(
+    ([cast, dtype]): Case => ({
+      name: `accuracy: ${op} ${dtype}, cast ${cast}`,
       async run(t) {
         // Few, as every kernel is compiled for this alone: with and without a tail, and the other dtype of weight.
         const all = [
-          { shape: [9, 68], paramDtype: 'f16' },
-          { shape: [7, 769], paramDtype: 'f16' },
+          { shape: [9, 68], paramDtype: dtype },
+          { shape: [7, 769], paramDtype: dtype },
           { shape: [9, 68], paramDtype: 'f32' },
         ] as const;
         const chosen = cast === 'gemma' || op === 'addRmsNorm' ? all.slice(0, 1) : all;
         const list = chosen.flatMap((one) => {
-          const subject: Subject = { op, ...one, cast, dtype: 'f16' };
+          const subject: Subject = { op, ...one, cast, dtype };
           return strategiesOf(geometryOf(subject), 'forward').map((strategy) => ({
             ...subject,
             schedule: { strategy, workgroup: 32, ...(strategy === 'registers' ? { lanes: 32 } : {}) },
@@ -189,7 +206,7 @@ const casts: Case[] = (['rmsNorm', 'addRmsNorm'] as const).flatMap((op) =>
           }));
         });
         noteStrategies(t, t.gpu, list);
-        t.note(`${op} f16 ${cast}`, summary(await verifyAll(t.gpu, list)));
+        t.note(`${op} ${dtype} ${cast}`, summary(await verifyAll(t.gpu, list)));
       },
     }),
   ),
@@ -321,4 +338,4 @@ const variants: Case[] = [
   },
 ];
 
-export const cases: Case[] = [...f32, ...f16, ...casts, ...onGpu, ...shortRows, ...longSums, ...variants];
+export const cases: Case[] = [...f32, ...narrow, ...casts, ...onGpu, ...shortRows, ...longSums, ...variants];

@@ -138,7 +138,6 @@ export const cases: Case[] = [
   },
   {
     name: 'averaging: an f32 average of f16 parameters',
-    requires: ['f16'],
     async run({ gpu }) {
       const model = new LayerNorm(gpu, 7, { dtype: 'f16' });
       const averaged = new AveragedModel(model, new LayerNorm(gpu, 7), { average: { decay: 0.999 } });

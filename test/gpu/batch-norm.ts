@@ -103,7 +103,6 @@ const accuracy: Case[] = [
   ...(['f16', 'f32'] as const).map(
     (paramDtype): Case => ({
       name: `batchNorm: f16 with ${paramDtype} parameters`,
-      requires: ['f16'],
       async run(t) {
         const some = shapes.filter((_, index) => index % 3 === 0);
         const list = some.flatMap((shape): Datum[] =>
@@ -242,7 +241,6 @@ const running: Case[] = [
   },
   {
     name: 'batchNorm: f16 inputs update f32 running statistics',
-    requires: ['f16'],
     async run(t) {
       for (const dtype of ['f16', 'f32'] as FloatDType[]) {
         const module = new BatchNorm2d(t.gpu, 3, { dtype });

@@ -1,5 +1,5 @@
 /** Norms whose threads own columns, laid out as on a GPU: rows walked several abreast, merges of many parts, batches counted by the merge. */
-import { BatchNorm1d, type Gpu, init } from '../../src/index.ts';
+import { BatchNorm1d, type FloatDType, type Gpu, init } from '../../src/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { relativeError } from '../reference/index.ts';
@@ -83,7 +83,7 @@ const many = (): Datum[] =>
   ]);
 
 /** Few, since each is a handful of kernels to compile. */
-const variants = (dtype: 'f32' | 'f16'): Datum[] =>
+const variants = (dtype: FloatDType): Datum[] =>
   [
     { op: 'batchNorm', shape: [67, 8] } as const,
     { op: 'groupNorm', shape: [2, 9, 7, 6], groups: 3, layout } as const,
@@ -105,7 +105,8 @@ export const cases: Case[] = [
   verified('of samples, groups of every width', samples),
   verified('many splits', many),
   verified('activations and residuals', () => variants('f32')),
-  verified('f16', () => variants('f16'), ['f16']),
+  verified('f16', () => variants('f16')),
+  verified('bf16', () => variants('bf16')),
   {
     name: 'columns: the merge counts batches, unless all its threads read their number',
     async run(t) {

@@ -2,6 +2,7 @@
 import {
   batchNorm,
   batchNormBackward,
+  type FloatDType,
   localResponseNorm,
   localResponseNormBackward,
   type Tensor,
@@ -29,7 +30,7 @@ async function firstWrong<Name extends string>(
 async function checkBatch({ gpu }: Context, one: BatchCase): Promise<string | null> {
   const { shape, layout, eps, training, momentum, dtype, paramDtype, running } = one;
   const channels = one.geometry.channels;
-  const vector = (values: Float32Array | undefined, type: 'f32' | 'f16') =>
+  const vector = (values: Float32Array | undefined, type: FloatDType) =>
     values && gpu.tensor(values, [channels], { dtype: type });
   const x = gpu.tensor(one.x, shape, { dtype });
   const [weight, bias] = [vector(one.weight, paramDtype), vector(one.bias, paramDtype)];

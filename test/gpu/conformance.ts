@@ -1,5 +1,12 @@
 /** The published cases of other projects' suites, by the library. */
-import { batchNorm, layerNorm, localResponseNorm, NormError, type Tensor } from '../../src/index.ts';
+import {
+  batchNorm,
+  type FloatDType,
+  layerNorm,
+  localResponseNorm,
+  NormError,
+  type Tensor,
+} from '../../src/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case, Context } from '../harness/case.ts';
 import {
@@ -65,7 +72,7 @@ async function check(t: Context, one: SupportedCase): Promise<string | null> {
 }
 
 /** A case as an adapter describes it. */
-type Described<T> = (T & { supported: true; dtype: 'f32' | 'f16' }) | UnsupportedCase;
+type Described<T> = (T & { supported: true; dtype: FloatDType }) | UnsupportedCase;
 
 /** Runs the cases of these ops of all suites; `check` says what is wrong with one, null for nothing. */
 export async function checkSuites<T>(
@@ -84,8 +91,6 @@ export async function checkSuites<T>(
       const described = describe(raw);
       if (!described.supported) {
         count(described.reason);
-      } else if (described.dtype === 'f16' && !t.gpu.facts.f16) {
-        count('f16, which this adapter lacks');
       } else {
         const failure = await check(t, described);
         if (failure) failures.push(`${source} ${raw.name}: ${failure}`);
@@ -103,19 +108,13 @@ async function checkShapes(t: Context, wanted: readonly string[]): Promise<void>
   const list = (await t.readJson(`conformance/${drawnFile}.json`)) as ShapeCase[];
   const failures: string[] = [];
   let passed = 0;
-  let withoutF16 = 0;
   for (const [index, one] of list.entries()) {
     if (!wanted.includes(one.op)) continue;
-    if (one.dtype === 'f16' && !t.gpu.facts.f16) {
-      withoutF16 += 1;
-      continue;
-    }
     const problem = await checkShape(t, one, index);
     if (problem) failures.push(`${one.suite} ${one.name}: ${problem}`);
     else passed += 1;
   }
   t.note('passed', String(passed));
-  if (withoutF16 > 0) t.note('f16, which this adapter lacks', String(withoutF16));
   assert(failures.length === 0, `${failures.length} failed:\n${failures.slice(0, 10).join('\n')}`);
 }
 

@@ -500,7 +500,6 @@ export const cases: Case[] = [
   },
   {
     name: 'errors: dtypes',
-    requires: ['f16'],
     run({ gpu }) {
       const x = gpu.zeros([2, 4]);
       const half = gpu.zeros([2, 4], { dtype: 'f16' });
@@ -512,17 +511,18 @@ export const cases: Case[] = [
       refuses(gpu, 'dtype', () => layerNorm(gpu, half, { normalizedShape: [4], out: { y: x } }));
       const { mean, rstd } = layerNorm(gpu, half, { normalizedShape: [4] });
       refuses(gpu, 'dtype', () => layerNormBackward(gpu, x, half, { normalizedShape: [4], mean, rstd }));
-      refuses(gpu, 'dtype', () => gpu.zeros([2], { dtype: 'bf16' as 'f16' }));
-    },
-  },
-  {
-    name: 'errors: f16 without shader-f16',
-    async run({ navigatorGpu }) {
-      const device = await ownDevice(navigatorGpu); // asks for no feature
-      const gpu = await init({ device });
-      refuses(gpu, 'dtype', () => gpu.zeros([2], { dtype: 'f16' }));
-      refuses(gpu, 'dtype', () => new LayerNorm(gpu, 4, { dtype: 'f16' }));
-      device.destroy();
+      refuses(gpu, 'dtype', () => gpu.zeros([2], { dtype: 'f64' as 'f16' }));
+      const brain = gpu.zeros([2, 4], { dtype: 'bf16' });
+      const brainW = gpu.zeros([4], { dtype: 'bf16' });
+      for (const [one, weight] of [
+        [x, brainW],
+        [half, brainW],
+        [brain, halfW],
+      ] as const) {
+        refuses(gpu, 'dtype', () => layerNorm(gpu, one, { normalizedShape: [4], weight }));
+      }
+      refuses(gpu, 'dtype', () => addLayerNorm(gpu, brain, half, { normalizedShape: [4] }));
+      refuses(gpu, 'dtype', () => layerNorm(gpu, brain, { normalizedShape: [4], out: { y: half } }));
     },
   },
   {

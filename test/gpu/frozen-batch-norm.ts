@@ -31,7 +31,7 @@ import {
   relativeError,
   roundAllToHalf,
 } from '../reference/index.ts';
-import { normal, toHalf } from '../support/data.ts';
+import { normal, stored, toHalf } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
 import { bounds } from '../support/tolerances.ts';
 
@@ -87,7 +87,6 @@ const frozen: Case[] = [
   },
   {
     name: 'frozenBatchNorm: f16 inputs with f32 and f16 parameters',
-    requires: ['f16'],
     async run({ gpu }) {
       for (const dtype of ['f32', 'f16'] as const) {
         const module = new FrozenBatchNorm2d(gpu, 3, { dtype });
@@ -241,7 +240,7 @@ const shapes: Shapes[] = [
 
 async function checkFold(gpu: Gpu, one: Shapes, dtype: FloatDType, variant: 'all' | 'plain' | 'frozen') {
   const { name, shape, axis, out, inputs, inner } = one;
-  const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
+  const store = (values: Float32Array) => stored(dtype, values);
   const values = valuesOf(out);
   const eps = 1e-3;
   const bn =
@@ -277,7 +276,7 @@ async function checkFold(gpu: Gpu, one: Shapes, dtype: FloatDType, variant: 'all
     one,
   );
   const error = relativeError(found, after, absolute);
-  const bound = dtype === 'f16' ? 2 ** -11 : bounds.forward;
+  const bound = { f32: bounds.forward, f16: 2 ** -11, bf16: 2 ** -8 }[dtype];
   assert(error <= bound, `${name}, ${dtype}, ${variant}: ${error}`);
   bn.destroy();
   for (const tensor of [weight, bias, folded.weight, folded.bias]) tensor?.destroy();
@@ -341,12 +340,13 @@ const fold: Case[] = [
     },
   },
   {
-    name: 'foldBatchNorm: f16',
-    requires: ['f16'],
+    name: 'foldBatchNorm: f16, bf16',
     async run({ gpu, note }) {
-      let worst = 0;
-      for (const one of shapes) worst = Math.max(worst, await checkFold(gpu, one, 'f16', 'all'));
-      note('folded, f16', worst.toExponential(1));
+      for (const dtype of ['f16', 'bf16'] as const) {
+        let worst = 0;
+        for (const one of shapes) worst = Math.max(worst, await checkFold(gpu, one, dtype, 'all'));
+        note(`folded, ${dtype}`, worst.toExponential(1));
+      }
     },
   },
   {

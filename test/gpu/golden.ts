@@ -171,7 +171,6 @@ const files: Case[] = GOLDEN_FILES.flatMap((file) =>
   (['f32', 'f16'] as const).map(
     (dtype): Case => ({
       name: `golden: ${file} ${dtype}`,
-      requires: dtype === 'f16' ? ['f16'] : [],
       async run(t) {
         const golden = (await t.readJson(`golden/${file}.json`)) as GoldenFile | null;
         assert(golden, `test/golden/${file}.json is missing`);

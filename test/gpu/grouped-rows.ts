@@ -47,7 +47,6 @@ export const cases: Case[] = [
   },
   {
     name: 'grouped rows: f16',
-    requires: ['f16'],
     timeout: 120_000,
     async run(t) {
       const half = [...shapes, ...forced].map((subject) => ({ ...subject, dtype: 'f16' as const, data: {} }));

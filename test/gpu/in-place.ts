@@ -17,7 +17,7 @@ import {
 import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
-import { normal, toHalf } from '../support/data.ts';
+import { normal } from '../support/data.ts';
 import { asOnGpu, geometryOf, type Op } from '../support/subject.ts';
 
 const strategies: Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
@@ -100,8 +100,7 @@ const ones: One[] = [
 function inputsOf(gpu: Gpu, shape: number[], parameters: number, dtype: FloatDType): Inputs {
   const size = shape.reduce((product, one) => product * one, 1);
   const make = (count: number, seed: number, of: number[]) => {
-    const values = normal(count, { seed, mean: 3 });
-    return gpu.tensor(dtype === 'f16' ? toHalf(values) : values, of, { dtype });
+    return gpu.tensor(normal(count, { seed, mean: 3 }), of, { dtype });
   };
   return {
     x: make(size, 1, shape),
@@ -219,15 +218,16 @@ export const cases: Case[] = [
       await asOnGpu(t.device, (gpu) => sums(gpu, 'f32', [300]));
     },
   },
-  {
-    name: 'in place: f16',
-    requires: ['f16'],
-    timeout: 120_000,
-    async run(t) {
-      await inStrategies(t.gpu, 'f16', ones, []);
-      await sums(t.gpu, 'f16', [1, 64]);
-    },
-  },
+  ...(['f16', 'bf16'] as const).map(
+    (dtype): Case => ({
+      name: `in place: ${dtype}`,
+      timeout: 120_000,
+      async run(t) {
+        await inStrategies(t.gpu, dtype, ones, []);
+        await sums(t.gpu, dtype, [1, 63, 64]);
+      },
+    }),
+  ),
   {
     name: 'in place: a row whose sums leave the range, evaluation, twice through one tensor',
     async run({ gpu }) {

@@ -5,6 +5,7 @@ import { cases as autotune } from './autotune.ts';
 import { cases as averaging } from './averaging.ts';
 import { cases as badInput } from './bad-input.ts';
 import { cases as batchNorm } from './batch-norm.ts';
+import { cases as clipping } from './clipping.ts';
 import { cases as columns } from './columns.ts';
 import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
@@ -14,6 +15,7 @@ import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
 import { cases as fuzz } from './fuzz.ts';
+import { cases as gate } from './gate.ts';
 import { cases as golden } from './golden.ts';
 import { cases as groupedRows } from './grouped-rows.ts';
 import { cases as inPlace } from './in-place.ts';
@@ -24,10 +26,13 @@ import { cases as kernels } from './kernels.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
+import { cases as manyParameters } from './many-parameters.ts';
 import { cases as merging } from './merging.ts';
+import { cases as modulated } from './modulated.ts';
 import { cases as moduleTree } from './module-tree.ts';
 import { cases as modules } from './modules.ts';
 import { cases as optim } from './optim.ts';
+import { cases as optimFiles } from './optim-files.ts';
 import { cases as optimState } from './optim-state.ts';
 import { cases as options } from './options.ts';
 import { cases as overhead } from './overhead.ts';
@@ -36,11 +41,13 @@ import { cases as readBack } from './read-back.ts';
 import { cases as recording } from './recording.ts';
 import { cases as replay } from './replay.ts';
 import { cases as rowGroups } from './row-groups.ts';
+import { cases as schedules } from './schedules.ts';
 import { cases as scope } from './scope.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
 import { cases as statistics } from './statistics.ts';
+import { cases as storage } from './storage.ts';
 import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
@@ -52,6 +59,7 @@ export const allCases: Case[] = [
   // Early, as in a page that has one norm: after hundreds of cases engines look properties up in slower ways.
   ...overhead,
   ...variants,
+  ...storage,
   ...accuracy,
   ...rowGroups,
   ...keptAxes,
@@ -68,6 +76,8 @@ export const allCases: Case[] = [
   ...kernels,
   ...golden,
   ...groupedRows,
+  ...modulated,
+  ...gate,
   ...inPlace,
   ...conformance,
   ...conformanceChannels,
@@ -88,6 +98,10 @@ export const allCases: Case[] = [
   ...replay,
   ...optim,
   ...optimState,
+  ...schedules,
+  ...manyParameters,
+  ...clipping,
+  ...optimFiles,
   ...averaging,
   ...training,
   ...sizes,

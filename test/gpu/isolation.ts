@@ -123,7 +123,6 @@ export const cases: Case[] = [
   },
   {
     name: 'isolation: f16 beyond 256, where squares overflow f16',
-    requires: ['f16'],
     async run(t) {
       const [rows, cols] = [4, 300];
       for (const peak of [300, 940, 60_000]) {

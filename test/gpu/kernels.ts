@@ -1,6 +1,6 @@
 /** Descriptions: run with nothing but WebGPU and their JSON they have the bits of the functions that they describe. */
 import * as library from '../../src/index.ts';
-import { type Gpu, init, type Tensor } from '../../src/index.ts';
+import { type FloatDType, type Gpu, init, type Tensor } from '../../src/index.ts';
 import {
   type DescribedOp,
   type DescribeFacts,
@@ -174,14 +174,8 @@ const parts: Subject[] = [
   { op: 'localResponseNorm', options: { shape: [9, 10, 400], size: 3 } },
 ];
 
-const compareAll = (
-  name: string,
-  dtype: 'f32' | 'f16',
-  subjects: Subject[],
-  facts?: DescribeFacts,
-): Case => ({
+const compareAll = (name: string, dtype: FloatDType, subjects: Subject[], facts?: DescribeFacts): Case => ({
   name: `kernels: ${name}, ${dtype}`,
-  requires: dtype === 'f16' ? ['f16'] : [],
   timeout: 300_000,
   async run({ gpu, device, note }) {
     const context = facts ? await init({ device, facts: facts as Partial<Gpu['facts']> }) : gpu;
@@ -205,6 +199,7 @@ const tiny = { maxBindingBytes: 65_536, maxWorkgroupsPerDimension: 16 };
 export const cases: Case[] = [
   compareAll('a description has the bits of the function', 'f32', plain),
   compareAll('a description has the bits of the function', 'f16', plain),
+  compareAll('a description has the bits of the function', 'bf16', plain),
   compareAll('in parts', 'f32', parts, tiny),
   compareAll('in parts', 'f16', parts, { ...tiny, maxBindingBytes: 32_768 }),
 ];

@@ -44,14 +44,13 @@ const evaluated: Evaluated[] = [
 ];
 
 export const cases: Case[] = [
-  ...(['f32', 'f16'] as const).map(
+  ...(['f32', 'f16', 'bf16'] as const).map(
     (dtype): Case => ({
       name: `limits: samples that fill a binding, ${dtype}`,
-      requires: dtype === 'f16' ? ['f16'] : [],
       timeout: 120_000,
       async run({ device, note }) {
-        // Half as many bytes a sample in f16.
-        const facts = { maxBindingBytes: dtype === 'f16' ? bound / 2 : bound };
+        // Half as many bytes a sample in f16 and bf16.
+        const facts = { maxBindingBytes: dtype === 'f32' ? bound : bound / 2 };
         const gpu = await init({ device, facts });
         note(
           'filling',
@@ -96,7 +95,7 @@ export const cases: Case[] = [
     timeout: 120_000,
     async run({ gpu, device }) {
       const tiny = await init({ device, facts: { maxBindingBytes: bound } });
-      const dtypes = gpu.facts.f16 ? (['f32', 'f16'] as const) : (['f32'] as const);
+      const dtypes = ['f32', 'f16', 'bf16'] as const;
       for (const { shape, layout } of evaluated) {
         for (const dtype of dtypes) {
           const channels = shape[layout === 'channels-first' ? 1 : shape.length - 1] as number;

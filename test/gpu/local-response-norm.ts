@@ -17,9 +17,9 @@ import {
   localResponseNormBackwardReference,
   localResponseNormReference,
   relativeError,
-  roundAllToHalf,
+  roundAllTo,
 } from '../reference/index.ts';
-import { normal, toHalf, withElement } from '../support/data.ts';
+import { normal, stored, withElement } from '../support/data.ts';
 import { decode } from '../support/golden.ts';
 import { refuses } from '../support/refuses.ts';
 import { RESPONSE_GOLDEN, type ResponseGoldenFile } from '../support/response.ts';
@@ -45,10 +45,12 @@ interface Arrays {
 
 const product = (sizes: readonly number[]) => sizes.reduce((total, size) => total * size, 1);
 
-function arraysOf({ shape, dtype, std = 1 }: Subject): Arrays {
-  const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
+function arraysOf({ shape, dtype = 'f32', std = 1 }: Subject): Arrays {
   const count = product(shape);
-  return { x: store(normal(count, { std })), dy: store(normal(count, { mean: 0.5, seed: 2 })) };
+  return {
+    x: stored(dtype, normal(count, { std })),
+    dy: stored(dtype, normal(count, { mean: 0.5, seed: 2 })),
+  };
 }
 
 /** Forward and backward, twice with equal bits. */
@@ -89,13 +91,12 @@ async function verify(gpu: Gpu, subjects: readonly Subject[]): Promise<Errors> {
     const arrays = arraysOf(subject);
     const actual = await run(gpu, subject, arrays);
     const { y, dx, scale } = referenceOf(subject, arrays);
-    const half = (exact: Float64Array, against: Float64Array) =>
-      bounds.halfFactor * relativeError(roundAllToHalf(exact), exact, against) + bounds.halfSlack;
+    const { dtype = 'f32' } = subject;
+    const once = (exact: Float64Array, against: Float64Array) =>
+      bounds.halfFactor * relativeError(roundAllTo(dtype, exact), exact, against) + bounds.halfSlack;
     const errors = { y: relativeError(actual.y, y), dx: relativeError(actual.dx, dx, scale) };
     const allowed =
-      subject.dtype === 'f16'
-        ? { y: half(y, y), dx: half(dx, scale) }
-        : { y: bounds.forward, dx: bounds.backward };
+      dtype !== 'f32' ? { y: once(y, y), dx: once(dx, scale) } : { y: bounds.forward, dx: bounds.backward };
     for (const output of ['y', 'dx'] as const) {
       const what = `${output} of ${JSON.stringify(subject)}`;
       assert(errors[output] <= allowed[output], `${what}: ${errors[output]} > ${allowed[output]}`);
@@ -156,18 +157,19 @@ const accuracy: Case[] = [
       }
     },
   },
-  {
-    name: 'localResponseNorm: f16',
-    requires: ['f16'],
-    async run(t) {
-      const list = shapes.flatMap((shape): Subject[] => [
-        { ...shape, size: 5, dtype: 'f16', ...strong },
-        { ...shape, size: 12, dtype: 'f16', ...strong, beta: 0.6 },
-        { ...shape, size: 3, dtype: 'f16', alpha: 1, std: 10_000 },
-      ]);
-      t.note('f16', show(await verify(t.gpu, list)));
-    },
-  },
+  ...(['f16', 'bf16'] as const).map(
+    (dtype): Case => ({
+      name: `localResponseNorm: ${dtype}`,
+      async run(t) {
+        const list = shapes.flatMap((shape): Subject[] => [
+          { ...shape, size: 5, dtype, ...strong },
+          { ...shape, size: 12, dtype, ...strong, beta: 0.6 },
+          { ...shape, size: 3, dtype, alpha: 1, std: 10_000 },
+        ]);
+        t.note(dtype, show(await verify(t.gpu, list)));
+      },
+    }),
+  ),
   {
     name: 'localResponseNorm: in bindings of 64 KiB, and as a GPU would run it',
     async run(t) {
@@ -205,7 +207,6 @@ const accuracy: Case[] = [
 const golden: Case[] = (['f32', 'f16'] as const).map(
   (dtype): Case => ({
     name: `localResponseNorm: golden values, ${dtype}`,
-    requires: dtype === 'f16' ? ['f16'] : [],
     async run(t) {
       const file = (await t.readJson(`golden/${RESPONSE_GOLDEN}.json`)) as ResponseGoldenFile | null;
       assert(file, `test/golden/${RESPONSE_GOLDEN}.json is missing`);
@@ -219,7 +220,7 @@ const golden: Case[] = (['f32', 'f16'] as const).map(
         for (const output of ['y', 'dx'] as const) {
           const expected = Float64Array.from(decode(outputs[output]));
           const against = output === 'y' ? expected : scale;
-          const rounding = relativeError(roundAllToHalf(expected), expected, against);
+          const rounding = relativeError(roundAllTo(dtype, expected), expected, against);
           const exact = output === 'y' ? bounds.forward : bounds.backward;
           const bound = dtype === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : exact;
           const error = relativeError(actual[output], expected, against);

@@ -2,6 +2,7 @@
 import {
   BatchNorm2d,
   batchNorm,
+  type FloatDType,
   type Gpu,
   InstanceNorm2d,
   init,
@@ -70,7 +71,7 @@ const split: Datum[] = [
 ];
 
 const forced = split.map((one): Datum => ({ ...one, schedule: { strategy: 'split' } }));
-const variants = (dtype: 'f32' | 'f16'): Datum[] =>
+const variants = (dtype: FloatDType): Datum[] =>
   [
     { op: 'batchNorm', shape: [19, 4, 6, 10] } as const,
     { op: 'groupNorm', shape: [3, 6, 9, 12], groups: 3, schedule: { strategy: 'split' } } as const,
@@ -125,10 +126,8 @@ export const cases: Case[] = [
     ),
   ]),
   verified('activations and residuals', variants('f32')),
-  verified(
-    'f16',
-    [...variants('f16'), ...planes.slice(0, 2).map((one): Datum => ({ ...one, dtype: 'f16' }))],
-    ['f16'],
+  ...(['f16', 'bf16'] as const).map((dtype) =>
+    verified(dtype, [...variants(dtype), ...planes.slice(0, 2).map((one): Datum => ({ ...one, dtype }))]),
   ),
   {
     name: 'merging: running statistics move once a batch',

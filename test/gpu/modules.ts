@@ -409,7 +409,6 @@ export const cases: Case[] = [
   },
   {
     name: 'modules: to converts in parts where a binding cannot hold all',
-    requires: ['f16'],
     async run({ device }) {
       const gpu = await init({ device, facts: { maxBindingBytes: 4096 } });
       const values = normal(3000);
@@ -425,7 +424,6 @@ export const cases: Case[] = [
   },
   {
     name: 'modules: to converts parameters to f16 and back',
-    requires: ['f16'],
     async run({ gpu }) {
       const net = new Sequential(gpu, new BatchNorm1d(gpu, 65), new LayerNorm(gpu, 65));
       const values = normal(65, { mean: 3 });
@@ -466,7 +464,7 @@ export const cases: Case[] = [
       const norm = new LayerNorm(gpu, 6);
       const weight = norm.weight?.data;
       await assertThrows(() => norm.to('u32' as 'f32'), { code: 'dtype' });
-      if (!gpu.facts.f16) await assertThrows(() => norm.to('f16'), { code: 'dtype' });
+      await assertThrows(() => norm.to('bf8' as 'f32'), { code: 'dtype' });
       assert(norm.weight?.data === weight);
       const free = gpu.memory().tensors;
       gpu.scope(() => norm.to('f32').registerBuffer('kept', gpu.zeros([2])));

@@ -410,7 +410,6 @@ export const cases: Case[] = [
   },
   {
     name: 'recording: f16 tensors convert both ways',
-    requires: ['f16'],
     async run({ gpu, device }) {
       const values = [0, -0, 1, -2.5, 65504, 65519, 65520, 2 ** -24, 2 ** -25, 1.0009765625, 1.00048828125];
       const expected = [0, -0, 1, -2.5, 65504, 65504, Infinity, 2 ** -24, 0, 1.0009765625, 1];

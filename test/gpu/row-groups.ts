@@ -51,13 +51,8 @@ const subjectsOf = (more: Partial<Subject> = {}, list = shapes): Subject[] =>
 // Two items, a last item that some lanes lack, single elements.
 const few = shapes.filter((_, i) => [1, 4, 8].includes(i));
 
-const verified = (
-  name: string,
-  list: () => (Subject & { data?: DataOptions })[],
-  requires: 'f16'[] = [],
-): Case => ({
+const verified = (name: string, list: () => (Subject & { data?: DataOptions })[]): Case => ({
   name: `row groups of registers: ${name}`,
-  requires,
   timeout: 180_000,
   async run(t) {
     t.note(name, summary(await verifyAll(t.gpu, list())));
@@ -118,10 +113,8 @@ export const cases: Case[] = [
     ...subjectsOf({ activation: 'relu', residual: true }, few),
   ]),
   verified('no parameters', () => subjectsOf({ affine: false }, few)),
-  verified('f16', () => subjectsOf({ dtype: 'f16', paramDtype: 'f32' }, few), ['f16']),
-  verified('f16 parameters', () => subjectsOf({ op: 'addRmsNorm', dtype: 'f16', paramDtype: 'f16' }, few), [
-    'f16',
-  ]),
+  verified('f16', () => subjectsOf({ dtype: 'f16', paramDtype: 'f32' }, few)),
+  verified('f16 parameters', () => subjectsOf({ op: 'addRmsNorm', dtype: 'f16', paramDtype: 'f16' }, few)),
   {
     name: 'row groups of registers: subgroups of subgroups',
     requires: ['subgroups'],

@@ -253,7 +253,6 @@ const limits: Case[] = [
   {
     // One rounding, however many parts: rounded once per part, dbias is off by more than the bound allows.
     name: 'limits: f16 gradients of long rows, and bindings of 64 KiB',
-    requires: ['f16'],
     timeout: 120_000,
     async run(t) {
       const long: (Subject & { data: DataOptions })[] = (

@@ -316,7 +316,6 @@ export const cases: Case[] = [
   },
   {
     name: 'state: f16 modules save f16, load f32, and are loaded from',
-    requires: ['f16'],
     async run({ gpu, device }) {
       const values = Float32Array.of(0.1, 2049, -3e-8);
       const [single, half] = [new LayerNorm(gpu, 3), new LayerNorm(gpu, 3, { dtype: 'f16' })];

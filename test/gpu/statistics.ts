@@ -127,7 +127,6 @@ export const cases: Case[] = [
   },
   {
     name: 'statistics: without them y is the same in f16',
-    requires: ['f16'],
     async run({ gpu }) {
       const half = few.map((subject): Subject => ({ ...subject, dtype: 'f16' }));
       const mixed = half.map((subject): Subject => ({ ...subject, paramDtype: 'f32' }));

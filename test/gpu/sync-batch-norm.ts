@@ -98,23 +98,24 @@ const accuracy: Case[] = [
       }
     },
   },
-  {
-    name: 'syncBatchNorm: f16',
-    requires: ['f16'],
-    async run(t) {
-      for (const layout of ['channels-first', 'channels-last'] as const) {
-        const subject: Replicated = {
-          channels: 5,
-          spatial: [6],
-          sizes: [3, 1, 4],
-          dtype: 'f16',
-          offset: 4,
-          layout,
-        };
-        await verifyReplicas((inputs) => runLocally(t.gpu, subject, inputs), subject);
-      }
-    },
-  },
+  ...(['f16', 'bf16'] as const).map(
+    (dtype): Case => ({
+      name: `syncBatchNorm: ${dtype}`,
+      async run(t) {
+        for (const layout of ['channels-first', 'channels-last'] as const) {
+          const subject: Replicated = {
+            channels: 5,
+            spatial: [6],
+            sizes: [3, 1, 4],
+            dtype,
+            offset: 4,
+            layout,
+          };
+          await verifyReplicas((inputs) => runLocally(t.gpu, subject, inputs), subject);
+        }
+      },
+    }),
+  ),
 ];
 
 interface GoldenSync {
@@ -441,7 +442,6 @@ const behaviour: Case[] = [
   },
   {
     name: 'syncBatchNorm: ranks whose inputs differ in dtype',
-    requires: ['f16'],
     async run(t) {
       const refused = LocalProcessGroup.create(2).map((group) => {
         const x = t.gpu.zeros([2, 3], { dtype: group.rank === 0 ? 'f32' : 'f16' });
@@ -560,7 +560,7 @@ const behaviour: Case[] = [
       const data = [LocalProcessGroup.create(2), LocalProcessGroup.create(2)];
       const sequence = [LocalProcessGroup.create(2), LocalProcessGroup.create(2)];
       const both = [0, 1].flatMap((d) => [0, 1].map((s) => ({ d, s })));
-      const dtype: FloatDType = gpu.facts.f16 ? 'f16' : 'f32';
+      const dtype: FloatDType = 'bf16';
       await Promise.all(
         both.map(async ({ d, s }) => {
           const group = data[s]?.[d] as LocalProcessGroup;
@@ -583,7 +583,7 @@ const behaviour: Case[] = [
           await syncGradients(all, group, { sequenceParallelGroup, bucketBytes: 8 });
           const mean = 1.5 + 10 * s;
           assertEqual(await plain.grad?.data(), [mean, 2 * mean, 3 * mean], 'averaged');
-          assertEqual(await half.grad?.data(), [mean], 'averaged, f16 where there is');
+          assertEqual(await half.grad?.data(), [mean], 'averaged, bf16');
           // Summed over the sequence, averaged over the data.
           assertEqual(await marked.grad?.data(), [1.5 + 11.5, 13], 'marked');
           assertEqual(without.grad, null, 'without a gradient');

@@ -1,10 +1,11 @@
 /** Every shader variant compiles on this engine. */
 import type { Kernel } from '../../src/gpu/program.ts';
+import type { FloatDType } from '../../src/index.ts';
 import { describe } from '../../src/kernels.ts';
 import { assert } from '../harness/assert.ts';
 import type { Case, Requirement } from '../harness/case.ts';
 import { describedCases } from '../support/descriptions.ts';
-import { everyKernel } from '../support/variants.ts';
+import { everyKernel, type Storage } from '../support/variants.ts';
 
 const compile = (name: string, requires: Requirement[], kernelsOf: () => Kernel[]): Case => ({
   name: `variants: ${name}`,
@@ -34,20 +35,19 @@ const compile = (name: string, requires: Requirement[], kernelsOf: () => Kernel[
   },
 });
 
-const variants = (subgroups: boolean, f16: boolean): Case => {
+const variants = (subgroups: boolean, storage: Storage): Case => {
   const requires: Requirement[] = [];
-  if (f16) requires.push('f16');
+  if (storage === 'f16') requires.push('f16');
   if (subgroups) requires.push('subgroups');
-  return compile(`${f16 ? 'f16' : 'f32'}, ${subgroups ? 'subgroups' : 'portable'}`, requires, () =>
-    // The other half is the business of the case without f16.
-    [...everyKernel(subgroups, f16).values()].filter(
-      ({ constants: { X, W } }) => !f16 || X === 'f16' || W === 'f16',
-    ),
-  );
+  return compile(`${storage}, ${subgroups ? 'subgroups' : 'portable'}`, requires, () => {
+    // The others are the business of the case of f32.
+    const known = storage === 'f32' ? undefined : everyKernel(subgroups, 'f32');
+    return [...everyKernel(subgroups, storage).values()].filter(({ code }) => !known?.has(code));
+  });
 };
 
 /** As a program that has nothing of this library compiles them: with the layout that WebGPU reads off the text. */
-const described = (dtype: 'f32' | 'f16'): Case => ({
+const described = (dtype: FloatDType): Case => ({
   name: `variants: descriptions, ${dtype}`,
   requires: dtype === 'f16' ? ['f16'] : [],
   timeout: 300_000,
@@ -68,8 +68,9 @@ const described = (dtype: 'f32' | 'f16'): Case => ({
 export const cases: Case[] = [
   described('f32'),
   described('f16'),
-  variants(false, false),
-  variants(true, false),
-  variants(false, true),
-  variants(true, true),
+  described('bf16'),
+  ...(['f32', 'f16', 'packed'] as const).flatMap((storage) => [
+    variants(false, storage),
+    variants(true, storage),
+  ]),
 ];

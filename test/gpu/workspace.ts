@@ -89,7 +89,6 @@ export const cases: Case[] = [
   ),
   {
     name: 'workspace: in parts, f16',
-    requires: ['f16'],
     timeout: 120_000,
     async run(t) {
       const gpu = await context(t.device, true);

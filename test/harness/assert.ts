@@ -25,6 +25,11 @@ export function assertEqual(actual: unknown, expected: unknown, what = 'value'):
   if (!same(actual, expected)) throw new Error(`${what}: ${show(actual)}, expected ${show(expected)}`);
 }
 
+/** Whether plain objects and nested lists say the same: as JSON. */
+export function assertSame(actual: unknown, expected: unknown, what = 'value'): void {
+  assertEqual(JSON.stringify(actual), JSON.stringify(expected), what);
+}
+
 /**
  * How the distance between an actual value a and an expected value e is measured.
  *

@@ -55,7 +55,7 @@ it.each([[[2, 3, 8, 8]], [[1, 5, 7, 3]]])(
 );
 
 it('refuses what cannot be shared', async () => {
-  expect(await page.misuse()).toEqual(['buffer', 'dtype', 'buffer', 'destroyed', 'wrong-device']);
+  expect(await page.misuse()).toEqual(['buffer', 'dtype', 'buffer', 'dtype', 'destroyed', 'wrong-device']);
 });
 
 it('nothing was said on the console', () => {

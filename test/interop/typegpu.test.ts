@@ -113,7 +113,7 @@ it('refuses what cannot be shared, and says what to do', async () => {
     'no tensor': 'value',
     offset: 'buffer',
     'another device': 'wrong-device',
-    'no shader-f16': 'dtype',
+    bf16: 'dtype',
     'destroyed tensor': 'destroyed',
   });
 });

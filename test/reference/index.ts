@@ -13,7 +13,7 @@ export {
   setCount,
   setSize,
 } from './geometry.ts';
-export { roundAllToHalf, roundToHalf } from './half.ts';
+export { roundAllTo, roundAllToHalf, rounders, roundToBfloat16, roundToHalf } from './half.ts';
 export {
   normBackwardReference,
   normReference,

@@ -18,6 +18,8 @@ export interface ReferenceOptions {
   frozen?: { mean: ArrayLike<number>; variance: ArrayLike<number> } | undefined;
   /** Added to xhat * weight + bias, before the activation; shaped like x. Absent means 0. */
   residual?: ArrayLike<number> | null | undefined;
+  /** xhat * weight + bias is multiplied by the activation of this, which then is not its own; shaped like x. */
+  gate?: ArrayLike<number> | null | undefined;
   /** Default 'none'. */
   activation?: Activation | undefined;
   /** Of 'leakyRelu'. Default 0.01. */
@@ -47,6 +49,8 @@ export interface ReferenceBackward {
   dbias: Float64Array;
   /** Shaped like x: the gradient of z, which is that of the residual. */
   dresidual: Float64Array;
+  /** Shaped like x: the gradient of the gate, where there is one. */
+  dgate?: Float64Array;
   /**
    * The sizes of the terms that each gradient is a sum of, before they cancel. An error is judged against these: a
    * gradient that cancels to almost nothing cannot be more exact than its terms.
@@ -60,6 +64,8 @@ export interface ReferenceBackward {
     dbias: Float64Array;
     /** |dy| per element. */
     dresidual: Float64Array;
+    /** |dy * z| per element. */
+    dgate?: Float64Array;
   };
 }
 
@@ -114,7 +120,7 @@ function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, froze
  *     xhat = (x - mean) * rstd        mean = E[x],  rstd = 1 / sqrt(E[(x - mean)^2] + eps)        'moments'
  *     xhat = x * rstd                               rstd = 1 / sqrt(E[x^2] + eps)                 'rms'
  *     z    = xhat * (weight + weightOffset) + bias + residual
- *     y    = activation(z)
+ *     y    = activation(z), or z * activation(gate)
  *
  * LayerNorm: Ba, Kiros, Hinton 2016 (arXiv:1607.06450). RMSNorm: Zhang, Sennrich 2019 (arXiv:1910.07467), with eps
  * where torch.nn.RMSNorm has it. GroupNorm: Wu, He 2018 (arXiv:1803.08494). InstanceNorm: Ulyanov, Vedaldi, Lempitsky
@@ -139,7 +145,10 @@ export function normReference(
   forEachElement(geometry, (element, set, channel) => {
     const xhat = ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
     const shift = (bias ? (bias[channel] as number) : 0) + (residual ? (residual[element] as number) : 0);
-    y[element] = activate(xhat * (weight[channel] as number) + shift, activation, negativeSlope);
+    const z = xhat * (weight[channel] as number) + shift;
+    y[element] = options.gate
+      ? z * activate(options.gate[element] as number, activation, negativeSlope)
+      : activate(z, activation, negativeSlope);
   });
   return { y, mean, rstd };
 }
@@ -216,14 +225,42 @@ export function normBackwardReference(
     dweight: dweight.values(),
     dbias: dbias.values(),
     dresidual: Float64Array.from(dy),
+    ...gateGradient(gradient, x, geometry, options),
     scale: {
       dx: dxScale,
       dweight: dweightScale.values(),
       dbias: dbiasScale.values(),
       dresidual: Float64Array.from(gradient, Math.abs),
+      ...(options.gate && { dgate: gateTerms(gradient, x, geometry, options) }),
     },
   };
 }
+
+/** xhat * weight + bias. */
+const mapped = (x: ArrayLike<number>, geometry: Geometry, options: ReferenceOptions): Float64Array =>
+  normReference(x, geometry, { ...options, gate: undefined, activation: 'none' }).y;
+
+/** dgate = dy * z * activation'(gate). */
+function gateGradient(
+  dy: ArrayLike<number>,
+  x: ArrayLike<number>,
+  geometry: Geometry,
+  options: ReferenceOptions,
+): { dgate?: Float64Array } {
+  const { gate, activation = 'none', negativeSlope } = options;
+  if (!gate) return {};
+  const slope = (at: number) =>
+    activation === 'none' ? 1 : activationDerivative(at, activation, negativeSlope);
+  const z = mapped(x, geometry, options);
+  return { dgate: z.map((value, i) => (dy[i] as number) * value * slope(gate[i] as number)) };
+}
+
+const gateTerms = (
+  dy: ArrayLike<number>,
+  x: ArrayLike<number>,
+  geometry: Geometry,
+  options: ReferenceOptions,
+): Float64Array => mapped(x, geometry, options).map((value, i) => Math.abs((dy[i] as number) * value));
 
 /** The gradient of z, and the sizes of its terms. */
 function upstream(
@@ -232,7 +269,11 @@ function upstream(
   geometry: Geometry,
   options: ReferenceOptions,
 ): { dy: ArrayLike<number>; terms: Float64Array } {
-  const { activation = 'none', negativeSlope, judgeByTerms = false } = options;
+  const { activation = 'none', negativeSlope, gate, judgeByTerms = false } = options;
+  if (gate) {
+    const dz = Float64Array.from(dy, (up, i) => up * activate(gate[i] as number, activation, negativeSlope));
+    return { dy: dz, terms: dz.map(Math.abs) };
+  }
   if (activation === 'none') return { dy, terms: Float64Array.from(dy, Math.abs) };
   const { y: z } = normReference(x, geometry, { ...options, activation: 'none' });
   const of = (derivative: typeof activationDerivative, value: (upstream: number) => number) =>

@@ -97,6 +97,20 @@ export function worldOf(gpu: Gpu): World {
   averaged.updateParameters(layer);
   const savedSgd = sgd.stateDict();
   const savedAdamw = adamw.stateDict();
+  // Of its own: schedules change its groups.
+  const scheduled = new optim.SGD(rms.parameters(), { lr: 0.1, momentum: 0.9 });
+  const stepLr = new optim.StepLR(scheduled, 3);
+  const restarts = new optim.CosineAnnealingWarmRestarts(scheduled, 3);
+  const plateau = new optim.ReduceLROnPlateau(scheduled);
+  const scaler = new optim.GradScaler(gpu);
+  scaler.step(scheduled);
+  scaler.update();
+  const paramGroups = JSON.stringify(sgd.stateDict().param_groups);
+  const savedFile = norms.encodeSafetensors([], { param_groups: paramGroups });
+  const savedScaler = {
+    ...{ scale: 2, growth_factor: 2, backoff_factor: 0.5 },
+    ...{ growth_interval: 5, _growth_tracker: 3 },
+  };
   const file = norms.encodeSafetensors([['a', { dtype: 'f32', shape: [2], data: new Float32Array(2) }]]);
   const host = (...shape: number[]) => ({
     dtype: 'f32',
@@ -284,6 +298,49 @@ export function worldOf(gpu: Gpu): World {
       rms.parameters(),
       { lr: 0.1, betas: [0.9, 0.99], eps: 1e-8, amsgrad: true },
     ]),
+    make('Adam', optim.Adam, () => [rms.parameters(), { weightDecay: 0.1, masterCopies: true }]),
+    make('RMSprop', optim.RMSprop, () => [rms.parameters(), { alpha: 0.9, centered: true, momentum: 0.5 }]),
+    make('Adagrad', optim.Adagrad, () => [rms.parameters(), { lrDecay: 0.1, initialAccumulatorValue: 1 }]),
+    make('Adamax', optim.Adamax, () => [rms.parameters(), { betas: [0.9, 0.99], eps: 1e-8 }]),
+    make('GradScaler', optim.GradScaler, () => [
+      gpu,
+      { initScale: 2, growthFactor: 3, backoffFactor: 0.3, growthInterval: 5, enabled: true },
+    ]),
+    make('MultiStepLR', optim.MultiStepLR, () => [scheduled, [3, 5], { gamma: 0.5, lastEpoch: -1 }]),
+    make('ConstantLR', optim.ConstantLR, () => [scheduled, { factor: 0.5, totalIters: 3 }]),
+    make('LinearLR', optim.LinearLR, () => [scheduled, { startFactor: 0.5, endFactor: 1, totalIters: 3 }]),
+    make('ExponentialLR', optim.ExponentialLR, () => [scheduled, 0.9, {}]),
+    make('PolynomialLR', optim.PolynomialLR, () => [scheduled, { totalIters: 3, power: 2 }]),
+    make('LambdaLR', optim.LambdaLR, () => [scheduled, () => 1, {}]),
+    make('CosineAnnealingLR', optim.CosineAnnealingLR, () => [scheduled, 5, { etaMin: 0 }]),
+    make('OneCycleLR', optim.OneCycleLR, () => [
+      scheduled,
+      0.1,
+      { totalSteps: 10, pctStart: 0.2, annealStrategy: 'linear', baseMomentum: 0.8, threePhase: true },
+    ]),
+    make('SWALR', optim.SWALR, () => [scheduled, 0.1, { annealEpochs: 3, annealStrategy: 'cos' }]),
+    make('SequentialLR', optim.SequentialLR, () => [scheduled, [stepLr, restarts], [5]]),
+    make('ChainedScheduler', optim.ChainedScheduler, () => [[stepLr, restarts]]),
+    make('ReduceLROnPlateau', optim.ReduceLROnPlateau, () => [
+      scheduled,
+      { mode: 'max', factor: 0.5, patience: 3, thresholdMode: 'abs', minLr: [0.1], cooldown: 1 },
+    ]),
+    fn('clipGradNorm', optim.clipGradNorm, () => [layer.parameters(), 1, { normType: 1 }]),
+    fn('clipGradValue', optim.clipGradValue, () => [layer.parameters(), 1, {}]),
+    fn('parameterGroups', optim.parameterGroups, () => [layer, { weightDecay: 0.1 }]),
+    fn('saveOptimizer', optim.saveOptimizer, () => [sgd]),
+    fn('loadOptimizer', optim.loadOptimizer, () => [sgd, savedFile.slice()]),
+    method('stepLr', stepLr, 'step'),
+    method('stepLr', stepLr, 'loadStateDict', () => [stepLr.stateDict()]),
+    method('restarts', restarts, 'step', () => [2.5]),
+    method('plateau', plateau, 'step', () => [0.5]),
+    method('plateau', plateau, 'loadStateDict', () => [plateau.stateDict()]),
+    method('scaler', scaler, 'scale', () => [x, { out: y }]),
+    method('scaler', scaler, 'step', () => [scheduled, {}]),
+    method('scaler', scaler, 'unscale', () => [scheduled, {}]),
+    method('scaler', scaler, 'update', () => [{}]),
+    method('scaler', scaler, 'setScale', () => [1024]),
+    method('scaler', scaler, 'loadStateDict', () => [{ ...savedScaler }]),
     make('AveragedModel', optim.AveragedModel, () => [
       layer,
       new norms.LayerNorm(gpu, 4),
@@ -409,7 +466,7 @@ export function worldOf(gpu: Gpu): World {
     if (!('workspaceBytes' in module)) continue;
     calls.push(method(name, module, 'workspaceBytes', () => [shape, { dtype: 'f32' }]));
   }
-  const optimizers = [sgd, adamw];
+  const optimizers = [sgd, adamw, scheduled];
   const state = [
     ...parameters.flatMap(({ data, grad }) => (grad ? [data, grad] : [data])),
     ...new Set([...all, averaged].flatMap((module) => module.buffers())),

@@ -1,9 +1,10 @@
-/** What rounding x̂ to f16 before it meets weight (RMSNorm's cast 'llama') does to y and dweight, in float64. */
-import { forEachElement, type Geometry, roundToHalf } from '../reference/index.ts';
+/** What rounding x̂ to the storage type before it meets weight (RMSNorm's cast 'llama') does to y and dweight, in float64. */
+import type { FloatDType } from '../../src/index.ts';
+import { forEachElement, type Geometry, rounders } from '../reference/index.ts';
 import { bounds } from './tolerances.ts';
 
 /**
- * y = half(x·rstd)·weight and dweight = Σ dy·half(x·rstd).
+ * y = rounded(x·rstd)·weight and dweight = Σ dy·rounded(x·rstd).
  *
  * Where x̂ is so near a tie that f32 arithmetic may land on its other side, either neighbour is right: `slack` says
  * how far that can move each element of y and dweight.
@@ -14,7 +15,9 @@ export function roundedFirst(
   weight: ArrayLike<number> | undefined,
   geometry: Geometry,
   rstd: Float64Array,
+  dtype: FloatDType,
 ): { y: Float64Array; dweight: Float64Array; slack: { y: Float64Array; dweight: Float64Array } } {
+  const round = rounders[dtype];
   const y = new Float64Array(x.length);
   const dweight = new Float64Array(geometry.channels);
   const slack = { y: new Float64Array(x.length), dweight: new Float64Array(geometry.channels) };
@@ -23,10 +26,8 @@ export function roundedFirst(
   };
   forEachElement(geometry, (element, set, channel) => {
     const exact = (x[element] as number) * (rstd[set] as number);
-    const xhat = roundToHalf(exact);
-    const step = Math.abs(
-      roundToHalf(exact * (1 + bounds.forward)) - roundToHalf(exact * (1 - bounds.forward)),
-    );
+    const xhat = round(exact);
+    const step = Math.abs(round(exact * (1 + bounds.forward)) - round(exact * (1 - bounds.forward)));
     const w = weight?.[channel] ?? 1;
     y[element] = xhat * w;
     slack.y[element] = step * Math.abs(w);

@@ -2,6 +2,7 @@
  * The published cases of BatchNorm as calls of this library, each in its own convention: momentum is the share of the old
  * or of the new statistics, and the running variance takes the biased or the unbiased one.
  */
+import type { FloatDType } from '../../src/index.ts';
 import { batchNormGeometry, type Geometry, type Layout, setSize } from '../reference/geometry.ts';
 import {
   applyActivation,
@@ -45,8 +46,8 @@ export interface BatchCase {
   momentum: number;
   /** Whether the running variance is of biased variances. */
   biased: boolean;
-  dtype: 'f32' | 'f16';
-  paramDtype: 'f32' | 'f16';
+  dtype: FloatDType;
+  paramDtype: FloatDType;
   x: Float32Array;
   dy?: Float32Array;
   weight?: Float32Array;
@@ -87,7 +88,7 @@ export function describeBatch(testCase: ConformanceCase): BatchCase | Unsupporte
     const geometry = batchNormGeometry(shape, layout);
     const training = op !== 'batch_norm_eval';
     const { dtype, paramDtype } = typesOf(testCase);
-    const vector = (input: ConformanceTensor | undefined, type: 'f32' | 'f16') => {
+    const vector = (input: ConformanceTensor | undefined, type: FloatDType) => {
       if (!input) return undefined;
       const values = toFloat32(valuesOf(input), type);
       if (values.length !== geometry.channels) throw new Unsupported('parameters that are not per channel');

@@ -1,4 +1,5 @@
 /** The published cases of local response normalization as calls of this library. */
+import type { FloatDType } from '../../src/index.ts';
 import { type Geometry, groupNormGeometry, type Layout } from '../reference/geometry.ts';
 import {
   type ConformanceCase,
@@ -26,7 +27,7 @@ export interface ResponseCase {
   alpha: number;
   beta: number;
   k: number;
-  dtype: 'f32' | 'f16';
+  dtype: FloatDType;
   x: Float32Array;
   dy: Float32Array;
   expected: Partial<Record<'y' | 'dx', Expected>>;

@@ -5,6 +5,8 @@
  * each suite's own tolerance. A case that the library cannot express comes back with a reason: test/conformance/unsupported.json
  * lists all of those, and a test holds the list.
  */
+
+import type { FloatDType } from '../../src/index.ts';
 import {
   axesGeometry,
   type Geometry,
@@ -12,7 +14,7 @@ import {
   instanceNormGeometry,
   type Layout,
 } from '../reference/geometry.ts';
-import { roundToHalf } from '../reference/half.ts';
+import { rounders, roundToHalf } from '../reference/half.ts';
 
 // ---- The format of a case.
 
@@ -102,9 +104,9 @@ export interface SupportedCase {
   geometry: Geometry;
   eps: number;
   /** Type of x, residual and y. f16 inputs hold f16 values. */
-  dtype: 'f32' | 'f16';
+  dtype: FloatDType;
   /** Type of weight and bias. */
-  paramDtype: 'f32' | 'f16';
+  paramDtype: FloatDType;
   x: Float32Array;
   residual?: Float32Array;
   weight?: Float32Array;
@@ -146,8 +148,8 @@ export function valuesOf({ shape, data, fill }: ConformanceTensor): Float64Array
   return data ? Float64Array.from(data) : new Float64Array(product(shape)).fill(fill ?? 0);
 }
 
-const roundTo = (dtype: 'f32' | 'f16'): ((value: number) => number) =>
-  dtype === 'f16' ? roundToHalf : Math.fround;
+const roundTo = (dtype: FloatDType): ((value: number) => number) =>
+  dtype === 'f32' ? Math.fround : rounders[dtype];
 
 /** The values reordered so that axis i of the result is axis order[i] of the original. */
 function permute(values: Float64Array, shape: readonly number[], order: readonly number[]): Float64Array {
@@ -196,20 +198,16 @@ const OUTPUTS = { y: 'y', mean: 'mean', inv_std: 'rstd', sum: 'sum' } as const;
 export class Unsupported extends Error {}
 
 export interface Types {
-  dtype: 'f32' | 'f16';
-  paramDtype: 'f32' | 'f16';
+  dtype: FloatDType;
+  paramDtype: FloatDType;
 }
 
-/** y has the type of x in this library: a case that asks for another runs in f32, which holds every f16 input exactly. */
+/** y has the type of x in this library: a case that asks for another runs in f32, which holds every narrower input exactly. */
 export function typesOf({ inputs, expected }: ConformanceCase): Types {
-  const all = [...Object.values(inputs), ...Object.values(expected)];
-  if (all.some((tensor) => tensor?.dtype === 'bfloat16')) throw new Unsupported('bfloat16');
-  const half = inputs.x?.dtype === 'float16' && expected.y?.dtype === 'float16';
-  const parameters = inputs.scale ?? inputs.bias;
-  return {
-    dtype: half ? 'f16' : 'f32',
-    paramDtype: half && parameters?.dtype === 'float16' ? 'f16' : 'f32',
-  };
+  const narrow: Partial<Record<ConformanceDtype, FloatDType>> = { float16: 'f16', bfloat16: 'bf16' };
+  const dtypeOf = (tensor: ConformanceTensor | undefined) => (tensor && narrow[tensor.dtype]) ?? 'f32';
+  const dtype = dtypeOf(inputs.x) === dtypeOf(expected.y) ? dtypeOf(inputs.x) : 'f32';
+  return { dtype, paramDtype: dtypeOf(inputs.scale ?? inputs.bias) === dtype ? dtype : 'f32' };
 }
 
 function expectedOutputs(testCase: ConformanceCase) {
@@ -260,7 +258,7 @@ function residualOf(
   return residual;
 }
 
-export const toFloat32 = (values: Float64Array, dtype: 'f32' | 'f16'): Float32Array =>
+export const toFloat32 = (values: Float64Array, dtype: FloatDType): Float32Array =>
   Float32Array.from(values, roundTo(dtype));
 
 function describeRows(testCase: ConformanceCase, x: ConformanceTensor): SupportedCase {

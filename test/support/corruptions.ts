@@ -92,7 +92,8 @@ export function junkOf(gpu: Gpu, other: Gpu): Junk {
     ['a module', new LayerNorm(gpu, 4)],
     ['a Proxy of a module', new Proxy(new LayerNorm(gpu, 4), {})],
     ['a destroyed module', goneModule],
-    ...(gpu.facts.f16 ? [['a tensor of f16', gpu.zeros([2, 4], { dtype: 'f16' })] as const] : []),
+    ['a tensor of f16', gpu.zeros([2, 4], { dtype: 'f16' })],
+    ['a tensor of bf16', gpu.zeros([2, 4], { dtype: 'bf16' })],
   ];
   return {
     values,

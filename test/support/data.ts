@@ -1,5 +1,6 @@
 /** Seeded test data: the same numbers on every machine and in every run. */
-import { roundToHalf } from '../reference/half.ts';
+import type { FloatDType } from '../../src/index.ts';
+import { rounders, roundToHalf } from '../reference/half.ts';
 
 /** Uniform numbers in [0, 1): the 32-bit generator mulberry32 (Tommy Ettinger, public domain). */
 export function random(seed: number): () => number {
@@ -64,4 +65,9 @@ export function withElement(x: Float32Array, index: number, value: number): Floa
 /** Every value rounded to f16, as a Float32Array: what an f16 tensor made from x holds. */
 export function toHalf(x: ArrayLike<number>): Float32Array {
   return Float32Array.from(x, roundToHalf);
+}
+
+/** What a tensor of that dtype made from x holds. */
+export function stored(dtype: FloatDType, x: Float32Array): Float32Array {
+  return dtype === 'f32' ? x : Float32Array.from(x, rounders[dtype]);
 }

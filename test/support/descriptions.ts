@@ -78,8 +78,13 @@ export const describedCases: readonly DescribedCase[] = (Object.keys(settings) a
   (op) =>
     (['forward', 'backward'] as const).flatMap((pass) =>
       settings[op][pass].flatMap((one) => {
-        const dtypes = [{ dtype: 'f32' }, { dtype: 'f16' }, { dtype: 'f16', paramDtype: 'f32' }] as const;
-        const some = op === 'localResponseNorm' ? dtypes.slice(0, 2) : dtypes;
+        const dtypes = [
+          { dtype: 'f32' },
+          { dtype: 'f16' },
+          { dtype: 'bf16' },
+          { dtype: 'f16', paramDtype: 'f32' },
+        ] as const;
+        const some = op === 'localResponseNorm' ? dtypes.slice(0, 3) : dtypes;
         return some.map((types) => ({ op, options: { ...one, ...types, pass } }));
       }),
     ),

@@ -25,6 +25,7 @@ export interface Response {
 
 export const factsOf = {
   own: {},
+  'as without shader-f16': { f16: false },
   'as on a GPU': { software: false },
   'as on a phone': { deviceClass: 'phone' },
   'as on an Intel GPU': { deviceClass: 'integrated', forwardItems: 8, backwardItems: 1 },
@@ -81,7 +82,7 @@ const activations: readonly Activation[] = ['relu', 'leakyRelu', 'relu6', 'silu'
 /** The part of a configuration that decides which pipelines it needs. */
 function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response; backward: boolean } {
   const backward = draw.chance(0.8);
-  const dtype: FloatDType = draw.chance(0.3) ? 'f16' : 'f32';
+  const dtype: FloatDType = draw.chance(0.4) ? draw.of(['f16', 'bf16']) : 'f32';
   const layout: Layout = draw.of(['channels-first', 'channels-last']);
   if (draw.chance(0.08)) {
     const response = {
@@ -94,19 +95,22 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
   }
   const op = draw.of(norms);
   const channels = hasChannels(op);
-  const after = channels || op === 'layerNorm';
+  const cast = draw.of(['torch', 'llama', 'gemma'] as const);
+  // What llama rounds before the weight is known without an activation alone.
+  const after = channels || op === 'layerNorm' || (op === 'rmsNorm' && cast !== 'llama');
   return {
     op,
     dtype,
     // An f32 x takes f32 parameters only.
     paramDtype: draw.chance(0.25) ? 'f32' : dtype,
     affine: draw.chance(0.8),
+    ...(!channels && draw.chance(0.15) && { zeroCentered: true }),
     ...(channels && { layout }),
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
     ...(!channels && draw.chance(0.3) && { axes: draw.of([[1], [1], [0], [1, 2], [1, 3], [0, 2, 4]]) }),
-    ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast: draw.of(['torch', 'llama', 'gemma']) }),
+    ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
-    ...(after && draw.chance(0.25) && { residual: true }),
+    ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
     schedule: drawSchedule(draw),
     backward,
   };
@@ -149,6 +153,11 @@ function drawShape(
       const groups = draw.of([2, 3, 4, 8]);
       return { shape: [rows, groups * draw.integer(1, 60)], groups };
     }
+    if (draw.chance(0.12)) {
+      const samples = draw.integer(1, 5);
+      const each = Math.max(1, Math.floor(rows / samples));
+      return { shape: [samples, each, length], apart: draw.integer(1, 2) };
+    }
     if (draw.chance(0.2))
       return { shape: [rows, draw.integer(1, 5), draw.integer(1, 40)], trailing: draw.integer(1, 2) };
     return draw.chance(0.2) ? { shape: [rows, 1, length] } : { shape: [rows, length] };
@@ -189,7 +198,7 @@ function drawData(
 ): FuzzData {
   const dy = draw.of<DataOptions>([{}, { dyMean: 1 }, { dyMean: 0.1, dyStd: 0 }]);
   const common = { seed: draw.integer(1, 1e6), ...dy };
-  const half = dtype === 'f16';
+  const narrow = dtype !== 'f32';
   // Squares are what local response normalization is made of: it keeps to values whose squares f32 holds.
   if (response) return { ...common, offset: draw.of([0, 1, -10]) };
   const kind = draw.of(['offset', 'offset', 'pattern', 'magnitude', 'outlier']);
@@ -198,21 +207,21 @@ function drawData(
     return {
       ...common,
       pattern,
-      step: draw.of(half ? [0, 1, 0.1] : [0, 1, 0.1, -3.5, 1e-3, 1e4]),
+      step: draw.of(narrow ? [0, 1, 0.1] : [0, 1, 0.1, -3.5, 1e-3, 1e4]),
       everySet: draw.chance(0.5),
     };
   }
   // Running statistics are of the order of 1, and f16 ends at 65504.
-  if (kind === 'magnitude' && !half && !evaluation) {
+  if (kind === 'magnitude' && dtype !== 'f16' && !evaluation) {
     // BatchNorm refuses the eps of 0 that small values need to be seen.
     const small = op === 'batchNorm' ? [] : [1e-10, 1e-20, 1e-30];
     return { ...common, magnitude: draw.of([1e10, 1e19, 1e30, 3e38, ...small]) };
   }
   // What is added before a norm hides an outlier's neighbours in the rounding of the sum.
-  if (kind === 'outlier' && !half && !evaluation && op !== 'addLayerNorm' && op !== 'addRmsNorm') {
+  if (kind === 'outlier' && !narrow && !evaluation && op !== 'addLayerNorm' && op !== 'addRmsNorm') {
     return { ...common, outlier: true };
   }
-  return { ...common, offset: draw.of(half || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
+  return { ...common, offset: draw.of(narrow || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
 }
 
 /** Configuration number `index` of a seed. */
@@ -240,14 +249,13 @@ export function configurationOf(seed: number, index: number): Configuration {
   };
 }
 
-/** The nearest configuration that a device can run: without its features f32 and portable reductions, and only strategies that the shape has. */
-export function fitted(configuration: Configuration, { f16, subgroup }: DeviceFacts): Configuration {
+/** The nearest configuration that a device can run: without subgroups portable reductions, and only strategies that the shape has. */
+export function fitted(
+  configuration: Configuration,
+  { subgroup }: Pick<DeviceFacts, 'subgroup'>,
+): Configuration {
   const { subject, response } = configuration;
   const whole = { ...subject };
-  if (!f16) {
-    whole.dtype = 'f32';
-    whole.paramDtype = 'f32';
-  }
   const { strategy, ...others } = whole.schedule ?? {};
   if (response) whole.schedule = {};
   else if (strategy) {
@@ -294,7 +302,8 @@ export function simpler(configuration: Configuration): Configuration[] {
   if (subject.activation) change({ activation: 'none' });
   if (subject.residual && !hasResidual(subject)) change({ residual: false });
   if (subject.affine !== false) change({ affine: false });
-  if (subject.dtype === 'f16' || subject.paramDtype === 'f16') change({ dtype: 'f32', paramDtype: 'f32' });
+  if ((subject.dtype ?? 'f32') !== 'f32' || (subject.paramDtype ?? 'f32') !== 'f32')
+    change({ dtype: 'f32', paramDtype: 'f32' });
   const { seed = 1, ...rest } = data;
   if (Object.keys(rest).length > 0) found.push({ ...configuration, data: { seed } });
   return found;

@@ -10,17 +10,18 @@ import {
   type Tensor,
 } from '../../src/index.ts';
 import {
+  activate,
   forEachElement,
   groupNormGeometry,
   localResponseNormBackwardReference,
   localResponseNormReference,
   normReference,
   relativeError,
-  roundAllToHalf,
+  roundAllTo,
   setCount,
   setSize,
 } from '../reference/index.ts';
-import { toHalf } from './data.ts';
+import { stored } from './data.ts';
 import { type Configuration, describeConfiguration, type FuzzData, simpler } from './fuzz-config.ts';
 import { damage, decoded, type Guarded, guarded, readBack, within } from './guarded.ts';
 import {
@@ -60,8 +61,7 @@ export function fuzzArrays({ subject, data, response }: Configuration): Arrays {
     };
   const arrays = arraysOf(subject, rest);
   if (!pattern) return arrays;
-  const store = (values: Float32Array) => (subject.dtype === 'f16' ? toHalf(values) : values);
-  const x = store(patterned(subject, arrays.x, data));
+  const x = stored(subject.dtype ?? 'f32', patterned(subject, arrays.x, data));
   // What is added before the norm must not undo the pattern.
   const residual = hasResidual(subject) ? arrays.residual?.map(() => 0) : arrays.residual;
   const { dy } = arraysOf({ ...subject, activation: 'none' }, rest);
@@ -75,7 +75,14 @@ function emptyArrays(subject: Subject): Arrays {
   const { x: _, ...one } = arraysOf({ ...subject, shape: subject.shape.map((size) => size || 1) });
   const none = new Float32Array(0);
   const emptied = (values: Float32Array | undefined) => values && none;
-  return { ...one, x: none, dy: none, residual: emptied(one.residual), dsum: emptied(one.dsum) };
+  return {
+    ...one,
+    x: none,
+    dy: none,
+    residual: emptied(one.residual),
+    gate: emptied(one.gate),
+    dsum: emptied(one.dsum),
+  };
 }
 
 function patterned(
@@ -104,6 +111,7 @@ interface Operands {
   x: Tensor;
   dy: Tensor;
   residual?: Tensor | undefined;
+  gate?: Tensor | undefined;
   dsum?: Tensor | undefined;
   weight?: Tensor | undefined;
   bias?: Tensor | undefined;
@@ -118,20 +126,20 @@ function record(
   on: Operands,
   out: Named<Tensor>,
 ): Named<Tensor> {
-  const { x, dy, residual, weight, bias, runningMean, runningVar, dsum } = on;
+  const { x, dy, residual, gate, weight, bias, runningMean, runningVar, dsum } = on;
   if (response) {
     const options = { ...response, layout: subject.layout };
     localResponseNorm(gpu, x, { ...options, out: { y: out.y } });
     if (backward) localResponseNormBackward(gpu, dy, x, { ...options, out: { dx: out.dx } });
     return out;
   }
-  const { dx, dweight, dbias, dresidual, ...statistics } = out;
+  const { dx, dweight, dbias, dresidual, dgate, ...statistics } = out;
   const running = runningMean && runningVar && { runningMean, runningVar };
   const given = Object.keys(out).length > 0;
   const forwardOut = given ? (statistics as ForwardOutputs) : undefined;
-  const forward = runForward(gpu, subject, x, residual, weight, bias, running, forwardOut);
+  const forward = runForward(gpu, subject, x, residual, weight, bias, running, forwardOut, gate);
   if (!backward) return { ...forward };
-  const backwardOut = given ? ({ dx, dweight, dbias, dresidual } as BackwardOutputs) : undefined;
+  const backwardOut = given ? ({ dx, dweight, dbias, dresidual, dgate } as BackwardOutputs) : undefined;
   const after = subject.residual ? residual : undefined;
   const input = forward.sum ?? x;
   let gradients: ReturnType<typeof runBackward>;
@@ -148,6 +156,7 @@ function record(
       forward.rstd,
       dsum,
       backwardOut,
+      gate,
     );
   } catch (error) {
     // What forward returned is the caller's; only what the refused call made itself would be a leak.
@@ -208,6 +217,7 @@ function outputShapes(
     dweight: [parameterShapeOf(subject), paramDtype],
     dbias: [parameterShapeOf(subject), paramDtype],
     dresidual: [shape, dtype],
+    dgate: [shape, dtype],
   };
   return (
     outputsOf(subject, arrays)
@@ -262,6 +272,7 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
   like(arrays.x, 'x', shape, dtype);
   like(arrays.dy, 'dy', shape, dtype);
   like(arrays.residual, 'residual', shape, dtype);
+  like(arrays.gate, 'gate', shape, dtype);
   like(arrays.dsum, 'dsum', shape, dtype);
   if (!configuration.response) {
     like(arrays.weight, 'weight', parameterShapeOf(subject), paramDtype);
@@ -364,7 +375,7 @@ function judged(configuration: Configuration, arrays: Arrays, results: Named<Flo
   const complete: Named<Float32Array> = { dresidual: arrays.dy, ...results };
   // A forward pass alone is judged with gradients that nobody looks at.
   if (!backward)
-    for (const name of ['dx', 'dweight', 'dbias'])
+    for (const name of ['dx', 'dweight', 'dbias', 'dgate'])
       complete[name] ??= new Float32Array(lengthOf(name, arrays));
   const judge = (expected: Expected) =>
     errorsOf(subject, arrays, complete as unknown as Results, data, expected)
@@ -408,20 +419,25 @@ const isOfSets =
     /^(mean|rstd|sum)/.test(output) || (activation === 'none' && (output === 'y' || output === 'dx'));
 
 function lengthOf(name: string, { x, weight, bias }: Arrays): number {
-  return (name === 'dx' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? [])).length;
+  return (name === 'dx' || name === 'dgate' ? x : ((name === 'dweight' ? weight : bias) ?? weight ?? []))
+    .length;
 }
 
 /**
  * In tensors of a few elements γ·x̂ and β may cancel in all of them. As gradients are, y is then judged by the sizes of its terms, with
  * the same bound.
  */
-function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: Judged): Judged {
+function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged): Judged {
+  if (subject.apart) return one;
+  const { output } = one;
   const geometry = geometryOf(subject);
   const { dtype = 'f32' } = subject;
-  const half = dtype === 'f16';
-  const round = half ? toHalf : (values: Float32Array) => values;
+  const narrow = dtype !== 'f32';
   const x = hasResidual(subject)
-    ? round(arrays.x.map((value, i) => value + (arrays.residual?.[i] ?? 0)))
+    ? stored(
+        dtype,
+        arrays.x.map((value, i) => value + (arrays.residual?.[i] ?? 0)),
+      )
     : arrays.x;
   const { samples } = geometry;
   const each = (values: Float32Array) =>
@@ -432,7 +448,7 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
   };
   const options = { kind: isRms(subject) ? 'rms' : 'moments', eps: epsOf(subject), frozen } as const;
   const { y: xhat } = normReference(x, geometry, options);
-  const weightOffset = subject.cast === 'gemma' && arrays.weight ? 1 : 0;
+  const weightOffset = (subject.cast === 'gemma' || subject.zeroCentered) && arrays.weight ? 1 : 0;
   const residual = subject.residual ? arrays.residual : undefined;
   const exact = normReference(x, geometry, {
     ...options,
@@ -440,6 +456,7 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
     weight: arrays.weight,
     bias: arrays.bias,
     residual,
+    gate: arrays.gate,
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
   }).y;
@@ -450,13 +467,17 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, { output }: 
       Math.abs((xhat[element] as number) * scale) +
       Math.abs(arrays.bias?.[channel] ?? 0) +
       Math.abs(residual?.[element] ?? 0);
+    if (arrays.gate) {
+      const { activation = 'none', negativeSlope } = subject;
+      terms[element] *= Math.abs(activate(arrays.gate[element] as number, activation, negativeSlope));
+    }
   });
-  const rounding = half ? relativeError(roundAllToHalf(exact), exact, terms) : 0;
+  const rounding = relativeError(roundAllTo(dtype, exact), exact, terms);
   const forward = bounds.forward;
   return {
     output,
     error: relativeError(y, exact, terms),
-    bound: half ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
+    bound: narrow ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
   };
 }
 
@@ -465,7 +486,7 @@ function judgedResponse(
   { x, dy }: Arrays,
   results: Named<Float32Array>,
 ): Judged[] {
-  const { shape, layout = 'channels-first', dtype } = subject;
+  const { shape, layout = 'channels-first', dtype = 'f32' } = subject;
   const geometry = groupNormGeometry(shape, 1, layout);
   if (!response) return [];
   const y = localResponseNormReference(x, geometry, response);
@@ -474,8 +495,8 @@ function judgedResponse(
     output,
     error: relativeError(results[output] as Float32Array, exact, against),
     bound:
-      dtype === 'f16'
-        ? bounds.halfFactor * relativeError(roundAllToHalf(exact), exact, against) + bounds.halfSlack
+      dtype !== 'f32'
+        ? bounds.halfFactor * relativeError(roundAllTo(dtype, exact), exact, against) + bounds.halfSlack
         : bound,
   });
   return [judge('y', y, y, bounds.forward), ...(backward ? [judge('dx', dx, scale, bounds.backward)] : [])];

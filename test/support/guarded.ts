@@ -1,8 +1,9 @@
 /** GPUBuffers whose bytes around the tensor are known, so that a kernel that reads or writes beside it is seen. */
-import { decodeHalf, encodeHalf } from '../../src/gpu/float16.ts';
+import { byteSize } from '../../src/gpu/dtype.ts';
+import { decode, encode } from '../../src/gpu/tensor.ts';
 import type { FloatDType, Gpu, Tensor } from '../../src/index.ts';
 
-/** Of every byte of a guard zone: NaN in f32 and in f16, so that what is read from it shows in the result too. */
+/** Of every byte of a guard zone: NaN in f32, f16 and bf16, so that what is read from it shows in the result too. */
 const guard = 0xff;
 /** Bytes of the zone before the tensor: a multiple of every device's offset alignment. The zone after it is at least as long. */
 const zone = 256;
@@ -25,11 +26,11 @@ export function guarded(
   values?: ArrayLike<number>,
 ): Guarded {
   const elements = shape.reduce((product, size) => product * size, 1);
-  const bytes = elements * (dtype === 'f16' ? 2 : 4);
+  const bytes = elements * byteSize(dtype);
   const before = new Uint8Array(zone + Math.ceil(bytes / 4) * 4 + zone).fill(guard);
   if (values) {
-    const encoded = dtype === 'f16' ? encodeHalf(values) : Float32Array.from(values).buffer;
-    before.set(new Uint8Array(encoded, 0, bytes), zone);
+    const encoded = encode(values, shape, dtype);
+    before.set(new Uint8Array(encoded.buffer, encoded.byteOffset, bytes), zone);
   }
   const buffer = gpu.device.createBuffer({
     label: 'guarded',
@@ -62,7 +63,7 @@ export function within(tensor: Tensor, bytes: Uint8Array): Float32Array {
 
 export function decoded(tensor: Tensor, bytes: Uint8Array<ArrayBuffer>): Float32Array {
   const own = bytes.slice(0, tensor.byteLength).buffer;
-  return tensor.dtype === 'f16' ? decodeHalf(own) : new Float32Array(own);
+  return decode(own, tensor.dtype);
 }
 
 /** Copies parts of buffers, in the order of commands; what comes back waits for them. */

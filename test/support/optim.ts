@@ -1,9 +1,17 @@
 /** torch.optim's rules in float64, element by element, with the sizes of the terms that errors are judged by. */
-import { roundToHalf } from '../reference/half.ts';
+import type { FloatDType } from '../../src/index.ts';
+import { rounders } from '../reference/half.ts';
 
-/** Settings of SGD and of AdamW, under the library's names. */
+/** The optimizers. */
+export type Kind = 'SGD' | 'Adam' | 'AdamW' | 'RMSprop' | 'Adagrad' | 'Adamax';
+
+/** Settings of the optimizers, under the library's names. */
 export interface Settings {
-  lr: number;
+  lr?: number;
+  alpha?: number;
+  centered?: boolean;
+  lrDecay?: number;
+  initialAccumulatorValue?: number;
   maximize?: boolean;
   weightDecay?: number;
   momentum?: number;
@@ -21,14 +29,23 @@ export class OptimReference {
   steps = 0;
   readonly #round: (value: number) => number;
 
-  constructor(param: ArrayLike<number>, dtype: 'f32' | 'f16' = 'f32') {
+  constructor(param: ArrayLike<number>, dtype: FloatDType = 'f32') {
     this.values.param = Float64Array.from(param);
     this.scale.param = this.values.param.map(Math.abs);
-    this.#round = dtype === 'f16' ? roundToHalf : (value) => value;
+    this.#round = rounders[dtype];
   }
 
-  sgd(grad: ArrayLike<number>, settings: Settings): void {
-    const { lr, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize } = settings;
+  /** A step of an optimizer. */
+  step(kind: Kind, grad: ArrayLike<number>, settings: Settings): void {
+    if (kind === 'SGD') this.#sgd(grad, settings);
+    else if (kind === 'RMSprop') this.#rmsprop(grad, settings);
+    else if (kind === 'Adagrad') this.#adagrad(grad, settings);
+    else if (kind === 'Adamax') this.#adamax(grad, settings);
+    else this.#adam(grad, settings, kind === 'AdamW');
+  }
+
+  #sgd(grad: ArrayLike<number>, settings: Settings): void {
+    const { lr = 1e-3, momentum = 0, dampening = 0, weightDecay = 0, nesterov = false, maximize } = settings;
     const take = this.values.momentum_buffer ? 1 - dampening : 1;
     if (momentum !== 0) this.#make('momentum_buffer');
     this.#each((i, read, size, set) => {
@@ -46,16 +63,19 @@ export class OptimReference {
     });
   }
 
-  adamw(grad: ArrayLike<number>, settings: Settings): void {
-    const { lr, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 1e-2, amsgrad, maximize } = settings;
+  #adam(grad: ArrayLike<number>, settings: Settings, decoupled: boolean): void {
+    const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, amsgrad, maximize } = settings;
+    const { weightDecay = decoupled ? 1e-2 : 0 } = settings;
     this.steps++;
     for (const name of ['exp_avg', 'exp_avg_sq', ...(amsgrad ? ['max_exp_avg_sq'] : [])]) this.#make(name);
     const [correction, correctionSq] = betas.map((beta) => 1 - beta ** this.steps) as [number, number];
     this.#each((i, read, size, set) => {
       const p = read('param');
-      const g = (maximize ? -1 : 1) * (grad[i] as number);
+      const coupled = decoupled ? 0 : weightDecay * p;
+      const g = (maximize ? -1 : 1) * (grad[i] as number) + coupled;
+      const gSize = Math.abs(grad[i] as number) + Math.abs(coupled);
       const m = betas[0] * read('exp_avg') + (1 - betas[0]) * g;
-      const mSize = betas[0] * size('exp_avg') + (1 - betas[0]) * Math.abs(g);
+      const mSize = betas[0] * size('exp_avg') + (1 - betas[0]) * gSize;
       let v = betas[1] * read('exp_avg_sq') + (1 - betas[1]) * g * g;
       set('exp_avg', m, mSize);
       set('exp_avg_sq', v, v);
@@ -64,15 +84,87 @@ export class OptimReference {
         set('max_exp_avg_sq', v, v);
       }
       const step = lr / correction / (Math.sqrt(v / correctionSq) + eps);
-      const decayed = lr * weightDecay * p;
+      const decayed = decoupled ? lr * weightDecay * p : 0;
       set('param', this.#round(p - decayed - step * m), size('param') + Math.abs(decayed) + step * mSize);
     });
   }
 
-  #make(name: string): void {
+  #rmsprop(grad: ArrayLike<number>, settings: Settings): void {
+    const {
+      lr = 1e-2,
+      alpha = 0.99,
+      eps = 1e-8,
+      weightDecay = 0,
+      momentum = 0,
+      centered,
+      maximize,
+    } = settings;
+    this.steps++;
+    this.#make('square_avg');
+    if (centered) this.#make('grad_avg');
+    if (momentum > 0) this.#make('momentum_buffer');
+    this.#each((i, read, size, set) => {
+      const { p, g, gSize } = termsOf(read('param'), grad[i] as number, weightDecay, maximize);
+      const square = alpha * read('square_avg') + (1 - alpha) * g * g;
+      set('square_avg', square, alpha * size('square_avg') + (1 - alpha) * gSize * gSize);
+      let spread = square;
+      if (centered) {
+        const mean = alpha * read('grad_avg') + (1 - alpha) * g;
+        set('grad_avg', mean, alpha * size('grad_avg') + (1 - alpha) * gSize);
+        spread = square - mean * mean;
+      }
+      const denominator = Math.sqrt(spread) + eps;
+      let [d, dSize] = [g / denominator, gSize / denominator];
+      if (momentum > 0) {
+        d = momentum * read('momentum_buffer') + d;
+        dSize = momentum * size('momentum_buffer') + dSize;
+        set('momentum_buffer', d, dSize);
+      }
+      set('param', this.#round(p - lr * d), size('param') + lr * dSize);
+    });
+  }
+
+  #adagrad(grad: ArrayLike<number>, settings: Settings): void {
+    const {
+      lr = 1e-2,
+      lrDecay = 0,
+      weightDecay = 0,
+      initialAccumulatorValue = 0,
+      eps = 1e-10,
+      maximize,
+    } = settings;
+    this.steps++;
+    this.#make('sum', initialAccumulatorValue);
+    const rate = lr / (1 + (this.steps - 1) * lrDecay);
+    this.#each((i, read, size, set) => {
+      const { p, g, gSize } = termsOf(read('param'), grad[i] as number, weightDecay, maximize);
+      const sum = read('sum') + g * g;
+      set('sum', sum, size('sum') + gSize * gSize);
+      const denominator = Math.sqrt(sum) + eps;
+      set('param', this.#round(p - (rate * g) / denominator), size('param') + (rate * gSize) / denominator);
+    });
+  }
+
+  #adamax(grad: ArrayLike<number>, settings: Settings): void {
+    const { lr = 2e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0, maximize } = settings;
+    this.steps++;
+    for (const name of ['exp_avg', 'exp_inf']) this.#make(name);
+    const rate = lr / (1 - betas[0] ** this.steps);
+    this.#each((i, read, size, set) => {
+      const { p, g, gSize } = termsOf(read('param'), grad[i] as number, weightDecay, maximize);
+      const m = betas[0] * read('exp_avg') + (1 - betas[0]) * g;
+      const mSize = betas[0] * size('exp_avg') + (1 - betas[0]) * gSize;
+      const largest = Math.max(betas[1] * read('exp_inf'), Math.abs(g) + eps);
+      set('exp_avg', m, mSize);
+      set('exp_inf', largest, largest);
+      set('param', this.#round(p - (rate * m) / largest), size('param') + (rate * mSize) / largest);
+    });
+  }
+
+  #make(name: string, initial = 0): void {
     const { length } = this.values.param as Float64Array;
-    this.values[name] ??= new Float64Array(length);
-    this.scale[name] ??= new Float64Array(length);
+    this.values[name] ??= new Float64Array(length).fill(initial);
+    this.scale[name] ??= new Float64Array(length).fill(initial);
   }
 
   #each(
@@ -96,4 +188,10 @@ export class OptimReference {
       );
     }
   }
+}
+
+/** The gradient with its weight decay, and how large their terms are. */
+function termsOf(p: number, grad: number, weightDecay: number, maximize = false) {
+  const g = (maximize ? -1 : 1) * grad + weightDecay * p;
+  return { p, g, gSize: Math.abs(grad) + Math.abs(weightDecay * p) };
 }

@@ -1,15 +1,19 @@
 /** What the cases of the optimizers share: parameters with gradients of one's choice. */
 
-import { type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
-import { AdamW, type AdamWSettings, SGD, type SGDSettings } from '../../src/optim/index.ts';
+import { type FloatDType, type Gpu, type HostTensor, Parameter } from '../../src/index.ts';
+import { Adagrad, Adam, Adamax, AdamW, type Optimizer, RMSprop, SGD } from '../../src/optim/index.ts';
+import type { Kind, Settings } from './optim.ts';
 
-export type Kind = 'SGD' | 'AdamW';
+export type { Kind } from './optim.ts';
+
+/** Any of the optimizers. */
+export type AnyOptimizer = Optimizer<{ lr: number }>;
 
 export const parameterOf = (
   gpu: Gpu,
   values: ArrayLike<number>,
   shape: readonly number[],
-  dtype: 'f32' | 'f16' = 'f32',
+  dtype: FloatDType = 'f32',
 ) => new Parameter(gpu.tensor(values, shape, { dtype }));
 
 export function setGradient(parameter: Parameter, values: ArrayLike<number> | undefined): void {
@@ -19,13 +23,19 @@ export function setGradient(parameter: Parameter, values: ArrayLike<number> | un
   parameter.keepGradient();
 }
 
+const classes = { SGD, Adam, AdamW, RMSprop, Adagrad, Adamax };
+
 export function optimizerOf(
   kind: Kind,
-  params: Iterable<Parameter>,
-  settings: Partial<SGDSettings & AdamWSettings>,
-) {
-  return kind === 'SGD' ? new SGD(params, settings) : new AdamW(params, settings);
+  params: Iterable<Parameter> | Iterable<{ params: Iterable<Parameter> } & Settings>,
+  settings: Settings & { masterCopies?: boolean } = {},
+): AnyOptimizer {
+  const made = classes[kind] as unknown as new (params: unknown, settings: unknown) => AnyOptimizer;
+  return new made(params, settings);
 }
+
+/** All of them. */
+export const kinds: readonly Kind[] = ['SGD', 'Adam', 'AdamW', 'RMSprop', 'Adagrad', 'Adamax'];
 
 /** As a file holds a tensor; counts too are f32 there. */
 export const host = (values: ArrayLike<number>, shape: readonly number[] = [values.length]): HostTensor => ({

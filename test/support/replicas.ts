@@ -7,7 +7,7 @@ import {
   normBackwardReference,
   normReference,
   relativeError,
-  roundToHalf,
+  rounders,
 } from '../reference/index.ts';
 import { random } from './data.ts';
 import { RunningReference } from './running.ts';
@@ -54,7 +54,7 @@ export function shapeOf(
   return layout === 'channels-first' ? [samples, channels, ...spatial] : [samples, ...spatial, channels];
 }
 
-/** Inputs of all ranks, one after the other. f16 inputs have to be exact in f16. */
+/** Inputs of all ranks, one after the other. Those of f16 and bf16 have to be exact in these. */
 export function inputsOf(subject: Replicated, round = (value: number): number => value) {
   const { sizes, channels, spatial, offset = 0, seed = 1, affine = true, residual, magnitude = 1 } = subject;
   const next = random(seed);
@@ -159,8 +159,8 @@ export async function verifyReplicas(
   run: (inputs: ReturnType<typeof inputsOf>) => Promise<ReplicaResult[]>,
   subject: Replicated,
 ): Promise<number> {
-  const half = subject.dtype === 'f16';
-  const inputs = inputsOf(subject, half ? roundToHalf : undefined);
+  const { dtype = 'f32' } = subject;
+  const inputs = inputsOf(subject, rounders[dtype]);
   const results = await run(inputs);
   const again = await run(inputs);
   const [first] = results as [ReplicaResult];
@@ -194,8 +194,9 @@ export async function verifyReplicas(
   }
   assertEqual(first.batches, expected.running.batches, 'numBatchesTracked');
   for (const [key, error] of Object.entries(errors)) {
-    const rounded = half && ['y', 'dx', 'dresidual'].includes(key);
-    const bound = rounded ? bounds.replicasHalf : bounds.replicas;
+    const rounded = dtype !== 'f32' && ['y', 'dx', 'dresidual'].includes(key);
+    const once = dtype === 'bf16' ? bounds.replicasBfloat16 : bounds.replicasHalf;
+    const bound = rounded ? once : bounds.replicas;
     assert(error <= bound, `${key}: ${error} for ${JSON.stringify(subject)}`);
   }
   return Math.max(...Object.values(errors));

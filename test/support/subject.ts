@@ -6,7 +6,6 @@ import {
   type BackwardOutputs,
   batchNorm,
   batchNormBackward,
-  type DType,
   type FloatDType,
   type ForwardOutputs,
   type Gpu,
@@ -45,11 +44,11 @@ import {
   type ReferenceForward,
   type ReferenceOptions,
   relativeError,
-  roundAllToHalf,
+  roundAllTo,
   setSize,
 } from '../reference/index.ts';
 import { roundedFirst } from './casts.ts';
-import { normal, toHalf, withOutlier } from './data.ts';
+import { normal, stored, withOutlier } from './data.ts';
 import { bounds } from './tolerances.ts';
 
 export type Op =
@@ -79,6 +78,10 @@ export interface Subject {
   /** Or any axes that are. */
   axes?: readonly number[];
   groups?: number;
+  /** Leading axes of x each of whose indices has a weight and bias of its own (layerNorm, rmsNorm and their residual forms). Default 0. */
+  apart?: number;
+  /** Whether weight holds γ − 1, of the same norms. Default false. */
+  zeroCentered?: boolean;
   layout?: Layout;
   eps?: number;
   cast?: RmsNormCast;
@@ -92,16 +95,19 @@ export interface Subject {
   negativeSlope?: number;
   /** With a residual before the activation; the ops of that name have one before the norm. */
   residual?: boolean;
+  /** With a gate, whose activation multiplies the norm. */
+  gate?: boolean;
   schedule?: ScheduleOptions;
   /** Of forward alone; its mean and rstd are then null. */
   statistics?: false;
 }
 
-/** The arrays of a run; f16 ones hold values that f16 can. */
+/** The arrays of a run; those of f16 and bf16 hold values that these can. */
 export interface Arrays {
   x: Float32Array;
   dy: Float32Array;
   residual?: Float32Array | undefined;
+  gate?: Float32Array | undefined;
   dsum?: Float32Array | undefined;
   weight?: Float32Array | undefined;
   bias?: Float32Array | undefined;
@@ -119,6 +125,7 @@ export interface Results {
   dweight?: Float32Array;
   dbias?: Float32Array;
   dresidual?: Float32Array;
+  dgate?: Float32Array;
 }
 
 export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm';
@@ -148,15 +155,26 @@ export function plannedGeometry(subject: Subject): PlannedGeometry {
 /** What is normalized, as the functions take it. */
 const normalizedOf = (subject: Subject) =>
   subject.axes
-    ? { axes: subject.axes }
-    : { normalizedShape: normalizedShapeOf(subject), numGroups: subject.groups ?? 1 };
+    ? { axes: subject.axes, zeroCenteredGamma: subject.zeroCentered }
+    : {
+        normalizedShape: normalizedShapeOf(subject),
+        numGroups: subject.groups ?? 1,
+        zeroCenteredGamma: subject.zeroCentered,
+      };
 
 export function parameterShapeOf(subject: Subject): number[] {
   const { op } = subject;
   return op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm'
     ? [geometryOf(subject).channels]
-    : normalizedShapeOf(subject);
+    : [...leadingShapeOf(subject), ...normalizedShapeOf(subject)];
 }
+
+/** What weight's shape has before the normalized sizes: those of the axes that it tells apart, then ones. */
+const leadingShapeOf = ({ shape, apart = 0, trailing = 1 }: Subject): number[] =>
+  apart === 0 ? [] : shape.slice(0, shape.length - trailing).map((size, axis) => (axis < apart ? size : 1));
+
+/** How many weights and biases of x's channels there are. */
+const blocksOf = (subject: Subject): number => leadingShapeOf(subject).reduce((all, size) => all * size, 1);
 
 export function epsOf(subject: Subject): number {
   return subject.eps ?? (isRms(subject) ? 2 ** -23 : 1e-5);
@@ -180,12 +198,15 @@ export function nameOf(subject: Subject): string {
   if (trailing !== undefined && trailing !== 1) words.push(`trailing ${trailing}`);
   if (axes) words.push(`axes ${axes}`);
   if (groups !== undefined) words.push(`${groups} groups`);
+  if (subject.apart) words.push(`weights of ${subject.shape.slice(0, subject.apart)}`);
+  if (subject.zeroCentered) words.push('zero-centered');
   if (layout) words.push(layout);
   if (cast) words.push(cast);
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
   if (affine === false) words.push('no affine');
   if (subject.evaluation) words.push('evaluation');
   if (subject.residual) words.push('residual');
+  if (subject.gate) words.push('gate');
   if (subject.activation) words.push(subject.activation);
   for (const [key, value] of Object.entries(schedule ?? {})) words.push(`${key}=${value}`);
   return words.join(' ');
@@ -223,13 +244,14 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
       x: tile(block.x) as Float32Array,
       dy: tile(block.dy) as Float32Array,
       residual: tile(block.residual),
+      gate: tile(block.gate),
       dsum: tile(block.dsum),
     };
   }
   const count = shape.reduce((product, size) => product * size, 1);
-  const { channels } = geometryOf(subject);
-  const store = (values: Float32Array) => (dtype === 'f16' ? toHalf(values) : values);
-  const parameter = (values: Float32Array) => (paramDtype === 'f16' ? toHalf(values) : values);
+  const channels = geometryOf(subject).channels * blocksOf(subject);
+  const store = (values: Float32Array) => stored(dtype, values);
+  const parameter = (values: Float32Array) => stored(paramDtype, values);
   // γ ~ N(1, 0.5), β ~ N(0, 1): no special value, no vanishing gradient.
   let x = normal(count, { mean: offset, seed });
   if (outlier) {
@@ -249,6 +271,7 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
     x: store(x),
     dy: store(dy),
     residual: residual && store(residual),
+    gate: subject.gate ? store(normal(count, { seed: seed + 8 })) : undefined,
     // About as large as the rest of dx, so that it hides nothing.
     dsum: hasResidual(subject)
       ? store(normal(count, { seed: seed + 3, std: (0.5 * dyScale) / (magnitude ?? 1) }))
@@ -274,6 +297,11 @@ function reaching(values: Float32Array, magnitude: number): Float32Array {
 export function withoutKinks(subject: Subject, arrays: Arrays): Arrays {
   const where = kinks[subject.activation ?? 'none'];
   if (where.length === 0) return arrays;
+  if (arrays.gate) {
+    const away = (value: number) =>
+      where.some((kink) => Math.abs(value - kink) < 1e-4) ? value + 0.01 : value;
+    return { ...arrays, gate: arrays.gate.map(away) };
+  }
   const { y: z } = wholeReference({ ...subject, activation: 'none' }, arrays).forward;
   const near = (value: number) => where.some((kink) => Math.abs(value - kink) < 1e-4);
   return { ...arrays, dy: arrays.dy.map((value, i) => (near(z[i] as number) ? 0 : value)) };
@@ -300,6 +328,7 @@ export function outputsOf(subject: Subject, { weight }: Arrays): (keyof Results)
     ...(weight ? (['dweight'] as const) : []),
     ...(subject.affine !== false && !isRms(subject) ? (['dbias'] as const) : []),
     ...(subject.residual ? (['dresidual'] as const) : []),
+    ...(subject.gate ? (['dgate'] as const) : []),
   ];
 }
 
@@ -319,6 +348,7 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
     const x = upload(arrays.x) as Tensor;
     const dy = upload(arrays.dy) as Tensor;
     const residual = upload(arrays.residual);
+    const gate = upload(arrays.gate);
     const dsum = upload(arrays.dsum);
     const weight = parameter(arrays.weight);
     const bias = parameter(arrays.bias);
@@ -327,7 +357,7 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       runningMean: keep(gpu.tensor(running.mean, [running.mean.length])),
       runningVar: keep(gpu.tensor(running.variance, [running.variance.length])),
     };
-    const forward = runForward(gpu, subject, x, residual, weight, bias, statistics);
+    const forward = runForward(gpu, subject, x, residual, weight, bias, statistics, undefined, gate);
     for (const tensor of Object.values(forward)) keep(tensor);
     const backward = runBackward(
       gpu,
@@ -340,6 +370,8 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
       forward.mean,
       forward.rstd,
       dsum,
+      undefined,
+      gate,
     );
     for (const tensor of Object.values(backward)) keep(tensor ?? undefined);
     // All at once: an engine may poll for finished mappings only now and then.
@@ -370,13 +402,14 @@ export function runForward(
   bias: Tensor | undefined,
   running?: { runningMean: Tensor; runningVar: Tensor },
   out?: ForwardOutputs,
+  gate?: Tensor,
 ): Forward {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
   // As if true: who asks for none knows that they are not there.
   const statistics = subject.statistics as true | undefined;
   const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics };
   const { activation, negativeSlope } = subject;
-  const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined };
+  const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined, gate };
   const rows = { ...common, ...normalizedOf(subject) };
   switch (op) {
     case 'layerNorm':
@@ -384,7 +417,7 @@ export function runForward(
     case 'addLayerNorm':
       return addLayerNorm(gpu, x, residual as Tensor, rows);
     case 'rmsNorm':
-      return rmsNorm(gpu, x, { ...rows, cast });
+      return rmsNorm(gpu, x, { ...rows, ...epilogue, cast });
     case 'addRmsNorm':
       return addRmsNorm(gpu, x, residual as Tensor, { ...rows, cast });
     case 'groupNorm':
@@ -408,21 +441,24 @@ export function runBackward(
   rstd: Tensor,
   dsum: Tensor | undefined,
   out?: BackwardOutputs,
+  gate?: Tensor,
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null; dresidual?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
   const rows = normalizedOf(subject);
-  if (op === 'rmsNorm' || op === 'addRmsNorm') {
-    return rmsNormBackward(gpu, dy, x, { ...common, ...rows, cast, dsum });
-  }
   const { activation, negativeSlope } = subject;
+  if (op === 'rmsNorm' || op === 'addRmsNorm') {
+    const epilogue = { activation, negativeSlope, residual, gate };
+    return rmsNormBackward(gpu, dy, x, { ...common, ...rows, ...epilogue, cast, dsum });
+  }
   const centred = {
     ...common,
     mean: mean as Tensor,
     activation,
     negativeSlope,
     residual,
+    gate,
     bias: bias ?? null,
   };
   if (op === 'groupNorm') return groupNormBackward(gpu, dy, x, { ...centred, numGroups: groups, layout });
@@ -440,7 +476,7 @@ function backwardSchedule(subject: Subject): ScheduleOptions {
   const { strategy, ...others } = subject.schedule ?? {};
   // A residual and its gradient are a matter of two passes.
   const geometry = plannedGeometry(subject);
-  if (strategy && subject.residual && subject.activation && !geometry.runs) {
+  if (strategy && ((subject.residual && subject.activation) || subject.gate) && !geometry.runs) {
     return { ...others, strategy: 'split' };
   }
   if (!strategy || !strategiesOf(geometry, 'backward').includes(strategy)) return others;
@@ -524,15 +560,66 @@ export function referenceOf(
   };
 }
 
+/** Blocks of rows that have a weight and bias of their own, one after the other. */
+function blockwiseReference(subject: Subject, arrays: Arrays, judgeByTerms: boolean): Expected {
+  const { apart = 0, shape } = subject;
+  const blocks = blocksOf(subject);
+  const own: Subject = { ...subject, apart: 0, shape: shape.map((size, axis) => (axis < apart ? 1 : size)) };
+  const partOf = (values: Float32Array | undefined, block: number) => {
+    const length = (values?.length ?? 0) / blocks;
+    return values?.subarray(block * length, (block + 1) * length);
+  };
+  const parts = Array.from({ length: blocks }, (_, block) => {
+    const cut = Object.entries(arrays).map(([name, values]) => [name, partOf(values, block)]);
+    return wholeReference(own, Object.fromEntries(cut) as Arrays, judgeByTerms);
+  });
+  const joined = (get: (part: Expected) => Float64Array) =>
+    Float64Array.from(parts.flatMap((part) => Array.from(get(part))));
+  const backward = (get: (of: Omit<ReferenceBackward, 'scale'>) => Float64Array) => ({
+    value: joined((part) => get(part.backward)),
+    scale: joined((part) => get(part.backward.scale)),
+  });
+  const [dx, dweight] = [backward((of) => of.dx), backward((of) => of.dweight)];
+  const [dbias, dresidual] = [backward((of) => of.dbias), backward((of) => of.dresidual)];
+  const slack = parts.some((part) => part.slack) && {
+    y: joined((part) => part.slack?.y as Float64Array),
+    dweight: joined((part) => part.slack?.dweight as Float64Array),
+  };
+  return {
+    x: Float32Array.from(parts.flatMap((part) => Array.from(part.x))),
+    forward: {
+      y: joined((part) => part.forward.y),
+      mean: joined((part) => part.forward.mean),
+      rstd: joined((part) => part.forward.rstd),
+    },
+    backward: {
+      dx: dx.value,
+      dweight: dweight.value,
+      dbias: dbias.value,
+      dresidual: dresidual.value,
+      ...(subject.gate && { dgate: joined((part) => part.backward.dgate as Float64Array) }),
+      scale: {
+        dx: dx.scale,
+        dweight: dweight.scale,
+        dbias: dbias.scale,
+        dresidual: dresidual.scale,
+        ...(subject.gate && { dgate: joined((part) => part.backward.scale.dgate as Float64Array) }),
+      },
+    },
+    ...(slack && { slack }),
+  };
+}
+
 function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false): Expected {
+  if (blocksOf(subject) > 1) return blockwiseReference(subject, arrays, judgeByTerms);
   const { dtype = 'f32', cast } = subject;
   const geometry = geometryOf(subject);
   const x = hasResidual(subject) && arrays.residual ? add(arrays.x, arrays.residual, dtype) : arrays.x;
   const options = { ...referenceOptions(subject, arrays), judgeByTerms };
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
-  if (cast !== 'llama' || dtype !== 'f16') return { x, forward, backward };
-  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd);
+  if (cast !== 'llama' || dtype === 'f32') return { x, forward, backward };
+  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd, dtype);
   return { x, forward: { ...forward, y }, backward: { ...backward, dweight }, slack };
 }
 
@@ -542,11 +629,12 @@ function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
     kind: isRms(subject) ? 'rms' : 'moments',
     weight: arrays.weight,
     bias: arrays.bias,
-    weightOffset: subject.cast === 'gemma' ? 1 : 0,
+    weightOffset: subject.cast === 'gemma' || subject.zeroCentered ? 1 : 0,
     frozen: arrays.running && eachSample(arrays.running, geometryOf(subject)),
     activation: subject.activation,
     negativeSlope: subject.negativeSlope,
     residual: subject.residual ? arrays.residual : undefined,
+    gate: arrays.gate,
   };
 }
 
@@ -558,7 +646,7 @@ function eachSample(running: { mean: Float32Array; variance: Float32Array }, { s
 // The residual sum is rounded to the storage type before it is normalized.
 function add(a: Float32Array, b: Float32Array, dtype: FloatDType): Float32Array {
   const sum = a.map((value, i) => Math.fround(value + (b[i] as number)));
-  return dtype === 'f16' ? toHalf(sum) : sum;
+  return stored(dtype, sum);
 }
 
 /** Relative errors of a run, by output, and each one's bound. */
@@ -579,14 +667,14 @@ export function errorsOf(
     expected: Float64Array,
     bound: number,
     scale: Float64Array = expected,
-    storage: DType = 'f32',
+    storage: FloatDType = 'f32',
     extra?: Float64Array,
   ) => {
     if (!actual) throw new Error(`${nameOf(subject)}: no ${output}`);
-    // f16: the one rounding at the store is allowed for, and next to nothing beside it.
-    const rounding = storage === 'f16' ? relativeError(roundAllToHalf(expected), expected, scale) : 0;
+    // f16 and bf16: the one rounding at the store is allowed for, and next to nothing beside it.
+    const rounding = relativeError(roundAllTo(storage, expected), expected, scale);
     const more = extra ? relativeError(extra, new Float64Array(extra.length), scale) : 0;
-    const limit = (storage === 'f16' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
+    const limit = (storage !== 'f32' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
     found.push({ output, error: relativeError(actual, expected, scale), bound: limit });
   };
   judge('y', results.y, forward.y, forwardBound, forward.y, dtype, slack?.y);
@@ -623,6 +711,10 @@ export function errorsOf(
   }
   if (wanted.includes('dresidual')) {
     judge('dresidual', results.dresidual, backward.dresidual, backwardBound, scale.dresidual, dtype);
+  }
+  if (wanted.includes('dgate')) {
+    const { dgate } = backward;
+    judge('dgate', results.dgate, dgate as Float64Array, backwardBound, scale.dgate, dtype);
   }
   return found;
 }

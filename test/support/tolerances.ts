@@ -3,6 +3,9 @@
  * rounded inputs.
  */
 export const bounds = {
+  /** Parameters and state of optimizers after up to ten steps, relative to the sizes of their terms, and after up to a hundred. */
+  tenSteps: 1e-6,
+  manySteps: 2e-6,
   /** y, mean, rstd in f32, for |mean|/std up to 1e5 alike: a few roundings of the last bit (2^-24 = 6e-8 each). */
   forward: 5e-7,
   /**
@@ -16,7 +19,9 @@ export const bounds = {
   replicas: 1e-6,
   /** In f16 y and dx are rounded once: half a last bit (2^-11) of their size. */
   replicasHalf: 4.9e-4,
-  /** f16: error of rounding the float64 answer once, times this … */
+  /** Likewise in bf16: 2^-8. */
+  replicasBfloat16: 3.91e-3,
+  /** f16 and bf16: error of rounding the float64 answer once, times this … */
   halfFactor: 1.05,
   /** … plus this, for the f32 arithmetic before it. */
   halfSlack: 1e-6,

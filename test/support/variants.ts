@@ -1,5 +1,6 @@
 /** The table of legal shader variants: what every combination of geometry, dtype and schedule links. */
 import { modelOfClass } from '../../src/gpu/device-model.ts';
+import type { FloatDType } from '../../src/gpu/dtype.ts';
 import type { DeviceFacts } from '../../src/gpu/facts.ts';
 import type { Kernel, Program, Step } from '../../src/gpu/program.ts';
 import { type Activation, activations } from '../../src/kernels/activation.ts';
@@ -8,13 +9,32 @@ import { castProgram } from '../../src/kernels/cast.ts';
 import type { NormDescriptor } from '../../src/kernels/descriptor.ts';
 import { foldProgram } from '../../src/kernels/fold.ts';
 import { forwardProgram } from '../../src/kernels/forward.ts';
-import { adamwProgram, averageProgram, countProgram, sgdProgram } from '../../src/kernels/optim.ts';
+import {
+  clipFactorProgram,
+  clipValuesProgram,
+  gradientNormProgram,
+  scaledProgram,
+  scaleGradientsProgram,
+  updateScaleProgram,
+} from '../../src/kernels/gradients.ts';
+import {
+  averageProgram,
+  countProgram,
+  countStepsProgram,
+  type UpdateKernel,
+  updateProgram,
+} from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
 import { layerNormForward, rmsNormForward, rowBackwardKernels } from '../../src/kernels/row-kernels.ts';
+import { adagradKernel } from '../../src/optim/adagrad.ts';
+import { adamKernel } from '../../src/optim/adam.ts';
+import { adamaxKernel } from '../../src/optim/adamax.ts';
+import { rmspropKernel } from '../../src/optim/rmsprop.ts';
+import { sgdKernel } from '../../src/optim/sgd.ts';
 import type { Geometry } from '../../src/plan/geometry.ts';
 import { type ScheduleOptions, strategiesOf } from '../../src/plan/strategy.ts';
 
-export const facts: DeviceFacts = {
+const usual: DeviceFacts = {
   ...modelOfClass('desktop'),
   software: false,
   iterations: Number.POSITIVE_INFINITY,
@@ -26,8 +46,10 @@ export const facts: DeviceFacts = {
   offsetAlignment: 256,
 };
 
-const software: DeviceFacts = { ...facts, ...modelOfClass('software'), software: true };
-const small: DeviceFacts = { ...facts, threads: 64 };
+const onSoftware: DeviceFacts = { ...usual, ...modelOfClass('software'), software: true };
+const onSmall: DeviceFacts = { ...usual, threads: 64 };
+
+export { usual as facts };
 
 const geometries: Geometry[] = [
   { samples: 4, positions: 1, channels: 64, inner: 1, groups: 1 },
@@ -44,11 +66,23 @@ const geometries: Geometry[] = [
   { samples: 1, positions: 64, channels: 8, inner: 1, groups: 8 },
 ];
 
-const dtypes = [
-  ['f32', 'f32'],
-  ['f16', 'f16'],
-  ['f16', 'f32'],
-] as const;
+/** Which storage types: those of every device, WGSL's f16 too, or those that are packed, f16 as without shader-f16 among them. */
+export type Storage = 'f32' | 'f16' | 'packed';
+
+const dtypesOf: Readonly<Record<Storage, readonly (readonly [FloatDType, FloatDType])[]>> = {
+  f32: [['f32', 'f32']],
+  f16: [
+    ['f32', 'f32'],
+    ['f16', 'f16'],
+    ['f16', 'f32'],
+  ],
+  packed: [
+    ['bf16', 'bf16'],
+    ['f16', 'f32'],
+  ],
+};
+
+const typesOf = (storage: Storage): FloatDType[] => [...new Set(dtypesOf[storage].flat())];
 
 interface Affine {
   weight: boolean;
@@ -67,35 +101,39 @@ const rmsAffines: Affine[] = [
 ];
 
 /** Each activation, and each way that one is called. Which of them goes with which kernel makes no difference to either. */
-const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual'>[] = [
+const epilogues: Pick<NormDescriptor, 'activation' | 'negativeSlope' | 'residual' | 'gated'>[] = [
   ...(['none', ...Object.keys(activations)] as Activation[]).map(
     (activation) => ({ activation, negativeSlope: 0.2, residual: 'none' }) as const,
   ),
   { activation: 'none', negativeSlope: 0, residual: 'after' },
   { activation: 'relu', negativeSlope: 0, residual: 'after' },
+  { activation: 'none', negativeSlope: 0, residual: 'after', gated: true },
+  { activation: 'silu', negativeSlope: 0, residual: 'after', gated: true },
 ];
 
 /** Every kernel, once, by its code. `subgroups` says whether to shuffle. */
-export function everyKernel(subgroups: boolean, f16: boolean): Map<string, Kernel> {
-  return new Map(everyStep(subgroups, f16).map(({ kernel }) => [kernel.code, kernel]));
+export function everyKernel(subgroups: boolean, storage: Storage): Map<string, Kernel> {
+  return new Map(everyStep(subgroups, storage).map(({ kernel }) => [kernel.code, kernel]));
 }
 
 /** The steps of the programs that have every kernel. */
-export function everyStep(subgroups: boolean, f16: boolean): Step[] {
+export function everyStep(subgroups: boolean, storage: Storage): Step[] {
+  const [facts, software, small] = [usual, onSoftware, onSmall].map((one) => ({
+    ...one,
+    f16: storage !== 'packed',
+  })) as [DeviceFacts, DeviceFacts, DeviceFacts];
   const steps: Step[] = [];
   const add = (program: Program) => {
     steps.push(...program.steps);
   };
-  for (const from of f16 ? (['f32', 'f16'] as const) : (['f32'] as const)) {
-    for (const to of f16 ? (['f32', 'f16'] as const) : (['f32'] as const))
-      add(castProgram(1, from, to, facts));
+  for (const from of typesOf(storage)) {
+    for (const to of typesOf(storage)) add(castProgram(1, from, to, facts));
   }
-  for (const program of foldPrograms(f16)) add(program);
+  for (const program of foldPrograms(storage, facts)) add(program);
   const reduction = subgroups ? 'subgroups' : 'portable';
   for (const geometry of geometries) {
     const perRow = geometry.positions === 1 && geometry.inner === 1;
-    for (const [dtype, paramDtype] of dtypes) {
-      if (dtype === 'f16' && !f16) continue;
+    for (const [dtype, paramDtype] of dtypesOf[storage]) {
       for (const kind of perRow ? (['moments', 'rms'] as const) : (['moments'] as const)) {
         for (const affine of kind === 'rms' ? [...affines, ...rmsAffines] : affines) {
           for (const direction of ['forward', 'backward'] as const) {
@@ -134,8 +172,8 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                 const backward = {
                   ...d,
                   ...wants,
-                  bias: d.bias && d.activation !== 'none',
-                  residual: d.activation === 'none' ? 'none' : d.residual,
+                  bias: d.bias && (d.activation !== 'none' || d.gated === true),
+                  residual: d.activation === 'none' && !d.gated ? 'none' : d.residual,
                   dsum: false,
                   accumulate: { dweight: false, dbias: false },
                 } as const;
@@ -173,6 +211,14 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
                   }
                 }
                 if (perRow && d.activation === 'none' && d.residual === 'none') {
+                  const { samples, channels } = geometry;
+                  const blocks = { ...geometry, samples: samples / 2, channels: 2 * channels, groups: 2 };
+                  const blocked = { geometry: blocks, blocked: true } as const;
+                  add(
+                    direction === 'forward'
+                      ? forwardProgram({ ...d, ...blocked }, facts)
+                      : backwardProgram({ ...backward, ...blocked }, facts),
+                  );
                   add(forwardProgram({ ...d, statistics: false }, facts));
                   add(forwardProgram({ ...d, residual: 'before' }, facts));
                   add(
@@ -189,15 +235,15 @@ export function everyStep(subgroups: boolean, f16: boolean): Step[] {
       }
     }
   }
-  for (const program of keptPrograms(f16)) add(program);
-  if (f16) for (const program of partPrograms(reduction)) add(program);
-  for (const program of responsePrograms(f16)) add(program);
-  for (const program of optimizerPrograms(f16)) add(program);
+  for (const program of keptPrograms(storage, facts)) add(program);
+  if (storage !== 'f32') for (const program of partPrograms(reduction, facts)) add(program);
+  for (const program of responsePrograms(storage, facts)) add(program);
+  for (const program of optimizerPrograms(storage, facts)) add(program);
   return steps;
 }
 
 /** Kept axes behind reduced ones and between them, by themselves and in a workgroup, with all that may go with them. */
-function keptPrograms(f16: boolean): Program[] {
+function keptPrograms(storage: Storage, facts: DeviceFacts): Program[] {
   const geometries: Geometry[] = [
     { samples: 2, positions: 200, channels: 8, inner: 1, groups: 8, runs: { reduced: [200], kept: [8] } },
     {
@@ -217,13 +263,13 @@ function keptPrograms(f16: boolean): Program[] {
   ];
   const whole = epilogues.filter(({ activation }) => activation === 'none' || activation === 'relu');
   return geometries.flatMap((geometry, i) =>
-    (f16 ? dtypes : dtypes.slice(0, 1)).flatMap(([dtype, paramDtype]) =>
+    dtypesOf[storage].flatMap(([dtype, paramDtype]) =>
       schedules.flatMap((schedule) =>
         (['moments', 'rms'] as const).flatMap((kind) =>
           (kind === 'rms' ? rmsAffines : affines).flatMap((affine) =>
             (kind === 'rms' || !affine.weight || i > 0 ? whole.slice(0, 1) : whole).flatMap((epilogue) => {
               const d = { geometry, kind, dtype, paramDtype, eps: 1e-5, ...affine, ...epilogue, schedule };
-              const activated = d.activation !== 'none';
+              const activated = d.activation !== 'none' || d.gated === true;
               const backward = {
                 ...d,
                 bias: d.bias && activated,
@@ -253,7 +299,7 @@ function keptPrograms(f16: boolean): Program[] {
 }
 
 /** Gradients of several parts, which meet in f32. */
-function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
+function partPrograms(reduction: 'portable' | 'subgroups', facts: DeviceFacts): Program[] {
   const d = {
     geometry: { samples: 4000, positions: 1, channels: 8, inner: 16, groups: 2 },
     kind: 'moments',
@@ -273,9 +319,8 @@ function partPrograms(reduction: 'portable' | 'subgroups'): Program[] {
 }
 
 /** BatchNorm folded into weights, with all that either may have. */
-function foldPrograms(f16: boolean): Program[] {
-  const some = f16 ? dtypes : dtypes.slice(0, 1);
-  return some.flatMap(([dtype, paramDtype]) =>
+function foldPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return dtypesOf[storage].flatMap(([dtype, paramDtype]) =>
     [true, false].map((has) => {
       const parts = { linearBias: has, weight: has, bias: has };
       return foldProgram(
@@ -287,10 +332,10 @@ function foldPrograms(f16: boolean): Program[] {
 }
 
 /** Local response normalization: elements and quads, exponents. It has no reductions to vary. */
-function responsePrograms(f16: boolean): Program[] {
+function responsePrograms(storage: Storage, facts: DeviceFacts): Program[] {
   const geometry = { samples: 2, positions: 1, channels: 7, inner: 16, groups: 0 };
   return [geometry, { ...geometry, inner: 15 }].flatMap((each) =>
-    (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) =>
+    typesOf(storage).flatMap((dtype) =>
       [0.75, 0.5, 1, 0.6].flatMap((beta) => {
         const d = { geometry: each, dtype, size: 5, alpha: 1e-4, beta, k: 1 };
         return [responseForward(d, facts), responseBackward(d, facts)];
@@ -299,18 +344,55 @@ function responsePrograms(f16: boolean): Program[] {
   );
 }
 
-function optimizerPrograms(f16: boolean): Program[] {
-  return (f16 ? (['f32', 'f16'] as const) : (['f32'] as const)).flatMap((dtype) => [
-    ...[false, true].flatMap((momentum) =>
-      (momentum ? [false, true] : [false]).map((nesterov) =>
-        sgdProgram({ size: 9, dtype, momentum, nesterov, undamped: false }, facts),
-      ),
-    ),
-    ...[false, true].map((amsgrad) => adamwProgram({ size: 9, dtype, amsgrad }, facts)),
+const common = {
+  lr: 1,
+  maximize: false,
+  masterCopies: false,
+  eps: 1,
+  weightDecay: 0,
+  betas: [0, 0] as const,
+};
+
+/** Every kernel of an optimizer. */
+const updateKernels: readonly UpdateKernel[] = [
+  ...[
+    { momentum: 0, dampening: 0, nesterov: false },
+    { momentum: 1, dampening: 0, nesterov: false },
+    { momentum: 1, dampening: 1, nesterov: false },
+    { momentum: 1, dampening: 0, nesterov: true },
+  ].map((some) => sgdKernel({ ...common, ...some })),
+  ...[false, true].map((amsgrad) => adamKernel({ ...common, amsgrad })),
+  ...[false, true].flatMap((centered) =>
+    [0, 1].map((momentum) => rmspropKernel({ ...common, alpha: 0, centered, momentum })),
+  ),
+  adagradKernel,
+  adamaxKernel,
+];
+
+function optimizerPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  return typesOf(storage).flatMap((dtype) => [
+    ...[0, 3].flatMap((places) => {
+      const d = { size: 9, dtype, places };
+      return [
+        // With f32 copies of narrower parameters, and without.
+        ...(['f32', dtype] as const).flatMap((paramDtype) =>
+          updateKernels.map((kernel) =>
+            updateProgram(kernel, { ...d, dtype: paramDtype, gradDtype: dtype }, facts),
+          ),
+        ),
+        ...([0, 1, 2] as const).map((norm) => gradientNormProgram(d, norm, 0, facts)),
+        ...[false, true].map((finds) => scaleGradientsProgram(d, finds, facts)),
+        clipValuesProgram(d, 1, facts),
+      ];
+    }),
+    ...([0, 1, 2] as const).map((norm) => clipFactorProgram(9, norm, 1)),
+    scaledProgram(9, dtype, dtype, facts),
+    updateScaleProgram({ optimizers: 1, stride: 64, growth: 2, backoff: 0.5, growth_interval: 9 }),
+    countStepsProgram(9, facts),
     ...(['f32', dtype] as const).flatMap((averageDtype) =>
       [null, 0.9].map((decay) => averageProgram({ size: 9, dtype, averageDtype }, decay, facts)),
     ),
-    countProgram([[0, 1]], 64),
+    countProgram(),
     castProgram(9, 'u32', 'u32', facts),
   ]);
 }

@@ -29,15 +29,13 @@ function started(): Gpu {
 }
 
 function list(gpu: Gpu, { ops, dtypes }: Settings): Answer {
-  const can = dtypes.filter((dtype) => dtype === 'f32' || gpu.facts.f16);
   // It has no parameters to be of another type.
   checks = ops.flatMap((op) =>
-    can
+    dtypes
       .filter((dtype) => dtype !== 'mixed' || op !== 'localResponseNorm')
       .flatMap((dtype) => checksOf(gpu, op, dtype)),
   );
-  const left = can.length < dtypes.length ? ['f16: this device lacks shader-f16'] : [];
-  return { type: 'list', count: checks.length, left };
+  return { type: 'list', count: checks.length };
 }
 
 async function judge(gpu: Gpu, check: Check): Promise<Verdict> {

@@ -37,7 +37,6 @@ class CheckScreen implements Screen {
   #asked: Asked<Question, Answer> | undefined;
   #adapter = '';
   #verdicts: Verdict[] = [];
-  #left: string[] = [];
   #working = false;
   #stopped = false;
   #gone = false;
@@ -124,7 +123,6 @@ class CheckScreen implements Screen {
     const list = await asked.ask({ type: 'list', settings: this.#settings });
     if (list.type !== 'list') throw new Error('The worker did not list its checks.');
     this.#verdicts = [];
-    this.#left = list.left;
     get<HTMLButtonElement>('check-stop').disabled = false;
     const progress = get<HTMLProgressElement>('check-progress');
     progress.max = Math.max(1, list.count);
@@ -145,7 +143,7 @@ class CheckScreen implements Screen {
     const failed = this.#verdicts.filter(({ failure }) => failure).length;
     const runs = this.#verdicts.reduce((sum, verdict) => sum + verdict.runs, 0);
     const passed = this.#verdicts.length - failed;
-    const parts = [`${passed} passed`, `${failed} failed`, `${count(runs)} runs`, ...this.#left];
+    const parts = [`${passed} passed`, `${failed} failed`, `${count(runs)} runs`];
     return parts.join(', ');
   }
 

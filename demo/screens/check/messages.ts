@@ -25,5 +25,5 @@ export interface Verdict {
 
 export type Answer =
   | { type: 'facts'; adapter: string; features: string[] }
-  | { type: 'list'; count: number; left: string[] }
+  | { type: 'list'; count: number }
   | { type: 'verdict'; verdict: Verdict };

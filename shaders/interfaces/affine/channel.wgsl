@@ -25,28 +25,36 @@ fn channel_at(start: u32, col: u32) -> u32 {
   }
 }
 
+fn weight_of(channel: u32) -> f32 {
+  return w_element(weight[w_entry(channel)], channel);
+}
+
+fn bias_of(channel: u32) -> f32 {
+  return w_element(bias[w_entry(channel)], channel);
+}
+
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(weight[channel_at(start, col)]));
+    return vec4<f32>(weight_of(channel_at(start, col)));
   } else {
     return vec4<f32>(
-      f32(weight[channel_at(start, col)]),
-      f32(weight[channel_at(start, col + 1u)]),
-      f32(weight[channel_at(start, col + 2u)]),
-      f32(weight[channel_at(start, col + 3u)]),
+      weight_of(channel_at(start, col)),
+      weight_of(channel_at(start, col + 1u)),
+      weight_of(channel_at(start, col + 2u)),
+      weight_of(channel_at(start, col + 3u)),
     );
   }
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
   if (QUAD_IN_CHANNEL) {
-    return vec4<f32>(f32(bias[channel_at(start, col)]));
+    return vec4<f32>(bias_of(channel_at(start, col)));
   } else {
     return vec4<f32>(
-      f32(bias[channel_at(start, col)]),
-      f32(bias[channel_at(start, col + 1u)]),
-      f32(bias[channel_at(start, col + 2u)]),
-      f32(bias[channel_at(start, col + 3u)]),
+      bias_of(channel_at(start, col)),
+      bias_of(channel_at(start, col + 1u)),
+      bias_of(channel_at(start, col + 2u)),
+      bias_of(channel_at(start, col + 3u)),
     );
   }
 }

@@ -8,12 +8,20 @@ fn first_parameter(segment: u32) -> u32 {
   return first_of_set(segment);
 }
 
+fn weight_of(i: u32) -> f32 {
+  return w_element(weight[w_entry(i)], i);
+}
+
+fn bias_of(i: u32) -> f32 {
+  return w_element(bias[w_entry(i)], i);
+}
+
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
   let at = indices(start + col, valid);
-  return vec4<f32>(f32(weight[at.x]), f32(weight[at.y]), f32(weight[at.z]), f32(weight[at.w]));
+  return vec4<f32>(weight_of(at.x), weight_of(at.y), weight_of(at.z), weight_of(at.w));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
   let at = indices(start + col, valid);
-  return vec4<f32>(f32(bias[at.x]), f32(bias[at.y]), f32(bias[at.z]), f32(bias[at.w]));
+  return vec4<f32>(bias_of(at.x), bias_of(at.y), bias_of(at.z), bias_of(at.w));
 }

@@ -9,9 +9,9 @@ fn first_parameter(segment: u32) -> u32 {
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(weight[(start + col) >> 2u]);
+  return w_quad(weight[(start + col) >> 2u]);
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(bias[(start + col) >> 2u]);
+  return w_quad(bias[(start + col) >> 2u]);
 }

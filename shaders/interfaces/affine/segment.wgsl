@@ -9,9 +9,9 @@ fn first_parameter(segment: u32) -> u32 {
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(weight[start]));
+  return vec4<f32>(w_element(weight[w_entry(start)], start));
 }
 
 fn load_bias(start: u32, col: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(f32(bias[start]));
+  return vec4<f32>(w_element(bias[w_entry(start)], start));
 }

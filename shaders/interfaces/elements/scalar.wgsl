@@ -7,11 +7,11 @@ alias I = i32;
 const WIDTH = 1u;
 
 fn read_x(i: u32) -> V {
-  return f32(x[place(i)]);
+  return load_x_element(i);
 }
 
 fn read_dy(i: u32) -> V {
-  return f32(dy[place(i)]);
+  return load_dy_element(i);
 }
 
 fn write_y(i: u32, v: V) {

@@ -9,15 +9,15 @@ fn store_gradients(split: u32, col: u32, dbias_sum: vec4<f32>, dweight_sum: vec4
   if (WANTS_BIAS) {
     var bias_total = dbias_sum;
     if (ACCUMULATE_BIAS) {
-      bias_total += vec4<f32>(dbias[at]);
+      bias_total += w_quad(dbias[at]);
     }
-    dbias[at] = W4(bias_total);
+    dbias[at] = rounded_w(bias_total);
   }
   if (WANTS_WEIGHT) {
     var weight_total = dweight_sum;
     if (ACCUMULATE_WEIGHT) {
-      weight_total += vec4<f32>(dweight[at]);
+      weight_total += w_quad(dweight[at]);
     }
-    dweight[at] = W4(weight_total);
+    dweight[at] = rounded_w(weight_total);
   }
 }

@@ -4,12 +4,12 @@
 // stays four wide; the last quad of a segment is masked. A quad is four consecutive elements; `at` is its place.
 var<storage, read> x: array<X>;
 var<storage, read> residual: array<X>;
-var<storage, read_write> y: array<X>;
-var<storage, read_write> sum: array<X>;
+var<storage, read_write> y: array<SHARED_X>;
+var<storage, read_write> sum: array<SHARED_X>;
 var<storage, read> dy: array<X>;
 var<storage, read> dsum: array<X>;
-var<storage, read_write> dx: array<X>;
-var<storage, read_write> dresidual: array<X>;
+var<storage, read_write> dx: array<SHARED_X>;
+var<storage, read_write> dresidual: array<SHARED_X>;
 
 // How many elements of a quad lie inside its segment.
 fn valid_of(remaining: u32) -> u32 {
@@ -36,6 +36,39 @@ fn quad_at(start: u32, q: u32) -> u32 {
   return start + 4u * q;
 }
 
+// Element i, at its place.
+fn x_of(i: u32) -> f32 {
+  return x_element(x[x_entry(i)], i);
+}
+
+fn residual_of(i: u32) -> f32 {
+  return x_element(residual[x_entry(i)], i);
+}
+
+fn dy_of(i: u32) -> f32 {
+  return x_element(dy[x_entry(i)], i);
+}
+
+fn dsum_of(i: u32) -> f32 {
+  return x_element(dsum[x_entry(i)], i);
+}
+
+fn y_of(i: u32) -> f32 {
+  if (X_PACKED) {
+    return x_element(atomicLoad(&y[x_entry(i)]), i);
+  } else {
+    return f32(y[i]);
+  }
+}
+
+fn sum_of(i: u32) -> f32 {
+  if (X_PACKED) {
+    return x_element(atomicLoad(&sum[x_entry(i)]), i);
+  } else {
+    return f32(sum[i]);
+  }
+}
+
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
   if (X_IS_Y) {
     return load_y(at, valid);
@@ -43,18 +76,18 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
     return load_sum(at, valid);
   } else {
     let e = indices(at, valid);
-    return vec4<f32>(f32(x[e.x]), f32(x[e.y]), f32(x[e.z]), f32(x[e.w]));
+    return vec4<f32>(x_of(e.x), x_of(e.y), x_of(e.z), x_of(e.w));
   }
 }
 
 fn load_x_element(i: u32) -> f32 {
   let at = place(i);
   if (X_IS_Y) {
-    return f32(y[at]);
+    return y_of(at);
   } else if (X_IS_SUM) {
-    return f32(sum[at]);
+    return sum_of(at);
   } else {
-    return f32(x[at]);
+    return x_of(at);
   }
 }
 
@@ -65,82 +98,169 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
     return load_sum(at, valid);
   } else {
     let e = indices(at, valid);
-    return vec4<f32>(f32(residual[e.x]), f32(residual[e.y]), f32(residual[e.z]), f32(residual[e.w]));
+    return vec4<f32>(residual_of(e.x), residual_of(e.y), residual_of(e.z), residual_of(e.w));
   }
 }
 
 fn load_y(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(f32(y[e.x]), f32(y[e.y]), f32(y[e.z]), f32(y[e.w]));
+  return vec4<f32>(y_of(e.x), y_of(e.y), y_of(e.z), y_of(e.w));
 }
 
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(f32(sum[e.x]), f32(sum[e.y]), f32(sum[e.z]), f32(sum[e.w]));
+  return vec4<f32>(sum_of(e.x), sum_of(e.y), sum_of(e.z), sum_of(e.w));
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(f32(dy[e.x]), f32(dy[e.y]), f32(dy[e.z]), f32(dy[e.w]));
+  return vec4<f32>(dy_of(e.x), dy_of(e.y), dy_of(e.z), dy_of(e.w));
 }
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(f32(dsum[e.x]), f32(dsum[e.y]), f32(dsum[e.z]), f32(dsum[e.w]));
+  return vec4<f32>(dsum_of(e.x), dsum_of(e.y), dsum_of(e.z), dsum_of(e.w));
+}
+
+fn load_dy_element(i: u32) -> f32 {
+  return dy_of(place(i));
+}
+
+// The words that a quad lies in, where X is packed: three, if it begins in the middle of one.
+struct QuadWords {
+  first: u32,
+  bits: vec3<u32>,
+  own: vec3<u32>,  // which of the bits are the quad's
+}
+
+fn quad_words(at: u32, valid: u32, v: vec4<f32>) -> QuadWords {
+  let own = vec2<u32>(select(0xffffu, 0xffffffffu, valid > 1u), select(select(0u, 0xffffu, valid > 2u), 0xffffffffu, valid > 3u));
+  let bits = x_words(v) & own;
+  if (at % 2u == 0u) { return QuadWords(at / 2u, vec3<u32>(bits, 0u), vec3<u32>(own, 0u)); }
+  return QuadWords(at / 2u, across(bits), across(own));
+}
+
+// Moved on by half a word.
+fn across(words: vec2<u32>) -> vec3<u32> {
+  return vec3<u32>(words.x << 16u, (words.x >> 16u) | (words.y << 16u), words.y >> 16u);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  let e = X4(v);
-  y[at] = e.x;
-  if (valid > 1u) {
-    y[at + 1u] = e.y;
+  if (X_PACKED) {
+    let q = quad_words(at, valid, v);
+    put_y(q.first, q.bits.x, q.own.x);
+    put_y(q.first + 1u, q.bits.y, q.own.y);
+    put_y(q.first + 2u, q.bits.z, q.own.z);
+  } else {
+    let e = X4(v);
+    y[at] = e.x;
+    if (valid > 1u) {
+      y[at + 1u] = e.y;
+    }
+    if (valid > 2u) {
+      y[at + 2u] = e.z;
+    }
+    if (valid > 3u) {
+      y[at + 3u] = e.w;
+    }
   }
-  if (valid > 2u) {
-    y[at + 2u] = e.z;
-  }
-  if (valid > 3u) {
-    y[at + 3u] = e.w;
+}
+
+fn put_y(word: u32, bits: u32, own: u32) {
+  if (own == 0xffffffffu) {
+    atomicStore(&y[word], bits);
+  } else if (own != 0u) {
+    atomicAnd(&y[word], ~own);
+    atomicOr(&y[word], bits);
   }
 }
 
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
-  let e = X4(v);
-  sum[at] = e.x;
-  if (valid > 1u) {
-    sum[at + 1u] = e.y;
+  if (X_PACKED) {
+    let q = quad_words(at, valid, v);
+    put_sum(q.first, q.bits.x, q.own.x);
+    put_sum(q.first + 1u, q.bits.y, q.own.y);
+    put_sum(q.first + 2u, q.bits.z, q.own.z);
+  } else {
+    let e = X4(v);
+    sum[at] = e.x;
+    if (valid > 1u) {
+      sum[at + 1u] = e.y;
+    }
+    if (valid > 2u) {
+      sum[at + 2u] = e.z;
+    }
+    if (valid > 3u) {
+      sum[at + 3u] = e.w;
+    }
   }
-  if (valid > 2u) {
-    sum[at + 2u] = e.z;
-  }
-  if (valid > 3u) {
-    sum[at + 3u] = e.w;
+}
+
+fn put_sum(word: u32, bits: u32, own: u32) {
+  if (own == 0xffffffffu) {
+    atomicStore(&sum[word], bits);
+  } else if (own != 0u) {
+    atomicAnd(&sum[word], ~own);
+    atomicOr(&sum[word], bits);
   }
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  let e = X4(v);
-  dx[at] = e.x;
-  if (valid > 1u) {
-    dx[at + 1u] = e.y;
+  if (X_PACKED) {
+    let q = quad_words(at, valid, v);
+    put_dx(q.first, q.bits.x, q.own.x);
+    put_dx(q.first + 1u, q.bits.y, q.own.y);
+    put_dx(q.first + 2u, q.bits.z, q.own.z);
+  } else {
+    let e = X4(v);
+    dx[at] = e.x;
+    if (valid > 1u) {
+      dx[at + 1u] = e.y;
+    }
+    if (valid > 2u) {
+      dx[at + 2u] = e.z;
+    }
+    if (valid > 3u) {
+      dx[at + 3u] = e.w;
+    }
   }
-  if (valid > 2u) {
-    dx[at + 2u] = e.z;
-  }
-  if (valid > 3u) {
-    dx[at + 3u] = e.w;
+}
+
+fn put_dx(word: u32, bits: u32, own: u32) {
+  if (own == 0xffffffffu) {
+    atomicStore(&dx[word], bits);
+  } else if (own != 0u) {
+    atomicAnd(&dx[word], ~own);
+    atomicOr(&dx[word], bits);
   }
 }
 
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
-  let e = X4(v);
-  dresidual[at] = e.x;
-  if (valid > 1u) {
-    dresidual[at + 1u] = e.y;
+  if (X_PACKED) {
+    let q = quad_words(at, valid, v);
+    put_dresidual(q.first, q.bits.x, q.own.x);
+    put_dresidual(q.first + 1u, q.bits.y, q.own.y);
+    put_dresidual(q.first + 2u, q.bits.z, q.own.z);
+  } else {
+    let e = X4(v);
+    dresidual[at] = e.x;
+    if (valid > 1u) {
+      dresidual[at + 1u] = e.y;
+    }
+    if (valid > 2u) {
+      dresidual[at + 2u] = e.z;
+    }
+    if (valid > 3u) {
+      dresidual[at + 3u] = e.w;
+    }
   }
-  if (valid > 2u) {
-    dresidual[at + 2u] = e.z;
-  }
-  if (valid > 3u) {
-    dresidual[at + 3u] = e.w;
+}
+
+fn put_dresidual(word: u32, bits: u32, own: u32) {
+  if (own == 0xffffffffu) {
+    atomicStore(&dresidual[word], bits);
+  } else if (own != 0u) {
+    atomicAnd(&dresidual[word], ~own);
+    atomicOr(&dresidual[word], bits);
   }
 }

@@ -35,59 +35,63 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
   if (X_IS_Y) {
-    return vec4<f32>(y[at]);
+    return x_quad(y[at]);
   } else if (X_IS_SUM) {
-    return vec4<f32>(sum[at]);
+    return x_quad(sum[at]);
   } else {
-    return vec4<f32>(x[at]);
+    return x_quad(x[at]);
   }
 }
 
 fn load_x_element(i: u32) -> f32 {
   let at = place(i);
   if (X_IS_Y) {
-    return f32(y[at][i % 4u]);
+    return x_quad(y[at])[i % 4u];
   } else if (X_IS_SUM) {
-    return f32(sum[at][i % 4u]);
+    return x_quad(sum[at])[i % 4u];
   } else {
-    return f32(x[at][i % 4u]);
+    return x_quad(x[at])[i % 4u];
   }
 }
 
 fn load_residual(at: u32, valid: u32) -> vec4<f32> {
   if (RESIDUAL_IS_Y) {
-    return vec4<f32>(y[at]);
+    return x_quad(y[at]);
   } else if (RESIDUAL_IS_SUM) {
-    return vec4<f32>(sum[at]);
+    return x_quad(sum[at]);
   } else {
-    return vec4<f32>(residual[at]);
+    return x_quad(residual[at]);
   }
 }
 
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(sum[at]);
+  return x_quad(sum[at]);
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dy[at]);
+  return x_quad(dy[at]);
+}
+
+fn load_dy_element(i: u32) -> f32 {
+  return x_quad(dy[place(i)])[i % 4u];
 }
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
-  return vec4<f32>(dsum[at]);
+  return x_quad(dsum[at]);
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = X4(v);
+  y[at] = rounded_x(v);
 }
 
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
-  sum[at] = X4(v);
+  sum[at] = rounded_x(v);
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  dx[at] = X4(v);
+  dx[at] = rounded_x(v);
 }
 
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
-  dresidual[at] = X4(v);
+  dresidual[at] = rounded_x(v);
 }

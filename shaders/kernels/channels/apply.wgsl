@@ -15,18 +15,13 @@
   if (ABREAST) {
     for (; p + AT_ONCE <= c.end; p += AT_ONCE) {
       var v = x_abreast(c, p);
+      var r: array<vec4<f32>, AT_ONCE>;
       if (RESIDUAL_AFTER) {
-        var r = residual_abreast(c, p);
-        for (var i = 0u; i < AT_ONCE; i++) {
-          v[i] = centre_columns(v[i], s) * scale + shift + r[i];
-        }
-      } else {
-        for (var i = 0u; i < AT_ONCE; i++) {
-          v[i] = centre_columns(v[i], s) * scale + shift;
-        }
+        r = residual_abreast(c, p);
       }
       for (var i = 0u; i < AT_ONCE; i++) {
-        store_y(place_of(c, p + i), c.valid, activated(v[i]));
+        let z = centre_columns(v[i], s) * scale + shift;
+        store_y(place_of(c, p + i), c.valid, finished(z, r[i]));
       }
     }
   }

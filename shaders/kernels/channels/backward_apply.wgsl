@@ -18,7 +18,7 @@ override NEEDS_X: bool = true;
   let s = column_statistics(c);
   let w = column_weight(c);
   var b = vec4<f32>();
-  if (HAS_ACTIVATION) {
+  if (NEEDS_Z) {
     b = column_bias(c);
   }
   var mean_g: vec4<f32>;

@@ -22,7 +22,7 @@ override ONE_CHUNK: bool = false;
   let s = column_statistics(c);
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
-  if (HAS_ACTIVATION) {
+  if (NEEDS_Z) {
     w = column_weight(c);
     b = column_bias(c);
   }
@@ -42,9 +42,13 @@ override ONE_CHUNK: bool = false;
         var u = load_upstream(c, p);
         for (var i = 0u; i < AT_ONCE; i++) {
           v[i] = centre_columns(v[i], s) * s.scale;
-          u.dy[i] = upstream_from(u.dy[i], u.residual[i], v[i] * w + b);
-          block_dz += u.dy[i];
-          block_dz_xhat += u.dy[i] * v[i];
+          let z = v[i] * w + b;
+          let dz = upstream_from(u.dy[i], u.residual[i], z);
+          block_dz += dz;
+          block_dz_xhat += dz * v[i];
+          if (STORES_DRESIDUAL) {
+            u.dy[i] = gradient_of_residual(u.dy[i], u.residual[i], z, dz);
+          }
         }
         if (STORES_DRESIDUAL) {
           for (var i = 0u; i < AT_ONCE; i++) {

@@ -8,7 +8,7 @@
 var<storage, read> linear_bias: array<X>;
 var<storage, read> weight: array<W>;
 var<storage, read> bias: array<W>;
-var<storage, read_write> folded_bias: array<X>;
+var<storage, read_write> folded_bias: array<SHARED_X>;
 var<storage, read> running_mean: array<f32>;
 var<storage, read> running_var: array<f32>;
 
@@ -21,14 +21,19 @@ override HAS_BIAS: bool = false;
   if (channel >= params.channels) { return; }
   var value = -running_mean[channel];
   if (HAS_LINEAR_BIAS) {
-    value += f32(linear_bias[channel]);
+    value += x_element(linear_bias[x_entry(channel)], channel);
   }
   value *= inverseSqrt(running_var[channel] + params.eps);
   if (HAS_WEIGHT) {
-    value *= f32(weight[channel]);
+    value *= w_element(weight[w_entry(channel)], channel);
   }
   if (HAS_BIAS) {
-    value += f32(bias[channel]);
+    value += w_element(bias[w_entry(channel)], channel);
   }
-  folded_bias[channel] = X(value);
+  if (X_PACKED) {
+    atomicAnd(&folded_bias[x_entry(channel)], other_half(channel));
+    atomicOr(&folded_bias[x_entry(channel)], half_word(x_words(vec4<f32>(value)), channel));
+  } else {
+    folded_bias[channel] = X(value);
+  }
 }

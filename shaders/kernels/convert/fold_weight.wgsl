@@ -9,7 +9,7 @@
 // Numerics: f32, one rounding at the store.
 var<storage, read> linear_weight: array<X>;
 var<storage, read> weight: array<W>;
-var<storage, read_write> folded_weight: array<X>;
+var<storage, read_write> folded_weight: array<SHARED_X>;
 var<storage, read> running_var: array<f32>;
 
 override HAS_WEIGHT: bool = false;
@@ -22,8 +22,14 @@ override HAS_WEIGHT: bool = false;
   let channel = group * params.channels + segment % params.channels;
   var scale = inverseSqrt(running_var[channel] + params.eps);
   if (HAS_WEIGHT) {
-    scale *= f32(weight[channel]);
+    scale *= w_element(weight[w_entry(channel)], channel);
   }
   let at = i + params.first_element;
-  folded_weight[at] = X(f32(linear_weight[at]) * scale);
+  let folded = x_element(linear_weight[x_entry(at)], at) * scale;
+  if (X_PACKED) {
+    atomicAnd(&folded_weight[x_entry(at)], other_half(at));
+    atomicOr(&folded_weight[x_entry(at)], half_word(x_words(vec4<f32>(folded)), at));
+  } else {
+    folded_weight[at] = X(folded);
+  }
 }

@@ -1,5 +1,5 @@
 // kept/backward
-// needs: abreast affine_map gradient_partials kept_columns params quad_statistics reduce saved_quad set_statistics statistics tensors upstream worker
+// needs: abreast activated affine_map gradient_partials kept_columns params quad_statistics reduce saved_quad set_statistics statistics tensors upstream worker
 // dx and the partials of dweight and dbias of sets that lie side by side (shared/kept_columns.wgsl), in one dispatch:
 //   g = dz·weight,  dx = rstd·(g − mean(g) − x̂·mean(g·x̂)) + dsum,  sum_dz_xhat = Σ dz·x̂,  sum_dz = Σ dz
 // where dz is dy, or dy·activation'(z) (shared/upstream.wgsl). x and dy are read twice, the second time from a cache.
@@ -243,11 +243,17 @@ fn sums_of(c: Kept, s: ColumnStatistics, worker: Worker) -> array<Part, 4> {
 
 // dz, from dy and x − mean of a row.
 fn gradient_of_z(c: Kept, row: Row, s: ColumnStatistics, centred: vec4<f32>, dy_quad: vec4<f32>) -> vec4<f32> {
-  if (HAS_ACTIVATION) {
-    return upstream_of(dy_quad, place_in(c, row.index), c.valid, affine_columns(centred, s, row.w, row.b));
+  if (GATED) {
+    return upstream_at(c, row, s, centred, dy_quad);
+  } else if (HAS_ACTIVATION) {
+    return upstream_at(c, row, s, centred, dy_quad);
   } else {
     return dy_quad;
   }
+}
+
+fn upstream_at(c: Kept, row: Row, s: ColumnStatistics, centred: vec4<f32>, dy_quad: vec4<f32>) -> vec4<f32> {
+  return upstream_of(dy_quad, place_in(c, row.index), c.valid, affine_columns(centred, s, row.w, row.b));
 }
 
 // Stores dx of a row, and returns its terms of Σdz and Σdz·x̂.
@@ -256,11 +262,11 @@ fn store_gradient_of(
   row: Row,
   s: ColumnStatistics,
   means: ColumnMeans,
-  x_quad: vec4<f32>,
+  x_there: vec4<f32>,
   dy_quad: vec4<f32>,
 ) -> vec2<f32> {
   let at = place_in(c, row.index);
-  let centred = centre_columns(x_quad, s);
+  let centred = centre_columns(x_there, s);
   let dz = gradient_of_z(c, row, s, centred, dy_quad);
   let g = fma(-centred, means.slope, dz * row.w);
   store_dx(at, c.valid, add_dsum(at, c.valid, s.scale * fma(g, vec4<f32>(s.unit), -means.mean_g)));

@@ -27,7 +27,8 @@ override HAS_MEAN: bool = true;
   if (PER_CHANNEL) {
     if (HAS_WEIGHT) {
       if (ONE_CHANNEL) {
-        w = f32(weight[which % params.groups]);
+        let channel = which % params.groups;
+        w = w_element(weight[w_entry(channel)], channel);
       }
     }
   }

@@ -15,9 +15,26 @@ struct Params {
 var<uniform> params: Params;
 var<storage, read> param: array<X>;
 var<storage, read> steps: array<u32>;
-var<storage, read_write> average: array<W>;
+var<storage, read_write> average: array<SHARED_W>;
 
 override EQUAL: bool = false;
+
+fn average_of(i: u32) -> f32 {
+  if (W_PACKED) {
+    return w_element(atomicLoad(&average[w_entry(i)]), i);
+  } else {
+    return f32(average[i]);
+  }
+}
+
+fn store_average(i: u32, v: f32) {
+  if (W_PACKED) {
+    atomicAnd(&average[w_entry(i)], other_half(i));
+    atomicOr(&average[w_entry(i)], half_word(w_words(vec4<f32>(v)), i));
+  } else {
+    average[i] = W(v);
+  }
+}
 
 @compute @workgroup_size(WORKGROUP) fn main(invocation: Invocation) {
   let first = first_item(invocation);
@@ -30,11 +47,11 @@ override EQUAL: bool = false;
   for (var item = 0u; item < ITEMS; item++) {
     let i = first + item * WORKGROUP;
     if (i < params.count) {
-      var value = f32(param[i]);
+      var value = x_element(param[x_entry(i)], i);
       if (steps[0] > 0u) {
-        value = move_towards(f32(average[i]), value, kept_share, take);
+        value = move_towards(average_of(i), value, kept_share, take);
       }
-      average[i] = W(value);
+      store_average(i, value);
     }
   }
 }

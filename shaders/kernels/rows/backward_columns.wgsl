@@ -42,12 +42,12 @@ override ONE_SPLIT: bool = false;
   prepare_rows(rows.first, rows.step, rows.count, invocation.index);
   if (split >= params.splits) { return; }
   if (ONE_ROW) {
-    let means = means_of_row(split, 0u);
-    let parameters = parameters_of(split);
+    let means = means_of_row(rows.first, 0u);
+    let parameters = parameters_of(rows.first);
     for (var q = thread; q < quads; q += threads) {
       let col = params.first_col + 4u * q;
       let valid = valid_of(params.cols - col);
-      let g = store_gradient(Gradients(), split, col, means, weight_at(parameters, col, valid), shift_at(parameters, col, valid));
+      let g = store_gradient(Gradients(), rows.first, col, means, weight_at(parameters, col, valid), shift_at(parameters, col, valid));
       if (HAS_GRADIENTS) {
         store_gradients(split, col, g.dbias, g.dweight);
       }
@@ -67,17 +67,19 @@ struct SplitRows {
 
 // Splits are a multiple of the groups, and all rows of one are sets of the same group.
 fn rows_of_split(split: u32) -> SplitRows {
-  let step = select(1u, params.splits, GROUPED);
-  let first = select(split * params.split_length, split, GROUPED);
-  let end = min(first + step * params.split_length, params.rows);
-  return SplitRows(first, step, (end - first + step - 1u) / step);
+  var dealt = Walk(split * params.split_length, 1u, params.rows);
+  if (GROUPED) {
+    dealt = walk_of_group(split, params.splits);
+  }
+  let end = min(dealt.first + dealt.step * params.split_length, dealt.end);
+  return SplitRows(dealt.first, dealt.step, (end - dealt.first + dealt.step - 1u) / dealt.step);
 }
 
 // All rows of a split, at the columns from col0 on.
 fn walk(split: u32, col0: u32, quads: u32) {
   let col1 = min(col0 + 4u, params.first_col + 4u * (quads - 1u));
   let rows = rows_of_split(split);
-  let parameters = parameters_of(split);
+  let parameters = parameters_of(rows.first);
   let w0 = weight_at(parameters, col0, valid_of(params.cols - col0));
   let w1 = weight_at(parameters, col1, valid_of(params.cols - col1));
   let b0 = shift_at(parameters, col0, valid_of(params.cols - col0));

@@ -28,8 +28,8 @@ override IN_BLOCKS: bool = true;
   let worker = worker_of(invocation, walkers);
   // Splits are a multiple of the groups of columns, and all rows of a split are sets of the same one.
   let grouped = worker.id % row_groups * params.splits + worker.id / row_groups;
-  let first_row = select(worker.id, grouped, GROUPED);
-  let parameters = parameters_of(first_row);
+  let dealt = walk_of_group(select(worker.id, grouped, GROUPED), walkers);
+  let parameters = parameters_of(min(dealt.first, dealt.end - 1u));
 
   for (var first = 0u; first < params.rows_per_split; first += params.block) {
     let stop = min(params.rows_per_split, first + params.block);
@@ -37,8 +37,8 @@ override IN_BLOCKS: bool = true;
     var sum_dz = array<vec4<f32>, ITEMS>();
     var sum_dz_xhat = array<vec4<f32>, ITEMS>();
     for (var nth = first; nth < stop; nth++) {
-      let target_row = nth * walkers + first_row;
-      let stores = !worker.surplus && target_row < params.rows;
+      let target_row = nth * dealt.step + dealt.first;
+      let stores = !worker.surplus && target_row < dealt.end;
       let row = min(target_row, params.rows - 1u);
       let base = row * params.cols;
 

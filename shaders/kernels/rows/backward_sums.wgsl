@@ -60,7 +60,7 @@ const CHUNK = 64u;  // quads in a chunk; 16 take SwiftShader 8 % longer
   var w = vec4<f32>(1.0);
   var b = vec4<f32>();
   if (PER_CHANNEL) {
-    if (HAS_ACTIVATION) {
+    if (NEEDS_Z) {
       w = weight_at(parameters, 0u, 1u);
       b = shift_at(parameters, 0u, 1u);
     }

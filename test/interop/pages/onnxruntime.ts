@@ -156,6 +156,7 @@ async function misuse() {
   code(() => fromOnnxRuntime(gpu, ints));
   const buffer = gpu.device.createBuffer({ size: 512, usage: GPUBufferUsage.STORAGE });
   code(() => toOnnxRuntime(ort, gpu.wrap(buffer, [4], { offset: 256 })));
+  code(() => toOnnxRuntime(ort, gpu.zeros([4], { dtype: 'bf16' })));
   x.destroy();
   code(() => toOnnxRuntime(ort, x));
   const other = await init();
