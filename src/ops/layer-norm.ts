@@ -15,7 +15,6 @@ import {
 import { parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
-  type BackwardOutputs,
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
