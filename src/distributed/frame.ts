@@ -8,12 +8,14 @@
 //  16  epoch: 64 random bits          48  label, 16 bytes
 //  24  from: rank; level in the tree (u8)
 //
-// Little endian. Another name, another epoch or a wrong checksum makes a frame foreign: it is dropped.
+// Little endian. Another name, another epoch or a wrong checksum makes a frame foreign: it is dropped. Where a group has a
+// secret, frames travel in envelopes (envelope.ts), whose version is 2.
 import type { Bytes } from './merge.ts';
 
 export const headerBytes = 64;
 const version = 1;
-const magic = [0x57, 0x47, 0x4e];
+export const sealedVersion = 2;
+export const magic = [0x57, 0x47, 0x4e];
 
 /** Kinds of frames. */
 export const Kind = {
@@ -81,7 +83,7 @@ export function commonEpoch(nonces: readonly Epoch[]): Epoch {
 }
 
 /** Of all words but the checksum's own. */
-function checksum(words: Uint32Array): number {
+export function checksum(words: Uint32Array): number {
   let hash = words.length;
   for (let i = 0; i < words.length; i++) if (i !== 3) hash = mix(hash, words[i] as number);
   return hash >>> 0;
@@ -115,10 +117,10 @@ export function seal(frame: Bytes): Bytes {
 }
 
 /**
- * Null if this is no frame of that group, or one that was damaged on its way; 'version' if it is one of another version of
- * this protocol.
+ * Null if this is no frame of that group, or one that was damaged on its way; 'sealed' if it is the envelope of a group that
+ * has a secret; 'version' if it is of another version of this protocol.
  */
-export function decode(group: number, given: Uint8Array): Frame | 'version' | null {
+export function decode(group: number, given: Uint8Array): Frame | 'version' | 'sealed' | null {
   if (given.length < headerBytes || given.length % 4 !== 0) return null;
   if (magic.some((byte, i) => given[i] !== byte)) return null;
   // Payloads are read as floats in place, which needs alignment.
@@ -127,8 +129,10 @@ export function decode(group: number, given: Uint8Array): Frame | 'version' | nu
   const view = new DataView(all.buffer, all.byteOffset, all.byteLength);
   if (view.getUint32(8, true) !== group) return null;
   // All versions have the magic, the group and the checksum in the same places. A flipped bit is no other version.
-  const words = new Uint32Array(all.buffer, all.byteOffset, all.byteLength / 4);
+  const isSealed = all[3] === sealedVersion;
+  const words = new Uint32Array(all.buffer, all.byteOffset, (isSealed ? headerBytes : all.byteLength) / 4);
   if (view.getUint32(12, true) !== checksum(words)) return null;
+  if (isSealed) return 'sealed';
   if (all[3] !== version) return 'version';
   const word = (at: number) => view.getUint32(at, true);
   const payload = all.subarray(headerBytes);

@@ -90,6 +90,13 @@ export interface JoinOptions {
   timeout?: number | undefined;
   /** Ends joining with `aborted`. */
   signal?: AbortSignal | undefined;
+  /**
+   * What the ranks share and nobody else knows: at least 16 bytes, or a string of as many in UTF-8, better random than
+   * thought up (`openssl rand -hex 32`). The same on all ranks. Every message then carries an authentication code
+   * (HMAC-SHA-256, cut to 128 bits), and messages of anybody else, or said before, are dropped as if they had not come. It
+   * hides nothing: for that, encrypt the connection. Default: none, and whoever can send to the ranks is believed.
+   */
+  secret?: string | Uint8Array | undefined;
   /** Most ranks that merge everything by themselves; more merge by a tree. The same on all ranks. Default 32. */
   treeAbove?: number | undefined;
   /** Ranks that one rank of the tree merges; it sets the order of all merges. The same on all ranks. Default 16. */
