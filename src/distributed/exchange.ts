@@ -115,7 +115,7 @@ export class Exchange {
   /** Sends this rank's part at a level: to one rank or to all. */
   give(call: Call, level: number, payload: Bytes, to?: number): void {
     if (this.member.size === 1) return;
-    const sent = { seq: call.seq, terms: call.terms, level, payload };
+    const sent = { seq: call.seq, terms: call.terms, level, to, payload };
     if (!this.#transport.reliable) this.#outbox.keep(sent);
     this.#send(sent, to);
   }
@@ -238,7 +238,7 @@ export class Exchange {
       const error = readFault(frame);
       if (error) this.#fail(error, false);
     } else if (frame.kind === Kind.resend) {
-      const sent = this.#outbox.find(seq, frame.level);
+      const sent = this.#outbox.find(seq, frame.level, from);
       if (sent) this.#send(sent, from);
     }
   }

@@ -2,7 +2,7 @@
 //
 //   0  'WGN' and the version          28  seq: number of the call, from 1
 //   4  kind, op                       32  done: all calls of the sender up to this one have ended
-//   6  root of a broadcast, or 0      36  bytes of the payload as a whole
+//   6  root of a broadcast, or hash of lengths, or 0      36  bytes of the payload as a whole
 //   8  hash of the group's name       40  offset of this part in it
 //  12  checksum of the frame          44  elements: the length that the caller gave
 //  16  epoch: 64 random bits          48  label, 16 bytes
@@ -34,8 +34,15 @@ export const Kind = {
 } as const;
 
 /** Collectives. */
-export const Op = { allGather: 1, merge: 2, broadcast: 3, barrier: 4 } as const;
-export const opNames = ['none', 'allGather', 'allReduce or allMerge', 'broadcast', 'barrier'] as const;
+export const Op = { allGather: 1, merge: 2, broadcast: 3, barrier: 4, reduceScatter: 5 } as const;
+export const opNames = [
+  'none',
+  'allGather',
+  'allReduce or allMerge',
+  'broadcast',
+  'barrier',
+  'reduceScatter',
+] as const;
 
 /** Level of what rank 0 sends back to all. */
 export const resultLevel = 255;

@@ -1,15 +1,15 @@
 // The one implementation of collectives, over any transport.
 import { NormError } from '../gpu/errors.ts';
-import { checkOptions, checkSignal, type OptionNames } from '../gpu/options.ts';
+import { checkOptions, checkSignal, listOf, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
 import { shown } from '../gpu/shown.ts';
 import { type Call, leafBytes, type Terms } from './call.ts';
 import { Exchange } from './exchange.ts';
-import { Op, resultLevel } from './frame.ts';
+import { hashText, Op, resultLevel } from './frame.ts';
 import type { TakeOver } from './join.ts';
 import { checkTimeout, type Member } from './member.ts';
 import { type Bytes, type Combine, gathering, joinAll, type Merge, merging, picking, sum } from './merge.ts';
-import type { CollectiveOptions, ProcessGroup, Traffic } from './process-group.ts';
+import type { CollectiveOptions, PartOptions, ProcessGroup, Traffic } from './process-group.ts';
 import type { Transport } from './transport.ts';
 
 const collectiveNames = {
@@ -51,13 +51,63 @@ export abstract class FramedGroup implements ProcessGroup {
     return { ...this.#exchange.traffic };
   }
 
-  async allGather(values: Float32Array, options: CollectiveOptions = {}) {
+  async allGather(values: Float32Array, options: PartOptions = {}) {
     this.checkOwn();
-    const all = await this.#collective(Op.allGather, 0, values, gathering, options);
-    const { length } = values;
+    const { rest, parts } = this.#parts(options);
+    if (parts && values?.length !== parts.lengths[this.rank]) {
+      const what = `Rank ${this.rank} gives ${values?.length} floats, and lengths says ${parts.lengths[this.rank]}.`;
+      throw new NormError('value', what, 'Give as many as lengths says.');
+    }
+    const terms = parts && { elements: parts.total, root: parts.hash, expected: parts.lengths };
+    const all = await this.#collective({ op: Op.allGather, ...terms }, values, gathering, rest);
+    let at = all.byteOffset;
     return Array.from({ length: this.size }, (_, rank) => {
-      return new Float32Array(all.buffer, all.byteOffset + 4 * length * rank, length).slice();
+      const length = parts?.lengths[rank] ?? values.length;
+      at += 4 * length;
+      return new Float32Array(all.buffer, at - 4 * length, length).slice();
     });
+  }
+
+  async reduceScatter(values: Float32Array, options: PartOptions = {}) {
+    this.checkOwn();
+    const { rank, size } = this;
+    const { rest, parts } = this.#parts(options);
+    if (parts ? values?.length !== parts.total : values?.length % size !== 0) {
+      const what = `reduceScatter was given ${values?.length} floats for ${parts ? `${parts.total} of lengths` : `${size} equal parts`}.`;
+      throw new NormError(
+        'value',
+        what,
+        'Give as many as all parts together, with lengths where they differ.',
+      );
+    }
+    const lengths = parts?.lengths ?? new Array<number>(size).fill(values.length / size);
+    const ends = runningSums(lengths);
+    const [end, length] = [ends[rank] as number, lengths[rank] as number];
+    const { isTree } = this.#exchange;
+    const terms = { op: Op.reduceScatter, root: parts?.hash ?? 0, expected: lengths.map(() => length) };
+    const pieces = (all: Bytes) =>
+      ends.map((to, i) => all.slice(4 * (to - (lengths[i] as number)), 4 * to) as Bytes);
+    // Those of a tree merge everything, whoever needs it.
+    const summed = isTree
+      ? await this.#collective({ ...terms, expected: undefined }, values, merging(sum), rest)
+      : await this.#collective(terms, values, merging(sum), rest, pieces);
+    const own = new Float64Array(summed.buffer, summed.byteOffset, summed.byteLength / 8);
+    return Float32Array.from(isTree ? own.subarray(end - length, end) : own);
+  }
+
+  /** What `lengths` says. Throws `value` unless it says something of every rank. */
+  #parts({ lengths: given, ...rest }: PartOptions) {
+    if (given === undefined) return { rest };
+    const lengths = listOf('lengths', given);
+    if (lengths.length !== this.size || lengths.some((one) => !Number.isInteger(one) || one < 0)) {
+      const what = `lengths is ${shown(given)}, in a group of ${this.size} ranks.`;
+      throw new NormError('value', what, 'Give a whole number, 0 or more, for each rank.');
+    }
+    const hash = hashText(lengths.join());
+    return {
+      rest,
+      parts: { lengths, total: runningSums(lengths).at(-1) as number, hash: (hash ^ (hash >>> 16)) & 0xffff },
+    };
   }
 
   async allReduce(values: Float32Array, options: CollectiveOptions = {}) {
@@ -69,7 +119,7 @@ export abstract class FramedGroup implements ProcessGroup {
     if (typeof merge?.lift !== 'function' || typeof merge.join !== 'function') {
       throw new NormError('value', `merge is ${shown(merge)}.`, 'Pass { lift, join }, both functions.');
     }
-    const merged = await this.#collective(Op.merge, 0, values, merging(merge), options);
+    const merged = await this.#collective({ op: Op.merge }, values, merging(merge), options);
     return new Float64Array(merged.buffer, merged.byteOffset, merged.byteLength / 8).slice();
   }
 
@@ -78,13 +128,18 @@ export abstract class FramedGroup implements ProcessGroup {
     if (!Number.isInteger(root) || root < 0 || root >= this.size) {
       throw new NormError('value', `root is ${shown(root)}.`, `Use a rank from 0 to ${this.size - 1}.`);
     }
-    const { buffer, byteOffset } = await this.#collective(Op.broadcast, root, values, picking, options);
+    const { buffer, byteOffset } = await this.#collective(
+      { op: Op.broadcast, root },
+      values,
+      picking,
+      options,
+    );
     return new Float32Array(buffer, byteOffset, values.length).slice();
   }
 
   async barrier(options: CollectiveOptions = {}) {
     this.checkOwn();
-    await this.#collective(Op.barrier, 0, new Float32Array(), gathering, options);
+    await this.#collective({ op: Op.barrier }, new Float32Array(), gathering, options);
   }
 
   close(): Promise<void> {
@@ -98,11 +153,11 @@ export abstract class FramedGroup implements ProcessGroup {
 
   /** What all collectives are: every rank gives a part, and all parts are joined in one order. */
   async #collective(
-    op: number,
-    root: number,
+    what: Pick<Terms, 'op'> & Partial<Terms>,
     values: Float32Array,
     combine: Combine,
     options: CollectiveOptions,
+    pieces?: (leaf: Bytes) => Bytes[],
   ): Promise<Bytes> {
     checkOptions('A collective', options, collectiveNames);
     const { signal, timeout = this.#exchange.member.timeout, label = '' } = options;
@@ -115,29 +170,26 @@ export abstract class FramedGroup implements ProcessGroup {
     }
     checkTimeout(timeout);
     this.#exchange.checkAlive();
-    const terms: Terms = { op, root, elements: values.length, label };
+    const terms: Terms = { root: 0, elements: values.length, label, ...what };
     const own = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice() as Bytes;
-    const leaf = leafBytes(terms, this.rank) > 0 ? own : new Uint8Array();
+    const leaf = pieces || leafBytes(terms, this.rank) > 0 ? own : new Uint8Array();
     const call = this.#exchange.begin(terms, signal);
     try {
-      return await (this.#exchange.isTree ? this.#byTree : this.#flat).call(
-        this,
-        call,
-        leaf,
-        combine,
-        timeout,
-      );
+      if (this.#exchange.isTree) return await this.#byTree(call, leaf, combine, timeout);
+      return await this.#flat(call, pieces?.(leaf) ?? leaf, combine, timeout);
     } finally {
       this.#exchange.finish(call);
     }
   }
 
-  /** Everyone sends to everyone and joins everything. */
-  async #flat(call: Call, leaf: Bytes, combine: Combine, timeout: number): Promise<Bytes> {
-    this.#exchange.give(call, 0, leaf);
+  /** Everyone sends to everyone, the same or to each its piece, and joins everything. */
+  async #flat(call: Call, given: Bytes | Bytes[], combine: Combine, timeout: number): Promise<Bytes> {
+    const pieces = Array.isArray(given);
+    if (pieces) for (const to of this.#exchange.others) this.#exchange.give(call, 0, given[to] as Bytes, to);
+    else this.#exchange.give(call, 0, given);
     const theirs = await this.#exchange.gather(call, this.#exchange.others, 0, timeout);
     const parts = theirs.map((part) => combine.lift(part));
-    parts.splice(this.rank, 0, combine.lift(leaf));
+    parts.splice(this.rank, 0, combine.lift(pieces ? (given[this.rank] as Bytes) : given));
     return joinAll(parts, this.#exchange.member.fanOut, combine);
   }
 
@@ -167,4 +219,13 @@ export abstract class FramedGroup implements ProcessGroup {
     this.#exchange.give(call, resultLevel, mine);
     return mine;
   }
+}
+
+/** The sums of all up to each. */
+function runningSums(lengths: readonly number[]): number[] {
+  let total = 0;
+  return lengths.map((length) => {
+    total += length;
+    return total;
+  });
 }

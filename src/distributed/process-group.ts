@@ -13,6 +13,12 @@ export interface CollectiveOptions {
   label?: string | undefined;
 }
 
+/** Options of collectives in which every rank has a part of its own: allGather, reduceScatter. */
+export interface PartOptions extends CollectiveOptions {
+  /** How many floats each rank has, in rank order; the same list on all ranks. Default: all have as many. */
+  lengths?: readonly number[] | undefined;
+}
+
 /** What a rank has sent and received in collectives, in {@link ProcessGroup.traffic}. */
 export interface Traffic {
   collectives: number;
@@ -45,8 +51,16 @@ export interface ProcessGroup {
   readonly size: number;
   readonly traffic: Readonly<Traffic>;
 
-  /** The values of every rank, in rank order. The length must be the same on all ranks. */
-  allGather(values: Float32Array, options?: CollectiveOptions): Promise<Float32Array<ArrayBuffer>[]>;
+  /** The values of every rank, in rank order. The length must be the same on all ranks, or as `lengths` says. */
+  allGather(values: Float32Array, options?: PartOptions): Promise<Float32Array<ArrayBuffer>[]>;
+
+  /**
+   * This rank's part of the sum over the ranks: with its bits what {@link allReduce} gives, for a rank's share of the traffic.
+   * Parts follow each other in rank order.
+   *
+   * @param values - as many as all parts together. Without `lengths`, a multiple of the number of ranks.
+   */
+  reduceScatter(values: Float32Array, options?: PartOptions): Promise<Float32Array<ArrayBuffer>>;
 
   /** The sum over the ranks, added in float64 in a fixed order, rounded once. */
   allReduce(values: Float32Array, options?: CollectiveOptions): Promise<Float32Array<ArrayBuffer>>;
