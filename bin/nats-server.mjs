@@ -26,16 +26,27 @@ export function findNats() {
  * @property {string} [user]
  * @property {string} [password]
  * @property {number} [maxPayload] bytes
+ * @property {string[]} [lines] more of its configuration
  */
 
 /** @param {NatsSettings} settings */
-function config({ host = '127.0.0.1', port = -1, webSocketPort = -1, user, password, maxPayload }) {
+function config(settings) {
+  const {
+    host = '127.0.0.1',
+    port = -1,
+    webSocketPort = -1,
+    user,
+    password,
+    maxPayload,
+    lines = [],
+  } = settings;
   return [
     `host: "${host}"`,
     `port: ${port}`,
     `websocket { host: "${host}", port: ${webSocketPort}, no_tls: true }`,
     ...(user ? [`authorization { user: "${user}", password: "${password}" }`] : []),
     ...(maxPayload ? [`max_payload: ${maxPayload}`] : []),
+    ...lines,
     '',
   ].join('\n');
 }

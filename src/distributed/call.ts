@@ -5,10 +5,13 @@ import type { Bytes } from './merge.ts';
 /** What must be the same on all ranks. */
 export interface Terms {
   op: number;
+  /** Of a broadcast; where ranks have parts of several lengths, a hash of these. */
   root: number;
-  /** Length of the values. */
+  /** Length of the values, or of those of all ranks where they have several lengths. */
   elements: number;
   label: string;
+  /** Floats that come from each rank, where these are not `elements`. */
+  expected?: readonly number[] | undefined;
 }
 
 /** "allGather of 193 floats (bn.forward)". */
@@ -21,7 +24,8 @@ export const sameTerms = (a: Terms, b: Terms): boolean =>
   a.op === b.op && a.root === b.root && a.elements === b.elements && a.label === b.label;
 
 /** Bytes that a rank's own part has under these terms. */
-export function leafBytes({ op, root, elements }: Terms, rank: number): number {
+export function leafBytes({ op, root, elements, expected }: Terms, rank: number): number {
+  if (expected) return 4 * (expected[rank] as number);
   if (op === Op.barrier || (op === Op.broadcast && rank !== root)) return 0;
   return 4 * elements;
 }
@@ -30,9 +34,9 @@ export function leafBytes({ op, root, elements }: Terms, rank: number): number {
  * The most bytes that a payload can have under these terms where it stands for the parts of several of `size` ranks. What
  * a merge makes of values only its caller knows.
  */
-function mostJoinedBytes({ op, elements }: Terms, size: number): number {
-  if (op === Op.merge) return Number.POSITIVE_INFINITY;
-  return op === Op.allGather ? 4 * elements * size : 4 * elements;
+function mostJoinedBytes({ op, elements, expected }: Terms, size: number): number {
+  if (op === Op.merge || op === Op.reduceScatter) return Number.POSITIVE_INFINITY;
+  return op === Op.allGather && !expected ? 4 * elements * size : 4 * elements;
 }
 
 /**

@@ -2,18 +2,20 @@
 //
 //   0  'WGN' and the version          28  seq: number of the call, from 1
 //   4  kind, op                       32  done: all calls of the sender up to this one have ended
-//   6  root of a broadcast, or 0      36  bytes of the payload as a whole
+//   6  root of a broadcast, or hash of lengths, or 0      36  bytes of the payload as a whole
 //   8  hash of the group's name       40  offset of this part in it
 //  12  checksum of the frame          44  elements: the length that the caller gave
 //  16  epoch: 64 random bits          48  label, 16 bytes
 //  24  from: rank; level in the tree (u8)
 //
-// Little endian. Another name, another epoch or a wrong checksum makes a frame foreign: it is dropped.
+// Little endian. Another name, another epoch or a wrong checksum makes a frame foreign: it is dropped. Where a group has a
+// secret, frames travel in envelopes (envelope.ts), whose version is 2.
 import type { Bytes } from './merge.ts';
 
 export const headerBytes = 64;
 const version = 1;
-const magic = [0x57, 0x47, 0x4e];
+export const sealedVersion = 2;
+export const magic = [0x57, 0x47, 0x4e];
 
 /** Kinds of frames. */
 export const Kind = {
@@ -32,8 +34,15 @@ export const Kind = {
 } as const;
 
 /** Collectives. */
-export const Op = { allGather: 1, merge: 2, broadcast: 3, barrier: 4 } as const;
-export const opNames = ['none', 'allGather', 'allReduce or allMerge', 'broadcast', 'barrier'] as const;
+export const Op = { allGather: 1, merge: 2, broadcast: 3, barrier: 4, reduceScatter: 5 } as const;
+export const opNames = [
+  'none',
+  'allGather',
+  'allReduce or allMerge',
+  'broadcast',
+  'barrier',
+  'reduceScatter',
+] as const;
 
 /** Level of what rank 0 sends back to all. */
 export const resultLevel = 255;
@@ -81,7 +90,7 @@ export function commonEpoch(nonces: readonly Epoch[]): Epoch {
 }
 
 /** Of all words but the checksum's own. */
-function checksum(words: Uint32Array): number {
+export function checksum(words: Uint32Array): number {
   let hash = words.length;
   for (let i = 0; i < words.length; i++) if (i !== 3) hash = mix(hash, words[i] as number);
   return hash >>> 0;
@@ -115,10 +124,10 @@ export function seal(frame: Bytes): Bytes {
 }
 
 /**
- * Null if this is no frame of that group, or one that was damaged on its way; 'version' if it is one of another version of
- * this protocol.
+ * Null if this is no frame of that group, or one that was damaged on its way; 'sealed' if it is the envelope of a group that
+ * has a secret; 'version' if it is of another version of this protocol.
  */
-export function decode(group: number, given: Uint8Array): Frame | 'version' | null {
+export function decode(group: number, given: Uint8Array): Frame | 'version' | 'sealed' | null {
   if (given.length < headerBytes || given.length % 4 !== 0) return null;
   if (magic.some((byte, i) => given[i] !== byte)) return null;
   // Payloads are read as floats in place, which needs alignment.
@@ -127,8 +136,10 @@ export function decode(group: number, given: Uint8Array): Frame | 'version' | nu
   const view = new DataView(all.buffer, all.byteOffset, all.byteLength);
   if (view.getUint32(8, true) !== group) return null;
   // All versions have the magic, the group and the checksum in the same places. A flipped bit is no other version.
-  const words = new Uint32Array(all.buffer, all.byteOffset, all.byteLength / 4);
+  const isSealed = all[3] === sealedVersion;
+  const words = new Uint32Array(all.buffer, all.byteOffset, (isSealed ? headerBytes : all.byteLength) / 4);
   if (view.getUint32(12, true) !== checksum(words)) return null;
+  if (isSealed) return 'sealed';
   if (all[3] !== version) return 'version';
   const word = (at: number) => view.getUint32(at, true);
   const payload = all.subarray(headerBytes);

@@ -9,7 +9,7 @@ export { broadcastParameters, type SyncGradientsOptions, syncGradients } from '.
 export { type LocalGroupOptions, LocalProcessGroup } from './local.ts';
 export type { Merge } from './merge.ts';
 export { MessagePortHub, MessagePortProcessGroup, type PortLike } from './message-port.ts';
-export type { CollectiveOptions, JoinOptions, ProcessGroup, Traffic } from './process-group.ts';
+export type { CollectiveOptions, JoinOptions, PartOptions, ProcessGroup, Traffic } from './process-group.ts';
 export {
   type SyncBatchNormBackwardOptions,
   type SyncBatchNormOptions,

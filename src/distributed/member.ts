@@ -5,6 +5,7 @@ import { GroupError } from './errors.ts';
 import { type Epoch, type Frame, hashText, sameEpoch, textPayload } from './frame.ts';
 import type { Bytes } from './merge.ts';
 import type { JoinOptions } from './process-group.ts';
+import { secretBytes } from './secret.ts';
 
 /** What a rank knows of itself before it has met the others. */
 export interface Identity {
@@ -28,6 +29,7 @@ export interface Member extends Identity {
 /** Later than this, in ms, setTimeout fires at once. */
 const longestTimeout = 2 ** 31 - 1;
 const mostRanks = 65_535;
+export const defaultGroup = 'default';
 
 /** A timeout in ms. Throws `value` unless it is one. */
 export function checkTimeout(timeout: number): number {
@@ -43,8 +45,9 @@ export function checkTimeout(timeout: number): number {
 
 /** Throws `value` unless the options can be joined with. */
 export function identity(options: JoinOptions): Identity {
-  const { rank, size, group = 'default', timeout = 30_000, treeAbove = 32, fanOut = 16 } = options ?? {};
+  const { rank, size, group = defaultGroup, timeout = 30_000, treeAbove = 32, fanOut = 16 } = options ?? {};
   checkSignal(options?.signal);
+  if (options?.secret !== undefined) secretBytes(options.secret);
   const integer = (name: string, value: number, least: number, most: number) => {
     if (Number.isInteger(value) && value >= least && value <= most) return;
     throw new NormError('value', `${name} is ${shown(value)}.`, `Use an integer from ${least} to ${most}.`);

@@ -30,8 +30,9 @@ export interface NatsJoinOptions extends Partial<JoinOptions> {
 /** Ranks in processes and on machines that reach one NATS server or cluster. */
 export class NatsProcessGroup extends FramedGroup {
   /**
-   * Connects and meets the other ranks. rank, size, the group's name and the address that are not given come from the
-   * environment variables RANK, WORLD_SIZE, GROUP_NAME and NATS_URL, as `webgpu-norm launch` sets them.
+   * Connects and meets the other ranks. rank, size, the group's name, its secret and the address that are not given come
+   * from the environment variables RANK, WORLD_SIZE, GROUP_NAME, GROUP_SECRET and NATS_URL; `webgpu-norm launch` sets all but the
+   * secret.
    *
    * @throws NormError `value`; {@link GroupError} `connection` (no server, refused credentials), `timeout`, `mismatch`,
    * `aborted`.
@@ -43,6 +44,7 @@ export class NatsProcessGroup extends FramedGroup {
       rank: rest.rank ?? numberFrom('RANK'),
       size: rest.size ?? numberFrom('WORLD_SIZE'),
       group: rest.group ?? environment('GROUP_NAME') ?? 'default',
+      secret: rest.secret === undefined ? environment('GROUP_SECRET') : rest.secret,
     };
     identity(where); // throws before anything is connected
     const open = connection ?? (await connect(nats, where));

@@ -5,6 +5,8 @@ import type { Bytes } from './merge.ts';
 export interface Sent {
   seq: number;
   level: number;
+  /** Absent: to all. */
+  to?: number | undefined;
   terms: Terms;
   payload: Bytes;
 }
@@ -24,9 +26,10 @@ export class Outbox {
     this.#sent.push(sent);
   }
 
-  /** What was sent at one level of one call. */
-  find(seq: number, level: number): Sent | undefined {
-    return this.#sent.find((sent) => sent.seq === seq && sent.level === level);
+  /** What was sent at one level of one call to a rank, or to all. */
+  find(seq: number, level: number, rank: number): Sent | undefined {
+    const isIt = (sent: Sent) => sent.seq === seq && sent.level === level && (sent.to ?? rank) === rank;
+    return this.#sent.find(isIt);
   }
 
   /** A rank has ended all calls up to this one. */

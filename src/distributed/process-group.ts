@@ -13,6 +13,12 @@ export interface CollectiveOptions {
   label?: string | undefined;
 }
 
+/** Options of collectives in which every rank has a part of its own: allGather, reduceScatter. */
+export interface PartOptions extends CollectiveOptions {
+  /** How many floats each rank has, in rank order; the same list on all ranks. Default: all have as many. */
+  lengths?: readonly number[] | undefined;
+}
+
 /** What a rank has sent and received in collectives, in {@link ProcessGroup.traffic}. */
 export interface Traffic {
   collectives: number;
@@ -45,8 +51,16 @@ export interface ProcessGroup {
   readonly size: number;
   readonly traffic: Readonly<Traffic>;
 
-  /** The values of every rank, in rank order. The length must be the same on all ranks. */
-  allGather(values: Float32Array, options?: CollectiveOptions): Promise<Float32Array<ArrayBuffer>[]>;
+  /** The values of every rank, in rank order. The length must be the same on all ranks, or as `lengths` says. */
+  allGather(values: Float32Array, options?: PartOptions): Promise<Float32Array<ArrayBuffer>[]>;
+
+  /**
+   * This rank's part of the sum over the ranks: with its bits what {@link allReduce} gives, for a rank's share of the traffic.
+   * Parts follow each other in rank order.
+   *
+   * @param values - as many as all parts together. Without `lengths`, a multiple of the number of ranks.
+   */
+  reduceScatter(values: Float32Array, options?: PartOptions): Promise<Float32Array<ArrayBuffer>>;
 
   /** The sum over the ranks, added in float64 in a fixed order, rounded once. */
   allReduce(values: Float32Array, options?: CollectiveOptions): Promise<Float32Array<ArrayBuffer>>;
@@ -90,6 +104,13 @@ export interface JoinOptions {
   timeout?: number | undefined;
   /** Ends joining with `aborted`. */
   signal?: AbortSignal | undefined;
+  /**
+   * What the ranks share and nobody else knows: at least 16 bytes, or a string of as many in UTF-8, better random than
+   * thought up (`openssl rand -hex 32`). The same on all ranks. Every message then carries an authentication code
+   * (HMAC-SHA-256, cut to 128 bits), and messages of anybody else, or said before, are dropped as if they had not come. It
+   * hides nothing: for that, encrypt the connection. Default: none, and whoever can send to the ranks is believed.
+   */
+  secret?: string | Uint8Array | undefined;
   /** Most ranks that merge everything by themselves; more merge by a tree. The same on all ranks. Default 32. */
   treeAbove?: number | undefined;
   /** Ranks that one rank of the tree merges; it sets the order of all merges. The same on all ranks. Default 16. */

@@ -82,6 +82,13 @@ export class Rendezvous {
       this.fail(new GroupError('mismatch', what, 'Use one version of webgpu-norm everywhere.', [rank]));
       return;
     }
+    if (frame === 'sealed') {
+      // Whoever sent it may have missed the hello before, and shall know that somebody has no secret.
+      this.#say(Kind.hello, nonce, settingsOf(this.#own));
+      const what = `Rank ${rank} has no secret, and another one of this group has.`;
+      this.fail(new GroupError('mismatch', what, 'Join with the same secret on all ranks.', [rank]));
+      return;
+    }
     if (!frame) return;
     if (frame.kind === Kind.hello) {
       const isEcho = frame.from === rank && sameEpoch(frame.epoch, nonce);
@@ -183,12 +190,15 @@ export class Rendezvous {
     const { size, timeout } = this.#own;
     const unheard = this.#others().filter((rank) => !this.#nonces[rank]);
     const missing = unheard.length > 0 ? unheard : this.#others().filter((rank) => !this.#isReady(rank));
-    const what = `${ranksInWords(missing)} of ${size} did not join within ${timeout} ms.`;
+    const { refused = 0 } = this.#transport;
+    const strangers =
+      refused && ` ${refused} messages without a right code were dropped: another secret, or none?`;
+    const what = `${ranksInWords(missing)} of ${size} did not join within ${timeout} ms.${strangers || ''}`;
     this.fail(
       new GroupError(
         'timeout',
         titled(what),
-        'Start every rank, with the same group, size and address.',
+        'Start every rank, with the same group, size, address and secret.',
         missing,
       ),
     );

@@ -10,6 +10,10 @@ export interface Transport {
   readonly maxFrame: number;
   /** Whether every frame that is sent arrives, as long as its receiver lives. */
   readonly reliable: boolean;
+  /** Bytes that it adds to a frame. */
+  readonly overhead?: number;
+  /** Frames that it dropped since no member can have sent them. */
+  readonly refused?: number;
   /** Sends to one rank, or to all others. `seq` is for the address alone. Returns at once; the frame is not reused. */
   send(frame: Bytes, seq: number, to?: number): void;
   /** Called once. `receive` gets every frame from then on; `broken` is told that nothing will come any more. */

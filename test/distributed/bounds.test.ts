@@ -153,7 +153,7 @@ test('a damaged frame does not end joining, whichever bit has flipped', async ()
 test('another version, undamaged, ends joining with mismatch', async () => {
   const { rendezvous, hello } = joining(false);
   const newer = hello();
-  newer[3] = 2;
+  newer[3] = 3;
   rendezvous.receive(seal(newer));
   const { error } = await refusal(rendezvous.met);
   expect(error).toMatchObject({ code: 'mismatch', ranks: [0] });

@@ -47,6 +47,49 @@ describe.each(fabrics)('over $name', (fabric) => {
       await closeAll(groups);
     });
 
+    test.each([
+      ['flat', {}],
+      ['in a tree', { treeAbove: 1, fanOut: 2 }],
+    ])('each rank may have a part of its own length, %s', async (_, options) => {
+      const groups = await fabric.groups(size, options);
+      const lengths = Array.from({ length: size }, (_, rank) => [3, 0, 401, 1][rank % 4] as number);
+      const total = lengths.reduce((sum, one) => sum + one, 0);
+      const starts = lengths.map((_, i) => lengths.slice(0, i).reduce((sum, one) => sum + one, 0));
+      const given = lengths.map((length, rank) => floats(length, rank + 1));
+      const terms = groups.map(({ rank }) => floats(total, 100 + rank));
+      await Promise.all(
+        groups.map(async (group) => {
+          const { rank } = group;
+          const own = terms[rank] as Float32Array;
+          const [all, part, sum] = await Promise.all([
+            group.allGather(given[rank] as Float32Array, { lengths }),
+            group.reduceScatter(own, { lengths }),
+            group.allReduce(own),
+          ]);
+          expect(all).toEqual(given);
+          const [start, length] = [starts[rank] as number, lengths[rank] as number];
+          expect(part).toEqual(sum.slice(start, start + length));
+          const expected = Float32Array.from({ length }, (_, i) =>
+            terms.reduce((sum, one) => sum + (one[start + i] as number), 0),
+          );
+          expect(part).toEqual(expected);
+          // Equal parts need no list; nor do empty ones.
+          const equal = await group.reduceScatter(
+            Float32Array.from({ length: 2 * size }, (_, i) => i + rank),
+          );
+          const ranks = (size * (size - 1)) / 2;
+          expect(equal).toEqual(Float32Array.of(2 * rank * size + ranks, (2 * rank + 1) * size + ranks));
+          expect(await group.reduceScatter(new Float32Array())).toEqual(new Float32Array());
+          const nothing = { lengths: lengths.map(() => 0) };
+          expect(await group.allGather(new Float32Array(), nothing)).toEqual(
+            lengths.map(() => new Float32Array()),
+          );
+          expect(await group.reduceScatter(new Float32Array(), nothing)).toEqual(new Float32Array());
+        }),
+      );
+      await closeAll(groups);
+    });
+
     test('calls that overlap keep apart', async () => {
       const groups = await fabric.groups(size);
       const results = await Promise.all(
@@ -94,12 +137,12 @@ describe.each(fabrics)('over $name', (fabric) => {
     await closeAll(groups);
   });
 
-  test('framing takes at most 64 bytes', async () => {
+  test(`framing takes at most ${fabric.framing} bytes`, async () => {
     const groups = await fabric.groups(4);
     await Promise.all(groups.map((group) => group.allGather(new Float32Array(193))));
     for (const { traffic } of groups) {
       expect(traffic.collectives).toBe(1);
-      expect(traffic.bytesSent).toBeLessThanOrEqual(193 * 4 + 64);
+      expect(traffic.bytesSent).toBeLessThanOrEqual(193 * 4 + fabric.framing);
     }
     await closeAll(groups);
   });
@@ -147,6 +190,12 @@ describe.each(fabrics)('over $name', (fabric) => {
     ],
     ['another label', (group) => group.allGather(new Float32Array(4), { label: 'f16' }), /f16/],
     ['another root', (group) => group.broadcast(new Float32Array(4), 1), /broadcast/],
+    ['a sum instead', (group) => group.reduceScatter(new Float32Array(4)), /reduceScatter of 4 floats/],
+    [
+      'lengths',
+      (group) => group.allGather(new Float32Array(4), { lengths: [4, 4, 4, 4] }),
+      /allGather of 16 floats/,
+    ],
   ])('%s on one rank is a mismatch on every rank', async (_, call, words) => {
     const groups = await fabric.groups(4);
     const refusals = await Promise.all(
@@ -160,6 +209,44 @@ describe.each(fabrics)('over $name', (fabric) => {
     }
     const { error } = await refusal((groups[0] as ProcessGroup).barrier());
     expect(error.message).toMatch(/failed before/);
+    await closeAll(groups);
+  });
+
+  test.each([
+    ['flat', {}],
+    ['in a tree', { treeAbove: 1, fanOut: 2 }],
+  ])('ranks whose lengths differ are a mismatch on every rank, %s', async (_, options) => {
+    for (const other of [
+      [1, 2, 4, 1], // another total
+      [2, 2, 1, 1], // the same total
+      [1, 2, 1, 2], // the same for the rank itself, and for half of the others
+    ]) {
+      for (const call of ['allGather', 'reduceScatter'] as const) {
+        const groups = await fabric.groups(4, options);
+        const refusals = await Promise.all(
+          groups.map((group) => {
+            const lengths = group.rank === 1 ? other : [1, 2, 2, 1];
+            const total = lengths.reduce((sum, one) => sum + one, 0);
+            const given = call === 'allGather' ? (lengths[group.rank] as number) : total;
+            return refusal(group[call](new Float32Array(given), { lengths }));
+          }),
+        );
+        for (const { error } of refusals) expect(error.code).toBe('mismatch');
+        await closeAll(groups);
+      }
+    }
+  });
+
+  test('a part of a sum takes only what its rank needs', async () => {
+    const groups = await fabric.groups(4);
+    await Promise.all(groups.map((group) => group.reduceScatter(new Float32Array(400))));
+    for (const { traffic } of groups) {
+      expect(traffic).toEqual({
+        collectives: 1,
+        bytesSent: 3 * (fabric.framing + 400),
+        bytesReceived: 3 * (fabric.framing + 400),
+      });
+    }
     await closeAll(groups);
   });
 
@@ -183,6 +270,17 @@ describe.each(fabrics)('over $name', (fabric) => {
       [group.barrier({ timeout: 0 }), /timeout is 0/],
       [group.barrier({ label: 'seventeen letters' }), /label/],
       [group.allGather([1] as unknown as Float32Array), /no Float32Array/],
+      [group.reduceScatter([1, 2] as unknown as Float32Array), /no Float32Array/],
+      [group.reduceScatter(new Float32Array(3)), /3 floats for 2 equal parts/],
+      [group.reduceScatter(new Float32Array(3), { lengths: [1, 1] }), /3 floats for 2 of lengths/],
+      [
+        group.allGather(new Float32Array(2), { lengths: [1, 2] }),
+        /Rank 0 gives 2 floats, and lengths says 1/,
+      ],
+      [group.allGather(new Float32Array(1), { lengths: [1] }), /lengths is/],
+      [group.allGather(new Float32Array(1), { lengths: [1, -1] }), /lengths is/],
+      [group.allGather(new Float32Array(1), { lengths: 1 as unknown as number[] }), /lengths are 1/],
+      [group.allReduce(new Float32Array(1), { lengths: [1, 1] } as object), /no option 'lengths'/],
     ];
     for (const [call, words] of bad) {
       const { error } = await refusal(call);

@@ -14,6 +14,8 @@ export interface Fabric {
   name: string;
   /** Whether ranks have to find each other. */
   meets: boolean;
+  /** Bytes that travel with a frame's payload. */
+  framing: number;
   start(): Promise<void>;
   /** All ranks of a new group. */
   groups(size: number, options?: Partial<JoinOptions>): Promise<ProcessGroup[]>;
@@ -29,6 +31,7 @@ export const groupName = () => `group-${process.pid}-${++made}`;
 const local: Fabric = {
   name: 'local',
   meets: false,
+  framing: 64,
   async start() {},
   async groups(size, options) {
     return LocalProcessGroup.create(size, options);
@@ -39,10 +42,11 @@ const local: Fabric = {
   async stop() {},
 };
 
-function meeting(fabric: Omit<Fabric, 'meets' | 'groups'>): Fabric {
+function meeting(fabric: Omit<Fabric, 'meets' | 'groups' | 'framing'>): Fabric {
   return {
     ...fabric,
     meets: true,
+    framing: 64,
     groups(size, options) {
       const group = groupName();
       const ranks = Array.from({ length: size }, (_, rank) => ({ group, size, ...options, rank }));
@@ -90,4 +94,16 @@ const nats = meeting({
   },
 });
 
-export const fabrics: readonly Fabric[] = [local, hub, channel, nats];
+/** The same, where the ranks share a secret. */
+function secretly(fabric: Fabric): Fabric {
+  const secret = 'sixteen letters at least';
+  return {
+    ...fabric,
+    name: `${fabric.name} with a secret`,
+    framing: 128,
+    groups: (size, options) => fabric.groups(size, { secret, ...options }),
+    join: (options) => fabric.join({ secret, ...options }),
+  };
+}
+
+export const fabrics: readonly Fabric[] = [local, hub, channel, nats, secretly(channel), secretly(nats)];

@@ -62,7 +62,7 @@ test('a rank that speaks another version is a mismatch for those that join', asy
   const joining = refusal(MessagePortProcessGroup.join(new BroadcastChannel(name), where));
   const newer = new BroadcastChannel(name);
   const hello = encode(hashText(name), { kind: Kind.hello, epoch: [1, 2], from: 1 });
-  hello[3] = 2;
+  hello[3] = 3;
   newer.postMessage({ tag: 'webgpu-norm/frame', from: 1, frame: seal(hello) });
   const { error } = await joining;
   newer.close();

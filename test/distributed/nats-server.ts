@@ -9,7 +9,7 @@ export interface NatsServer {
   restart(pauseMs: number): Promise<void>;
 }
 
-export async function natsServer(settings: { user?: string; password?: string; maxPayload?: number } = {}) {
+export async function natsServer(settings: Parameters<typeof startNats>[0] = {}) {
   let server = await startNats(settings);
   const { url, webSocketUrl } = server;
   const portOf = (address: string) => Number(new URL(address.replace('nats:', 'http:')).port);

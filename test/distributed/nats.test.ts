@@ -1,5 +1,5 @@
 /** What NATS alone can do wrong: absence, credentials, strangers, restarts. */
-import { connect } from '@nats-io/transport-node';
+import { connect, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { ProcessGroup } from '../../src/distributed/index.ts';
 import { NatsProcessGroup } from '../../src/distributed/nats.ts';
@@ -50,6 +50,27 @@ describe('NATS', () => {
     const groups = await joinAll(2, { servers, user: 'alice', pass: 'secret' });
     await Promise.all(groups.map((group) => group.barrier()));
     await Promise.all(groups.map((group) => group.close()));
+  });
+
+  test('a token, and an nkey', async () => {
+    const pair = nkeys.createUser();
+    const key = pair.getPublicKey();
+    for (const [lines, right, wrong] of [
+      ['authorization { token: "s3cret" }', { token: 's3cret' }, { token: 'guess' }],
+      [
+        `authorization { users: [ { nkey: ${key} } ] }`,
+        { authenticator: nkeyAuthenticator(pair.getSeed()) },
+        { authenticator: nkeyAuthenticator(nkeys.createUser().getSeed()) },
+      ],
+    ] as const) {
+      server = await natsServer({ lines: [lines] });
+      const { error } = await refusal(joinAll(1, { servers: server.url, ...wrong }));
+      expect(error.message).toMatch(/refused the credentials/);
+      const groups = await joinAll(2, { servers: server.url, ...right });
+      await Promise.all(groups.map((group) => group.barrier()));
+      await Promise.all(groups.map((group) => group.close()));
+      await server.stop();
+    }
   });
 
   test('rank, size, name and address from the environment', async () => {
