@@ -27,6 +27,8 @@
 export const loadsAtOnce = [
   'channels/backward_apply',
   'channels/backward_sums',
+  'kept/backward',
+  'kept/forward',
   'merge/statistics',
   'rows/backward_registers',
   'rows/forward_registers',

@@ -161,15 +161,15 @@ fn walk_alone(worker: Worker, each: u32, split: u32, adds: bool) {
 
 fn store_row(split: u32, index: u32, terms: vec2<f32>, adds: bool) {
   let at = split * params.span + index - params.first_col;
+  var total = terms;
   if (ADD_PARTIALS) {
-    gradients[at] += terms;
+    total += gradients[at];
   } else {
     if (adds) {
-      gradients[at] += terms;
-    } else {
-      gradients[at] = terms;
+      total += gradients[at];
     }
   }
+  gradients[at] = total;
 }
 
 fn saved_columns(c: Kept) -> ColumnStatistics {
