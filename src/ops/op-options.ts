@@ -34,7 +34,7 @@ export type NormOp =
 export interface NormOpOptions {
   /** LayerNorm, RMSNorm. Default: the last size, unless there are axes. */
   normalizedShape?: number | ArrayLike<number> | undefined;
-  /** LayerNorm, RMSNorm: the axes that are normalized together, see {@link layerNorm}. */
+  /** LayerNorm, RMSNorm: the axes that are normalized together, as `layerNorm` has them. */
   axes?: number | ArrayLike<number> | undefined;
   /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
   numGroups?: number | undefined;
