@@ -184,13 +184,20 @@ test('6,000 hostile frames: none accepted, and what they took is free again', as
       }
     }
   };
-  const memory = () => {
-    collect();
-    return process.memoryUsage().arrayBuffers;
+  // Buffers are given back by a sweep that runs beside the program after a collection: until they get no fewer.
+  const memory = async () => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let same = 0; same < 5; same++) {
+      collect();
+      await new Promise((resolve) => setImmediate(resolve));
+      const now = process.memoryUsage().arrayBuffers;
+      if (now < least) [least, same] = [now, 0];
+    }
+    return least;
   };
   let before = 0;
   for (let step = 0; step < 60; step++) {
-    if (step === 10) before = memory();
+    if (step === 10) before = await memory();
     for (let i = 0; i < 100; i++) {
       const to = ['all', '0', '1', '2'][pick(4)];
       stranger.publish(`webgpu-norm.${group}.${to}.${step + pick(3)}`, await hostile(step));
@@ -206,7 +213,7 @@ test('6,000 hostile frames: none accepted, and what they took is free again', as
     );
   }
   await Promise.all(groups.map((one) => one.barrier()));
-  expect(memory() - before).toBeLessThan(4 * 2 ** 20);
+  expect((await memory()) - before).toBeLessThan(2 ** 20);
   await Promise.all(groups.map((one) => one.close()));
 });
 
