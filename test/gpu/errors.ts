@@ -140,7 +140,9 @@ export const cases: Case[] = [
       refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [5] }));
       refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [] }));
       refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [1, 2, 4] }));
-      refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [4], weight: gpu.keep(x) }));
+      // A weight per row is legal, so that a wrong one differs in the sizes before its last.
+      for (const weight of [[3, 4], [2, 1], [1, 2, 4], []].map((shape) => gpu.zeros(shape)))
+        refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [4], weight }));
       refuses(gpu, 'shape', () => layerNorm(gpu, x, { normalizedShape: [2, 4], bias: w }));
       refuses(gpu, 'shape', () => rmsNorm(gpu, w, { normalizedShape: [4] }));
       refuses(gpu, 'shape', () => rmsNorm(gpu, x, { normalizedShape: [3] }));

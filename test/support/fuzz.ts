@@ -75,10 +75,14 @@ function emptyArrays(subject: Subject): Arrays {
   const { x: _, ...one } = arraysOf({ ...subject, shape: subject.shape.map((size) => size || 1) });
   const none = new Float32Array(0);
   const emptied = (values: Float32Array | undefined) => values && none;
+  // Where the axis without elements is itself normalized over, there are no parameters either.
+  const parameters = product(parameterShapeOf(subject));
   return {
     ...one,
     x: none,
     dy: none,
+    weight: one.weight?.subarray(0, parameters),
+    bias: one.bias?.subarray(0, parameters),
     residual: emptied(one.residual),
     gate: emptied(one.gate),
     dsum: emptied(one.dsum),
