@@ -1,5 +1,5 @@
 // `npm run test:engines`: the GPU cases on every engine. Options: --engine=firefox,dawn picks some,
-// --filter=text keeps the cases whose name contains it.
+// --filter=text keeps the cases whose name contains it, --share deals the cases out, so that each runs on one of the engines.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { fingerprint } from './lib/fingerprint.mjs';
 import { ensureEngine } from './lib/install.mjs';
@@ -13,13 +13,16 @@ const engines = ['chromium', 'firefox', 'dawn', 'deno'];
 
 if (option('help') !== undefined) {
   console.log(
-    'npm run test:engines -- [--engine=NAME,NAME] [--filter=TEXT]\n  engines: chromium, firefox, dawn, deno (default: all)',
+    'npm run test:engines -- [--engine=NAME,NAME] [--filter=TEXT] [--share]\n' +
+      '  engines: chromium, firefox, dawn, deno (default: all)\n' +
+      '  --share: each case runs on one of the engines instead of on all',
   );
   process.exit();
 }
 
 await closing(async (tally) => {
   const filter = textOption('filter') ?? '';
+  const shared = option('share') !== undefined;
   const picked = (textOption('engine') ?? engines.join()).split(',');
   for (const name of picked) {
     if (!engines.some((one) => one === name)) {
@@ -30,6 +33,9 @@ await closing(async (tally) => {
     checkNode();
     await ensureDependencies();
   });
+
+  /** @param {string} name which share of the cases the engine runs, such as 1/3; none where it runs all */
+  const shareOf = (name) => (shared ? `${picked.indexOf(name) + 1}/${picked.length}` : '');
 
   /** @type {Map<string, string>} for the engines that could not be set up: why */
   const problems = new Map();
@@ -43,7 +49,7 @@ await closing(async (tally) => {
       problems.set(name, message(error));
       continue;
     }
-    await attempt(tally, `GPU tests in ${name}`, () => testGpu(tally, name, filter));
+    await attempt(tally, `GPU tests in ${name}`, () => testGpu(tally, name, filter, shareOf(name)));
     if (name !== 'firefox' || filter) continue;
     // The table is about the GPU cases.
     await attempt(tally, 'Demo page in Firefox', () => testDemo(tally, 'firefox'));
@@ -63,7 +69,7 @@ function printTable(engines, picked, problems) {
     const result = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
     const ran = picked.includes(name);
     // A result of an earlier command counts as long as nothing it depends on has changed.
-    if (!ran && (!result || result.sources !== now || result.filter !== '')) continue;
+    if (!ran && (!result || result.sources !== now || result.filter !== '' || result.share !== '')) continue;
     if (!result) {
       rows.push([name, '-', '-', '-', '-', '-', '-', '-']);
       remarks.push(problems.get(name) ?? `GPU tests in ${name}: it did not start, see above`);

@@ -2,7 +2,8 @@
  * Runs the GPU cases of test/gpu/ inside one WebGPU engine and reports them to vitest one by one.
  *
  * WEBGPU_NORM_ENGINE names the engine (chromium, firefox, dawn, deno); WEBGPU_NORM_FILTER keeps the cases
- * whose name contains it. WEBGPU_NORM_FUZZ (seed, first and last index) runs those configurations of the fuzz instead. Results also go to a file, for the table of scripts/test-engines.mjs.
+ * whose name contains it, and WEBGPU_NORM_SHARE ("2/3") every third of them, from the second on. WEBGPU_NORM_FUZZ (seed, first and last
+ * index) runs those configurations of the fuzz instead. Results also go to a file, for the table of scripts/test-engines.mjs.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -22,9 +23,14 @@ if (!engineNames.includes(name)) {
   throw new Error(`WEBGPU_NORM_ENGINE is "${name}", expected one of ${engineNames.join(', ')}`);
 }
 const filter = process.env.WEBGPU_NORM_FILTER ?? '';
+const share = process.env.WEBGPU_NORM_SHARE ?? '';
+const [first = 1, engineCount = 1] = share ? share.split('/').map(Number) : [];
 const sources = fingerprint();
 const fuzz = process.env.WEBGPU_NORM_FUZZ;
-const cases = fuzz ? fuzzCases(...(fuzz.split(' ').map(Number) as [number, number, number])) : allCases;
+const everyCase = fuzz ? fuzzCases(...(fuzz.split(' ').map(Number) as [number, number, number])) : allCases;
+const cases = everyCase
+  .filter((one) => one.name.includes(filter))
+  .filter((_, index) => index % engineCount === first - 1);
 
 /**
  * How many of the engine run cases beside each other. Software drivers compile in one thread, and that is most of the time: two take
@@ -56,7 +62,6 @@ describe(name, () => {
   });
 
   for (const { name: caseName, timeout = defaultTimeout } of cases) {
-    if (!caseName.includes(filter)) continue;
     // The engine's own clock runs out first and says what happened; vitest's is only the safety net.
     test(caseName, { timeout: timeout + 10_000 }, async (context) => {
       const outcome = await run(caseName, timeout);
@@ -104,6 +109,10 @@ function report({ version, driver, facts }: Engine): void {
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(
     file,
-    JSON.stringify({ engine: name, version, driver, facts, filter, sources, outcomes: inOrder }, null, 1),
+    JSON.stringify(
+      { engine: name, version, driver, facts, filter, share, sources, outcomes: inOrder },
+      null,
+      1,
+    ),
   );
 }

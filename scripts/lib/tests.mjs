@@ -77,11 +77,17 @@ export function testPackage(tally) {
  * @param {Tally} tally
  * @param {import('./vulkan.mjs').Engine} engine
  * @param {string} filter only the cases whose name contains it
+ * @param {string} [share] which of them, such as '2/3': every third, from the second on
  */
-export function testGpu(tally, engine, filter) {
+export function testGpu(tally, engine, filter, share = '') {
   rmSync(resultFile(engine), { force: true });
   const width = engine === 'dawn' ? {} : narrowVectors;
-  return vitest(tally, 'gpu', { ...width, WEBGPU_NORM_ENGINE: engine, WEBGPU_NORM_FILTER: filter });
+  return vitest(tally, 'gpu', {
+    ...width,
+    WEBGPU_NORM_ENGINE: engine,
+    WEBGPU_NORM_FILTER: filter,
+    WEBGPU_NORM_SHARE: share,
+  });
 }
 
 /**

@@ -106,7 +106,6 @@ export const cases: Case[] = [
   verified('many splits', many),
   verified('activations and residuals', () => variants('f32')),
   verified('f16', () => variants('f16')),
-  verified('bf16', () => variants('bf16')),
   {
     name: 'columns: the merge counts batches, unless all its threads read their number',
     async run(t) {

@@ -218,16 +218,15 @@ export const cases: Case[] = [
       await asOnGpu(t.device, (gpu) => sums(gpu, 'f32', [300]));
     },
   },
-  ...(['f16', 'bf16'] as const).map(
-    (dtype): Case => ({
-      name: `in place: ${dtype}`,
-      timeout: 120_000,
-      async run(t) {
-        await inStrategies(t.gpu, dtype, ones, []);
-        await sums(t.gpu, dtype, [1, 63, 64]);
-      },
-    }),
-  ),
+  // Where f16 is packed, two elements of a word belong to two rows where the number of columns is odd.
+  {
+    name: 'in place: f16',
+    timeout: 120_000,
+    async run(t) {
+      await inStrategies(t.gpu, 'f16', ones, []);
+      await sums(t.gpu, 'f16', [1, 63, 64]);
+    },
+  },
   {
     name: 'in place: a row whose sums leave the range, evaluation, twice through one tensor',
     async run({ gpu }) {

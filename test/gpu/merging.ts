@@ -126,9 +126,11 @@ export const cases: Case[] = [
     ),
   ]),
   verified('activations and residuals', variants('f32')),
-  ...(['f16', 'bf16'] as const).map((dtype) =>
-    verified(dtype, [...variants(dtype), ...planes.slice(0, 2).map((one): Datum => ({ ...one, dtype }))]),
-  ),
+  // bf16 has the same kernels but for two functions, which test/gpu/accuracy.ts judges.
+  verified('f16', [
+    ...variants('f16'),
+    ...planes.slice(0, 2).map((one): Datum => ({ ...one, dtype: 'f16' })),
+  ]),
   {
     name: 'merging: running statistics move once a batch',
     timeout: 300_000,

@@ -1,4 +1,4 @@
-/** Every shader variant is valid on this engine, and one in twenty-four compiles to the end. */
+/** Every shader variant is valid on this engine, and one in forty-eight compiles to the end. */
 import type { Kernel } from '../../src/gpu/program.ts';
 import type { FloatDType } from '../../src/index.ts';
 import { describe } from '../../src/kernels.ts';
@@ -11,7 +11,7 @@ import { everyKernel, type Storage } from '../support/variants.ts';
  * Of so many kernels one becomes a pipeline, which takes a software adapter a third of a second: some thousands would take half an hour. The
  * other cases run what they need, so that what is left is what the engine's front end says of the rest.
  */
-const pipelineEach = 24;
+const pipelineEach = 48;
 
 /** The front end of the engine's compiler: what WGSL may say, and what this device has. */
 async function faultOf(device: GPUDevice, { code, label }: Kernel): Promise<string | undefined> {
@@ -63,9 +63,11 @@ const variants = (subgroups: boolean, storage: Storage): Case => {
       ...(storage === 'f32' ? [] : [everyKernel(subgroups, 'f32')]),
       ...(subgroups ? [everyKernel(false, storage)] : []),
     ];
-    return [...everyKernel(subgroups, storage).values()].filter(
+    const own = [...everyKernel(subgroups, storage).values()].filter(
       ({ code }) => !known.some((kernels) => kernels.has(code)),
     );
+    // Beside f32 a kernel differs in how it loads and stores: some functions, which one in three has in every combination.
+    return storage === 'f32' ? own : own.filter((_, i) => i % 3 === 0);
   });
 };
 
@@ -75,7 +77,8 @@ const described = (dtype: FloatDType): Case => ({
   requires: dtype === 'f16' ? ['f16'] : [],
   timeout: 300_000,
   async run({ device, note }) {
-    const some = describedCases.filter(({ options }) => options.dtype === dtype);
+    const all = describedCases.filter(({ options }) => options.dtype === dtype);
+    const some = dtype === 'f32' ? all : all.filter((_, i) => i % 3 === 0);
     const codes = new Set(
       some.flatMap(({ op, options }) => describe(op, options).dispatches.map(({ wgsl }) => wgsl)),
     );
@@ -83,7 +86,7 @@ const described = (dtype: FloatDType): Case => ({
       const module = device.createShaderModule({ code });
       await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } });
     }
-    assert(codes.size > 30, `There are but ${codes.size}.`);
+    assert(codes.size > 15, `There are but ${codes.size}.`);
     note('compiled', String(codes.size));
   },
 });
