@@ -9,10 +9,10 @@ export function checkContext(gpu: Gpu): void {
   gpu.checkAlive();
 }
 
-/** Throws unless `gpu` is a context, and the tensor can be used on it now. */
-export function checkTensor(gpu: Gpu, tensor: Tensor, name: string): void {
+/** Throws unless `gpu` is a context, and the tensor can be used on it now, dense unless it may be `strided`. */
+export function checkTensor(gpu: Gpu, tensor: Tensor, name: string, strided = false): void {
   if (!isContext(gpu)) throw noContext(gpu);
-  gpu.checkUsable(tensor, name);
+  gpu.checkUsable(tensor, name, strided);
 }
 
 // Told by a method, since an import of the class itself would bring all of it into the bundle of every norm. The method finds Proxies.

@@ -2,6 +2,7 @@ import { boundBuffers, gridOf } from './bound.ts';
 import { NormError } from './errors.ts';
 import type { Check } from './faults.ts';
 import type { Gpu } from './gpu.ts';
+import { bindingOffset } from './layout.ts';
 import type { OptionNames } from './options.ts';
 import type { Pipeline } from './pipelines.ts';
 import { alignUp, type Program, type Step } from './program.ts';
@@ -225,11 +226,12 @@ function bind(gpu: Gpu, call: Call, label: string): Bound {
 function dispatchOf(gpu: Gpu, step: Step, { pipeline, layout }: Pipeline, call: Call): Dispatch {
   const { kernel } = step;
   const { operands, program } = call;
+  const alignment = gpu.facts.offsetAlignment;
   const bound = boundBuffers(step, program.scratch, (role) => operands[role]?.byteLength);
   const entries: GPUBindGroupEntry[] = bound.map(({ binding, role, offset, size }) => {
     const tensor = operands[role];
     const resource = tensor
-      ? { buffer: tensor.buffer, offset: tensor.offset + offset, size }
+      ? { buffer: tensor.buffer, offset: bindingOffset(tensor, alignment) + offset, size }
       : { buffer: gpu.shared.scratch(role, program.scratch[role] as number), offset, size };
     return { binding, resource };
   });

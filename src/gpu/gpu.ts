@@ -5,6 +5,7 @@ import { NormError } from './errors.ts';
 import { type DeviceFacts, overrideFacts } from './facts.ts';
 import { Faults } from './faults.ts';
 import { bytesOf } from './filled.ts';
+import { gathered, layoutOf, stridesFor } from './layout.ts';
 import { LiveTensors } from './live-tensors.ts';
 import { checkOptions } from './options.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
@@ -14,7 +15,7 @@ import { readBack } from './read-back.ts';
 import { Scopes, type TensorScope } from './scopes.ts';
 import { SharedBuffers } from './shared-buffers.ts';
 import { shown } from './shown.ts';
-import { type DType, encode, sizesOf, Tensor } from './tensor.ts';
+import { byteSize, type DType, encode, sizesOf, Tensor } from './tensor.ts';
 import { Watch } from './watch.ts';
 import { checkBuffer } from './wrapped.ts';
 
@@ -28,9 +29,8 @@ export interface MemoryUse {
   scratchBytes: number;
 }
 
-const dense = 'Tensors are dense and row-major; copy what is not into a buffer of its own.';
 const tensorNames = { dtype: 'string' } as const;
-const wrapNames = { dtype: 'string', offset: 'number' } as const;
+const wrapNames = { dtype: 'string', offset: 'number', strides: 'other' } as const;
 
 const tensorUsage = BufferUsage.STORAGE | BufferUsage.COPY_SRC | BufferUsage.COPY_DST;
 
@@ -152,24 +152,41 @@ export class Gpu {
   /**
    * A view of a GPUBuffer of yours, never destroyed or resized here.
    *
-   * @param options.offset - bytes, a multiple of the device's minStorageBufferOffsetAlignment (256 at most). Default 0.
-   * @throws NormError `buffer` (too small, no STORAGE usage, misaligned offset), `shape`, `dtype`. That a buffer
+   * With strides it is a part of a larger tensor, or an axis that is broadcast, or has its axes in another order: {@link layerNorm},
+   * {@link rmsNorm}, their add and backward forms and their modules read and write it where it lies; everything else refuses it. QK-norm in the
+   * packed output of one projection, [batch, time, 3, heads, 64], in place:
+   *
+   * ```ts
+   * const width = 3 * heads * 64;
+   * const shape = [batch, time, heads, 64];
+   * const q = gpu.wrap(qkv.buffer, shape, { strides: [time * width, width, 64, 1] });
+   * rmsNorm(gpu, q, { normalizedShape: 64, weight, out: { y: q } });
+   * ```
+   *
+   * @param options.offset - bytes, a multiple of the device's minStorageBufferOffsetAlignment (256 at most), or with strides of 4. Default 0.
+   * @param options.strides - for each axis the elements from one index to the next, 0 where all indices have the same; PyTorch's
+   * `Tensor.stride()`. At most three axes, beside elements that lie side by side, may not continue each other. Default: dense.
+   * @throws NormError `buffer` (too small, no STORAGE usage, misaligned offset), `shape`, `dtype`, `unsupported` (strides). That a buffer
    * belongs to another device is only known asynchronously: later uses of the tensor throw `wrong-device`, and data()
    * of what was computed with it before that rejects with `validation`.
    */
   wrap(
     buffer: GPUBuffer,
     shape: ArrayLike<number>,
-    options: { dtype?: DType; offset?: number } = {},
+    options: { dtype?: DType; offset?: number; strides?: ArrayLike<number> } = {},
   ): Tensor {
     this.checkAlive();
-    checkOptions('gpu.wrap', options, wrapNames, { strides: dense, stride: dense });
+    checkOptions('gpu.wrap', options, wrapNames);
     const { dtype = 'f32', offset = 0 } = options;
     const sizes = sizesOf(shape);
     this.checkDType(dtype);
-    checkBuffer(buffer, sizes, dtype, offset, this.facts.offsetAlignment);
+    const given = options.strides === undefined ? undefined : stridesFor(sizes, options.strides);
+    // What turns out to be dense is an ordinary tensor.
+    const strides =
+      given && (offset % this.facts.offsetAlignment !== 0 || layoutOf(sizes, given)) ? given : undefined;
+    checkBuffer(buffer, sizes, dtype, offset, strides, this.facts.offsetAlignment);
     this.faults.checkDevice(buffer);
-    return new Tensor(this, buffer, sizes, dtype, offset, false);
+    return new Tensor(this, buffer, sizes, dtype, offset, false, undefined, strides);
   }
 
   /**
@@ -268,10 +285,17 @@ export class Gpu {
     );
   }
 
-  /** @internal Throws unless the tensor can be used on this context now. */
-  checkUsable(tensor: Tensor, name = 'tensor'): void {
+  /** @internal Throws unless the tensor can be used on this context now, where it must be dense unless it may be `strided`. */
+  checkUsable(tensor: Tensor, name = 'tensor', strided = false): void {
     this.checkAlive();
     this.checkTensor(tensor, name);
+    if (tensor.strides && !strided) {
+      throw new NormError(
+        'unsupported',
+        `${name} has strides [${tensor.strides}]; a dense tensor is needed here.`,
+        'Copy it into a buffer of its own.',
+      );
+    }
     if (tensor.gpu !== this && tensor.gpu.device !== this.device) {
       throw new NormError(
         'wrong-device',
@@ -305,7 +329,7 @@ export class Gpu {
   /** @internal The bytes of all tensors as they are now, in one submit. */
   async readBytes(tensors: readonly Tensor[]): Promise<ArrayBuffer[]> {
     for (const tensor of tensors) {
-      this.checkUsable(tensor);
+      this.checkUsable(tensor, 'tensor', true);
       if (tensor.size > 0 && !(tensor.buffer.usage & BufferUsage.COPY_SRC)) {
         throw new NormError(
           'buffer',
@@ -316,7 +340,10 @@ export class Gpu {
     }
     const bytes = await readBack(this.device, tensors, this.faults, this.#watch);
     this.checkAlive();
-    return bytes;
+    return bytes.map((all, i) => {
+      const { shape, strides, dtype } = tensors[i] as Tensor;
+      return strides ? gathered(all, shape, strides, byteSize(dtype)) : all;
+    });
   }
 
   /** @internal Called by Tensor.destroy. */

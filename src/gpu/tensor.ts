@@ -4,6 +4,7 @@ import { byteSize, type DType, elementCount } from './dtype.ts';
 import { NormError } from './errors.ts';
 import { decodeHalf, encodeHalf } from './float16.ts';
 import type { Gpu } from './gpu.ts';
+import { spanOf } from './layout.ts';
 import { proxied } from './proxied.ts';
 import { noteChange } from './replay.ts';
 import { shown } from './shown.ts';
@@ -53,7 +54,7 @@ function checkValues(values: ArrayLike<number>, shape: readonly number[]): void 
 }
 
 /**
- * A dense row-major array in a GPUBuffer.
+ * An array in a GPUBuffer, dense and row-major unless it has strides.
  *
  * Made by {@link Gpu.tensor}, {@link Gpu.zeros} or {@link Gpu.empty}, which own their buffer, or by
  * {@link Gpu.wrap} around a buffer of yours, which is never destroyed and never resized.
@@ -65,10 +66,12 @@ export class Tensor {
   readonly dtype: DType;
   /** Number of elements. */
   readonly size: number;
-  /** Number of bytes, without padding. */
+  /** Number of bytes from the first element to behind the last, without padding. */
   readonly byteLength: number;
-  /** Byte offset of the first element in `buffer`; a multiple of the device's storage offset alignment. */
+  /** Byte offset of the first element in `buffer`; a multiple of the device's storage offset alignment, or of 4 where there are strides. */
   readonly offset: number;
+  /** Elements from one index of an axis to the next; undefined where the tensor is dense and row-major. See {@link Gpu.wrap}. */
+  readonly strides: readonly number[] | undefined;
   /** Whether {@link destroy} destroys `buffer`. */
   readonly owned: boolean;
   /** The tensor whose buffer this one shares, which lives as long as this. */
@@ -84,13 +87,15 @@ export class Tensor {
     offset: number,
     owned: boolean,
     source?: Tensor,
+    strides?: readonly number[],
   ) {
     this.gpu = gpu;
     this.buffer = buffer;
     this.shape = Object.freeze([...shape]);
     this.dtype = dtype;
     this.size = elementCount(shape);
-    this.byteLength = this.size * byteSize(dtype);
+    this.strides = strides && Object.freeze([...strides]);
+    this.byteLength = (strides ? spanOf(shape, strides) : this.size) * byteSize(dtype);
     this.offset = offset;
     this.owned = owned;
     this.#source = source;
@@ -121,7 +126,7 @@ export class Tensor {
    * Overwrites the elements; f16 and bf16 round to nearest even.
    *
    * @throws NormError `shape` if the length differs, `value` if a u32 is to hold something else, `buffer` if a wrapped
-   * buffer lacks COPY_DST.
+   * buffer lacks COPY_DST, `unsupported` with strides.
    */
   write(values: ArrayLike<number>): void {
     this.gpu.checkUsable(this);

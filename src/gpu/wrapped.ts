@@ -1,17 +1,20 @@
 import { BufferUsage } from './constants.ts';
 import { NormError } from './errors.ts';
+import { spanOf } from './layout.ts';
 import { alignUp } from './program.ts';
 import { shown } from './shown.ts';
 import { byteSize, type DType, elementCount } from './tensor.ts';
 
-/** Throws `buffer` unless a tensor of that shape and dtype can lie in a GPUBuffer, from that byte on. */
+/** Throws `buffer` unless a tensor of that shape, dtype and strides can lie in a GPUBuffer, from that byte on. */
 export function checkBuffer(
   buffer: GPUBuffer,
   shape: readonly number[],
   dtype: DType,
   offset: number,
-  alignment: number,
+  strides: readonly number[] | undefined,
+  storageAlignment: number,
 ): void {
+  const alignment = strides ? 4 : storageAlignment;
   const { usage, size, getMappedRange } = (buffer ?? {}) as Partial<GPUBuffer>;
   if (typeof usage !== 'number' || typeof size !== 'number' || typeof getMappedRange !== 'function') {
     throw new NormError(
@@ -31,7 +34,8 @@ export function checkBuffer(
     );
   }
   // Bindings and copies are multiples of four bytes.
-  const needed = offset + alignUp(Math.max(elementCount(shape) * byteSize(dtype), 4), 4);
+  const elements = strides ? spanOf(shape, strides) : elementCount(shape);
+  const needed = offset + alignUp(Math.max(elements * byteSize(dtype), 4), 4);
   if (!(size >= needed)) {
     throw new NormError(
       'buffer',

@@ -239,7 +239,7 @@ export function columns(
       ROWS: powerOfTwoUp(splitLength),
       ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
-      DIRECT: vec4 && !d.dsum && d.activation === 'none' && !d.gated,
+      DIRECT: vec4 && !d.layouts && !d.dsum && d.activation === 'none' && !d.gated,
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,

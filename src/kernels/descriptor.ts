@@ -1,5 +1,6 @@
 import type { FloatDType } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
+import type { StridedLayout } from '../gpu/layout.ts';
 import type { Program } from '../gpu/program.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
@@ -36,6 +37,8 @@ export interface NormDescriptor {
   gated?: true | undefined;
   /** In place: inputs that are the very tensor that an output is written to, and which. Absent where there are none. */
   aliases?: { x?: 'y' | 'sum'; residual?: 'y' | 'sum' } | undefined;
+  /** Where the elements of operands lie that are not dense, by role. Absent where all are. */
+  layouts?: Readonly<Record<string, StridedLayout>> | undefined;
   schedule: ScheduleOptions;
 }
 

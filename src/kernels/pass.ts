@@ -83,6 +83,34 @@ export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => (
   RESIDUAL_IS_SUM: d.aliases?.residual === 'sum',
 });
 
+/**
+ * Where operands lie that are not dense: numbers of shaders/shared/strides.wgsl, in quads where these are loaded.
+ *
+ * @param sources - by the name of a buffer in WGSL the operand that stands for it, where that has another name.
+ */
+function layoutChoices(
+  layouts: NormDescriptor['layouts'],
+  vec4: boolean,
+  sources: Readonly<Record<string, string>> = {},
+): Choices {
+  const choices: Record<string, string | boolean> = {};
+  const unit = vec4 ? 4 : 1;
+  for (const [role, { runs, steps, first }] of Object.entries(layouts ?? {})) {
+    const [run, ...others] = runs;
+    const renamed = Object.keys(sources).filter((name) => sources[name] === role);
+    for (const buffer of role in sources ? renamed : [...renamed, role]) {
+      const name = buffer.toUpperCase();
+      choices[`${name}_STRIDED`] = true;
+      choices[`${name}_RUNS`] = vector([run / unit, ...others, first / unit]);
+      choices[`${name}_STEPS`] = vector([...steps.map((step) => step / unit), 0]);
+    }
+  }
+  return choices;
+}
+
+const vector = (numbers: readonly number[]): string =>
+  `vec4<u32>(${numbers.map((one) => `${one}u`).join(', ')})`;
+
 /** Chunks or rows that are merged before they meet the total: about the root of `count`. */
 export const blockOf = (count: number): number => Math.max(1, Math.ceil(Math.sqrt(count)));
 
@@ -92,6 +120,8 @@ export interface Part {
   numbers: Readonly<Record<string, number>>;
   /** By operand or scratch. */
   ranges: Readonly<Record<string, Range>>;
+  /** As of the descriptor. */
+  layouts?: NormDescriptor['layouts'];
 }
 
 const likeX = ['x', 'residual', 'gate', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dgate'];
@@ -142,11 +172,16 @@ export function partFrom(
   const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
   const ranges: Record<string, Range> = {};
   for (const role of likeX) ranges[role] = like;
+  // Such a pass is not cut into parts, so that these begin with the tensor.
+  for (const [role, { first, span }] of Object.entries(d.layouts ?? {})) {
+    ranges[role] = { offset: 0, size: (first + span) * bytes };
+  }
   const { runs: _, ...sizes } = g;
   return {
     g,
     numbers: { ...sizes, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
     ranges,
+    layouts: d.layouts,
   };
 }
 
@@ -209,7 +244,10 @@ export function passOf<D extends NormDescriptor, S extends ForwardSchedule>(
   segments = segmentsOf(part.g, schedule.vec4),
 ): Pass<D, S> {
   const numbers = { ...part.numbers, ...splitNumbers(part.g, segments, schedule, facts) };
-  const all = { ...choices, ...tensorsChoices(schedule.vec4), ...segments.choices };
+  const { vec4 } = schedule;
+  const POINTS_AT_Y = vec4 && !d.layouts?.y;
+  const loads = { ...tensorsChoices(vec4), POINTS_AT_Y };
+  const all = { ...choices, ...loads, ...segments.choices };
   return { d, schedule, facts, segments, ...part, numbers, choices: all };
 }
 
@@ -236,9 +274,10 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
   const taken = Object.values(fixedBytes).reduce((sum, size) => sum + size, 0);
   // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
-  const whole = { ...parameterBytes(d), ...fixedBytes };
-  const chunks = d.blocked
-    ? onePart(geometry, elementBytes, whole, facts)
+  const whole = { ...parameterBytes(d), ...fixedBytes, ...stridedBytes(d) };
+  const undivided = d.layouts ? 'x with strides' : d.blocked && 'x beside a weight per sample';
+  const chunks = undivided
+    ? onePart(geometry, elementBytes, undivided, whole, facts)
     : chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
   const scratch: Record<string, number> = {};
   const need: Need = (role, size) => {
@@ -248,7 +287,7 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
     stepsOf(passOf(plan, partOf(d, chunk, facts)), need, index, chunks),
   );
   const most = Math.max(...chunks.map(({ samples }) => samples));
-  const fewer = d.blocked ? most : samplesWithin(steps, most, facts);
+  const fewer = undivided ? most : samplesWithin(steps, most, facts);
   return fewer < most ? inParts(plan, sampleBytes, fixedBytes, stepsOf, fewer) : { steps, scratch };
 }
 
@@ -275,7 +314,8 @@ export function dispatch(
 ): Step {
   const common = { ...at.choices, ...teamChoices(team, at.facts), ...loadChoices(at.facts) };
   const operands = common.GATED ? { ...gates, ...sources } : sources;
-  const kernel = kernelOf(module, { ...common, ...choices }, operands);
+  const layouts = layoutChoices(at.layouts, common.VEC4 === true, operands);
+  const kernel = kernelOf(module, { ...common, ...layouts, ...choices }, operands);
   return stepOf(kernel, {
     numbers: { ...at.numbers, ...numbers },
     ranges: at.ranges,
@@ -428,6 +468,15 @@ export function partialsOf(
 const parameterBytes = (d: NormDescriptor): Record<string, number> => ({
   'A parameter': parameterCount(d.geometry) * byteSize(d.paramDtype),
 });
+
+/** Bytes of what has strides, which is bound whole, with what lies between. */
+const stridedBytes = ({ layouts = {}, dtype }: NormDescriptor): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(layouts).map(([role, { first, span }]) => [
+      `${role} with its strides`,
+      (first + span) * byteSize(dtype),
+    ]),
+  );
 
 /** Throws `limit` unless the parameters can be bound. */
 export const checkParameterBytes = (d: NormDescriptor, facts: DeviceFacts): void =>

@@ -328,7 +328,7 @@ export abstract class NormModule extends Module {
     }
     checkOptions('backward', options, backwardNames);
     const { out, outResidual, outGate, dsum, ...rest } = options;
-    this.gpu.checkUsable(saved.x, 'x');
+    this.gpu.checkUsable(saved.x, 'x', true);
     let bound: Bound | undefined;
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
@@ -411,9 +411,11 @@ export abstract class NormModule extends Module {
     checkOptions('forward', options, forwardNames);
     const { out, outSum, residual, gate, schedule } = options;
     this.checkUsable();
-    this.gpu.checkUsable(x, 'x');
-    if (addend) this.gpu.checkUsable(addend, 'residual');
+    // Whether it may have strides is known behind its shape.
+    this.gpu.checkUsable(x, 'x', true);
     const call = this.describe(x.shape);
+    this.gpu.checkUsable(x, 'x', call.strided);
+    if (addend) this.gpu.checkUsable(addend, 'residual', call.strided);
     let bound: Bound | undefined;
     const result = normForward(this.gpu, call, x, addend, this.bias?.data, {
       encoder: options.encoder,

@@ -101,9 +101,9 @@ export function checkOperands(gpu: Gpu, inputs: Tensors, outputs: Tensors): void
   checkAliasing(inputs, outputs);
 }
 
-/** Throws unless those tensors that are there can be used. */
-export function checkTensors(gpu: Gpu, tensors: Tensors): void {
-  for (const [name, tensor] of Object.entries(tensors)) if (tensor) gpu.checkUsable(tensor, name);
+/** Throws unless those tensors that are there can be used, dense ones unless they may be `strided`. */
+export function checkTensors(gpu: Gpu, tensors: Tensors, strided = false): void {
+  for (const [name, tensor] of Object.entries(tensors)) if (tensor) gpu.checkUsable(tensor, name, strided);
 }
 
 /**

@@ -29,6 +29,8 @@ export interface CallOptions {
   /** A step of a pass over replicas, as in {@link ForwardDescriptor}. */
   stage?: 'local' | 'joined' | undefined;
   schedule?: ScheduleOptions | undefined;
+  /** As in {@link NormDescriptor}. */
+  layouts?: NormDescriptor['layouts'];
   /** Of forward: as in {@link NormDescriptor}. */
   aliases?: NormDescriptor['aliases'];
   /** Of forward: as in {@link StatisticsOption}. */
@@ -81,6 +83,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     negativeSlope,
     residual,
     ...(gated && { gated }),
+    ...(options.layouts && { layouts: options.layouts }),
     schedule,
   };
 }

@@ -11,7 +11,12 @@ type Aliases = NonNullable<NormDescriptor['aliases']>;
 
 /** Whether two tensors are the same elements of the same buffer. */
 const isSame = (a: Tensor, b: Tensor | undefined): boolean =>
-  a === b || (a.buffer === b?.buffer && a.offset === b.offset && a.size === b.size && a.dtype === b.dtype);
+  a === b ||
+  (a.buffer === b?.buffer &&
+    a.offset === b.offset &&
+    a.size === b.size &&
+    a.dtype === b.dtype &&
+    String(a.strides) === String(b.strides));
 
 /** Which inputs are the very tensors that y and sum are written to; undefined where none is. */
 export function aliasesOf(

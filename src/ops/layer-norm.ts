@@ -103,7 +103,7 @@ export function layerNorm<Kept extends boolean | undefined = true>(
   options: LayerNormOptions & StatisticsOption<Kept>,
 ): ForwardResult<Kept> {
   checkOptions('layerNorm', options, layerNormNames);
-  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, x, 'x', true);
   const call = layerNormCall(x.shape, options, parameterShapeOf(options));
   const made = normForward(gpu, { ...call, ...layerNormForward }, x, undefined, options.bias, {
     ...options,
@@ -129,8 +129,8 @@ export function addLayerNorm<Kept extends boolean | undefined = true>(
   residual: Tensor,
   options: AddLayerNormOptions & StatisticsOption<Kept>,
 ): ForwardResult<Kept> & { sum: Tensor } {
-  checkTensor(gpu, x, 'x');
-  checkTensor(gpu, residual, 'residual');
+  checkTensor(gpu, x, 'x', true);
+  checkTensor(gpu, residual, 'residual', true);
   refuseEpilogue('addLayerNorm', options);
   checkOptions('addLayerNorm', options, addLayerNormNames);
   const call = layerNormCall(x.shape, options, parameterShapeOf(options));
@@ -156,7 +156,7 @@ export function layerNormBackward(
   options: LayerNormBackwardOptions,
 ): BackwardResult {
   checkOptions('layerNormBackward', options, layerNormBackwardNames);
-  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, x, 'x', true);
   const call = layerNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   return normBackward(
     gpu,
@@ -181,5 +181,5 @@ export function layerNormCall(
 ): NormCall {
   const parts = normalizedParts(shape, normalized, parameterShape);
   const weightOffset = normalized.zeroCenteredGamma ? 1 : 0;
-  return { name: 'layer_norm', kind: 'moments', ...parts, eps, weightOffset };
+  return { name: 'layer_norm', kind: 'moments', strided: true, ...parts, eps, weightOffset };
 }

@@ -9,6 +9,7 @@ import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf, type GateOptions } from './epilogue.ts';
+import { checkInjective, layoutsOf, scheduleStrided } from './layouts.ts';
 import {
   type BackwardCall,
   type BackwardOptions,
@@ -66,7 +67,7 @@ export function planBackward(
     throw new NormError('value', `dsum was given with ${what}.`, 'Add it to dx yourself.');
   }
   const inputs = { dy, x, weight, bias, residual, gate, mean, rstd, dsum };
-  gpu.checkUsable(dy, 'dy');
+  gpu.checkUsable(dy, 'dy', call.strided);
   for (const [name, tensor] of Object.entries({ mean, rstd })) {
     if (tensor !== null) continue;
     throw new NormError(
@@ -78,12 +79,16 @@ export function planBackward(
   gpu.checkUsable(rstd, 'rstd');
   if (call.kind === 'moments') gpu.checkUsable(mean as Tensor, 'mean');
   const outs = named(out);
-  checkTensors(gpu, { weight, bias, residual, gate, dsum, ...outs });
+  const { dx, dresidual, dgate, ...ofParameters } = out;
+  checkTensors(gpu, { residual, gate, dsum, ...named({ dx, dresidual, dgate }) }, call.strided);
+  checkTensors(gpu, { weight, bias, ...named(ofParameters) });
+  checkInjective(outs);
   checkAliasing(inputs, outs);
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
   const wantsBias = hasBias && (wants.dbias ?? !!(weight ?? bias ?? out.dbias));
+  const layouts = layoutsOf(gpu, { dy, x, residual, gate, dsum, dx, dresidual, dgate });
   const d = backwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
     paramDtype,
@@ -95,7 +100,8 @@ export function planBackward(
     negativeSlope,
     wants: { dweight: wantsWeight, dbias: wantsBias },
     accumulate,
-    schedule,
+    schedule: scheduleStrided(layouts, schedule),
+    layouts,
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);
@@ -126,7 +132,7 @@ export function planBackward(
       ...(made.dgate && { dgate: made.dgate }),
     };
   };
-  const check = () => checkTensors(gpu, { ...inputs, ...outs });
+  const check = () => checkTensors(gpu, { ...inputs, ...outs }, true);
   return { d, inputs, check, make };
 }
 

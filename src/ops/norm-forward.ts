@@ -7,6 +7,7 @@ import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType } from 
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, type GateOptions, refuseEpilogue } from './epilogue.ts';
 import { aliasesOf, scheduleInPlace } from './in-place.ts';
+import { checkInjective, layoutsOf, scheduleStrided } from './layouts.ts';
 import {
   checkParameters,
   type ForwardCall,
@@ -98,7 +99,10 @@ export function planForward(
   checkOptions(`${call.name}'s out`, out, forwardOutputNames);
   const inputs = { x, residual, gate, weight: weight ?? undefined, bias: bias ?? undefined };
   const outs = named(out);
-  checkTensors(gpu, { residual: after, gate, weight: inputs.weight, bias: inputs.bias, ...running, ...outs });
+  const { y, sum, ...ofSets } = out;
+  checkTensors(gpu, { residual: after, gate, ...named({ y, sum }) }, call.strided);
+  checkTensors(gpu, { weight: inputs.weight, bias: inputs.bias, ...running, ...named(ofSets) });
+  checkInjective(outs);
   const aliases = keepsInputs ? undefined : aliasesOf({ x, residual: residual ?? gate }, out);
   const others = {
     ...inputs,
@@ -109,6 +113,7 @@ export function planForward(
   if (call.running?.mode === 'update') checkAliasing(others, { ...running, ...outs });
   else checkAliasing({ ...others, ...running }, outs);
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
+  const layouts = layoutsOf(gpu, { x, residual, gate, y, sum });
   const d = forwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
     paramDtype,
@@ -118,7 +123,8 @@ export function planForward(
     gated: gate !== undefined,
     activation,
     negativeSlope,
-    schedule: scheduleInPlace(gpu, call, aliases, schedule),
+    schedule: scheduleStrided(layouts, scheduleInPlace(gpu, call, aliases, schedule)),
+    layouts,
     statistics: requested,
     aliases,
   });
@@ -146,7 +152,7 @@ export function planForward(
     running_var: running?.runningVar,
     num_batches_tracked: running?.numBatchesTracked,
   };
-  const check = () => checkTensors(gpu, { ...inputs, ...running, ...outs });
+  const check = () => checkTensors(gpu, { ...inputs, ...running, ...outs }, true);
   return { d, inputs: { ...inputs, ...state }, check, make };
 }
 

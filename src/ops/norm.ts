@@ -165,6 +165,8 @@ export interface NormCall {
   geometry: Geometry;
   /** As in the descriptor of the kernels. */
   blocked?: true | undefined;
+  /** Whether its tensors of x's shape may have strides. */
+  strided?: true | undefined;
   /** Shape of weight and bias. */
   parameterShape: readonly number[];
   /** Shape of rstd. */

@@ -109,7 +109,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   x: Tensor,
   options: RmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> {
-  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, x, 'x', true);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
   const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, {
@@ -133,8 +133,8 @@ export function addRmsNorm<Kept extends boolean | undefined = true>(
   residual: Tensor,
   options: AddRmsNormOptions & StatisticsOption<Kept>,
 ): RmsNormResult<Kept> & { sum: Tensor } {
-  checkTensor(gpu, x, 'x');
-  checkTensor(gpu, residual, 'residual');
+  checkTensor(gpu, x, 'x', true);
+  checkTensor(gpu, residual, 'residual', true);
   refuseEpilogue('addRmsNorm', options);
   checkOptions('addRmsNorm', options, addRmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
@@ -157,7 +157,7 @@ export function rmsNormBackward(
   x: Tensor,
   options: RmsNormBackwardOptions,
 ): Omit<BackwardResult, 'dbias'> {
-  checkTensor(gpu, x, 'x');
+  checkTensor(gpu, x, 'x', true);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   const result: BackwardResult = normBackward(
@@ -197,6 +197,7 @@ export function rmsNormCall(
   return {
     name: 'rms_norm',
     kind: 'rms',
+    strided: true,
     ...parts,
     eps,
     weightOffset: cast === 'gemma' || normalized.zeroCenteredGamma ? 1 : 0,

@@ -74,20 +74,22 @@ export function chunksOf(
 }
 
 /**
- * All samples as one part: of a tensor whose samples have weights of their own, which is not cut.
+ * All samples as one part, of a tensor that is not cut.
  *
+ * @param what - it is.
  * @throws NormError `limit` if it is larger than a binding may be.
  */
 export function onePart(
   geometry: Geometry,
   elementBytes: number,
+  what: string,
   whole: Readonly<Record<string, number>>,
   facts: DeviceFacts,
 ): Chunk[] {
   checkWhole(geometry, whole, facts);
   const bytes = elementCount(geometry) * elementBytes;
   if (bytes > bindableBytes(elementBytes, facts)) {
-    refuse('x beside a weight per sample', bytes, facts, 'or pass fewer samples at a time');
+    refuse(what, bytes, facts, 'or pass fewer samples at a time');
   }
   return [{ firstSample: 0, samples: geometry.samples }];
 }

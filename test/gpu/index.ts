@@ -48,6 +48,7 @@ import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
 import { cases as statistics } from './statistics.ts';
 import { cases as storage } from './storage.ts';
+import { cases as strided } from './strided.ts';
 import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
@@ -78,6 +79,7 @@ export const allCases: Case[] = [
   ...groupedRows,
   ...modulated,
   ...gate,
+  ...strided,
   ...inPlace,
   ...conformance,
   ...conformanceChannels,

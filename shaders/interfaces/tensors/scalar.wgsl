@@ -1,5 +1,5 @@
 // tensors/scalar
-// needs: in_place params storage
+// needs: in_place params storage strides
 // Tensors of x's shape, element by element: for segments whose length or start is no multiple of four. The arithmetic
 // stays four wide; the last quad of a segment is masked. A quad is four consecutive elements; `at` is its place.
 var<storage, read> x: array<X>;
@@ -38,22 +38,50 @@ fn quad_at(start: u32, q: u32) -> u32 {
 
 // Element i, at its place.
 fn x_of(i: u32) -> f32 {
-  return x_element(x[x_entry(i)], i);
+  if (X_STRIDED) {
+    let there = strided(i, X_RUNS, X_STEPS);
+    return x_element(x[x_entry(there)], there);
+  } else {
+    return x_element(x[x_entry(i)], i);
+  }
 }
 
 fn residual_of(i: u32) -> f32 {
-  return x_element(residual[x_entry(i)], i);
+  if (RESIDUAL_STRIDED) {
+    let there = strided(i, RESIDUAL_RUNS, RESIDUAL_STEPS);
+    return x_element(residual[x_entry(there)], there);
+  } else {
+    return x_element(residual[x_entry(i)], i);
+  }
 }
 
 fn dy_of(i: u32) -> f32 {
-  return x_element(dy[x_entry(i)], i);
+  if (DY_STRIDED) {
+    let there = strided(i, DY_RUNS, DY_STEPS);
+    return x_element(dy[x_entry(there)], there);
+  } else {
+    return x_element(dy[x_entry(i)], i);
+  }
 }
 
 fn dsum_of(i: u32) -> f32 {
-  return x_element(dsum[x_entry(i)], i);
+  if (DSUM_STRIDED) {
+    let there = strided(i, DSUM_RUNS, DSUM_STEPS);
+    return x_element(dsum[x_entry(there)], there);
+  } else {
+    return x_element(dsum[x_entry(i)], i);
+  }
 }
 
 fn y_of(i: u32) -> f32 {
+  if (Y_STRIDED) {
+    return y_at(strided(i, Y_RUNS, Y_STEPS));
+  } else {
+    return y_at(i);
+  }
+}
+
+fn y_at(i: u32) -> f32 {
   if (X_PACKED) {
     return x_element(atomicLoad(&y[x_entry(i)]), i);
   } else {
@@ -62,6 +90,14 @@ fn y_of(i: u32) -> f32 {
 }
 
 fn sum_of(i: u32) -> f32 {
+  if (SUM_STRIDED) {
+    return sum_at(strided(i, SUM_RUNS, SUM_STEPS));
+  } else {
+    return sum_at(i);
+  }
+}
+
+fn sum_at(i: u32) -> f32 {
   if (X_PACKED) {
     return x_element(atomicLoad(&sum[x_entry(i)]), i);
   } else {
@@ -146,7 +182,11 @@ fn across(words: vec2<u32>) -> vec3<u32> {
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  if (X_PACKED) {
+  if (Y_STRIDED) {
+    for (var i = 0u; i < valid; i++) {
+      put_y_element(strided(at + i, Y_RUNS, Y_STEPS), v[i]);
+    }
+  } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
     put_y(q.first, q.bits.x, q.own.x);
     put_y(q.first + 1u, q.bits.y, q.own.y);
@@ -166,6 +206,14 @@ fn store_y(at: u32, valid: u32, v: vec4<f32>) {
   }
 }
 
+fn put_y_element(i: u32, v: f32) {
+  if (X_PACKED) {
+    put_y(x_entry(i), half_word(x_words(vec4<f32>(v)), i), ~other_half(i));
+  } else {
+    y[i] = X(v);
+  }
+}
+
 fn put_y(word: u32, bits: u32, own: u32) {
   if (own == 0xffffffffu) {
     atomicStore(&y[word], bits);
@@ -176,7 +224,11 @@ fn put_y(word: u32, bits: u32, own: u32) {
 }
 
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
-  if (X_PACKED) {
+  if (SUM_STRIDED) {
+    for (var i = 0u; i < valid; i++) {
+      put_sum_element(strided(at + i, SUM_RUNS, SUM_STEPS), v[i]);
+    }
+  } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
     put_sum(q.first, q.bits.x, q.own.x);
     put_sum(q.first + 1u, q.bits.y, q.own.y);
@@ -196,6 +248,14 @@ fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
   }
 }
 
+fn put_sum_element(i: u32, v: f32) {
+  if (X_PACKED) {
+    put_sum(x_entry(i), half_word(x_words(vec4<f32>(v)), i), ~other_half(i));
+  } else {
+    sum[i] = X(v);
+  }
+}
+
 fn put_sum(word: u32, bits: u32, own: u32) {
   if (own == 0xffffffffu) {
     atomicStore(&sum[word], bits);
@@ -206,7 +266,11 @@ fn put_sum(word: u32, bits: u32, own: u32) {
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  if (X_PACKED) {
+  if (DX_STRIDED) {
+    for (var i = 0u; i < valid; i++) {
+      put_dx_element(strided(at + i, DX_RUNS, DX_STEPS), v[i]);
+    }
+  } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
     put_dx(q.first, q.bits.x, q.own.x);
     put_dx(q.first + 1u, q.bits.y, q.own.y);
@@ -226,6 +290,14 @@ fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
   }
 }
 
+fn put_dx_element(i: u32, v: f32) {
+  if (X_PACKED) {
+    put_dx(x_entry(i), half_word(x_words(vec4<f32>(v)), i), ~other_half(i));
+  } else {
+    dx[i] = X(v);
+  }
+}
+
 fn put_dx(word: u32, bits: u32, own: u32) {
   if (own == 0xffffffffu) {
     atomicStore(&dx[word], bits);
@@ -236,7 +308,11 @@ fn put_dx(word: u32, bits: u32, own: u32) {
 }
 
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
-  if (X_PACKED) {
+  if (DRESIDUAL_STRIDED) {
+    for (var i = 0u; i < valid; i++) {
+      put_dresidual_element(strided(at + i, DRESIDUAL_RUNS, DRESIDUAL_STEPS), v[i]);
+    }
+  } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
     put_dresidual(q.first, q.bits.x, q.own.x);
     put_dresidual(q.first + 1u, q.bits.y, q.own.y);
@@ -253,6 +329,14 @@ fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
     if (valid > 3u) {
       dresidual[at + 3u] = e.w;
     }
+  }
+}
+
+fn put_dresidual_element(i: u32, v: f32) {
+  if (X_PACKED) {
+    put_dresidual(x_entry(i), half_word(x_words(vec4<f32>(v)), i), ~other_half(i));
+  } else {
+    dresidual[i] = X(v);
   }
 }
 

@@ -1,5 +1,5 @@
 // tensors/vec4
-// needs: in_place params storage
+// needs: in_place params storage strides
 // Tensors of x's shape, four elements a load. The host guarantees that every segment starts at a multiple of four
 // and that its length is one. A quad is four consecutive elements; `at` is its place, which a kernel asks for once: a
 // software adapter does not see that two loads compute the same.
@@ -35,63 +35,96 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
   if (X_IS_Y) {
-    return x_quad(y[at]);
+    return load_y(at, valid);
   } else if (X_IS_SUM) {
-    return x_quad(sum[at]);
+    return load_sum(at, valid);
+  } else if (X_STRIDED) {
+    return x_quad(x[strided(at, X_RUNS, X_STEPS)]);
   } else {
     return x_quad(x[at]);
   }
 }
 
 fn load_x_element(i: u32) -> f32 {
-  let at = place(i);
-  if (X_IS_Y) {
-    return x_quad(y[at])[i % 4u];
-  } else if (X_IS_SUM) {
-    return x_quad(sum[at])[i % 4u];
-  } else {
-    return x_quad(x[at])[i % 4u];
-  }
+  return load_x(place(i), 4u)[i % 4u];
 }
 
 fn load_residual(at: u32, valid: u32) -> vec4<f32> {
   if (RESIDUAL_IS_Y) {
-    return x_quad(y[at]);
+    return load_y(at, valid);
   } else if (RESIDUAL_IS_SUM) {
-    return x_quad(sum[at]);
+    return load_sum(at, valid);
+  } else if (RESIDUAL_STRIDED) {
+    return x_quad(residual[strided(at, RESIDUAL_RUNS, RESIDUAL_STEPS)]);
   } else {
     return x_quad(residual[at]);
   }
 }
 
+fn load_y(at: u32, valid: u32) -> vec4<f32> {
+  if (Y_STRIDED) {
+    return x_quad(y[strided(at, Y_RUNS, Y_STEPS)]);
+  } else {
+    return x_quad(y[at]);
+  }
+}
+
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {
-  return x_quad(sum[at]);
+  if (SUM_STRIDED) {
+    return x_quad(sum[strided(at, SUM_RUNS, SUM_STEPS)]);
+  } else {
+    return x_quad(sum[at]);
+  }
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  return x_quad(dy[at]);
+  if (DY_STRIDED) {
+    return x_quad(dy[strided(at, DY_RUNS, DY_STEPS)]);
+  } else {
+    return x_quad(dy[at]);
+  }
 }
 
 fn load_dy_element(i: u32) -> f32 {
-  return x_quad(dy[place(i)])[i % 4u];
+  return load_dy(place(i), 4u)[i % 4u];
 }
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
-  return x_quad(dsum[at]);
+  if (DSUM_STRIDED) {
+    return x_quad(dsum[strided(at, DSUM_RUNS, DSUM_STEPS)]);
+  } else {
+    return x_quad(dsum[at]);
+  }
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = rounded_x(v);
+  if (Y_STRIDED) {
+    y[strided(at, Y_RUNS, Y_STEPS)] = rounded_x(v);
+  } else {
+    y[at] = rounded_x(v);
+  }
 }
 
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
-  sum[at] = rounded_x(v);
+  if (SUM_STRIDED) {
+    sum[strided(at, SUM_RUNS, SUM_STEPS)] = rounded_x(v);
+  } else {
+    sum[at] = rounded_x(v);
+  }
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
-  dx[at] = rounded_x(v);
+  if (DX_STRIDED) {
+    dx[strided(at, DX_RUNS, DX_STEPS)] = rounded_x(v);
+  } else {
+    dx[at] = rounded_x(v);
+  }
 }
 
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
-  dresidual[at] = rounded_x(v);
+  if (DRESIDUAL_STRIDED) {
+    dresidual[strided(at, DRESIDUAL_RUNS, DRESIDUAL_STEPS)] = rounded_x(v);
+  } else {
+    dresidual[at] = rounded_x(v);
+  }
 }

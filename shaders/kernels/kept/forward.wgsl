@@ -14,7 +14,7 @@
 override FOUR_QUADS: bool = false;
 // Whether a worker is a single lane.
 override ALONE: bool = false;
-override VEC4: bool = false;
+override POINTS_AT_Y: bool = false;
 // Whether a lane's rows are a single chunk, and not none.
 override ONE_CHUNK: bool = false;
 
@@ -81,7 +81,7 @@ override ONE_CHUNK: bool = false;
 
 // The pointer comes before the load, as in shared/store_output.wgsl.
 fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4<f32>) {
-  if (VEC4) {
+  if (POINTS_AT_Y) {
     let out_y = &y[at];
     let centred = centre_columns(stored_input(at, valid), s);
     *out_y = rounded_x(epilogue(at, valid, affine_columns(centred, s, w, b)));
