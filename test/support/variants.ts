@@ -210,6 +210,23 @@ export function everyStep(subgroups: boolean, storage: Storage): Step[] {
                     add(backwardProgram({ ...backward, stage: 'joined', total: 999 }, facts));
                   }
                 }
+                if (perRow && d.weight && ['none', 'relu'].includes(d.activation)) {
+                  // Rows that lie apart in every operand.
+                  const { channels } = geometry;
+                  const apart = {
+                    runs: [channels, 9, 9],
+                    steps: [channels + 4, 900, 9000],
+                    first: 4,
+                    span: 99,
+                  } as const;
+                  const roles = ['x', 'residual', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual'];
+                  const layouts = Object.fromEntries(roles.map((role) => [role, apart]));
+                  add(
+                    direction === 'forward'
+                      ? forwardProgram({ ...d, layouts }, facts)
+                      : backwardProgram({ ...backward, layouts }, facts),
+                  );
+                }
                 if (perRow && d.activation === 'none' && d.residual === 'none') {
                   const { samples, channels } = geometry;
                   const blocks = { ...geometry, samples: samples / 2, channels: 2 * channels, groups: 2 };

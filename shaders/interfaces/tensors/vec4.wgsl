@@ -34,10 +34,10 @@ fn within(valid: u32, v: vec4<f32>) -> vec4<f32> {
 }
 
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
-  if (X_IS_Y) {
-    return load_y(at, valid);
-  } else if (X_IS_SUM) {
+  if (X_IS_SUM) {
     return load_sum(at, valid);
+  } else if (X_IS_Y) {
+    return load_y(at, valid);
   } else if (X_STRIDED) {
     return x_quad(x[strided(at, X_RUNS, X_STEPS)]);
   } else {
@@ -50,10 +50,10 @@ fn load_x_element(i: u32) -> f32 {
 }
 
 fn load_residual(at: u32, valid: u32) -> vec4<f32> {
-  if (RESIDUAL_IS_Y) {
-    return load_y(at, valid);
-  } else if (RESIDUAL_IS_SUM) {
+  if (RESIDUAL_IS_SUM) {
     return load_sum(at, valid);
+  } else if (RESIDUAL_IS_Y) {
+    return load_y(at, valid);
   } else if (RESIDUAL_STRIDED) {
     return x_quad(residual[strided(at, RESIDUAL_RUNS, RESIDUAL_STEPS)]);
   } else {
