@@ -17,25 +17,25 @@ import { root } from './lib/paths.mjs';
  * @type {{ name: string, code: string, most: number }[]}
  */
 const budgets = [
-  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 56_500 },
-  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 63_600 },
-  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 42_400 },
+  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 58_700 },
+  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 66_200 },
+  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 44_900 },
   {
     name: 'import { init, layerNorm, layerNormBackward }',
     code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
-    most: 56_100,
+    most: 58_700,
   },
-  { name: 'everything', code: "export * from 'webgpu-norm'", most: 89_300 },
-  { name: 'import { SGD }', code: "export { SGD } from 'webgpu-norm/optim'", most: 16_000 },
+  { name: 'everything', code: "export * from 'webgpu-norm'", most: 91_800 },
+  { name: 'import { SGD }', code: "export { SGD } from 'webgpu-norm/optim'", most: 16_500 },
   {
     name: 'import { AdamW, OneCycleLR }',
     code: "export { AdamW, OneCycleLR } from 'webgpu-norm/optim'",
-    most: 18_500,
+    most: 19_000,
   },
-  { name: 'everything of optim', code: "export * from 'webgpu-norm/optim'", most: 81_200 },
+  { name: 'everything of optim', code: "export * from 'webgpu-norm/optim'", most: 83_500 },
 ];
 /** Likewise of the file that is minified already. */
-const single = { path: 'dist/webgpu-norm.min.js', most: 89_300 };
+const single = { path: 'dist/webgpu-norm.min.js', most: 91_800 };
 
 /** @type {string[]} */
 const problems = [];
