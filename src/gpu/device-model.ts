@@ -2,6 +2,7 @@
 //
 // The numbers of a class are those of typical members, rounded to powers of two. They decide how work is laid out, never whether it is
 // right; `init({ facts })` overrides each, and autotune measures what they cannot know.
+import { isKeyOf } from './keys.ts';
 
 /** Kinds of devices, by how much work they must have under way at once. */
 export type DeviceClass = 'software' | 'phone' | 'integrated' | 'desktop' | 'datacenter';
@@ -81,7 +82,7 @@ export const modelOfClass = (deviceClass: DeviceClass): DeviceModel => ({
 
 export const deviceClasses = Object.keys(numbersOf);
 
-export const isDeviceClass = (name: string): name is DeviceClass => Object.hasOwn(numbersOf, name);
+export const isDeviceClass = (name: string): name is DeviceClass => isKeyOf(numbersOf, name);
 
 // Dawn gives names, wgpu the numbers of the PCI Special Interest Group, in decimal or hexadecimal.
 const vendors: readonly (readonly [RegExp, string])[] = [

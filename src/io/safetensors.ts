@@ -1,4 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
+import { isKeyOf } from '../gpu/keys.ts';
 import { shown } from '../gpu/shown.ts';
 import { elementCount } from '../gpu/tensor.ts';
 import { type HostDType, type HostTensor, holders } from './host-tensor.ts';
@@ -177,7 +178,7 @@ export function checkMetadata(metadata: Readonly<Record<string, string>>): void 
 
 function checkTensor(name: string, tensor: HostTensor): void {
   const { dtype, shape, data } = (tensor ?? {}) as HostTensor;
-  const Holder = Object.hasOwn(holders, dtype) ? holders[dtype] : undefined;
+  const Holder = isKeyOf(holders, dtype) ? holders[dtype] : undefined;
   if (!Holder || !(data instanceof Holder)) {
     throw new NormError(
       'dtype',

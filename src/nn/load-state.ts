@@ -1,4 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
+import { isKeyOf } from '../gpu/keys.ts';
 import { shown } from '../gpu/shown.ts';
 import { byteSize, elementCount, padded, type Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
@@ -116,7 +117,7 @@ function hostProblem(name: string, target: Tensor, source: HostTensor): string |
   target.gpu.checkUsable(target, name);
   if (typeof source !== 'object' || source === null) return `it is ${shown(source)}, no tensor`;
   const { dtype, shape, data } = source;
-  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype])) {
+  if (!isKeyOf(holders, dtype) || !(data instanceof holders[dtype])) {
     return `its data are no ${shown(dtype)}`;
   }
   if (!Array.isArray(shape) || !shape.every(Number.isInteger)) return 'it has no shape';

@@ -5,6 +5,7 @@ import { modelOfClass } from '../gpu/device-model.ts';
 import { byteSize, elementCount, type FloatDType } from '../gpu/dtype.ts';
 import { NormError } from '../gpu/errors.ts';
 import { checkFacts, type DeviceFacts, factNames, overrideFacts } from '../gpu/facts.ts';
+import { isKeyOf } from '../gpu/keys.ts';
 import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
@@ -206,7 +207,7 @@ export const describedOps = Object.keys(functions) as DescribedOp[];
  * ```
  */
 export function describe(op: DescribedOp, options: DescribeOptions, facts: DescribeFacts = {}): Description {
-  if (!Object.hasOwn(functions, op)) {
+  if (!isKeyOf(functions, op)) {
     throw new NormError('value', `There is no op '${shown(op)}'.`, `Use one of ${describedOps.join(', ')}.`);
   }
   const { pass = 'forward' } = (options ?? {}) as Partial<DescribeOptions>;

@@ -1,6 +1,7 @@
 // What follows the affine map of a norm in the same pass: a residual and an activation.
 
 import { NormError } from '../gpu/errors.ts';
+import { isKeyOf } from '../gpu/keys.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
@@ -79,7 +80,7 @@ export function checkGate(residual: unknown, gate: unknown): void {
 
 /** @throws NormError `value`. */
 export function checkActivation(activation: Activation, negativeSlope: number): void {
-  if (!Object.hasOwn(activations, activation)) {
+  if (!isKeyOf(activations, activation)) {
     throw new NormError(
       'value',
       `There is no activation '${shown(activation)}'.`,

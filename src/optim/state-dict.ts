@@ -1,6 +1,8 @@
 // The dictionaries of optimizers: PyTorch's layout and names, checked as a whole before anything is changed.
+
 import { BufferUsage } from '../gpu/constants.ts';
 import type { Gpu } from '../gpu/gpu.ts';
+import { isKeyOf } from '../gpu/keys.ts';
 import { shown } from '../gpu/shown.ts';
 import { elementCount, Tensor } from '../gpu/tensor.ts';
 import { type HostTensor, holders, numbersOf } from '../io/host-tensor.ts';
@@ -110,8 +112,7 @@ function valueProblem(
     return target && copyProblem(value, target);
   }
   const { dtype, data } = value;
-  if (!Object.hasOwn(holders, dtype) || !(data instanceof holders[dtype]))
-    return `its data are no ${shown(dtype)}`;
+  if (!isKeyOf(holders, dtype) || !(data instanceof holders[dtype])) return `its data are no ${shown(dtype)}`;
   if (data.length !== elementCount(shape)) return `it has ${data.length} elements`;
   // PyTorch keeps the count in f32.
   const [count] = counts ? Array.from(numbersOf(value)) : [0];

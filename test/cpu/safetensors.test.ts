@@ -97,6 +97,7 @@ describe('safetensors', () => {
     expect(code([['a', { ...x, shape: [-1] }]])).toBe('shape');
     expect(code([['a', { ...x, dtype: 'f16' }]])).toBe('dtype');
     expect(code([['a', { ...x, dtype: 'toString' as 'f16' }]])).toBe('dtype');
+    expect(code([['a', { ...x, dtype: [Symbol('f16')] as unknown as 'f16' }]])).toBe('dtype');
   });
 
   const four = [0, 0, 0, 0];

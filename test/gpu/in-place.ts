@@ -201,7 +201,7 @@ export const cases: Case[] = [
   ...ones.map(
     (one): Case => ({
       name: `in place: y of ${one.op} [${one.shape}] ${one.layout ?? ''} over x or the residual, in every strategy`,
-      timeout: 120_000,
+      timeout: 300_000,
       async run(t) {
         const count = await inStrategies(t.gpu, 'f32', [one]);
         await asOnGpu(t.device, async (gpu) =>
@@ -212,7 +212,7 @@ export const cases: Case[] = [
   ),
   {
     name: 'in place: y and sum over x and the residual',
-    timeout: 120_000,
+    timeout: 300_000,
     async run(t) {
       await sums(t.gpu, 'f32', [64, 63]);
       await asOnGpu(t.device, (gpu) => sums(gpu, 'f32', [300]));
@@ -221,7 +221,7 @@ export const cases: Case[] = [
   // Where f16 is packed, two elements of a word belong to two rows where the number of columns is odd.
   {
     name: 'in place: f16',
-    timeout: 120_000,
+    timeout: 300_000,
     async run(t) {
       await inStrategies(t.gpu, 'f16', ones, []);
       await sums(t.gpu, 'f16', [1, 63, 64]);

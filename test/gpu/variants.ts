@@ -16,8 +16,11 @@ const pipelineEach = 48;
 /** The front end of the engine's compiler: what WGSL may say, and what this device has. */
 async function faultOf(device: GPUDevice, { code, label }: Kernel): Promise<string | undefined> {
   device.pushErrorScope('validation');
-  device.createShaderModule({ code, label });
-  return (await device.popErrorScope())?.message;
+  const module = device.createShaderModule({ code, label });
+  const error = await device.popErrorScope();
+  if (!error) return undefined;
+  const { messages } = await module.getCompilationInfo();
+  return `${label}: ${error.message}\n${messages.map(({ message, lineNum }) => `line ${lineNum}: ${message}`).join('\n')}\n${code}`;
 }
 
 const compile = (name: string, requires: Requirement[], kernelsOf: () => Kernel[]): Case => ({
@@ -29,7 +32,7 @@ const compile = (name: string, requires: Requirement[], kernelsOf: () => Kernel[
     const failures: string[] = [];
     for (let first = 0; first < all.length; first += 64) {
       const found = await Promise.all(all.slice(first, first + 64).map((kernel) => faultOf(device, kernel)));
-      for (const fault of found) if (fault !== undefined) failures.push(fault.slice(0, 2000));
+      for (const fault of found) if (fault !== undefined) failures.push(fault.slice(0, 8000));
     }
     const kernels = all.filter((_, i) => i % pipelineEach === 0);
     for (let first = 0; first < kernels.length; first += 16) {

@@ -121,6 +121,8 @@ export function everyStep(subgroups: boolean, storage: Storage): Step[] {
   const [facts, software, small] = [usual, onSoftware, onSmall].map((one) => ({
     ...one,
     f16: storage !== 'packed',
+    // What says nothing of its reduction has that of the device.
+    subgroup: subgroups ? one.subgroup : 0,
   })) as [DeviceFacts, DeviceFacts, DeviceFacts];
   const steps: Step[] = [];
   const add = (program: Program) => {
