@@ -110,7 +110,7 @@ const outdented = (text) => trimmed(text).replace(/^ {2}/gm, '');
  * @returns {Declaration[]}
  */
 function declarationsOf(text, world = { names: new Set(), flags: new Set() }) {
-  const head = /^override (\w+): ([\w<>]+)(?: = ([^;]+))?;$/.exec(text);
+  const head = /^override (\w+): (\w+)(?: = ([^;]+))?;$/.exec(text);
   if (head) {
     const [, name = '', type = '', value = ''] = head;
     return [{ name, kind: 'override', type, value, refs: [] }];

@@ -182,8 +182,8 @@ export class Gpu {
     this.checkDType(dtype);
     const given = options.strides === undefined ? undefined : stridesFor(sizes, options.strides);
     // What turns out to be dense is an ordinary tensor.
-    const strides =
-      given && (offset % this.facts.offsetAlignment !== 0 || layoutOf(sizes, given)) ? given : undefined;
+    const apart = given && layoutOf(sizes, given) !== undefined;
+    const strides = apart || offset % this.facts.offsetAlignment !== 0 ? given : undefined;
     checkBuffer(buffer, sizes, dtype, offset, strides, this.facts.offsetAlignment);
     this.faults.checkDevice(buffer);
     return new Tensor(this, buffer, sizes, dtype, offset, false, undefined, strides);

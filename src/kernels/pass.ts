@@ -101,8 +101,8 @@ function layoutChoices(
     for (const buffer of role in sources ? renamed : [...renamed, role]) {
       const name = buffer.toUpperCase();
       choices[`${name}_STRIDED`] = true;
-      choices[`${name}_RUNS`] = vector([run / unit, ...others, first / unit]);
-      choices[`${name}_STEPS`] = vector([...steps.map((step) => step / unit), 0]);
+      const [places, distances] = [[run / unit, ...others, first / unit], steps.map((step) => step / unit)];
+      choices[`${name}_LAYOUT`] = `Layout(${vector(places)}, ${vector([...distances, 0])})`;
     }
   }
   return choices;

@@ -359,7 +359,7 @@ describe('variants', () => {
 
   it('have the constants of their code, so that another value is another kernel', () => {
     for (const { name, code, constants } of kernels) {
-      const found = [...code.matchAll(/^(?:const|alias) ([A-Z]\w*)(?:: ([\w<>]+))? = (.*);$/gm)];
+      const found = [...code.matchAll(/^(?:const|alias) ([A-Z]\w*)(?:: (\w+))? = (.*);$/gm)];
       const declared = found.map(([, constant, type, text = '']) => [
         constant,
         type === 'u32' || type === 'i32' || type === 'f32' ? Number.parseFloat(text) : text,

@@ -123,7 +123,7 @@ export const cases: Case[] = [
           () => new BatchNorm2d(gpu, 6, given({ track_running_stats: false })),
         ],
         ['RMSNorm has no bias', () => rmsNorm(gpu, x, given({ normalizedShape: 6, bias: x }))],
-        ['dense and row-major', () => gpu.wrap(x.buffer, [1], given({ stride: 2 }))],
+        ["Did you mean 'strides'?", () => gpu.wrap(x.buffer, [1], given({ stride: 2 }))],
         ["Did you mean 'y'?", () => layerNorm(gpu, x, given({ normalizedShape: 6, out: { Y: x } }))],
         ['as an object, not null', () => layerNorm(gpu, x, given({ normalizedShape: 6, out: null }))],
         ['as an object, not undefined', () => layerNorm(gpu, x, undefined as never)],

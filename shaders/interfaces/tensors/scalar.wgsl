@@ -39,7 +39,7 @@ fn quad_at(start: u32, q: u32) -> u32 {
 // Element i, at its place.
 fn x_of(i: u32) -> f32 {
   if (X_STRIDED) {
-    let there = strided(i, X_RUNS, X_STEPS);
+    let there = strided(i, X_LAYOUT);
     return x_element(x[x_entry(there)], there);
   } else {
     return x_element(x[x_entry(i)], i);
@@ -48,7 +48,7 @@ fn x_of(i: u32) -> f32 {
 
 fn residual_of(i: u32) -> f32 {
   if (RESIDUAL_STRIDED) {
-    let there = strided(i, RESIDUAL_RUNS, RESIDUAL_STEPS);
+    let there = strided(i, RESIDUAL_LAYOUT);
     return x_element(residual[x_entry(there)], there);
   } else {
     return x_element(residual[x_entry(i)], i);
@@ -57,7 +57,7 @@ fn residual_of(i: u32) -> f32 {
 
 fn dy_of(i: u32) -> f32 {
   if (DY_STRIDED) {
-    let there = strided(i, DY_RUNS, DY_STEPS);
+    let there = strided(i, DY_LAYOUT);
     return x_element(dy[x_entry(there)], there);
   } else {
     return x_element(dy[x_entry(i)], i);
@@ -66,7 +66,7 @@ fn dy_of(i: u32) -> f32 {
 
 fn dsum_of(i: u32) -> f32 {
   if (DSUM_STRIDED) {
-    let there = strided(i, DSUM_RUNS, DSUM_STEPS);
+    let there = strided(i, DSUM_LAYOUT);
     return x_element(dsum[x_entry(there)], there);
   } else {
     return x_element(dsum[x_entry(i)], i);
@@ -75,7 +75,7 @@ fn dsum_of(i: u32) -> f32 {
 
 fn y_of(i: u32) -> f32 {
   if (Y_STRIDED) {
-    return y_at(strided(i, Y_RUNS, Y_STEPS));
+    return y_at(strided(i, Y_LAYOUT));
   } else {
     return y_at(i);
   }
@@ -91,7 +91,7 @@ fn y_at(i: u32) -> f32 {
 
 fn sum_of(i: u32) -> f32 {
   if (SUM_STRIDED) {
-    return sum_at(strided(i, SUM_RUNS, SUM_STEPS));
+    return sum_at(strided(i, SUM_LAYOUT));
   } else {
     return sum_at(i);
   }
@@ -184,7 +184,7 @@ fn across(words: vec2<u32>) -> vec3<u32> {
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
   if (Y_STRIDED) {
     for (var i = 0u; i < valid; i++) {
-      put_y_element(strided(at + i, Y_RUNS, Y_STEPS), v[i]);
+      put_y_element(strided(at + i, Y_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
@@ -226,7 +226,7 @@ fn put_y(word: u32, bits: u32, own: u32) {
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
   if (SUM_STRIDED) {
     for (var i = 0u; i < valid; i++) {
-      put_sum_element(strided(at + i, SUM_RUNS, SUM_STEPS), v[i]);
+      put_sum_element(strided(at + i, SUM_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
@@ -268,7 +268,7 @@ fn put_sum(word: u32, bits: u32, own: u32) {
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
   if (DX_STRIDED) {
     for (var i = 0u; i < valid; i++) {
-      put_dx_element(strided(at + i, DX_RUNS, DX_STEPS), v[i]);
+      put_dx_element(strided(at + i, DX_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
     let q = quad_words(at, valid, v);
@@ -310,7 +310,7 @@ fn put_dx(word: u32, bits: u32, own: u32) {
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
   if (DRESIDUAL_STRIDED) {
     for (var i = 0u; i < valid; i++) {
-      put_dresidual_element(strided(at + i, DRESIDUAL_RUNS, DRESIDUAL_STEPS), v[i]);
+      put_dresidual_element(strided(at + i, DRESIDUAL_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
     let q = quad_words(at, valid, v);

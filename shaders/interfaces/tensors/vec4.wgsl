@@ -39,7 +39,7 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
   } else if (X_IS_Y) {
     return load_y(at, valid);
   } else if (X_STRIDED) {
-    return x_quad(x[strided(at, X_RUNS, X_STEPS)]);
+    return x_quad(x[strided(at, X_LAYOUT)]);
   } else {
     return x_quad(x[at]);
   }
@@ -55,7 +55,7 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
   } else if (RESIDUAL_IS_Y) {
     return load_y(at, valid);
   } else if (RESIDUAL_STRIDED) {
-    return x_quad(residual[strided(at, RESIDUAL_RUNS, RESIDUAL_STEPS)]);
+    return x_quad(residual[strided(at, RESIDUAL_LAYOUT)]);
   } else {
     return x_quad(residual[at]);
   }
@@ -63,7 +63,7 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
 
 fn load_y(at: u32, valid: u32) -> vec4<f32> {
   if (Y_STRIDED) {
-    return x_quad(y[strided(at, Y_RUNS, Y_STEPS)]);
+    return x_quad(y[strided(at, Y_LAYOUT)]);
   } else {
     return x_quad(y[at]);
   }
@@ -71,7 +71,7 @@ fn load_y(at: u32, valid: u32) -> vec4<f32> {
 
 fn load_sum(at: u32, valid: u32) -> vec4<f32> {
   if (SUM_STRIDED) {
-    return x_quad(sum[strided(at, SUM_RUNS, SUM_STEPS)]);
+    return x_quad(sum[strided(at, SUM_LAYOUT)]);
   } else {
     return x_quad(sum[at]);
   }
@@ -79,7 +79,7 @@ fn load_sum(at: u32, valid: u32) -> vec4<f32> {
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
   if (DY_STRIDED) {
-    return x_quad(dy[strided(at, DY_RUNS, DY_STEPS)]);
+    return x_quad(dy[strided(at, DY_LAYOUT)]);
   } else {
     return x_quad(dy[at]);
   }
@@ -91,7 +91,7 @@ fn load_dy_element(i: u32) -> f32 {
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
   if (DSUM_STRIDED) {
-    return x_quad(dsum[strided(at, DSUM_RUNS, DSUM_STEPS)]);
+    return x_quad(dsum[strided(at, DSUM_LAYOUT)]);
   } else {
     return x_quad(dsum[at]);
   }
@@ -99,7 +99,7 @@ fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
   if (Y_STRIDED) {
-    y[strided(at, Y_RUNS, Y_STEPS)] = rounded_x(v);
+    y[strided(at, Y_LAYOUT)] = rounded_x(v);
   } else {
     y[at] = rounded_x(v);
   }
@@ -107,7 +107,7 @@ fn store_y(at: u32, valid: u32, v: vec4<f32>) {
 
 fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
   if (SUM_STRIDED) {
-    sum[strided(at, SUM_RUNS, SUM_STEPS)] = rounded_x(v);
+    sum[strided(at, SUM_LAYOUT)] = rounded_x(v);
   } else {
     sum[at] = rounded_x(v);
   }
@@ -115,7 +115,7 @@ fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
   if (DX_STRIDED) {
-    dx[strided(at, DX_RUNS, DX_STEPS)] = rounded_x(v);
+    dx[strided(at, DX_LAYOUT)] = rounded_x(v);
   } else {
     dx[at] = rounded_x(v);
   }
@@ -123,7 +123,7 @@ fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
 
 fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
   if (DRESIDUAL_STRIDED) {
-    dresidual[strided(at, DRESIDUAL_RUNS, DRESIDUAL_STEPS)] = rounded_x(v);
+    dresidual[strided(at, DRESIDUAL_LAYOUT)] = rounded_x(v);
   } else {
     dresidual[at] = rounded_x(v);
   }
