@@ -34,6 +34,8 @@ const notes = {
   momentum: 'null for the average of all batches',
   wants: 'dweight, dbias, both with a comma between them, or none',
   accumulate: 'adds to what dweight and dbias hold',
+  strides: 'by tensor the elements from one index of an axis to the next, such as {"x":[2304,1]}',
+  sharedBuffer: 'tensors that lie in one buffer with an output, such as ["x","y"]',
   schedule: 'how the work is laid out, such as {"strategy":"split"}',
 };
 

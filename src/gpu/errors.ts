@@ -10,7 +10,7 @@ export type NormErrorCode =
   | 'value'
   /** A GPUBuffer is too small, misaligned or lacks a usage. */
   | 'buffer'
-  /** An output shares its GPUBuffer with another argument. */
+  /** An output overlaps another argument, or they share a GPUBuffer where that cannot be. */
   | 'aliasing'
   /** A tensor or buffer belongs to another device. */
   | 'wrong-device'

@@ -196,7 +196,7 @@ function outputsOf({ program, operands }: Call, updates = false): Tensor[] {
   for (const { kernel } of program.steps) {
     for (const binding of kernel.bindings) {
       const tensor = operands[binding.role];
-      if (tensor && (updates ? binding.updates : binding.access === 'read_write')) outputs.add(tensor);
+      if (tensor && (updates ? binding.updates : binding.writes)) outputs.add(tensor);
     }
   }
   return [...outputs];

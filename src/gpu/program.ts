@@ -25,6 +25,8 @@ export interface KernelBinding {
   readonly name: string;
   readonly binding: number;
   readonly access: 'read' | 'read_write';
+  /** Whether the kernel may write to it. */
+  readonly writes: boolean;
   /** As WGSL has it: `array<vec4<f32>>`. */
   readonly type: string;
   /** The operand or scratch that is bound: nearly always of the same name. */

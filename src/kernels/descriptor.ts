@@ -37,6 +37,11 @@ export interface NormDescriptor {
   gated?: true | undefined;
   /** In place: inputs that are the very tensor that an output is written to, and which. Absent where there are none. */
   aliases?: { x?: 'y' | 'sum'; residual?: 'y' | 'sum' } | undefined;
+  /**
+   * Operands whose GPUBuffer has other operands, too, one of which is written. WebGPU lets a dispatch write a part of a buffer and use
+   * another one only if it may write both. Absent where each has a buffer of its own.
+   */
+  shared?: readonly string[] | undefined;
   /** Where the elements of operands lie that are not dense, by role. Absent where all are. */
   layouts?: Readonly<Record<string, StridedLayout>> | undefined;
   schedule: ScheduleOptions;

@@ -81,6 +81,7 @@ export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => (
   X_IS_SUM: d.aliases?.x === 'sum',
   RESIDUAL_IS_Y: d.aliases?.residual === 'y',
   RESIDUAL_IS_SUM: d.aliases?.residual === 'sum',
+  SHARED: d.shared?.join(' '),
 });
 
 /**

@@ -24,6 +24,8 @@ export interface ResponseDescriptor {
   alpha: number;
   beta: number;
   k: number;
+  /** As of a norm's descriptor. */
+  shared?: readonly string[] | undefined;
 }
 
 /** The dispatches of a forward pass. Roles: x in; y out. */
@@ -104,6 +106,7 @@ function dispatch(
     elements: quads ? elementQuads : elementScalars,
     WORKGROUP: workgroup,
     POWER: powers[beta] ?? 0,
+    SHARED: d.shared?.join(' '),
   });
   const { first, like } = rangeOf(segmentsOf(geometry), dtype, chunk, facts);
   const head = headOf(beta);

@@ -82,14 +82,16 @@ export function kernelOf(
   }
   const before = kernels.get(key);
   if (before) return before;
-  const linked = link(module, choices);
+  const { SHARED } = choices;
+  const shared = typeof SHARED === 'string' ? SHARED.split(' ') : [];
+  const linked = link(module, choices, (name) => shared.includes(sources[name] ?? name));
   const { LANES } = linked.constants;
   const types = dtypesOf(linked, choices).join(' ');
   const lanes = LANES === undefined ? '' : `${LANES} lanes`;
   const bindings: KernelBinding[] = [];
   for (const binding of linked.bindings) {
     const role = sources[binding.name] ?? binding.name;
-    bindings.push({ ...binding, role, updates: binding.access === 'read_write' && updated.has(role) });
+    bindings.push({ ...binding, role, updates: binding.writes && updated.has(role) });
   }
   const label = [linked.name, types, lanes].filter(Boolean).join(', ').slice(0, 60);
   const kernel = { ...linked, label, bindings };

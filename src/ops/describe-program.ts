@@ -2,6 +2,7 @@
 import { boundBuffers, gridOf } from '../gpu/bound.ts';
 import { byteSize, elementCount } from '../gpu/dtype.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
+import { spanOf } from '../gpu/layout.ts';
 import { alignUp, type Kernel, type Program, type Step } from '../gpu/program.ts';
 import type { Like } from './check.ts';
 import type {
@@ -19,12 +20,14 @@ export interface Described {
   program: Program;
   inputs: Readonly<Record<string, Like | undefined>>;
   outputs: Readonly<Record<string, Like | undefined>>;
+  /** Of tensors that are not dense. */
+  strides?: Readonly<Record<string, readonly number[]>> | undefined;
   accumulate?: Readonly<Record<string, boolean>> | undefined;
 }
 
 /** What a description is made of beside the names of op and pass. */
 export function describeProgram(
-  { program, inputs, outputs, accumulate = {} }: Described,
+  { program, inputs, outputs, strides = {}, accumulate = {} }: Described,
   facts: DeviceFacts,
 ): Omit<Description, 'abi' | 'op' | 'pass'> {
   const all = { ...inputs, ...outputs };
@@ -34,7 +37,10 @@ export function describeProgram(
   const updated = new Set(bindings.flatMap(({ role, updates }) => (updates ? [role] : [])));
   const tensor = (name: string): DescribedTensor => {
     const { shape, dtype } = all[name] as Like;
-    return { name, dtype, shape: [...shape], bytes: alignUp(bytesOf(all[name] as Like), 4) };
+    const own = strides[name];
+    const elements = own ? spanOf(shape, own) : elementCount(shape);
+    const bytes = alignUp(elements * byteSize(dtype), 4);
+    return { name, dtype, shape: [...shape], ...(own && { strides: [...own] }), bytes };
   };
   const there = (tensors: Described['inputs']) => Object.keys(tensors).filter((name) => tensors[name]);
   const dispatches = program.steps.map((step) => describeStep(step, program, all, facts));

@@ -17,6 +17,7 @@ import { batchNormBackwardNames, batchNormForwardNames } from './batch-norm.ts';
 import { floatDType } from './check.ts';
 import type { RmsNormCast, RunningVariance } from './conventions.ts';
 import { type Described, describeProgram } from './describe-program.ts';
+import { type PlacesOptions, placesOf } from './described-places.ts';
 import type { DescribedOp, Description } from './description.ts';
 import {
   backwardDescriptor,
@@ -47,7 +48,7 @@ import { addRmsNormNames, rmsNormBackwardNames, rmsNormNames, rmsNormReasons } f
  * Options of {@link describe}: those of the function itself, with `true` or `false` where it takes a tensor. An op takes the options
  * that its function takes in that pass, and refuses others by name.
  */
-export interface DescribeOptions {
+export interface DescribeOptions extends PlacesOptions {
   /** Of x: integers ≥ 0, as the function wants them. */
   shape: ArrayLike<number>;
   /** Of x and everything of its shape. Arithmetic is f32 whichever it is. Default 'f32'. */
@@ -167,8 +168,10 @@ const ownNames = {
   paramDtype: 'string',
   parameterShape: 'other',
   pass: 'string',
+  strides: 'other',
+  sharedBuffer: 'other',
 } as const satisfies OptionNames<
-  Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'parameterShape' | 'pass'>
+  Pick<DescribeOptions, 'shape' | 'dtype' | 'paramDtype' | 'parameterShape' | 'pass' | keyof PlacesOptions>
 >;
 
 /** Where a call is recorded, and tensors that every call of a pass has: a description says that there are such. */
@@ -178,12 +181,12 @@ const implied = ['encoder', 'pass', 'out', 'mean', 'rstd', 'y', 'sum'];
 export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Names {
   const own = Object.entries(functions[op][pass]).filter(([name]) => !implied.includes(name));
   const told = own.map(([name, kind]) => [name, kind.replace('tensor', 'boolean') as OptionKind]);
-  const { paramDtype, parameterShape, ...common } = ownNames;
+  const { paramDtype, parameterShape, strides, ...common } = ownNames;
   return {
     ...Object.fromEntries(told),
     ...common,
     ...(op === 'localResponseNorm' ? {} : { paramDtype }),
-    ...('normalizedShape' in functions[op][pass] ? { parameterShape } : {}),
+    ...('normalizedShape' in functions[op][pass] ? { parameterShape, strides } : {}),
   };
 }
 
@@ -277,15 +280,15 @@ function responseParts(
   options: DescribeOptions,
   facts: DeviceFacts,
 ): Described {
-  const program = responseProgram(
-    pass,
-    responseDescriptor(shape, dtype, options as LocalResponseNormSettings),
-    facts,
-  );
   const x = { shape, dtype };
-  return pass === 'forward'
-    ? { program, inputs: { x }, outputs: { y: x } }
-    : { program, inputs: { dy: x, x }, outputs: { dx: x } };
+  const tensors =
+    pass === 'forward' ? { inputs: { x }, outputs: { y: x } } : { inputs: { dy: x, x }, outputs: { dx: x } };
+  const { shared } = placesOf(tensors, options);
+  const d = {
+    ...responseDescriptor(shape, dtype, options as LocalResponseNormSettings),
+    ...(shared && { shared }),
+  };
+  return { program: responseProgram(pass, d, facts), ...tensors };
 }
 
 /** What is known of the call without its tensors. */
@@ -326,11 +329,14 @@ function forwardParts(
   facts: DeviceFacts,
 ): Described {
   const call = forwardCall(op, shape, settingsOf(options));
-  const d = forwardDescriptor(call, callOptions(op, 'forward', options));
-  const inputs = forwardInputs(call, d, shape);
-  const outputs = forwardOutputs(call, d, shape);
-  checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: d.paramDtype }, undefined);
-  return { program: makeForward(call, d, facts), inputs, outputs };
+  const told = callOptions(op, 'forward', options);
+  const dense = forwardDescriptor(call, told);
+  const inputs = forwardInputs(call, dense, shape);
+  const outputs = forwardOutputs(call, dense, shape);
+  checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: dense.paramDtype }, undefined);
+  const { strides, ...places } = placesOf({ inputs, outputs }, options, call.strided, told.schedule);
+  const d = forwardDescriptor(call, { ...told, ...places });
+  return { program: makeForward(call, d, facts), inputs, outputs, strides };
 }
 
 function backwardParts(
@@ -341,9 +347,12 @@ function backwardParts(
 ): Described {
   const call = backwardCall(op, shape, settingsOf(options));
   checkGradientOptions(`describe('${op}')`, options.wants, options.accumulate);
-  const d = backwardDescriptor(call, callOptions(op, 'backward', options));
-  const inputs = backwardInputs(call, d, shape);
-  const outputs = backwardOutputs(call, d, shape);
-  checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: d.paramDtype }, undefined);
-  return { program: makeBackward(call, d, facts), inputs, outputs, accumulate: d.accumulate };
+  const told = callOptions(op, 'backward', options);
+  const dense = backwardDescriptor(call, told);
+  const inputs = backwardInputs(call, dense, shape);
+  const outputs = backwardOutputs(call, dense, shape);
+  checkParameters(call, inputs.x, { shape: call.parameterShape, dtype: dense.paramDtype }, undefined);
+  const { strides, ...places } = placesOf({ inputs, outputs }, options, call.strided, told.schedule);
+  const d = backwardDescriptor(call, { ...told, ...places });
+  return { program: makeBackward(call, d, facts), inputs, outputs, strides, accumulate: d.accumulate };
 }

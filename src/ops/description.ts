@@ -2,13 +2,15 @@
 import type { DType } from '../gpu/dtype.ts';
 import type { NormOp } from './op-options.ts';
 
-/** A tensor that a description reads or writes: dense, row-major, in a buffer of the caller's. */
+/** A tensor that a description reads or writes, dense and row-major unless it has strides, in a buffer of the caller's. */
 export interface DescribedTensor {
   /** Such as `x`, `weight`, `running_mean`; what {@link DescribedBinding.resource} refers to. */
   name: string;
   dtype: DType;
   shape: number[];
-  /** Of its buffer, at least: the elements, padded to a multiple of 4. */
+  /** Elements from one index of each axis to the next; absent where the tensor is dense. */
+  strides?: number[];
+  /** Of its buffer, at least: the elements and what lies between them, padded to a multiple of 4. */
   bytes: number;
 }
 

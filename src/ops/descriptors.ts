@@ -31,6 +31,8 @@ export interface CallOptions {
   schedule?: ScheduleOptions | undefined;
   /** As in {@link NormDescriptor}. */
   layouts?: NormDescriptor['layouts'];
+  /** As in {@link NormDescriptor}. */
+  shared?: NormDescriptor['shared'];
   /** Of forward: as in {@link NormDescriptor}. */
   aliases?: NormDescriptor['aliases'];
   /** Of forward: as in {@link StatisticsOption}. */
@@ -84,6 +86,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     residual,
     ...(gated && { gated }),
     ...(options.layouts && { layouts: options.layouts }),
+    ...(options.shared && { shared: options.shared }),
     schedule,
   };
 }

@@ -5,6 +5,8 @@ import { inQuads, isInjective, operandLayout, type StridedLayout } from '../gpu/
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 
+type Placed = Pick<Tensor, 'shape' | 'strides'>;
+
 type Tensors = Readonly<Record<string, Tensor | undefined>>;
 
 /** The layouts of the operands by role; undefined where all are dense. */
@@ -27,7 +29,7 @@ export function scheduleStrided(
 }
 
 /** Throws `aliasing` if two indices of an output have one element. */
-export function checkInjective(outputs: Tensors): void {
+export function checkInjective(outputs: Readonly<Record<string, Placed | undefined>>): void {
   for (const [name, tensor] of Object.entries(outputs)) {
     if (!tensor?.strides || isInjective(tensor.shape, tensor.strides)) continue;
     throw new NormError(

@@ -9,8 +9,9 @@ import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
 import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
-import { checkCount, checkLayout, checkLike, checkOperands, checkTarget, floatDType } from './check.ts';
+import { checkCount, checkLayout, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
 import { remember } from './programs.ts';
+import { sharedOperands } from './shared-buffers.ts';
 
 /** What a local response normalization is made of. */
 export interface LocalResponseNormSettings {
@@ -83,8 +84,9 @@ export function localResponseNorm(
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
   checkOptions("localResponseNorm's out", out, { y: 'tensor' });
-  checkOperands(gpu, { x }, { 'out.y': out.y });
-  const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options);
+  checkTensors(gpu, { x, 'out.y': out.y });
+  const shared = sharedOperands(gpu, { x }, { 'out.y': out.y });
+  const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options, shared);
   checkLike({ 'out.y': out.y }, x);
   return gpu.orNothing(() => {
     const y = out.y ?? gpu.empty(x.shape, { dtype: x.dtype });
@@ -115,8 +117,9 @@ export function localResponseNormBackward(
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
   checkOptions("localResponseNormBackward's out", out, { dx: 'tensor' });
-  checkOperands(gpu, { dy, x }, { 'out.dx': out.dx });
-  const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options);
+  checkTensors(gpu, { dy, x, 'out.dx': out.dx });
+  const shared = sharedOperands(gpu, { dy, x }, { 'out.dx': out.dx });
+  const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options, shared);
   checkLike({ dy, 'out.dx': out.dx }, x);
   return gpu.orNothing(() => {
     const dx = out.dx ?? gpu.empty(x.shape, { dtype: x.dtype });
@@ -132,9 +135,10 @@ export function localResponseNormProgram(
   shape: readonly number[],
   dtype: FloatDType,
   settings: LocalResponseNormSettings,
+  shared?: ResponseDescriptor['shared'],
 ): Program {
   bytesOf(gpu, shape, floatDType({ dtype }, 'dtype'));
-  const d = responseDescriptor(shape, dtype, settings);
+  const d = { ...responseDescriptor(shape, dtype, settings), ...(shared && { shared }) };
   return remember(gpu, `local_response_norm.${direction}`, d, () => responseProgram(direction, d, gpu.facts));
 }
 

@@ -6,7 +6,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
-import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
+import { checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf, type GateOptions } from './epilogue.ts';
 import { checkInjective, layoutsOf, scheduleStrided } from './layouts.ts';
@@ -21,6 +21,7 @@ import {
 } from './norm.ts';
 import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { backwardOf } from './programs.ts';
+import { sharedOperands } from './shared-buffers.ts';
 
 /** Options of {@link normBackward}. */
 export interface NormBackwardOptions extends BackwardOptions, Replayable {
@@ -83,7 +84,7 @@ export function planBackward(
   checkTensors(gpu, { residual, gate, dsum, ...named({ dx, dresidual, dgate }) }, call.strided);
   checkTensors(gpu, { weight, bias, ...named(ofParameters) });
   checkInjective(outs);
-  checkAliasing(inputs, outs);
+  const shared = sharedOperands(gpu, inputs, outs);
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
@@ -102,6 +103,7 @@ export function planBackward(
     accumulate,
     schedule: scheduleStrided(layouts, schedule),
     layouts,
+    shared,
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);

@@ -3,7 +3,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { ForwardDescriptor } from '../kernels/descriptor.ts';
-import { checkAliasing, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
+import { checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
 import { forwardDescriptor, forwardOutputs, runningLike } from './descriptors.ts';
 import { type EpilogueOptions, epilogueOf, type GateOptions, refuseEpilogue } from './epilogue.ts';
 import { aliasesOf, scheduleInPlace } from './in-place.ts';
@@ -22,6 +22,7 @@ import {
 } from './norm.ts';
 import { checkOutputs, named, withOutputs } from './outputs.ts';
 import { forwardOf } from './programs.ts';
+import { sharedOperands } from './shared-buffers.ts';
 
 /** Options of {@link normForward}. */
 export interface NormForwardOptions extends NormOptions, Replayable {
@@ -110,8 +111,10 @@ export function planForward(
     ...(aliases?.residual && { residual: undefined, gate: undefined }),
   };
   // Statistics that are updated are outputs, too.
-  if (call.running?.mode === 'update') checkAliasing(others, { ...running, ...outs });
-  else checkAliasing({ ...others, ...running }, outs);
+  const shared =
+    call.running?.mode === 'update'
+      ? sharedOperands(gpu, others, { ...running, ...outs })
+      : sharedOperands(gpu, { ...others, ...running }, outs);
   const paramDtype = checkParameters(call, x, inputs.weight, inputs.bias);
   const layouts = layoutsOf(gpu, { x, residual, gate, y, sum });
   const d = forwardDescriptor(call, {
@@ -125,6 +128,7 @@ export function planForward(
     negativeSlope,
     schedule: scheduleStrided(layouts, scheduleInPlace(gpu, call, aliases, schedule)),
     layouts,
+    shared,
     statistics: requested,
     aliases,
   });

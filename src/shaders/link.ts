@@ -13,6 +13,8 @@ export interface LinkedBinding {
   readonly name: string;
   readonly binding: number;
   readonly access: 'read' | 'read_write';
+  /** Whether the kernel may write to it: what it only reads is bound as `read_write`, too, where another part of its buffer is written. */
+  readonly writes: boolean;
   /** As WGSL has it: `array<vec4<f32>>`. */
   readonly type: string;
 }
@@ -41,9 +43,14 @@ export interface Linked {
  * The text of a kernel with all that it reaches from `main`, and nothing else. Three loops without functions of their own: a first
  * call of a norm links all of its kernels, and pays for every function that is entered.
  *
+ * @param isShared - whether a storage buffer, by its name in WGSL, is to be bound as `read_write` although it is only read.
  * @throws Error where the choices lack what the kernel reaches: a fault of this library.
  */
-export function link(kernel: ShaderModule, choices: Choices): Linked {
+export function link(
+  kernel: ShaderModule,
+  choices: Choices,
+  isShared: (name: string) => boolean = () => false,
+): Linked {
   // The modules that it needs and those that were chosen, each behind what it needs itself.
   const modules = new Set<ShaderModule>();
   const needing = [kernel];
@@ -111,8 +118,11 @@ export function link(kernel: ShaderModule, choices: Choices): Linked {
       blocks.push(`var<workgroup> ${name}: ${one.type};`);
       workgroupMemory.push(one.type);
     } else if (one.kind === 'field') fields.push({ name: name.slice('params.'.length), type: one.type });
-    else if (one.kind === 'storage') bindings.push({ name, binding: 0, access: one.access, type: one.type });
-    else {
+    else if (one.kind === 'storage') {
+      const writes = one.access === 'read_write';
+      const access = isShared(name) ? 'read_write' : one.access;
+      bindings.push({ name, binding: 0, access, writes, type: one.type });
+    } else {
       const value = (choices[name] ?? one.value) as number | boolean | string;
       constants[name] = value;
       if (value === 'f16' && enables[0] !== 'f16') enables.unshift('f16');

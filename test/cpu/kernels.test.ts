@@ -165,6 +165,25 @@ group('a description', () => {
     ]);
   });
 
+  it('binds as read_write what lies in a buffer of which another part is written', () => {
+    for (const pass of ['forward', 'backward'] as const) {
+      const options = { shape: [300, 256], pass, schedule: { strategy: 'split' } } as const;
+      const accessOf = (sharedBuffer: string[]) => {
+        const bindings = describe('layerNorm', { ...options, sharedBuffer }).dispatches.flatMap(
+          (one) => one.bindings,
+        );
+        const read = bindings.filter(({ access }) => access === 'read').map(({ resource }) => resource);
+        return new Set(read);
+      };
+      const all = pass === 'forward' ? ['x', 'weight', 'bias', 'y', 'mean'] : ['x', 'dy', 'weight', 'dx'];
+      const apart = accessOf([]);
+      for (const name of ['x', 'weight']) expect(apart.has(name), name).toBe(true);
+      const together = accessOf(all);
+      for (const name of all) expect(together.has(name), name).toBe(false);
+      expect([...together].sort()).toEqual([...apart].filter((name) => !all.includes(name)).sort());
+    }
+  });
+
   it('of nothing has no dispatches but what nothing asks for', () => {
     expect(describe('layerNorm', { shape: [0, 8] }).dispatches).toEqual([]);
     const backward = describe('layerNorm', { shape: [0, 8], pass: 'backward' });
@@ -303,6 +322,34 @@ group('mistakes', () => {
       'value',
       /paramDtype/,
     ],
+    [
+      'strides of no tensor',
+      of('layerNorm', { ...image, strides: { z: [1] } }),
+      'value',
+      /no tensor 'z'.*Use those of x, /,
+    ],
+    ['strides that are a list', of('layerNorm', { ...image, strides: [1] }), 'value', /by tensor/],
+    ['too few strides', of('layerNorm', { ...image, strides: { x: [1] } }), 'shape', /strides are \[1\]/],
+    [
+      'strides of a weight',
+      of('layerNorm', { ...image, strides: { weight: [2] } }),
+      'unsupported',
+      /weight has strides/,
+    ],
+    [
+      'strides of an output that overlap',
+      of('layerNorm', { ...image, strides: { y: [0, 30, 6, 1] } }),
+      'aliasing',
+      /y has strides/,
+    ],
+    ['strides over channels', of('batchNorm', { ...image, strides: {} }), 'value', /no option 'strides'/],
+    ['a shared buffer of no tensor', of('rmsNorm', { ...image, sharedBuffer: ['dx'] }), 'value', /'dx'/],
+    [
+      'a shared buffer that is a text',
+      of('rmsNorm', { ...image, sharedBuffer: 'x' }),
+      'value',
+      /list of names/,
+    ],
     ['no window', of('localResponseNorm', image), 'value', /size is undefined/],
     ['no groups', of('groupNorm', image), 'value', /numGroups is undefined/],
     ['groups', of('groupNorm', { ...image, numGroups: 3 }), 'shape', /not divisible by 3/],
@@ -412,6 +459,8 @@ group('mistakes', () => {
       shape: true,
       dtype: true,
       paramDtype: true,
+      strides: true,
+      sharedBuffer: true,
       pass: true,
       normalizedShape: true,
       axes: true,

@@ -252,8 +252,8 @@ describe('linking', () => {
     expect(rest).toEqual({
       name: 'kernel',
       bindings: [
-        { name: 'x', binding: 1, access: 'read', type: 'array<X4>' },
-        { name: 'y', binding: 2, access: 'read_write', type: 'array<X4>' },
+        { name: 'x', binding: 1, access: 'read', writes: false, type: 'array<X4>' },
+        { name: 'y', binding: 2, access: 'read_write', writes: true, type: 'array<X4>' },
       ],
       fields: [
         { name: 'count', type: 'u32' },
@@ -285,6 +285,17 @@ fn main() {
     y[0] = scaled(x[0]);
   }
 }`);
+  });
+
+  it('binds what is shared as read_write, and knows that it is only read', () => {
+    const read = buffers.replace('read_write> b', 'read> b');
+    const { kernel } = modulesOf({ kernel: `${read}fn main() {\n  a[0] = b[0];\n}` }, {});
+    const bindingsOf = (...shared: string[]) =>
+      link(kernel, {}, (name) => shared.includes(name)).bindings.map(
+        ({ name, access, writes }) => `${name} ${access} ${writes}`,
+      );
+    expect(bindingsOf()).toEqual(['a read_write true', 'b read false']);
+    expect(bindingsOf('b')).toEqual(['a read_write true', 'b read_write false']);
   });
 
   it('takes the alternative that is chosen, and misses one only where it is reached', () => {
@@ -350,7 +361,7 @@ describe('variants', () => {
     for (const { kernel } of steps) {
       const { code, name, fields, constants } = kernel;
       // What is bound may be called otherwise: a sum that a pass before stored is x.
-      const bindings = kernel.bindings.map(({ role, updates, ...rest }) => rest);
+      const bindings = kernel.bindings.map(({ role, updates, writes, ...rest }) => rest);
       const all = JSON.stringify({ name, fields, constants, bindings });
       expect(known.get(code) ?? all).toBe(all);
       known.set(code, all);
@@ -404,7 +415,7 @@ describe('variants', () => {
       const uniform = /^@group\(0\) @binding\(0\) var<uniform> params: Params;$/m.test(code);
       expect(uniform, name).toBe(fields.length > 0);
       expect(
-        bindings.map(({ role, updates, ...rest }) => rest),
+        bindings.map(({ role, updates, writes, ...rest }) => rest),
         name,
       ).toEqual(declared);
       const numbers = declared.map(({ binding }) => binding);

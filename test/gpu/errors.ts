@@ -539,11 +539,14 @@ export const cases: Case[] = [
       refuses(gpu, 'buffer', () => gpu.wrap(useless, [4]));
       const x = gpu.wrap(buffer, [2, 4]);
       refuses(gpu, 'buffer', () => x.write(new Float32Array(8)));
-      const other = gpu.wrap(buffer, [2, 4], { offset: 256 });
-      refuses(gpu, 'aliasing', () => layerNorm(gpu, x, { normalizedShape: [4], out: { y: other } }));
+      const long = gpu.wrap(buffer, [2, 64]);
+      const overlapping = gpu.wrap(buffer, [2, 64], { offset: 256 });
+      refuses(gpu, 'aliasing', () =>
+        layerNorm(gpu, long, { normalizedShape: [64], out: { y: overlapping } }),
+      );
       const out = gpu.zeros([2, 4]);
       refuses(gpu, 'aliasing', () =>
-        addLayerNorm(gpu, x, other, { normalizedShape: [4], out: { y: out, sum: out } }),
+        addLayerNorm(gpu, x, x, { normalizedShape: [4], out: { y: out, sum: out } }),
       );
       buffer.destroy();
       useless.destroy();

@@ -43,6 +43,7 @@ import { cases as replay } from './replay.ts';
 import { cases as rowGroups } from './row-groups.ts';
 import { cases as schedules } from './schedules.ts';
 import { cases as scope } from './scope.ts';
+import { cases as sharedBuffers } from './shared-buffers.ts';
 import { cases as sizes } from './sizes.ts';
 import { cases as smoke } from './smoke.ts';
 import { cases as state } from './state.ts';
@@ -79,6 +80,7 @@ export const allCases: Case[] = [
   ...groupedRows,
   ...modulated,
   ...gate,
+  ...sharedBuffers,
   ...strided,
   ...inPlace,
   ...conformance,

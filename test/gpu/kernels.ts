@@ -1,6 +1,6 @@
 /** Descriptions: run with nothing but WebGPU and their JSON they have the bits of the functions that they describe. */
 import * as library from '../../src/index.ts';
-import { type FloatDType, type Gpu, init, type Tensor } from '../../src/index.ts';
+import { type FloatDType, type Gpu, init, rmsNorm, type Tensor } from '../../src/index.ts';
 import {
   type DescribedOp,
   type DescribeFacts,
@@ -204,6 +204,34 @@ export const cases: Case[] = [
     'bf16',
     plain.filter((_, i) => i % 3 === 0),
   ),
+  {
+    name: 'kernels: tensors with strides',
+    async run({ gpu, device }) {
+      const [shape, width] = [[4, 3, 16], 144];
+      const strides = [width, 16, 1];
+      const [whole, weight] = [gpu.tensor(normal(4 * width), [4 * width]), gpu.tensor(normal(16), [16])];
+      const plan = describe(
+        'rmsNorm',
+        { shape, strides: { x: strides, y: strides }, statistics: false },
+        gpu.facts,
+      );
+      const [x, y] = [...plan.inputs, ...plan.outputs].filter(({ strides }) => strides);
+      assertEqual([x?.name, x?.strides, y?.name, y?.bytes], ['x', strides, 'y', 4 * (3 * width + 48)]);
+      const runner = new RawRunner(device);
+      const bytesOf = async (tensor: Tensor) => new Uint8Array((await tensor.data()).slice().buffer);
+      const given = { x: await bytesOf(whole), weight: await bytesOf(weight) };
+      const found = await runner.run(JSON.stringify(plan), given);
+      const part = gpu.wrap(whole.buffer, shape, { strides });
+      rmsNorm(gpu, part, { normalizedShape: 16, weight, statistics: false, out: { y: part } });
+      const expected = await part.data();
+      const all = new Float32Array((found.y as Bytes).buffer);
+      const picked = expected.map((_, i) => all[Math.floor(i / 48) * width + (i % 48)] as number);
+      assertEqual(picked, expected, 'y');
+      // What lies between is as it was: NaN.
+      assertEqual(all.filter(Number.isNaN).length, 3 * (width - 48), 'elements beside y');
+      runner.destroy();
+    },
+  },
   compareAll('in parts', 'f32', parts, tiny),
   compareAll('in parts', 'f16', parts, { ...tiny, maxBindingBytes: 32_768 }),
 ];

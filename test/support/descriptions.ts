@@ -20,6 +20,7 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: [4, 3, 5], normalizedShape: [3, 5], weight: false, bias: false, statistics: false },
       { shape: [6, 40], residual: true, activation: 'gelu' },
       { shape: image, axes: 1 },
+      { shape: [6, 40], strides: { x: [64, 1] }, sharedBuffer: ['y', 'weight'] },
     ],
     backward: [
       { shape: [6, 40] },
@@ -36,12 +37,16 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: [6, 40], cast: 'llama' },
       { shape: image, axes: [-1, 1] },
     ],
-    backward: [{ shape: [6, 40] }, { shape: image, axes: [1, 3] }, { shape: [6, 40], weight: false }],
+    backward: [
+      { shape: [6, 40] },
+      { shape: image, axes: [1, 3] },
+      { shape: [6, 40], weight: false, strides: { dy: [64, 1], dx: [80, 2] } },
+    ],
   },
   addRmsNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
   groupNorm: {
     forward: [
-      { shape: image, numGroups: 2 },
+      { shape: image, numGroups: 2, sharedBuffer: ['x', 'y', 'rstd'] },
       { shape: image, numGroups: 2, layout: 'channels-last', residual: true, activation: 'relu' },
     ],
     backward: [
