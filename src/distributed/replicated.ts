@@ -135,6 +135,7 @@ export class ReplicaBackward {
     this.#dresidual = options.out?.dresidual;
     this.#plan = planBackward(gpu, call, dy, x, mean, undefined, true, {
       ...options,
+      keeps: 'all',
       newDresidual: () => this.#dresidual,
     });
     this.#local = backwardOf(gpu, call, { ...this.#plan.d, stage: 'local' });

@@ -86,7 +86,10 @@ export function secondUpstream({ residual, gated, dtype }: BackwardDescriptor): 
 export function afterFirstPass(at: At): At {
   const upstream = secondUpstream(at.d);
   if (upstream !== 'dresidual') return { ...at, upstream };
-  const d = { ...at.d, residual: 'none', activation: 'none' } as const;
+  // What was stored is read as dy, wherever that itself lies.
+  const { dy: _, ...others } = at.d.aliases ?? {};
+  const aliases = at.d.aliases && others;
+  const d = { ...at.d, residual: 'none', activation: 'none', aliases } as const;
   return { ...at, d, upstream, choices: { ...at.choices, ...backwardChoices(d, at.facts) } };
 }
 
@@ -225,7 +228,8 @@ export function columns(
   const { columnsWorkgroup, columnSteps, vec4 } = schedule;
   const rows = setCount(g);
   const oneRow = rows === splits;
-  const twoQuads = schedule.twoQuads && !oneRow;
+  // A thread without a second quad does its first one again, which must not read what it has written in place.
+  const twoQuads = schedule.twoQuads && !oneRow && !d.aliases;
   const threads = Math.ceil(Math.ceil(quadsOf(span) / (twoQuads ? 2 : 1)) / columnSteps);
   const splitLength = Math.ceil(rows / splits);
   const merges = carried !== undefined;
@@ -239,7 +243,7 @@ export function columns(
       ROWS: powerOfTwoUp(splitLength),
       ONE_CHUNK: splitLength <= shortColumn,
       gradients: whole ? gradients : gradientsPartials,
-      DIRECT: vec4 && !d.layouts && !d.dsum && d.activation === 'none' && !d.gated,
+      DIRECT: vec4 && !d.layouts && !d.aliases && !d.dsum && d.activation === 'none' && !d.gated,
       HAS_GRADIENTS: d.dweight || d.dbias,
       TWO_QUADS: twoQuads,
       ONE_ROW: oneRow,

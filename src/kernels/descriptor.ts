@@ -36,7 +36,7 @@ export interface NormDescriptor {
   /** Beside residual `after`: its tensor is a gate, whose activation the affine map is multiplied by, and is bound as `gate`. */
   gated?: true | undefined;
   /** In place: inputs that are the very tensor that an output is written to, and which. Absent where there are none. */
-  aliases?: { x?: 'y' | 'sum'; residual?: 'y' | 'sum' } | undefined;
+  aliases?: { x?: 'y' | 'sum' | 'dx'; residual?: 'y' | 'sum'; dy?: 'dx'; dsum?: 'dx' } | undefined;
   /**
    * Operands whose GPUBuffer has other operands, too, one of which is written. WebGPU lets a dispatch write a part of a buffer and use
    * another one only if it may write both. Absent where each has a buffer of its own.

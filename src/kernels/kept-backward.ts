@@ -1,5 +1,6 @@
 import backwardKept from '../../shaders/kernels/kept/backward.wgsl';
 import { byteSize } from '../gpu/dtype.ts';
+import { NormError } from '../gpu/errors.ts';
 import type { DeviceFacts } from '../gpu/facts.ts';
 import type { Program, Step } from '../gpu/program.ts';
 import { elementCount } from '../plan/geometry.ts';
@@ -25,13 +26,22 @@ export function keptBackward(d: BackwardDescriptor, facts: DeviceFacts): Program
   const { geometry } = d;
   if (elementCount(geometry) === 0) return ofNothing(d, facts);
   const { positions, groups } = geometry;
-  const schedule = scheduleKept(geometry, facts, d.schedule, byteSize(d.dtype));
+  // A thread with sixteen columns does its last quad again where there are fewer, which must not read what it has written in place.
+  const options = d.aliases ? { ...d.schedule, fourRows: false } : d.schedule;
+  const schedule = scheduleKept(geometry, facts, options, byteSize(d.dtype));
   const any = d.dweight || d.dbias;
   const span = any ? schedule.span : positions;
   const ranges = Array.from({ length: Math.ceil(positions / span) }, (_, i) => ({
     first: i * span,
     span: Math.min(span, positions - i * span),
   }));
+  if (d.aliases && ranges.length > 1) {
+    throw new NormError(
+      'aliasing',
+      `out.dx is written in ${ranges.length} ranges of rows, each of which needs all of the inputs.`,
+      'Give out.dx a tensor of its own.',
+    );
+  }
   const again = secondUpstream(d) === 'again';
   const own = ownPartials(schedule);
   const fixed = { 'The partials of dweight and dbias': any ? 8 * schedule.splits * own * span : 0 };

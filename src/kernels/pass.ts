@@ -81,6 +81,9 @@ export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => (
   X_IS_SUM: d.aliases?.x === 'sum',
   RESIDUAL_IS_Y: d.aliases?.residual === 'y',
   RESIDUAL_IS_SUM: d.aliases?.residual === 'sum',
+  X_IS_DX: d.aliases?.x === 'dx',
+  DY_IS_DX: d.aliases?.dy === 'dx',
+  DSUM_IS_DX: d.aliases?.dsum === 'dx',
   SHARED: d.shared?.join(' '),
 });
 

@@ -25,7 +25,7 @@ import { joined, modulePaths, namedIn, once, Registry } from './registry.ts';
 
 /** Options of every module's forward and backward. */
 export interface PassOptions extends RecordOptions {
-  /** The result is written here instead of to a new tensor: its shape and dtype, a GPUBuffer of its own. */
+  /** The result is written here instead of to a new tensor: its shape and dtype, none of the elements of what is still needed. */
   out?: Tensor | undefined;
 }
 

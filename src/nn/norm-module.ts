@@ -337,6 +337,7 @@ export abstract class NormModule extends Module {
     const result = normBackward(this.gpu, saved.call, dy, saved.x, saved.mean, dsum, this.bias !== null, {
       ...rest,
       ...this.backwardOptions(saved, out, outResidual, outGate),
+      keeps: 'x',
       keepBound: (one) => {
         bound = one;
       },

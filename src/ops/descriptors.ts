@@ -33,7 +33,7 @@ export interface CallOptions {
   layouts?: NormDescriptor['layouts'];
   /** As in {@link NormDescriptor}. */
   shared?: NormDescriptor['shared'];
-  /** Of forward: as in {@link NormDescriptor}. */
+  /** As in {@link NormDescriptor}. */
   aliases?: NormDescriptor['aliases'];
   /** Of forward: as in {@link StatisticsOption}. */
   statistics?: boolean | undefined;
@@ -87,6 +87,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     ...(gated && { gated }),
     ...(options.layouts && { layouts: options.layouts }),
     ...(options.shared && { shared: options.shared }),
+    ...(options.aliases && { aliases: options.aliases }),
     schedule,
   };
 }
@@ -107,7 +108,6 @@ export function forwardDescriptor(call: NormCall, options: CallOptions): Forward
     ...(stage === 'local' ? {} : runningOf(call)),
     statistics: statistics ? undefined : false,
     stage,
-    ...(options.aliases && { aliases: options.aliases }),
   };
 }
 

@@ -2,10 +2,10 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import type { NormDescriptor } from '../kernels/descriptor.ts';
+import type { BackwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { setSize } from '../plan/geometry.ts';
 import { mostColumns, type ScheduleOptions } from '../plan/strategy.ts';
-import type { ForwardOutputs, NormCall } from './norm.ts';
+import type { BackwardOutputs, ForwardOutputs, NormCall } from './norm.ts';
 
 type Aliases = NonNullable<NormDescriptor['aliases']>;
 
@@ -20,7 +20,7 @@ const isSame = (a: Tensor, b: Tensor | undefined): boolean =>
 
 /** Which inputs are the very tensors that y and sum are written to; undefined where none is. */
 export function aliasesOf(
-  inputs: Readonly<Record<keyof Aliases, Tensor | undefined>>,
+  inputs: Readonly<Record<'x' | 'residual', Tensor | undefined>>,
   { y, sum }: ForwardOutputs,
 ): Aliases | undefined {
   const aliases: Aliases = {};
@@ -30,6 +30,45 @@ export function aliasesOf(
     else if (input && isSame(input, sum)) aliases[name] = 'sum';
   }
   return aliases.x || aliases.residual ? aliases : undefined;
+}
+
+/**
+ * Which inputs of a backward pass are the very tensor that dx is written to; undefined where none is. The last dispatch that reads an
+ * element of them is the one that writes it, and the same thread does both.
+ *
+ * @param keeps - what is still needed afterwards.
+ */
+export function backwardAliasesOf(
+  inputs: Readonly<Record<'x' | 'dy' | 'dsum', Tensor | undefined>>,
+  { dx }: BackwardOutputs,
+  keeps: 'x' | 'all' | undefined,
+): Aliases | undefined {
+  const aliases: Aliases = {};
+  if (keeps === 'all') return undefined;
+  for (const name of ['x', 'dy', 'dsum'] as const) {
+    const input = inputs[name];
+    if (input && isSame(input, dx) && name !== keeps) aliases[name] = 'dx';
+  }
+  return Object.keys(aliases).length > 0 ? aliases : undefined;
+}
+
+/**
+ * Throws `aliasing` if dx is to be written over a dy that is a result, too: the gradient of a residual where no activation follows.
+ */
+export function checkResidualGradient(
+  {
+    residual,
+    gate,
+    activation,
+  }: { residual: unknown; gate: unknown; activation: BackwardDescriptor['activation'] },
+  aliases: Aliases | undefined,
+): void {
+  if (!aliases?.dy || !residual || gate || activation !== 'none') return;
+  throw new NormError(
+    'aliasing',
+    'out.dx is dy, which is the gradient of the residual, too.',
+    'Give out.dx a tensor of its own.',
+  );
 }
 
 /**

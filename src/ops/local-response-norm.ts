@@ -29,13 +29,13 @@ export interface LocalResponseNormSettings {
 
 /** Options of {@link localResponseNorm}. */
 export interface LocalResponseNormOptions extends LocalResponseNormSettings, RecordOptions {
-  /** y is written here instead of to a new tensor: shape and dtype of x, a GPUBuffer of its own. */
+  /** y is written here instead of to a new tensor: shape and dtype of x, none of its elements. */
   out?: { y?: Tensor | undefined } | undefined;
 }
 
 /** Options of {@link localResponseNormBackward}. */
 export interface LocalResponseNormBackwardOptions extends LocalResponseNormSettings, RecordOptions {
-  /** dx is written here instead of to a new tensor: shape and dtype of x, a GPUBuffer of its own. */
+  /** dx is written here instead of to a new tensor: shape and dtype of x, none of the elements of x or dy. */
   out?: { dx?: Tensor | undefined } | undefined;
 }
 

@@ -9,6 +9,7 @@ import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
 import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf, type GateOptions } from './epilogue.ts';
+import { backwardAliasesOf, checkResidualGradient } from './in-place.ts';
 import { checkInjective, layoutsOf, scheduleStrided } from './layouts.ts';
 import {
   type BackwardCall,
@@ -29,6 +30,8 @@ export interface NormBackwardOptions extends BackwardOptions, Replayable {
   newDweight?: (() => Tensor) | undefined;
   newDbias?: (() => Tensor) | undefined;
   newDresidual?: (() => Tensor | undefined) | undefined;
+  /** What is still needed afterwards, so that nothing may be written over it: x, or all inputs. Default: nothing. */
+  keeps?: 'x' | 'all';
 }
 
 /** As {@link ForwardPlan}. */
@@ -84,7 +87,10 @@ export function planBackward(
   checkTensors(gpu, { residual, gate, dsum, ...named({ dx, dresidual, dgate }) }, call.strided);
   checkTensors(gpu, { weight, bias, ...named(ofParameters) });
   checkInjective(outs);
-  const shared = sharedOperands(gpu, inputs, outs);
+  const aliases = backwardAliasesOf(inputs, out, options.keeps);
+  checkResidualGradient({ residual, gate, activation }, aliases);
+  const apart = Object.entries(inputs).filter(([name]) => !(aliases && name in aliases));
+  const shared = sharedOperands(gpu, Object.fromEntries(apart), outs);
   checkParameters(call, x, weight, bias);
   const paramDtype = parameterDType(floatDType(x, 'x'), weight ?? out.dweight, bias ?? out.dbias);
   const wantsWeight = wants.dweight ?? !!(weight ?? out.dweight);
@@ -104,6 +110,7 @@ export function planBackward(
     schedule: scheduleStrided(layouts, schedule),
     layouts,
     shared,
+    aliases,
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);

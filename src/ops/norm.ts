@@ -70,7 +70,7 @@ export const forwardOutputNames = {
   variance: 'tensor',
 } as const satisfies OptionNames<ForwardOutputs>;
 
-/** Tensors that a backward pass writes to instead of new ones; each in a GPUBuffer of its own. */
+/** Tensors that a backward pass writes to instead of new ones. dx may be dy, dsum or x itself; else none overlaps another operand. */
 export interface BackwardOutputs {
   /** Shape and dtype of x. */
   dx?: Tensor | undefined;

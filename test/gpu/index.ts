@@ -19,6 +19,7 @@ import { cases as gate } from './gate.ts';
 import { cases as golden } from './golden.ts';
 import { cases as groupedRows } from './grouped-rows.ts';
 import { cases as inPlace } from './in-place.ts';
+import { cases as inPlaceBackward } from './in-place-backward.ts';
 import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as keptAxes } from './kept-axes.ts';
@@ -83,6 +84,7 @@ export const allCases: Case[] = [
   ...sharedBuffers,
   ...strided,
   ...inPlace,
+  ...inPlaceBackward,
   ...conformance,
   ...conformanceChannels,
   ...isolation,

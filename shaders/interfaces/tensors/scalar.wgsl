@@ -105,11 +105,29 @@ fn sum_at(i: u32) -> f32 {
   }
 }
 
+fn dx_of(i: u32) -> f32 {
+  if (DX_STRIDED) {
+    return dx_at(strided(i, DX_LAYOUT));
+  } else {
+    return dx_at(i);
+  }
+}
+
+fn dx_at(i: u32) -> f32 {
+  if (X_PACKED) {
+    return x_element(atomicLoad(&dx[x_entry(i)]), i);
+  } else {
+    return f32(dx[i]);
+  }
+}
+
 fn load_x(at: u32, valid: u32) -> vec4<f32> {
   if (X_IS_Y) {
     return load_y(at, valid);
   } else if (X_IS_SUM) {
     return load_sum(at, valid);
+  } else if (X_IS_DX) {
+    return load_dx(at, valid);
   } else {
     let e = indices(at, valid);
     return vec4<f32>(x_of(e.x), x_of(e.y), x_of(e.z), x_of(e.w));
@@ -122,6 +140,8 @@ fn load_x_element(i: u32) -> f32 {
     return y_of(at);
   } else if (X_IS_SUM) {
     return sum_of(at);
+  } else if (X_IS_DX) {
+    return dx_of(at);
   } else {
     return x_of(at);
   }
@@ -148,18 +168,35 @@ fn load_sum(at: u32, valid: u32) -> vec4<f32> {
   return vec4<f32>(sum_of(e.x), sum_of(e.y), sum_of(e.z), sum_of(e.w));
 }
 
-fn load_dy(at: u32, valid: u32) -> vec4<f32> {
+fn load_dx(at: u32, valid: u32) -> vec4<f32> {
   let e = indices(at, valid);
-  return vec4<f32>(dy_of(e.x), dy_of(e.y), dy_of(e.z), dy_of(e.w));
+  return vec4<f32>(dx_of(e.x), dx_of(e.y), dx_of(e.z), dx_of(e.w));
+}
+
+fn load_dy(at: u32, valid: u32) -> vec4<f32> {
+  if (DY_IS_DX) {
+    return load_dx(at, valid);
+  } else {
+    let e = indices(at, valid);
+    return vec4<f32>(dy_of(e.x), dy_of(e.y), dy_of(e.z), dy_of(e.w));
+  }
 }
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
-  let e = indices(at, valid);
-  return vec4<f32>(dsum_of(e.x), dsum_of(e.y), dsum_of(e.z), dsum_of(e.w));
+  if (DSUM_IS_DX) {
+    return load_dx(at, valid);
+  } else {
+    let e = indices(at, valid);
+    return vec4<f32>(dsum_of(e.x), dsum_of(e.y), dsum_of(e.z), dsum_of(e.w));
+  }
 }
 
 fn load_dy_element(i: u32) -> f32 {
-  return dy_of(place(i));
+  if (DY_IS_DX) {
+    return dx_of(place(i));
+  } else {
+    return dy_of(place(i));
+  }
 }
 
 // The words that a quad lies in, where X is packed: three, if it begins in the middle of one.

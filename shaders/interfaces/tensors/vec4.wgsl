@@ -38,6 +38,8 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
     return load_sum(at, valid);
   } else if (X_IS_Y) {
     return load_y(at, valid);
+  } else if (X_IS_DX) {
+    return load_dx(at, valid);
   } else if (X_STRIDED) {
     return x_quad(x[strided(at, X_LAYOUT)]);
   } else {
@@ -77,8 +79,18 @@ fn load_sum(at: u32, valid: u32) -> vec4<f32> {
   }
 }
 
+fn load_dx(at: u32, valid: u32) -> vec4<f32> {
+  if (DX_STRIDED) {
+    return x_quad(dx[strided(at, DX_LAYOUT)]);
+  } else {
+    return x_quad(dx[at]);
+  }
+}
+
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  if (DY_STRIDED) {
+  if (DY_IS_DX) {
+    return load_dx(at, valid);
+  } else if (DY_STRIDED) {
     return x_quad(dy[strided(at, DY_LAYOUT)]);
   } else {
     return x_quad(dy[at]);
@@ -90,7 +102,9 @@ fn load_dy_element(i: u32) -> f32 {
 }
 
 fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
-  if (DSUM_STRIDED) {
+  if (DSUM_IS_DX) {
+    return load_dx(at, valid);
+  } else if (DSUM_STRIDED) {
     return x_quad(dsum[strided(at, DSUM_LAYOUT)]);
   } else {
     return x_quad(dsum[at]);
