@@ -43,6 +43,8 @@ export interface Configuration {
   data: FuzzData;
   facts: FactsName;
   backward: boolean;
+  /** Whether all operands, outputs among them, lie in one GPUBuffer. */
+  together: boolean;
   /** Present for local response normalization, whose shape, layout and dtype are those of the subject. */
   response?: Response;
 }
@@ -245,6 +247,7 @@ export function configurationOf(seed: number, index: number): Configuration {
     data,
     facts,
     backward,
+    together: new Draw(seed, -1_000_000 - Math.floor(index / family)).chance(0.15),
     ...(response && { response }),
   };
 }
@@ -270,13 +273,21 @@ export function fitted(
   return { ...configuration, subject: whole };
 }
 
-export function describeConfiguration({ subject, data, facts, backward, response }: Configuration): string {
+export function describeConfiguration({
+  subject,
+  data,
+  facts,
+  backward,
+  together,
+  response,
+}: Configuration): string {
   const { eps, negativeSlope: _, ...named } = subject;
   const name = response
     ? `localResponseNorm ${subject.shape.join('x')} ${subject.layout} ${subject.dtype} ${JSON.stringify(response)}`
     : nameOf(named);
   const words = [name, `data ${JSON.stringify(data)}`, `facts '${facts}'`];
   if (eps !== undefined) words.push(`eps ${eps}`);
+  if (together) words.push('in one buffer');
   return [...words, backward ? 'forward and backward' : 'forward'].join(', ');
 }
 
@@ -289,6 +300,7 @@ export function simpler(configuration: Configuration): Configuration[] {
   };
   if (facts !== 'own') found.push({ ...configuration, facts: 'own' });
   if (backward) found.push({ ...configuration, backward: false });
+  if (configuration.together) found.push({ ...configuration, together: false });
   const last = subject.layout === 'channels-last' || !hasChannels(subject.op);
   const channelAxis = last ? subject.shape.length - 1 : 1;
   subject.shape.forEach((size, axis) => {

@@ -23,7 +23,7 @@ import {
 } from '../reference/index.ts';
 import { stored } from './data.ts';
 import { type Configuration, describeConfiguration, type FuzzData, simpler } from './fuzz-config.ts';
-import { damage, decoded, type Guarded, guarded, readBack, within } from './guarded.ts';
+import { damage, decoded, type Guarded, guarded, readBack, type Sketch, within } from './guarded.ts';
 import {
   type Arrays,
   arraysOf,
@@ -268,10 +268,9 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
   const errors: Verdict['errors'] = [];
   const { subject } = configuration;
   const { shape, dtype = 'f32', paramDtype = dtype } = subject;
-  const inputs: Named<Guarded> = {};
-  const outputs: Named<Guarded> = {};
+  const sketches: [string, Sketch][] = [];
   const like = (values: Float32Array | undefined, name: string, of: readonly number[], type: FloatDType) => {
-    if (values) inputs[name] = guarded(gpu, of, type, values);
+    if (values) sketches.push([name, { shape: of, dtype: type, values }]);
   };
   like(arrays.x, 'x', shape, dtype);
   like(arrays.dy, 'dy', shape, dtype);
@@ -284,7 +283,17 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
   }
   like(arrays.running?.mean, 'runningMean', [arrays.running?.mean.length ?? 0], 'f32');
   like(arrays.running?.variance, 'runningVar', [arrays.running?.variance.length ?? 0], 'f32');
-  for (const [name, of, type] of outputShapes(configuration, arrays)) outputs[name] = guarded(gpu, of, type);
+  const count = sketches.length;
+  for (const [name, of, type] of outputShapes(configuration, arrays))
+    sketches.push([name, { shape: of, dtype: type }]);
+  const made = guarded(
+    gpu,
+    sketches.map(([, sketch]) => sketch),
+    configuration.together,
+  );
+  const tensors = sketches.map(([name], i) => [name, made[i] as Guarded] as const);
+  const inputs: Named<Guarded> = Object.fromEntries(tensors.slice(0, count));
+  const outputs: Named<Guarded> = Object.fromEntries(tensors.slice(count));
   const tensorsOf = (from: Named<Guarded>): Named<Tensor> =>
     Object.fromEntries(Object.entries(from).map(([name, one]) => [name, one?.tensor]));
   const operands = tensorsOf(inputs) as unknown as Operands;
@@ -306,7 +315,7 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
   attempt(() => void record(gpu, configuration, operands, tensorsOf(outputs)));
   const whole = readBack(
     gpu.device,
-    buffers.map(({ buffer }) => ({ buffer, offset: 0, bytes: buffer.size })),
+    buffers.map(({ buffer, from, before }) => ({ buffer, offset: from, bytes: before.length })),
   );
   let own: Named<Tensor> = {};
   let again: Promise<Uint8Array<ArrayBuffer>[]> = Promise.resolve([]);

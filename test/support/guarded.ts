@@ -14,33 +14,53 @@ const usage = { MAP_READ: 1, COPY_SRC: 4, COPY_DST: 8, STORAGE: 128 };
 export interface Guarded {
   tensor: Tensor;
   buffer: GPUBuffer;
-  /** What was written into the buffer when it was made. */
+  /** Bytes of the buffer before the tensor's first zone. */
+  from: number;
+  /** What was written there, zones included. */
   before: Uint8Array;
 }
 
-/** A tensor amid guard zones. Without values it holds guard bytes too: what no kernel writes then shows as NaN. */
-export function guarded(
-  gpu: Gpu,
-  shape: readonly number[],
-  dtype: FloatDType,
-  values?: ArrayLike<number>,
-): Guarded {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  const bytes = elements * byteSize(dtype);
-  const before = new Uint8Array(zone + Math.ceil(bytes / 4) * 4 + zone).fill(guard);
+/** A tensor to be, of these values. Without any it holds guard bytes: what no kernel writes then shows as NaN. */
+export interface Sketch {
+  shape: readonly number[];
+  dtype: FloatDType;
+  values?: ArrayLike<number> | undefined;
+}
+
+/** Tensors amid guard zones, each in a buffer of its own or all in one. */
+export function guarded(gpu: Gpu, sketches: readonly Sketch[], together: boolean): Guarded[] {
+  const contents = sketches.map(guardedBytes);
+  const groups = together ? [contents] : contents.map((one) => [one]);
+  const made: Guarded[] = [];
+  for (const group of groups) {
+    const buffer = gpu.device.createBuffer({
+      label: 'guarded',
+      size: group.reduce((sum, { length }) => sum + length, 0),
+      usage: usage.STORAGE | usage.COPY_SRC | usage.COPY_DST,
+      mappedAtCreation: true,
+    });
+    const mapped = new Uint8Array(buffer.getMappedRange());
+    let from = 0;
+    for (const before of group) {
+      mapped.set(before, from);
+      const { shape, dtype } = sketches[made.length] as Sketch;
+      made.push({ tensor: gpu.wrap(buffer, shape, { dtype, offset: from + zone }), buffer, from, before });
+      from += before.length;
+    }
+    buffer.unmap();
+  }
+  return made;
+}
+
+/** The bytes of a tensor amid its zones; a multiple of a zone. */
+function guardedBytes({ shape, dtype, values }: Sketch): Uint8Array {
+  const bytes = shape.reduce((product, size) => product * size, 1) * byteSize(dtype);
+  const before = new Uint8Array(zone * (Math.ceil(bytes / zone) + 2)).fill(guard);
   if (values) {
     const encoded = encode(values, shape, dtype);
     before.set(new Uint8Array(encoded.buffer, encoded.byteOffset, bytes), zone);
   }
-  const buffer = gpu.device.createBuffer({
-    label: 'guarded',
-    size: before.length,
-    usage: usage.STORAGE | usage.COPY_SRC | usage.COPY_DST,
-    mappedAtCreation: true,
-  });
-  new Uint8Array(buffer.getMappedRange()).set(before);
-  buffer.unmap();
-  return { tensor: gpu.wrap(buffer, shape, { dtype, offset: zone }), buffer, before };
+  return before;
 }
 
 /** The first byte that differs outside of the tensor (inside too if it is an input), relative to the tensor's first; null if none does. */
