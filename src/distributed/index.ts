@@ -4,6 +4,11 @@
  * @packageDocumentation
  */
 export { convertSyncBatchNorm, revertSyncBatchNorm } from './convert.ts';
+export {
+  DistributedDataParallel,
+  type DistributedDataParallelOptions,
+  type JoinUnevenOptions,
+} from './distributed-data-parallel.ts';
 export { GroupError } from './errors.ts';
 export { broadcastParameters, type SyncGradientsOptions, syncGradients } from './gradients.ts';
 export { type LocalGroupOptions, LocalProcessGroup } from './local.ts';
