@@ -196,7 +196,11 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   async synchronize(): Promise<void> {
     this.checkUsable();
     if (this.#quiet) {
-      throw new NormError('order', 'Within noSync() nothing is synchronized.', 'Call synchronize() after it.');
+      throw new NormError(
+        'order',
+        'Within noSync() nothing is synchronized.',
+        'Call synchronize() after it.',
+      );
     }
     this.#checkRound();
     const { size } = this.group;
@@ -354,11 +358,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
       const { ranks, sync } = await this.#begin(false);
       if (ranks.length === 0) break;
       if (!sync) continue;
-      await this.#reducer.finish(
-        ranks.length,
-        joining.divideByInitialWorldSize ? size : ranks.length,
-        true,
-      );
+      await this.#reducer.finish(ranks.length, joining.divideByInitialWorldSize ? size : ranks.length, true);
       await after?.();
     }
     const root = joining.last?.ranks[0];

@@ -98,7 +98,7 @@ export async function syncGradients(
 export async function broadcastParameters(
   state: Module | Iterable<Parameter | Tensor>,
   group: ProcessGroup,
-  where: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number } = {},
+  where: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number | undefined } = {},
 ): Promise<void> {
   checkOptions('broadcastParameters', where, { root: 'number', signal: 'other', timeout: 'number' });
   checkGroup(group, 'The group');

@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { type BroadcastStateOptions, broadcastState } from './broadcast-state.ts';
 export { convertSyncBatchNorm, revertSyncBatchNorm } from './convert.ts';
 export {
   DistributedDataParallel,
@@ -28,3 +29,4 @@ export {
   type SyncBatchNormModuleOptions,
   type SyncForwardOptions,
 } from './sync-batch-norm-module.ts';
+export { type OptimizerClass, ZeroRedundancyOptimizer } from './zero-redundancy-optimizer.ts';

@@ -1,6 +1,7 @@
 // Tensors on their way between ranks: their bytes as floats, which nobody computes with.
 import type { Gpu } from '../gpu/gpu.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
+import type { ProcessGroup } from './process-group.ts';
 
 /** Floats that the tensors take, one after the other. */
 export const wordsOf = (tensors: readonly Tensor[]): number =>
@@ -26,6 +27,28 @@ export function writeWords(tensors: readonly Tensor[], values: Float32Array<Arra
     at += 4 * words(tensor);
     tensor.write(tensor.dtype === 'u32' ? new Uint32Array(bytes) : decode(bytes, tensor.dtype));
   }
+}
+
+/** Bytes and how many they are, as floats. */
+export function packBytes(bytes: Uint8Array): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(1 + Math.ceil(bytes.length / 4));
+  new Uint32Array(values.buffer)[0] = bytes.length;
+  new Uint8Array(values.buffer).set(bytes, 4);
+  return values;
+}
+
+/** What {@link packBytes} packed. */
+export function unpackBytes({ buffer, byteOffset }: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const [length] = new Uint32Array(buffer, byteOffset, 1);
+  return new Uint8Array(buffer, byteOffset + 4, length);
+}
+
+/** How many floats each rank has to say, in rank order. */
+export async function lengthsOf(group: ProcessGroup, length: number, label: string): Promise<number[]> {
+  const own = new Float32Array(Uint32Array.of(length).buffer);
+  return (await group.allGather(own, { label })).map(
+    ({ buffer, byteOffset }) => new Uint32Array(buffer, byteOffset, 1)[0] as number,
+  );
 }
 
 const words = ({ byteLength }: Tensor): number => Math.ceil(byteLength / 4);
