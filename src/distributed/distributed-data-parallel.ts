@@ -62,6 +62,9 @@ interface Round {
   sync: boolean;
 }
 
+/** Which reducer has a model: that of the last wrap. */
+const owners = new WeakMap<Module, Reducer>();
+
 /** A join under way. */
 interface Joining {
   divideByInitialWorldSize: boolean;
@@ -117,7 +120,8 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
 
   /**
    * Gives all ranks the parameters and buffers of rank 0, and makes the model a distributed one. What requires a gradient now is what is
-   * synchronized: freeze the rest before, and wrap again when that changes or a module is replaced.
+   * synchronized: freeze the rest before, and wrap again when that changes, when a module is replaced, or in a new group after a
+   * failure. What wrapped the model before can then be used no more.
    *
    * @param module - the model, of the same parameters and buffers on all ranks.
    * @param group - the ranks, this one among them.
@@ -137,7 +141,10 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     const reducer = new Reducer(module, group, { bucketBytes, findUnusedParameters });
     try {
       await broadcastParameters(module, group);
-      return new DistributedDataParallel(module, group, reducer, broadcastBuffers);
+      const wrapped = new DistributedDataParallel(module, group, reducer, broadcastBuffers);
+      owners.get(module)?.destroy();
+      owners.set(module, reducer);
+      return wrapped;
     } catch (error) {
       reducer.destroy();
       throw error;
@@ -157,7 +164,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * `mismatch` where only some of the ranks are in noSync; GroupError.
    */
   override async forward(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
-    this.checkUsable();
+    this.checkWrapped();
     refuseRecording(options);
     this.gpu.checkUsable(x, 'x');
     if (this.training) await this.#begin(true);
@@ -171,7 +178,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * @throws NormError `unsupported` for an encoder or pass; as the model; as {@link synchronize}.
    */
   override async backward(dy: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
-    this.checkUsable();
+    this.checkWrapped();
     refuseRecording(options);
     this.gpu.checkUsable(dy, 'dy');
     this.#checkRound();
@@ -194,7 +201,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * gradients that were added to when they had been sent; GroupError. The gradients are then those of this rank.
    */
   async synchronize(): Promise<void> {
-    this.checkUsable();
+    this.checkWrapped();
     if (this.#quiet) {
       throw new NormError(
         'order',
@@ -223,7 +230,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * optimizer.step();
    */
   async noSync<T>(body: () => T): Promise<Awaited<T>> {
-    this.checkUsable();
+    this.checkWrapped();
     checkKind('noSync', 'body', body, 'function');
     const before = this.#quiet;
     this.#setQuiet(true);
@@ -251,7 +258,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * });
    */
   async join<T>(body: () => T, options: JoinUnevenOptions = {}): Promise<Awaited<T>> {
-    this.checkUsable();
+    this.checkWrapped();
     checkKind('join', 'body', body, 'function');
     checkOptions('join', options, joinNames);
     const { divideByInitialWorldSize = true, enable = true, throwOnEarlyTermination = false } = options;
@@ -304,6 +311,17 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     this.checkOwn();
     this.#reducer.destroy();
     super.destroy();
+  }
+
+  /** @internal Throws `destroyed` unless it can be used. */
+  protected checkWrapped(): void {
+    this.checkUsable();
+    if (owners.get(this.module) === this.#reducer) return;
+    throw new NormError(
+      'destroyed',
+      'The model has been wrapped again since.',
+      'Use what wrap() returned last.',
+    );
   }
 
   #setQuiet(quiet: boolean): void {

@@ -1,6 +1,7 @@
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions } from '../gpu/options.ts';
+import { proxied } from '../gpu/proxied.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
@@ -91,6 +92,7 @@ export class ZeroRedundancyOptimizer<
    * @throws NormError as there.
    */
   addParamGroup(group: ParamGroupOptions<Settings>): void {
+    this.checkUsable();
     this.scheduled.addParamGroup(group);
     this.#deal(this.paramGroups.at(-1) as ParamGroup<Settings>);
     this.#consolidated = undefined;
@@ -103,7 +105,7 @@ export class ZeroRedundancyOptimizer<
    * allGather: then only this rank's have moved.
    */
   async step(): Promise<void> {
-    this.#checkUsable();
+    this.checkUsable();
     this.#passSettings();
     this.#consolidated = undefined;
     this.#own?.step();
@@ -133,7 +135,7 @@ export class ZeroRedundancyOptimizer<
    */
   async consolidateStateDict(options: { to?: number | undefined } = {}): Promise<void> {
     checkOptions('consolidateStateDict', options, { to: 'number' });
-    this.#checkUsable();
+    this.checkUsable();
     const { to = 0 } = options;
     const { rank, size } = this.group;
     if (!Number.isInteger(to) || to < 0 || to >= size) {
@@ -166,7 +168,7 @@ export class ZeroRedundancyOptimizer<
    * @throws NormError `order` on other ranks, and where there was a step since.
    */
   stateDict(): OptimizerStateDict<HostTensor> {
-    this.#checkUsable();
+    this.checkUsable();
     if (this.#consolidated) return this.#consolidated;
     throw new NormError(
       'order',
@@ -182,7 +184,7 @@ export class ZeroRedundancyOptimizer<
    * @throws NormError as there, for the part of this rank, which has not changed then.
    */
   loadStateDict(dict: OptimizerStateDict): void {
-    this.#checkUsable();
+    this.checkUsable();
     const before = this.scheduled.stateDict();
     // What is wrong with it as a whole; settings it takes, and state it is not given.
     const { state: given } = dict ?? {};
@@ -210,6 +212,7 @@ export class ZeroRedundancyOptimizer<
 
   /** Frees the state. The parameters are not the optimizer's. Idempotent. */
   destroy(): void {
+    if (!(#ranks in this)) throw proxied('ZeroRedundancyOptimizer');
     this.#own?.destroy();
     this.scheduled.destroy();
     this.#consolidated = undefined;
@@ -219,7 +222,14 @@ export class ZeroRedundancyOptimizer<
     this.destroy();
   }
 
-  #checkUsable(): void {
+  /** @internal Vue leaves it as it is. */
+  get __v_skip(): boolean {
+    return true;
+  }
+
+  /** @internal Throws unless it can be used. */
+  checkUsable(): void {
+    if (!(#ranks in this)) throw proxied('ZeroRedundancyOptimizer');
     this.scheduled.checkUsable();
   }
 

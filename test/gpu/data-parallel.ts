@@ -199,8 +199,13 @@ const gradients: Case[] = [
     name: 'data parallel: what is recorded, what is shared and what does not say so waits for the end of backward',
     async run(t) {
       const { gpu } = t;
+      // The bucket of the weight has nothing else to wait for.
       const tied = () => {
-        const model = norms(gpu);
+        const model = new Sequential(
+          gpu,
+          new LayerNorm(gpu, channels, { bias: false }),
+          new LayerNorm(gpu, channels, { bias: false }),
+        );
         (model.at(1) as LayerNorm).weight = (model.at(0) as LayerNorm).weight;
         return model;
       };
@@ -503,8 +508,14 @@ const refusals: Case[] = [
       await assertThrows(() => synced.join(() => {}), { code: 'unsupported' });
       const names = [...ddp.stateDict().keys()];
       assertEqual(names, ['module.0.weight', 'module.0.bias', 'module.1.weight', 'module.1.bias']);
-      ddp.destroy();
-      await assertThrows(() => ddp.forward(x), { code: 'destroyed' });
+      const again = await wrap(model, group);
+      await assertThrows(() => ddp.forward(x), { code: 'destroyed', message: /wrapped again/ });
+      await again.forward(x);
+      const { collectives } = group.traffic;
+      await again.backward(x);
+      assertEqual(group.traffic.collectives, collectives + 1, 'the former one listens no more');
+      again.destroy();
+      await assertThrows(() => again.forward(x), { code: 'destroyed' });
       await assertThrows(() => ddp.synchronize(), { code: 'destroyed' });
 
       const different = LocalProcessGroup.create(2).map((one) =>
