@@ -468,6 +468,92 @@ const joining: Case[] = [
   },
 ];
 
+const failing: Case[] = [
+  {
+    name: 'data parallel: after a rank is lost, training goes on in a new group with the state of the one that is left',
+    async run(t) {
+      const { gpu } = t;
+      const step = async (ddp: DistributedDataParallel, optimizer: Adam, seed: number) => {
+        await ddp.forward(input(gpu, seed));
+        await ddp.backward(input(gpu, seed + 100));
+        optimizer.step();
+        optimizer.zeroGrad();
+      };
+      const begin = async (model: Module, group: ProcessGroup) => {
+        const ddp = await DistributedDataParallel.wrap(model, group, small);
+        return { ddp, optimizer: new Adam(model.parameters(), { lr: 0.1 }) };
+      };
+      const whole = await together(2, async (group) => {
+        const { ddp, optimizer } = await begin(norms(gpu), group);
+        for (const seed of [10, 20, 30]) await step(ddp, optimizer, seed + group.rank);
+        return valuesOf(ddp.parameters().map(({ data }) => data));
+      });
+      const [lost, left] = LocalProcessGroup.create(2, { timeout: 20_000 }) as [
+        LocalProcessGroup,
+        LocalProcessGroup,
+      ];
+      const model = norms(gpu);
+      const [{ ddp: former, optimizer }] = await Promise.all([
+        begin(model, left).then(async (made) => {
+          await step(made.ddp, made.optimizer, 11);
+          return made;
+        }),
+        begin(norms(gpu), lost).then((made) => step(made.ddp, made.optimizer, 10)),
+      ]);
+      const [before] = await Promise.all([
+        valuesOf(model.parameters().map(({ data }) => data)),
+        lost.close(),
+      ]);
+      await assertThrows(() => step(former, optimizer, 21), { code: 'rank-lost' });
+      assertEqual(await valuesOf(model.parameters().map(({ data }) => data)), before, 'parameters');
+      const own = norms(gpu);
+      own.forward(input(gpu, 21));
+      own.parameters().forEach(({ data }, i) => {
+        data.write(before.slice(channels * i, channels * (i + 1)));
+      });
+      own.forward(input(gpu, 21));
+      own.backward(input(gpu, 121));
+      assertEqual(await gradientsOf(model), await gradientsOf(own), 'gradients are those of this rank');
+      await left.close();
+      const again = await together(2, async (group) => {
+        const isNew = group.rank === 0;
+        const its = isNew ? norms(gpu) : model;
+        const optimizes = isNew ? new Adam(its.parameters(), { lr: 9 }) : optimizer;
+        its.zeroGrad();
+        await broadcastState(its, group, { root: 1 });
+        await broadcastState(optimizes, group, { root: 1 });
+        const ddp = await DistributedDataParallel.wrap(its, group, small);
+        for (const seed of [20, 30]) await step(ddp, optimizes, seed + group.rank);
+        return valuesOf(its.parameters().map(({ data }) => data));
+      });
+      for (const one of again) assertEqual(one, whole[0], 'as if nobody had been lost');
+    },
+  },
+  {
+    name: 'data parallel: 40 steps leave nothing behind',
+    async run(t) {
+      const { gpu } = t;
+      await together(2, async (group) => {
+        const ddp = await DistributedDataParallel.wrap(norms(gpu), group, small);
+        const optimizer = new ZeroRedundancyOptimizer(ddp.parameters(), Adam, group);
+        const [x, dy] = [input(gpu, 1), input(gpu, 2)];
+        let start = '';
+        for (let step = 0; step < 40; step++) {
+          (await ddp.forward(x)).destroy();
+          (await ddp.backward(dy)).destroy();
+          await optimizer.step();
+          optimizer.zeroGrad();
+          // Both ranks are here: what one has made, the other has too.
+          await group.barrier();
+          if (step === 2) start = JSON.stringify(gpu.memory());
+          else if (step > 2) assertEqual(JSON.stringify(gpu.memory()), start, `memory after step ${step}`);
+          await group.barrier();
+        }
+      });
+    },
+  },
+];
+
 const refusals: Case[] = [
   {
     name: 'data parallel: what is refused',
@@ -690,4 +776,4 @@ const sharding: Case[] = [
   },
 ];
 
-export const cases: Case[] = [...training, ...gradients, ...joining, ...refusals, ...sharding];
+export const cases: Case[] = [...training, ...gradients, ...joining, ...failing, ...refusals, ...sharding];

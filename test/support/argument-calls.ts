@@ -158,7 +158,8 @@ export function worldOf(gpu: Gpu): World {
         const inner = new norms.LayerNorm(gpu, 4);
         const ddp = await distributed.DistributedDataParallel.wrap(inner, local);
         try {
-          if (key === 'backward') inner.forward(x);
+          if (key === 'backward' || key === 'synchronize') inner.forward(x, { out: y });
+          if (key === 'synchronize') inner.backward(dy).destroy();
           return await (ddp[key] as (...of: never[]) => Promise<unknown>)(...given);
         } finally {
           ddp.destroy();
