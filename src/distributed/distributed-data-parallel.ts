@@ -125,7 +125,8 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    *
    * @param module - the model, of the same parameters and buffers on all ranks.
    * @param group - the ranks, this one among them.
-   * @throws NormError `value` for a model without parameters that require a gradient, and for options; `destroyed`; GroupError
+   * @throws NormError `value` for a model without parameters that require a gradient, for parameters that are marked
+   * {@link Parameter.sequenceParallel}, and for options; `destroyed`; GroupError
    * `mismatch` if the models differ, and as broadcast. The model is then as it was.
    */
   static async wrap<M extends Module>(

@@ -186,10 +186,18 @@ function withoutGradient(missing: readonly Reduced[], having: number): NormError
   );
 }
 
-/** What requires a gradient. Throws `value` for a model without. */
+/** What requires a gradient. Throws `value` for a model without, and for marks that are not heeded. */
 function trainable(model: Module): Named[] {
   const all = model.namedParameters().map(([name, parameter]) => ({ name, parameter }));
   const found = all.filter(({ parameter }) => parameter.requiresGrad);
+  const marked = found.find(({ parameter }) => parameter.sequenceParallel);
+  if (marked) {
+    throw new NormError(
+      'value',
+      `${marked.name} is marked sequenceParallel, and DistributedDataParallel knows of no other ranks than its group.`,
+      'Leave the mark out, and call syncGradients(parameters, sequenceGroup, { average: false }) after backward.',
+    );
+  }
   if (found.length > 0) return found;
   throw new NormError(
     'value',

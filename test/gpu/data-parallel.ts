@@ -4,6 +4,7 @@ import {
   convertSyncBatchNorm,
   DistributedDataParallel,
   type DistributedDataParallelOptions,
+  type LocalGroupOptions,
   LocalProcessGroup,
   type ProcessGroup,
   syncGradients,
@@ -30,8 +31,12 @@ const input = (gpu: Gpu, seed: number, samples = 3): Tensor =>
   gpu.tensor(normal(samples * channels, { seed }), [samples, channels]);
 
 /** Runs all ranks of a new group, which is closed then. */
-async function together<T>(ranks: number, run: (group: ProcessGroup) => Promise<T>): Promise<T[]> {
-  const groups = LocalProcessGroup.create(ranks, { timeout: 20_000 });
+async function together<T>(
+  ranks: number,
+  run: (group: ProcessGroup) => Promise<T>,
+  options: LocalGroupOptions = {},
+): Promise<T[]> {
+  const groups = LocalProcessGroup.create(ranks, { timeout: 20_000, ...options });
   const results = await Promise.all(groups.map(run));
   await Promise.all(groups.map((group) => group.close()));
   return results;
@@ -156,15 +161,37 @@ const gradients: Case[] = [
     async run(t) {
       const { gpu } = t;
       const [expected] = await meanOfTwo(gpu, () => norms(gpu));
-      for (const options of [{}, small, { bucketBytes: 40 }, { findUnusedParameters: true }]) {
-        const all = await together(2, async (group) => {
-          const ddp = await DistributedDataParallel.wrap(norms(gpu), group, options);
+      const check = async (
+        options: DistributedDataParallelOptions,
+        groupOptions: LocalGroupOptions = {},
+        of: (group: ProcessGroup) => ProcessGroup = (group) => group,
+      ) => {
+        const pass = async (group: ProcessGroup) => {
+          const ddp = await DistributedDataParallel.wrap(norms(gpu), of(group), options);
           (await ddp.forward(input(gpu, group.rank + 1))).destroy();
           await ddp.backward(input(gpu, group.rank + 11));
           return gradientsOf(ddp);
-        });
-        for (const one of all) assertEqual(one, expected, JSON.stringify(options));
-      }
+        };
+        for (const one of await together(2, pass, groupOptions)) {
+          assertEqual(one, expected, JSON.stringify([options, groupOptions]));
+        }
+      };
+      for (const options of [{}, small, { bucketBytes: 40 }, { findUnusedParameters: true }])
+        await check(options);
+      await check(small, { treeAbove: 1, fanOut: 2 });
+      // A group of the caller's own, which has what the interface says.
+      await check(small, {}, (group) => ({
+        rank: group.rank,
+        size: group.size,
+        traffic: group.traffic,
+        allGather: (...args) => group.allGather(...args),
+        reduceScatter: (...args) => group.reduceScatter(...args),
+        allReduce: (...args) => group.allReduce(...args),
+        allMerge: (...args) => group.allMerge(...args),
+        broadcast: (...args) => group.broadcast(...args),
+        barrier: (...args) => group.barrier(...args),
+        close: () => group.close(),
+      }));
     },
   },
   {
@@ -570,6 +597,9 @@ const refusals: Case[] = [
         message: /no option 'bucketCapMb'/,
       });
       await assertThrows(() => wrap(norms(gpu).requiresGrad(false), group), { code: 'value' });
+      const marked = norms(gpu);
+      for (const parameter of marked.parameters()) parameter.sequenceParallel = true;
+      await assertThrows(() => wrap(marked, group), { code: 'value', message: /sequenceParallel/ });
       const ddp = await wrap(model, group);
       const encoder = gpu.device.createCommandEncoder();
       const x = input(gpu, 1);
