@@ -15,6 +15,7 @@ import {
   type Gpu,
   LayerNorm,
   Module,
+  type Parameter,
   type PassOptions,
   Sequential,
   type Tensor,
@@ -156,6 +157,38 @@ const training: Case[] = [
 ];
 
 const gradients: Case[] = [
+  {
+    name: 'data parallel: hooks of gradients, which say whether the GPU has been given what adds to them',
+    async run(t) {
+      const { gpu } = t;
+      const norm = new LayerNorm(gpu, channels);
+      const { weight, bias } = norm as { weight: Parameter; bias: Parameter };
+      const seen: string[] = [];
+      const say = (name: string) => (parameter: Parameter, submitted: boolean) => {
+        assert(parameter.grad, 'the gradient is there');
+        seen.push(`${name} ${submitted}`);
+      };
+      const first = weight.registerPostAccumulateGradHook(say('first'));
+      weight.registerPostAccumulateGradHook(say('second'));
+      bias.registerPostAccumulateGradHook(say('bias'));
+      norm.forward(input(gpu, 1));
+      norm.backward(input(gpu, 2));
+      first.remove();
+      first.remove();
+      const encoder = gpu.device.createCommandEncoder();
+      norm.backward(input(gpu, 2), { encoder });
+      gpu.device.queue.submit([encoder.finish()]);
+      weight.requiresGrad = false;
+      norm.backward(input(gpu, 2));
+      bias.takeGradient();
+      bias.keepGradient();
+      assertEqual(
+        seen.join(', '),
+        'first true, second true, bias true, second false, bias false, bias true, bias false',
+      );
+      await assertThrows(() => bias.registerPostAccumulateGradHook(1 as never), { code: 'value' });
+    },
+  },
   {
     name: 'data parallel: the gradients are the mean of those of the ranks, whatever the buckets',
     async run(t) {
