@@ -29,4 +29,8 @@ export {
   type SyncBatchNormModuleOptions,
   type SyncForwardOptions,
 } from './sync-batch-norm-module.ts';
-export { type OptimizerClass, ZeroRedundancyOptimizer } from './zero-redundancy-optimizer.ts';
+export {
+  type OptimizerClass,
+  ZeroRedundancyOptimizer,
+  type ZeroRedundancyStepOptions,
+} from './zero-redundancy-optimizer.ts';

@@ -6,6 +6,7 @@ import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { HostTensor } from '../io/host-tensor.ts';
 import type { Parameter, ZeroGradOptions } from '../nn/parameter.ts';
+import { GradScaler } from '../optim/grad-scaler.ts';
 import { Optimizer, type ParamGroup, type ParamGroupOptions } from '../optim/optimizer.ts';
 import { decodeOptimizer, saveOptimizer } from '../optim/save-optimizer.ts';
 import type { OptimizerStateDict } from '../optim/state-dict.ts';
@@ -13,6 +14,12 @@ import { checkGroup } from './check-group.ts';
 import { fingerprint, kind } from './gradients.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { lengthsOf, packBytes, readWords, unpackBytes, wordsOf, writeWords } from './tensor-words.ts';
+
+/** Options of {@link ZeroRedundancyOptimizer.step}. */
+export interface ZeroRedundancyStepOptions {
+  /** The scaler of the loss: the step is then what {@link GradScaler.step} makes of it. `update` it afterwards. Default: none. */
+  scaler?: GradScaler | undefined;
+}
 
 /** A class of optimizers: {@link AdamW}, {@link SGD}, … */
 export type OptimizerClass<Settings extends object, Options extends object> = new (
@@ -101,14 +108,21 @@ export class ZeroRedundancyOptimizer<
   /**
    * A step of all ranks: each steps its parameters, and all get them. Parameters that have no gradient stay as they are.
    *
-   * @throws NormError as {@link Optimizer.step}; nothing has changed then. GroupError `mismatch` if the ranks have other parameters, and as
+   * @throws NormError as {@link Optimizer.step} and {@link GradScaler.step}; nothing has changed then. GroupError `mismatch` if the ranks have other parameters, and as
    * allGather: then only this rank's have moved.
    */
-  async step(): Promise<void> {
+  async step(options: ZeroRedundancyStepOptions = {}): Promise<void> {
     this.checkUsable();
+    checkOptions('step', options, { scaler: 'other' });
+    const { scaler } = options;
+    if (scaler !== undefined && !(scaler instanceof GradScaler)) {
+      throw new NormError('value', `scaler is ${shown(scaler)}.`, 'Pass a GradScaler.');
+    }
     this.#passSettings();
+    const move = (skip?: Tensor) => this.#own?.stepUnless(skip, {});
+    if (scaler) scaler.stepBy(this.scheduled as Optimizer<{ lr: number }>, {}, move);
+    else move();
     this.#consolidated = undefined;
-    this.#own?.step();
     const all = this.paramGroups.flatMap(({ params }) => params);
     const shards = this.#sizes.map((_, rank) => this.#dataOf(all, rank));
     const values = await readWords(this.gpu, shards[this.group.rank] as Tensor[]);

@@ -20,7 +20,7 @@ import {
   Sequential,
   type Tensor,
 } from '../../src/index.ts';
-import { Adam, AdamW, SGD } from '../../src/optim/index.ts';
+import { Adam, AdamW, GradScaler, SGD } from '../../src/optim/index.ts';
 import { distance, size, trainAlone, trainTogether } from '../distributed/programs/data-parallel.ts';
 import { assert, assertEqual, assertThrows } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
@@ -805,6 +805,39 @@ const sharding: Case[] = [
       optimizer.destroy();
       await assertThrows(() => optimizer.step(), { code: 'destroyed' });
       await assertThrows(() => optimizer.stateDict(), { code: 'destroyed' });
+    },
+  },
+  {
+    name: 'data parallel: sharded state and a scaler, which skips a step on all ranks',
+    async run(t) {
+      const { gpu } = t;
+      const steps = async (model: Module, scaler: GradScaler, step: () => unknown) => {
+        for (const seed of [1, 2, 3]) {
+          for (const [i, parameter] of model.parameters().entries()) {
+            const values = normal(channels, { seed: 10 * seed + i });
+            // Of one parameter, that is on one rank.
+            if (seed === 2 && i === 1) values[0] = Number.POSITIVE_INFINITY;
+            parameter.takeGradient().write(values);
+            parameter.keepGradient();
+          }
+          await step();
+          scaler.update();
+        }
+        return [...(await valuesOf(model.parameters().map(({ data }) => data))), await scaler.getScale()];
+      };
+      const options = { initScale: 8 };
+      const model = norms(gpu);
+      const [plain, scaler] = [new Adam(model.parameters(), { lr: 0.1 }), new GradScaler(gpu, options)];
+      const expected = await steps(model, scaler, () => scaler.step(plain));
+      assertEqual(expected.at(-1), 4, 'the scale after a skipped step');
+      const all = await together(3, async (group) => {
+        const its = norms(gpu);
+        const itsScaler = new GradScaler(gpu, options);
+        const zero = new ZeroRedundancyOptimizer(its.parameters(), Adam, group, { lr: 0.1 });
+        await assertThrows(() => zero.step({ scaler: {} as never }), { code: 'value' });
+        return steps(its, itsScaler, () => zero.step({ scaler: itsScaler }));
+      });
+      for (const one of all) assertEqual(one, expected);
     },
   },
   {

@@ -466,7 +466,7 @@ export function worldOf(gpu: Gpu): World {
       local,
       { lr: 0.1 },
     ]),
-    method('zero', zero, 'step'),
+    method('zero', zero, 'step', () => [{}]),
     method('zero', zero, 'zeroGrad', () => [{}]),
     method('zero', zero, 'consolidateStateDict', () => [{ to: 0 }]),
     method('zero', zero, 'loadStateDict', () => [savedSgd]),
