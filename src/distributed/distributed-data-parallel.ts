@@ -81,7 +81,7 @@ interface Joining {
  *
  * Gradients travel in buckets, the last parameters first. A bucket is on its way as soon as backward has submitted its last gradient,
  * while backward goes on; a parameter that several modules have, and what a module of yours adds without telling
- * {@link Parameter.keepGradient} where, wait for its end. Sums are those of allReduce: f32 on the way, added in float64 in rank order.
+ * `parameter.keepGradient` where, wait for its end. Sums are those of allReduce: f32 on the way, added in float64 in rank order.
  *
  * Every rank makes the same calls in the same order. There may be SyncBatchNorm inside, of the same group or another.
  *
@@ -126,7 +126,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * @param module - the model, of the same parameters and buffers on all ranks.
    * @param group - the ranks, this one among them.
    * @throws NormError `value` for a model without parameters that require a gradient, for parameters that are marked
-   * {@link Parameter.sequenceParallel}, and for options; `destroyed`; GroupError
+   * `sequenceParallel`, and for options; `destroyed`; GroupError
    * `mismatch` if the models differ, and as broadcast. The model is then as it was.
    */
   static async wrap<M extends Module>(
@@ -250,8 +250,8 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    * Buffers are meanwhile those of the lowest rank that still has batches.
    *
    * @returns what `body` returns, when all ranks have come to their end.
-   * @throws NormError `value`; `order` for a join within a join, and on all ranks with `throwOnEarlyTermination`; `unsupported` for a model with
-   * SyncBatchNorm, which takes part in every forward: give it empty batches; what `body` and `shadow` throw; GroupError.
+   * @throws NormError `value`; `order` for a join within a join, and on all ranks with `throwOnEarlyTermination`; `unsupported` for a
+   * model with SyncBatchNorm, which takes part in every forward: give it empty batches; what `body` and `shadow` throw; GroupError.
    *
    * @example
    * await ddp.join(async () => {

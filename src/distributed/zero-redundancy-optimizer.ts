@@ -21,7 +21,7 @@ export interface ZeroRedundancyStepOptions {
   scaler?: GradScaler | undefined;
 }
 
-/** A class of optimizers: {@link AdamW}, {@link SGD}, … */
+/** A class of optimizers: `AdamW`, `SGD`, … */
 export type OptimizerClass<Settings extends object, Options extends object> = new (
   params: Iterable<Parameter> | Iterable<ParamGroupOptions<Settings>>,
   options?: Options,
@@ -108,8 +108,9 @@ export class ZeroRedundancyOptimizer<
   /**
    * A step of all ranks: each steps its parameters, and all get them. Parameters that have no gradient stay as they are.
    *
-   * @throws NormError as {@link Optimizer.step} and {@link GradScaler.step}; nothing has changed then. GroupError `mismatch` if the ranks have other parameters, and as
-   * allGather: then only this rank's have moved.
+   * @throws NormError as {@link Optimizer.step} and {@link GradScaler.step}; nothing has changed then. GroupError `mismatch` if the
+   * ranks have other parameters, and as allGather: then this rank's parameters have moved and the others have not, so go on from a
+   * saved state, or from another rank's ({@link broadcastState}).
    */
   async step(options: ZeroRedundancyStepOptions = {}): Promise<void> {
     this.checkUsable();
@@ -118,6 +119,8 @@ export class ZeroRedundancyOptimizer<
     if (scaler !== undefined && !(scaler instanceof GradScaler)) {
       throw new NormError('value', `scaler is ${shown(scaler)}.`, 'Pass a GradScaler.');
     }
+    // What is wrong with any parameter is wrong on all ranks: none is to wait for the others.
+    this.scheduled.checkStep();
     this.#passSettings();
     const move = (skip?: Tensor) => this.#own?.stepUnless(skip, {});
     if (scaler) scaler.stepBy(this.scheduled as Optimizer<{ lr: number }>, {}, move);

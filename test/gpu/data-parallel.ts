@@ -711,6 +711,10 @@ const sharding: Case[] = [
             await zero.step();
           }
           await assertThrows(() => zero.stateDict(), { code: 'order' });
+          const part = zero.paramGroups[0] as { lr: number };
+          part.lr = -1;
+          await assertThrows(() => zero.step(), { code: 'value' }); // on ranks without a parameter, too
+          part.lr = 0.1;
           await zero.consolidateStateDict({ to: ranks - 1 });
           if (group.rank === ranks - 1) {
             saved = zero.stateDict();
