@@ -72,7 +72,12 @@ export {
   NormModule,
   type ResidualBackwardOptions,
 } from './nn/norm-module.ts';
-export { Parameter, type ParameterOptions, type ZeroGradOptions } from './nn/parameter.ts';
+export {
+  Parameter,
+  type ParameterOptions,
+  type PostAccumulateGradHook,
+  type ZeroGradOptions,
+} from './nn/parameter.ts';
 export { RMSNorm, RMSNorm2d, type RMSNorm2dOptions, type RMSNormModuleOptions } from './nn/rms-norm.ts';
 export { RunningNorm, type RunningNormModuleOptions } from './nn/running-norm.ts';
 export { saveStateDict } from './nn/save-state.ts';

@@ -80,7 +80,7 @@ export class Linear extends Module {
         { a: dy, b: x, c },
         target,
       );
-      weight.keepGradient();
+      weight.keepGradient(target);
     }
     if (bias?.requiresGrad) {
       const flags = { ACCUMULATE: true };
@@ -94,7 +94,7 @@ export class Linear extends Module {
         { a: dy, c },
         target,
       );
-      bias.keepGradient();
+      bias.keepGradient(target);
     }
     return dx;
   }

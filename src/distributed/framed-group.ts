@@ -114,6 +114,19 @@ export abstract class FramedGroup implements ProcessGroup {
     return Float32Array.from(await this.allMerge(values, sum, options));
   }
 
+  /**
+   * @internal allReduce of values that come later, such as those of a read-back. The call has its number now, so that its
+   * place among the calls of this rank does not depend on when they come.
+   *
+   * @param length - how many there will be.
+   */
+  async allReduceLater(length: number, values: Promise<Float32Array>, options: CollectiveOptions = {}) {
+    this.checkOwn();
+    const later = { length, values };
+    const { buffer, byteOffset } = await this.#collective({ op: Op.merge }, later, merging(sum), options);
+    return Float32Array.from(new Float64Array(buffer, byteOffset, length));
+  }
+
   async allMerge(values: Float32Array, merge: Merge, options: CollectiveOptions = {}) {
     this.checkOwn();
     if (typeof merge?.lift !== 'function' || typeof merge.join !== 'function') {
@@ -154,7 +167,7 @@ export abstract class FramedGroup implements ProcessGroup {
   /** What all collectives are: every rank gives a part, and all parts are joined in one order. */
   async #collective(
     what: Pick<Terms, 'op'> & Partial<Terms>,
-    values: Float32Array,
+    values: Float32Array | { length: number; values: Promise<Float32Array> },
     combine: Combine,
     options: CollectiveOptions,
     pieces?: (leaf: Bytes) => Bytes[],
@@ -162,7 +175,8 @@ export abstract class FramedGroup implements ProcessGroup {
     checkOptions('A collective', options, collectiveNames);
     const { signal, timeout = this.#exchange.member.timeout, label = '' } = options;
     checkSignal(signal);
-    if (!(values instanceof Float32Array)) {
+    const later = values instanceof Float32Array ? undefined : values?.values;
+    if (!(values instanceof Float32Array || later instanceof Promise)) {
       throw new NormError('value', 'The values are no Float32Array.', 'Pass a Float32Array.');
     }
     if (!/^[\x20-\x7e]{0,16}$/.test(label)) {
@@ -171,10 +185,12 @@ export abstract class FramedGroup implements ProcessGroup {
     checkTimeout(timeout);
     this.#exchange.checkAlive();
     const terms: Terms = { root: 0, elements: values.length, label, ...what };
-    const own = new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice() as Bytes;
-    const leaf = pieces || leafBytes(terms, this.rank) > 0 ? own : new Uint8Array();
+    const now = values instanceof Float32Array ? bytesOf(values) : undefined;
     const call = this.#exchange.begin(terms, signal);
     try {
+      const own = now ?? bytesOf(await (later as Promise<Float32Array>));
+      if (!now) this.#exchange.checkAlive();
+      const leaf = pieces || leafBytes(terms, this.rank) > 0 ? own : new Uint8Array();
       if (this.#exchange.isTree) return await this.#byTree(call, leaf, combine, timeout);
       return await this.#flat(call, pieces?.(leaf) ?? leaf, combine, timeout);
     } finally {
@@ -220,6 +236,10 @@ export abstract class FramedGroup implements ProcessGroup {
     return mine;
   }
 }
+
+/** A copy of the values. */
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Bytes =>
+  new Uint8Array(buffer, byteOffset, byteLength).slice() as Bytes;
 
 /** The sums of all up to each. */
 function runningSums(lengths: readonly number[]): number[] {

@@ -7,6 +7,7 @@ import { checkParameter, Parameter } from '../nn/parameter.ts';
 import { checkGroup } from './check-group.ts';
 import { hashText } from './frame.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
+import { readWords, wordsOf, writeWords } from './tensor-words.ts';
 
 /** Options of {@link syncGradients}. */
 export interface SyncGradientsOptions extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
@@ -29,7 +30,13 @@ const syncNames = {
   timeout: 'number',
 } as const satisfies OptionNames<SyncGradientsOptions>;
 
-const defaultBucketBytes = 25 * 2 ** 20;
+export const defaultBucketBytes = 25 * 2 ** 20;
+
+/** Throws `value` unless a gradient fits. */
+export function checkBucketBytes(bucketBytes: number): number {
+  if (bucketBytes >= 4) return bucketBytes;
+  throw new NormError('value', `bucketBytes is ${bucketBytes}.`, 'Use at least 4.');
+}
 
 /**
  * Sums the gradients of parameters over the ranks of a group, or averages them, in place: what DistributedDataParallel does
@@ -52,9 +59,7 @@ export async function syncGradients(
   checkGroup(group, 'The group');
   const { average = true, sequenceParallelGroup: sequence, bucketBytes = defaultBucketBytes } = options;
   if (sequence !== undefined) checkGroup(sequence, 'sequenceParallelGroup');
-  if (!(bucketBytes >= 4)) {
-    throw new NormError('value', `bucketBytes is ${bucketBytes}.`, 'Use at least 4.');
-  }
+  checkBucketBytes(bucketBytes);
   const named = namesOf(parameters);
   const all = [...named.keys()];
   const marked = all.map(({ sequenceParallel }) => sequenceParallel);
@@ -93,7 +98,7 @@ export async function syncGradients(
 export async function broadcastParameters(
   state: Module | Iterable<Parameter | Tensor>,
   group: ProcessGroup,
-  where: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number } = {},
+  where: Pick<CollectiveOptions, 'signal' | 'timeout'> & { root?: number | undefined } = {},
 ): Promise<void> {
   checkOptions('broadcastParameters', where, { root: 'number', signal: 'other', timeout: 'number' });
   checkGroup(group, 'The group');
@@ -107,25 +112,12 @@ export async function broadcastParameters(
   }
   const [first] = tensors;
   const gpu = first?.gpu;
-  const words = tensors.map(({ byteLength }) => Math.ceil(byteLength / 4));
-  const values = new Float32Array(words.reduce((total, count) => total + count, 0));
-  const bytes = new Uint8Array(values.buffer);
-  const starts = words.map((_, i) => 4 * words.slice(0, i).reduce((total, count) => total + count, 0));
-  if (gpu && group.rank === root) {
-    const own = await gpu.readBytes(tensors);
-    own.forEach((one, i) => {
-      bytes.set(new Uint8Array(one), starts[i]);
-    });
-  }
+  const own = gpu && group.rank === root ? await readWords(gpu, tensors) : new Float32Array(wordsOf(tensors));
   const label = `state.${fingerprint(tensors.map(kind))}`;
-  const sent = await group.broadcast(values, root, { ...options, label });
+  const sent = await group.broadcast(own, root, { ...options, label });
   if (group.rank === root) return;
   for (const tensor of tensors) gpu?.checkUsable(tensor);
-  tensors.forEach((tensor, i) => {
-    const start = starts[i] as number;
-    const bytes = sent.buffer.slice(start, start + tensor.byteLength);
-    tensor.write(tensor.dtype === 'u32' ? new Uint32Array(bytes) : decode(bytes, tensor.dtype));
-  });
+  writeWords(tensors, sent);
 }
 
 async function read(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[]> {
@@ -134,7 +126,7 @@ async function read(gpu: Gpu, tensors: readonly Tensor[]): Promise<Float32Array[
 }
 
 /** What must be the same on all ranks, in eight characters. */
-const fingerprint = (parts: readonly string[]): string =>
+export const fingerprint = (parts: readonly string[]): string =>
   hashText(parts.join()).toString(16).padStart(8, '0');
 
 /** What ranks must have in common before gradients are added up: whose they are. */
@@ -147,7 +139,7 @@ const labelOf = (named: readonly (readonly [Parameter, string])[]): string =>
 
 const isMarked = ([{ sequenceParallel }]: readonly [Parameter, string]): boolean => sequenceParallel;
 
-const kind = ({ shape, dtype }: Tensor): string => `${dtype}[${shape}]`;
+export const kind = ({ shape, dtype }: Tensor): string => `${dtype}[${shape}]`;
 
 /** Every parameter once, with the name that it has in a module, or else its position. */
 function namesOf(parameters: Module | Iterable<Parameter>): Map<Parameter, string> {

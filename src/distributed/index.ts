@@ -3,7 +3,13 @@
  *
  * @packageDocumentation
  */
+export { type BroadcastStateOptions, broadcastState } from './broadcast-state.ts';
 export { convertSyncBatchNorm, revertSyncBatchNorm } from './convert.ts';
+export {
+  DistributedDataParallel,
+  type DistributedDataParallelOptions,
+  type JoinUnevenOptions,
+} from './distributed-data-parallel.ts';
 export { GroupError } from './errors.ts';
 export { broadcastParameters, type SyncGradientsOptions, syncGradients } from './gradients.ts';
 export { type LocalGroupOptions, LocalProcessGroup } from './local.ts';
@@ -23,3 +29,8 @@ export {
   type SyncBatchNormModuleOptions,
   type SyncForwardOptions,
 } from './sync-batch-norm-module.ts';
+export {
+  type OptimizerClass,
+  ZeroRedundancyOptimizer,
+  type ZeroRedundancyStepOptions,
+} from './zero-redundancy-optimizer.ts';

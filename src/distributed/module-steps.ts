@@ -34,7 +34,7 @@ export function backwardInSteps(
   return {
     backward: new ReplicaBackward(norm.gpu, call, dy, x, mean as Tensor, options),
     residual,
-    keep: () => norm.keepGradients(),
+    keep: () => norm.keepGradients({}), // submitted: these passes cannot be recorded
   };
 }
 

@@ -1,5 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
-import { type Bound, recordNames } from '../gpu/execute.ts';
+import { type Bound, type RecordOptions, recordNames } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { noteChange, Replay } from '../gpu/replay.ts';
@@ -327,7 +327,7 @@ export abstract class NormModule extends Module {
     const known = options?.out && this.#backwards.find(dy, saved, undefined, options);
     if (known && !(options.encoder && options.pass)) {
       known.bound.record(options);
-      this.keepGradients();
+      this.keepGradients(options);
       return known.result;
     }
     checkOptions('backward', options, backwardNames);
@@ -342,7 +342,7 @@ export abstract class NormModule extends Module {
         bound = one;
       },
     });
-    this.keepGradients();
+    this.keepGradients(options);
     if (bound) this.#backwards.keep(dy, saved, undefined, options, { bound, result });
     else this.#backwards.forget();
     return result;
@@ -364,11 +364,11 @@ export abstract class NormModule extends Module {
   }
 
   /** @internal backward has gone with the last forward, and the gradients of the parameters are written. */
-  keepGradients(): void {
+  keepGradients(target: RecordOptions): void {
     this.#last.answer();
     const wants = this.#wants();
-    if (wants.dweight) this.weight?.keepGradient();
-    if (wants.dbias) this.bias?.keepGradient();
+    if (wants.dweight) this.weight?.keepGradient(target);
+    if (wants.dbias) this.bias?.keepGradient(target);
   }
 
   /**

@@ -1,5 +1,5 @@
 import { NormError } from '../gpu/errors.ts';
-import { checkRecorder } from '../gpu/execute.ts';
+import { checkRecorder, type RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
 import { proxied } from '../gpu/proxied.ts';
@@ -8,6 +8,7 @@ import { shown } from '../gpu/shown.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { cast } from '../ops/cast.ts';
 import { floatDType } from '../ops/check.ts';
+import type { HookHandle } from './hooks.ts';
 
 /** Options of a {@link Parameter}. */
 export interface ParameterOptions {
@@ -30,6 +31,14 @@ const names = {
 
 const zeroGradNames = { encoder: 'other' } as const satisfies OptionNames<ZeroGradOptions>;
 
+/**
+ * Called when a backward pass has added to a parameter's gradient.
+ *
+ * @param submitted - whether the GPU has been given what adds to it, so that a read-back sees it. False where it is recorded in an
+ * encoder of the caller's, and where the module did not say.
+ */
+export type PostAccumulateGradHook = (parameter: Parameter, submitted: boolean) => void;
+
 /** A learned tensor and its gradient: torch.nn.Parameter. */
 export class Parameter {
   /**
@@ -41,6 +50,7 @@ export class Parameter {
   #gradient: Tensor | null = null;
   #cleared = true;
   #requiresGrad: boolean;
+  #hooks: Set<{ hook: PostAccumulateGradHook }> | undefined;
 
   /**
    * @param data - the values, f32, f16 or bf16; the parameter owns them from now on: destroy() destroys them, and no
@@ -123,9 +133,36 @@ export class Parameter {
     return this.#gradient;
   }
 
-  /** For a module's backward, after {@link takeGradient}: from now on `grad` is that tensor. */
-  keepGradient(): void {
+  /**
+   * For a module's backward, after {@link takeGradient}: from now on `grad` is that tensor.
+   *
+   * @param target - the options that backward was given, with the encoder or pass that it recorded in, if any. With them
+   * DistributedDataParallel can send the gradient while backward goes on; without, only when it has ended.
+   */
+  keepGradient(target?: RecordOptions): void {
     this.#cleared = this.#gradient === null;
+    if (!this.#hooks) return;
+    const submitted = target !== undefined && !target.encoder && !target.pass;
+    for (const { hook } of [...this.#hooks]) hook(this, submitted);
+  }
+
+  /**
+   * Calls a hook after every backward pass that adds to the gradient, as PyTorch's register_post_accumulate_grad_hook; in the order of
+   * their registration.
+   *
+   * @throws NormError `value` for what is no function.
+   *
+   * @example
+   * const handle = parameter.registerPostAccumulateGradHook(({ grad }) => console.log(grad?.shape));
+   * handle.remove();
+   */
+  registerPostAccumulateGradHook(hook: PostAccumulateGradHook): HookHandle {
+    if (!(#data in this)) throw proxied('Parameter');
+    checkKind('registerPostAccumulateGradHook', 'hook', hook, 'function');
+    const entry = { hook };
+    this.#hooks ??= new Set();
+    this.#hooks.add(entry);
+    return { remove: () => void this.#hooks?.delete(entry) };
   }
 
   /** @internal What a backward pass depends on: what a {@link Replay} compares. */

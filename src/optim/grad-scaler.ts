@@ -175,16 +175,22 @@ export class GradScaler {
     this.checkUsable();
     checkOptions('GradScaler.step', options, recordNames);
     checkTarget(options);
+    this.stepBy(optimizer, options, (skip) => optimizer.stepUnless(skip, options));
+  }
+
+  /** @internal {@link step}, by what makes the step of the optimizer's parameters unless the GPU is to skip it. */
+  stepBy(optimizer: AnyOptimizer, options: RecordOptions, move: (skip: Tensor | undefined) => void): void {
+    this.checkUsable();
     const { stage } = this.#stageOf(optimizer);
     if (!this.#enabled) {
-      optimizer.step(options);
+      move(undefined);
       return;
     }
     if (stage === 'stepped') throw tooOften('step', stage);
     optimizer.checkStep();
     if (stage === 'scaled') this.unscale(optimizer, options);
     const of = this.#stageOf(optimizer);
-    optimizer.stepUnless(of.found, options);
+    move(of.found);
     this.#stages.set(optimizer, { ...of, stage: 'stepped' });
   }
 

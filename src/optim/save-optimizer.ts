@@ -44,6 +44,11 @@ export async function saveOptimizer(optimizer: AnyOptimizer): Promise<Uint8Array
  */
 export function loadOptimizer(optimizer: AnyOptimizer, bytes: ArrayBuffer | Uint8Array): void {
   checkOptimizer(optimizer);
+  optimizer.loadStateDict(decodeOptimizer(bytes));
+}
+
+/** @internal The dictionary of an optimizer that {@link saveOptimizer} wrote. */
+export function decodeOptimizer(bytes: ArrayBuffer | Uint8Array): OptimizerStateDict<HostTensor> {
   const dict = decodeSafetensors(bytes);
   const state: Record<number, Record<string, HostTensor>> = {};
   for (const [path, tensor] of dict) {
@@ -53,7 +58,7 @@ export function loadOptimizer(optimizer: AnyOptimizer, bytes: ArrayBuffer | Uint
     state[Number(index)] = entry;
     entry[name] = tensor;
   }
-  optimizer.loadStateDict({ state, param_groups: groupsOf(dict.metadata[groupsKey]) });
+  return { state, param_groups: groupsOf(dict.metadata[groupsKey]) };
 }
 
 function groupsOf(text: string | undefined): OptimizerStateDict['param_groups'] {

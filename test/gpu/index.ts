@@ -11,6 +11,7 @@ import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as conventions } from './conventions.ts';
+import { cases as dataParallel } from './data-parallel.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
@@ -71,6 +72,7 @@ export const allCases: Case[] = [
   ...columns,
   ...merging,
   ...syncBatchNorm,
+  ...dataParallel,
   ...frozenBatchNorm,
   ...instanceNorm,
   ...conventions,

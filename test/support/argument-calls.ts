@@ -102,6 +102,9 @@ export function worldOf(gpu: Gpu): World {
   const stepLr = new optim.StepLR(scheduled, 3);
   const restarts = new optim.CosineAnnealingWarmRestarts(scheduled, 3);
   const plateau = new optim.ReduceLROnPlateau(scheduled);
+  const zero = new distributed.ZeroRedundancyOptimizer(layer.parameters(), optim.SGD, local, {
+    momentum: 0.9,
+  });
   const scaler = new optim.GradScaler(gpu);
   scaler.step(scheduled);
   scaler.update();
@@ -143,6 +146,27 @@ export function worldOf(gpu: Gpu): World {
     once,
     call: (on, given) => (on as Record<string, (...args: never[]) => unknown>)[key]?.(...given),
   });
+
+  /** A call of a wrapped module that is gone then. */
+  const wrapped = (
+    key: 'forward' | 'backward' | 'noSync' | 'join' | 'synchronize',
+    args: () => unknown[],
+  ): CallCase =>
+    fn(
+      `ddp.${key}`,
+      async (...given: never[]) => {
+        const inner = new norms.LayerNorm(gpu, 4);
+        const ddp = await distributed.DistributedDataParallel.wrap(inner, local);
+        try {
+          if (key === 'backward' || key === 'synchronize') inner.forward(x, { out: y });
+          if (key === 'synchronize') inner.backward(dy).destroy();
+          return await (ddp[key] as (...of: never[]) => Promise<unknown>)(...given);
+        } finally {
+          ddp.destroy();
+        }
+      },
+      args,
+    );
 
   const schedule = { strategy: 'split', workgroup: 64, splits: 2, vec4: false };
   const channels = { layout: 'channels-first', eps: 1e-5, weight, bias };
@@ -418,6 +442,38 @@ export function worldOf(gpu: Gpu): World {
     ]),
     fn('syncGradients', distributed.syncGradients, () => [layer, local, { average: true, bucketBytes: 64 }]),
     fn('broadcastParameters', distributed.broadcastParameters, () => [[weight], local, { root: 0 }]),
+    fn('broadcastState', distributed.broadcastState, () => [adamw, local, { root: 0 }]),
+    fn(
+      'DistributedDataParallel.wrap',
+      async (...given: never[]) => {
+        const wrap = distributed.DistributedDataParallel.wrap as (...of: never[]) => Promise<Module>;
+        (await wrap(...given)).destroy();
+      },
+      () => [
+        new norms.LayerNorm(gpu, 4),
+        local,
+        { bucketBytes: 64, broadcastBuffers: true, findUnusedParameters: true },
+      ],
+    ),
+    wrapped('forward', () => [x, { out: y }]),
+    wrapped('backward', () => [dy, {}]),
+    wrapped('noSync', () => [() => 1]),
+    wrapped('join', () => [() => 1, { divideByInitialWorldSize: true, enable: true, shadow: () => {} }]),
+    wrapped('synchronize', () => []),
+    make('ZeroRedundancyOptimizer', distributed.ZeroRedundancyOptimizer, () => [
+      [{ params: rms.parameters() }],
+      optim.AdamW,
+      local,
+      { lr: 0.1 },
+    ]),
+    method('zero', zero, 'step', () => [{}]),
+    method('zero', zero, 'zeroGrad', () => [{}]),
+    method('zero', zero, 'consolidateStateDict', () => [{ to: 0 }]),
+    method('zero', zero, 'loadStateDict', () => [savedSgd]),
+    method('zero', zero, 'addParamGroup', () => [{ params: groups.parameters(), lr: 0.5 }], true),
+    method('parameter', layer.parameters()[0] as norms.Parameter, 'registerPostAccumulateGradHook', () => [
+      () => {},
+    ]),
     fn('convertSyncBatchNorm', distributed.convertSyncBatchNorm, () => [new norms.Sequential(gpu), local]),
     fn('revertSyncBatchNorm', distributed.revertSyncBatchNorm, () => [new norms.Sequential(gpu)]),
     fn('syncBatchNorm', distributed.syncBatchNorm, () => [

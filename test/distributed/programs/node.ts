@@ -1,7 +1,12 @@
-/** A rank in a Node process. With the argument `train`, started by `webgpu-norm launch`; else it does as it is told. */
+/**
+ * A rank in a Node process. With the arguments `train` and `data-parallel`, started by `webgpu-norm launch`; with `data-parallel-ports`, all
+ * ranks, over the ports of a hub; with `data-parallel-alone`, what those are compared with; else it does as it is told.
+ */
 import { create, globals } from 'webgpu';
+import { MessagePortHub, MessagePortProcessGroup } from '../../../src/distributed/index.ts';
 import { NatsProcessGroup } from '../../../src/distributed/nats.ts';
 import { init } from '../../../src/index.ts';
+import { size, trainAlone, trainTogether } from './data-parallel.ts';
 import { obedient } from './rank.ts';
 import { batchSizes, train } from './training.ts';
 import { startTimeout } from './victim.ts';
@@ -19,6 +24,33 @@ if (process.argv[2] === 'train') {
   await group.close();
   console.log(JSON.stringify(result));
   process.exit(0); // Dawn's threads would keep the process alive
+}
+
+if (process.argv[2] === 'data-parallel') {
+  const group = await NatsProcessGroup.join();
+  const result = await trainTogether(gpu, group);
+  await group.barrier();
+  await group.close();
+  console.log(JSON.stringify(result));
+  process.exit(0);
+}
+
+if (process.argv[2] === 'data-parallel-ports') {
+  const hub = new MessagePortHub();
+  const ranks = Array.from({ length: size }, async (_, rank) => {
+    const group = await MessagePortProcessGroup.join(hub.connect(), { rank, size });
+    const result = await trainTogether(gpu, group);
+    await group.barrier();
+    await group.close();
+    return result;
+  });
+  for (const result of await Promise.all(ranks)) console.log(JSON.stringify(result));
+  process.exit(0);
+}
+
+if (process.argv[2] === 'data-parallel-alone') {
+  console.log(JSON.stringify(await trainAlone(gpu)));
+  process.exit(0);
 }
 
 const obey = obedient(
