@@ -27,7 +27,11 @@ fn joint_sums(first: vec4<f32>, m: vec4<f32>) -> RowSums {
 }
 
 fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
-  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
+  var slope = vec4<f32>(means.s.scale * means.mean_g_xhat);
+  if (LIMITED) {
+    slope = unless_limited(slope, vec4<f32>(means.s.scale), means.s.unit);
+  }
+  var out = fma(-centred, slope, g) * means.s.unit;
   if (HAS_MEAN) {
     out -= means.mean_g * means.s.unit;
   }

@@ -243,7 +243,9 @@ export function partsOf(
     fixedBytes,
     (pass: Pass<BackwardDescriptor, BackwardSchedule>, need, index, chunks) => {
       const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-      return stepsOf({ ...pass, accumulate, need, upstream: 'dy' }, index, chunks);
+      // With x̂ of length 1 the derivative has the sums of g·x̂ and not their means.
+      const numbers = d.kind === 'l2' ? { ...pass.numbers, count: 1 } : pass.numbers;
+      return stepsOf({ ...pass, numbers, accumulate, need, upstream: 'dy' }, index, chunks);
     },
   );
 }

@@ -15,7 +15,7 @@ import { checkGrid } from '../plan/grid.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardNames, batchNormForwardNames } from './batch-norm.ts';
 import { floatDType } from './check.ts';
-import type { RmsNormCast, RunningVariance } from './conventions.ts';
+import type { EpsMode, RmsNormCast, RunningVariance } from './conventions.ts';
 import { type Described, describeProgram } from './describe-program.ts';
 import type { DescribedOp, Description } from './description.ts';
 import {
@@ -31,6 +31,7 @@ import {
 import { checkGate, refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
 import { instanceNormBackwardNames, instanceNormNames } from './instance-norm.ts';
+import { l2NormBackwardNames, l2NormNames, l2NormReasons } from './l2-norm.ts';
 import { addLayerNormNames, layerNormBackwardNames, layerNormNames } from './layer-norm.ts';
 import {
   type LocalResponseNormSettings,
@@ -56,7 +57,7 @@ export interface DescribeOptions {
   paramDtype?: FloatDType | undefined;
   /** Default 'forward'. */
   pass?: 'forward' | 'backward' | undefined;
-  /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
+  /** layerNorm, rmsNorm and their residual forms, l2Norm: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
   /** Likewise: the axes that are normalized together, instead. */
   axes?: number | ArrayLike<number> | undefined;
@@ -70,8 +71,13 @@ export interface DescribeOptions {
   layout?: Layout | undefined;
   /** rmsNorm, addRmsNorm: where it rounds, and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
-  /** Added to the variance or the mean square. Default 1e-5, or 2^-23 of rmsNorm. A backward pass does not use it. */
+  /**
+   * Added to the variance or the mean square. Default 1e-5, or 2^-23 of rmsNorm. A backward pass does not use it, but for that of l2Norm,
+   * where it is what epsMode says, and 1e-12 or, where it is added, 1e-6.
+   */
   eps?: number | undefined;
+  /** l2Norm: whether eps is the least length, or added to its square. Default 'max'. */
+  epsMode?: EpsMode | undefined;
   /** Whether there is γ. Default true. */
   weight?: boolean | null | undefined;
   /** Whether there is β. Default true where the norm has one. A backward pass reads it only where an activation follows. */
@@ -155,6 +161,7 @@ const functions: Readonly<
   addLayerNorm: { forward: addLayerNormNames, backward: layerNormBackwardNames },
   rmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
   addRmsNorm: { forward: addRmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
+  l2Norm: { forward: l2NormNames, backward: l2NormBackwardNames, reasons: l2NormReasons },
   groupNorm: { forward: groupNormNames, backward: groupNormBackwardNames },
   instanceNorm: { forward: instanceNormNames, backward: instanceNormBackwardNames },
   batchNorm: { forward: batchNormForwardNames, backward: batchNormBackwardNames },

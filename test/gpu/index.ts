@@ -23,6 +23,7 @@ import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as keptAxes } from './kept-axes.ts';
 import { cases as kernels } from './kernels.ts';
+import { cases as l2Norm } from './l2-norm.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
@@ -65,6 +66,7 @@ export const allCases: Case[] = [
   ...rowGroups,
   ...keptAxes,
   ...range,
+  ...l2Norm,
   ...batchNorm,
   ...columns,
   ...merging,

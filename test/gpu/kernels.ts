@@ -143,6 +143,7 @@ const plain: Subject[] = [
   { op: 'addLayerNorm', options: { shape: [17, 96] } },
   { op: 'rmsNorm', options: { shape: [40, 33], cast: 'gemma', eps: 1e-6 } },
   { op: 'addRmsNorm', options: { shape: [17, 96] } },
+  { op: 'l2Norm', options: { shape: [17, 96], eps: 0.5 } },
   { op: 'groupNorm', options: { shape: [3, 8, 5, 4], numGroups: 4, ...activated } },
   { op: 'groupNorm', options: { shape: [3, 20, 8], numGroups: 2, layout: 'channels-last' } },
   {

@@ -39,6 +39,14 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
     backward: [{ shape: [6, 40] }, { shape: image, axes: [1, 3] }, { shape: [6, 40], weight: false }],
   },
   addRmsNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
+  l2Norm: {
+    forward: [{ shape: [6, 40] }, { shape: [6, 40], epsMode: 'add', eps: 1e-6 }, { shape: image, axes: [1] }],
+    backward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], epsMode: 'add' },
+      { shape: image, axes: [1], weight: false },
+    ],
+  },
   groupNorm: {
     forward: [
       { shape: image, numGroups: 2 },
