@@ -12,6 +12,7 @@ import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
+import { decode, type GoldenTensor } from '../support/golden.ts';
 import { refuses } from '../support/refuses.ts';
 import {
   arraysOf,
@@ -35,6 +36,16 @@ const scheduleOf = (strategy: Strategy): ScheduleOptions => ({
   ...(strategy === 'registers' && { lanes: 16 }),
   ...(strategy === 'split' && { splits: 2 }),
 });
+
+interface Golden {
+  name: string;
+  shape: number[];
+  axes: number[];
+  eps: number;
+  epsMode: 'max' | 'add';
+  inputs: { x: GoldenTensor; dy: GoldenTensor; weight?: GoldenTensor };
+  outputs: { y: GoldenTensor; dx: GoldenTensor; dweight?: GoldenTensor };
+}
 
 /** Every strategy that a subject has, and what it takes by itself. */
 const inAll = (subject: Subject): Subject[] => [
@@ -154,6 +165,29 @@ export const cases: Case[] = [
           await verify(t.gpu, subject, {}, { ...arrays, x, dy });
         }
       }
+    },
+  },
+  {
+    name: "l2Norm: PyTorch's values",
+    async run({ gpu, readJson }) {
+      const { cases: list } = (await readJson('golden/l2-norm.json')) as { cases: Golden[] };
+      for (const { name, axes, eps, epsMode, inputs, outputs } of list) {
+        const tensor = (one: GoldenTensor) => gpu.tensor(decode(one) as Float32Array, one.shape);
+        const [x, dy] = [tensor(inputs.x), tensor(inputs.dy)];
+        const options = { axes, eps, epsMode, weight: inputs.weight && tensor(inputs.weight) };
+        const { y, rstd } = l2Norm(gpu, x, options);
+        const { dx, dweight } = l2NormBackward(gpu, dy, x, { ...options, rstd });
+        assertEqual(dweight === null, !outputs.dweight, `dweight of ${name}`);
+        for (const [output, found] of Object.entries({ y, dx, dweight })) {
+          const expected = outputs[output as keyof typeof outputs];
+          if (!found || !expected) continue;
+          const error = relativeError(await found.data(), decode(expected) as Float64Array);
+          // Of a gradient that cancels, error against value is larger than against terms.
+          const bound = output === 'y' ? bounds.forward : 10 * bounds.backward;
+          assert(error <= bound, `${output} of ${name}: off by ${error.toExponential(1)}`);
+        }
+      }
+      assert(list.length >= 9, 'There are hardly any cases.');
     },
   },
   {

@@ -184,6 +184,17 @@ export function worldOf(gpu: Gpu): World {
       x,
       { normalizedShape: [4], weight, rstd: row.rstd, dsum: y },
     ]),
+    fn('l2Norm', norms.l2Norm, () => [
+      gpu,
+      x,
+      { normalizedShape: [4], weight, eps: 0.1, epsMode: 'add', activation: 'relu', out: { y } },
+    ]),
+    fn('l2NormBackward', norms.l2NormBackward, () => [
+      gpu,
+      dy,
+      x,
+      { normalizedShape: [4], weight, rstd: row.rstd, eps: 0.1, epsMode: 'max', gate: y },
+    ]),
     fn('groupNorm', norms.groupNorm, () => [gpu, image, { numGroups: 2, ...channels, ...epilogue }]),
     fn('groupNormBackward', norms.groupNormBackward, () => [
       gpu,
@@ -272,6 +283,7 @@ export function worldOf(gpu: Gpu): World {
       { eps: 1e-5, bias: true, dtype: 'f32', ...epilogue },
     ]),
     make('RMSNorm', norms.RMSNorm, () => [gpu, [4], { eps: null, cast: 'gemma', elementwiseAffine: true }]),
+    make('L2Norm', norms.L2Norm, () => [gpu, [4], { eps: 0.1, epsMode: 'max', elementwiseAffine: true }]),
     make('LayerNorm2d', norms.LayerNorm2d, () => [gpu, 4, { eps: 1e-6, bias: true }]),
     make('RMSNorm2d', norms.RMSNorm2d, () => [gpu, 4, { eps: 1e-6 }]),
     make('GroupNorm', norms.GroupNorm, () => [gpu, 2, 4, { affine: true, layout: 'channels-last' }]),

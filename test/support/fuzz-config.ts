@@ -72,6 +72,7 @@ const norms: readonly Op[] = [
   'rmsNorm',
   'addLayerNorm',
   'addRmsNorm',
+  'l2Norm',
   'groupNorm',
   'instanceNorm',
   'batchNorm',
@@ -97,7 +98,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
   const channels = hasChannels(op);
   const cast = draw.of(['torch', 'llama', 'gemma'] as const);
   // What llama rounds before the weight is known without an activation alone.
-  const after = channels || op === 'layerNorm' || (op === 'rmsNorm' && cast !== 'llama');
+  const after = channels || op === 'layerNorm' || op === 'l2Norm' || (op === 'rmsNorm' && cast !== 'llama');
   return {
     op,
     dtype,
@@ -109,6 +110,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
     ...(!channels && draw.chance(0.3) && { axes: draw.of([[1], [1], [0], [1, 2], [1, 3], [0, 2, 4]]) }),
     ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast }),
+    ...(op === 'l2Norm' && { epsMode: draw.of(['max', 'add']) }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
     ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
     schedule: drawSchedule(draw),
@@ -153,7 +155,7 @@ function drawShape(
       const groups = draw.of([2, 3, 4, 8]);
       return { shape: [rows, groups * draw.integer(1, 60)], groups };
     }
-    if (draw.chance(0.12)) {
+    if (length > 1 && draw.chance(0.12)) {
       const samples = draw.integer(1, 5);
       const each = Math.max(1, Math.floor(rows / samples));
       return { shape: [samples, each, length], apart: draw.integer(1, 2) };
@@ -224,6 +226,12 @@ function drawData(
   return { ...common, offset: draw.of(narrow || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
 }
 
+/**
+ * An eps that no length is as large as, where a last bit would decide what dx is, and in f16 one that 1 / eps and its like are in range of.
+ */
+const leastLength = ({ dtype }: Subject, drawn: number | undefined): number | undefined =>
+  dtype === 'f16' ? 1.7e-3 : drawn && 1.7 * drawn;
+
 /** Configuration number `index` of a seed. */
 export function configurationOf(seed: number, index: number): Configuration {
   const { response, backward, ...variant } = drawVariant(new Draw(seed, -1 - Math.floor(index / family)));
@@ -238,7 +246,8 @@ export function configurationOf(seed: number, index: number): Configuration {
   const subject: Subject = { ...variant, ...shape };
   const data = drawData(draw, subject, response !== undefined);
   // eps would be the whole answer of small values.
-  const eps = (data.magnitude ?? 1) < 1 ? 0 : draw.of([undefined, undefined, 1e-3, 1e-6]);
+  const drawn = draw.of([undefined, undefined, 1e-3, 1e-6]);
+  const eps = (data.magnitude ?? 1) < 1 ? 0 : subject.op === 'l2Norm' ? leastLength(subject, drawn) : drawn;
   const facts = draw.chance(0.75) ? 'own' : draw.of(Object.keys(factsOf) as FactsName[]);
   return {
     subject: eps === undefined ? subject : { ...subject, eps },
