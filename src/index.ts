@@ -24,6 +24,7 @@ export {
   BatchNorm3d,
   type BatchNormModuleOptions,
 } from './nn/batch-norm.ts';
+export { DynamicTanh, type DynamicTanhModuleOptions } from './nn/dynamic-tanh.ts';
 export {
   type FoldableModule,
   type FoldTarget,
@@ -85,6 +86,16 @@ export {
   batchNormBackward,
 } from './ops/batch-norm.ts';
 export type { EpsMode, RmsNormCast, RunningVariance } from './ops/conventions.ts';
+export {
+  type DynamicTanhBackwardOptions,
+  type DynamicTanhBackwardResult,
+  type DynamicTanhChoice,
+  type DynamicTanhGradients,
+  type DynamicTanhOptions,
+  type DynamicTanhParameters,
+  dynamicTanh,
+  dynamicTanhBackward,
+} from './ops/dynamic-tanh.ts';
 export type { EpilogueBackwardOptions, EpilogueOptions, GateOptions } from './ops/epilogue.ts';
 export type { Folded, FoldOptions } from './ops/fold.ts';
 export {

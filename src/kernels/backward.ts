@@ -14,6 +14,7 @@ import {
   collectGradients,
   columns,
   makesGradients,
+  mergeAlpha,
   mergeAndApplyChannels,
   mergeGradients,
   mergeSums,
@@ -88,7 +89,8 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
     const sets = setCount(at.g);
     const inOne = !shared && span === whole.span;
-    if (inOne && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
+    const saturates = d.kind === 'tanh';
+    if (inOne && !saturates && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
       const carried = sets * schedule.splits;
       const [second, add] = [afterFirstPass(at), index > 0];
       const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
@@ -100,9 +102,12 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
     at.need('partials', 8 * sets * schedule.splits);
     const size = shared ? kept : sumBytes * sets;
     const offset = shared ? index * size : 0;
-    at.need('sums', offset + size);
+    if (!saturates) at.need('sums', offset + size);
     const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), sumRows(own), mergeSums(own, false, undefined, direct || again)];
+    const merge = saturates
+      ? mergeAlpha(own, sets * schedule.splits, index > 0)
+      : [mergeSums(own, false, undefined, direct || again)];
+    const sums = [...packed(own), ...(merge.length > 0 ? [sumRows(own), ...merge] : [])];
     const second = afterFirstPass(own);
     if (inOne) {
       return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
@@ -208,12 +213,14 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
  * has both.
  */
 const overrides = (d: BackwardDescriptor): ScheduleOptions =>
-  d.frozen || d.residual === 'after' || d.stage ? { ...d.schedule, strategy: 'split' } : d.schedule;
+  d.frozen || d.residual === 'after' || d.stage || d.kind === 'tanh'
+    ? { ...d.schedule, strategy: 'split' }
+    : d.schedule;
 
 /** The gradients of nothing are zeros: a sum over no splits. */
 export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
-  if (parameterCount(geometry) === 0) return { steps: [], scratch: {} };
+  if (parameterCount(geometry) === 0 && !d.dalpha) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const at = {
     d,
@@ -223,7 +230,12 @@ export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
     accumulate,
     schedule: { gradients: alone },
   };
-  return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
+  const ofAlpha = mergeAlpha(at, 0, false);
+  const others = parameterCount(geometry) > 0 ? mergeRequested(at, { role: 'gradients', splits: 0 }) : [];
+  return {
+    steps: [...ofAlpha, ...others],
+    scratch: { gradients: 8, ...(ofAlpha.length > 0 && { partials: 8 }) },
+  };
 }
 
 /** {@link inParts}, with what a backward pass has beside. Later parts add to what the first one wrote. */

@@ -68,6 +68,7 @@ export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => (
   HAS_MEAN: d.kind === 'moments',
   UNIT_LENGTH: d.kind === 'l2',
   LIMITED: d.mostRstd !== undefined,
+  SATURATES: d.kind === 'tanh',
   HAS_WEIGHT: d.weight,
   HAS_BIAS: d.bias,
   BLOCKED: d.blocked === true,

@@ -2,7 +2,7 @@ import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import { rowBackward } from './backward.ts';
 import type { BackwardKernels, ForwardDescriptor, ForwardKernels } from './descriptor.ts';
-import { rowForward } from './forward.ts';
+import { rowForward, saturatedForward } from './forward.ts';
 import { keptBackward } from './kept-backward.ts';
 import { keptForward } from './kept-forward.ts';
 
@@ -25,3 +25,7 @@ export const layerNormKernels: ForwardKernels & BackwardKernels = {
   backward,
 };
 export const rmsNormKernels: ForwardKernels & BackwardKernels = { forward: rmsNorm, backward };
+
+// No norm, but the same map of columns behind tanh(alpha·x): DyT.
+export const tanhForward: ForwardKernels = { forward: saturatedForward };
+export const tanhBackward: BackwardKernels = { backward: rowBackward };

@@ -11,6 +11,7 @@ import { cases as composites } from './composites.ts';
 import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as conventions } from './conventions.ts';
+import { cases as dynamicTanh } from './dynamic-tanh.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
@@ -67,6 +68,7 @@ export const allCases: Case[] = [
   ...keptAxes,
   ...range,
   ...l2Norm,
+  ...dynamicTanh,
   ...batchNorm,
   ...columns,
   ...merging,

@@ -72,7 +72,6 @@ const norms: readonly Op[] = [
   'rmsNorm',
   'addLayerNorm',
   'addRmsNorm',
-  'l2Norm',
   'groupNorm',
   'instanceNorm',
   'batchNorm',
@@ -98,7 +97,7 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
   const channels = hasChannels(op);
   const cast = draw.of(['torch', 'llama', 'gemma'] as const);
   // What llama rounds before the weight is known without an activation alone.
-  const after = channels || op === 'layerNorm' || op === 'l2Norm' || (op === 'rmsNorm' && cast !== 'llama');
+  const after = channels || op === 'layerNorm' || (op === 'rmsNorm' && cast !== 'llama');
   return {
     op,
     dtype,
@@ -110,7 +109,6 @@ function drawVariant(draw: Draw): Omit<Subject, 'shape'> & { response?: Response
     ...((op === 'batchNorm' || op === 'instanceNorm') && { evaluation: draw.chance(0.3) }),
     ...(!channels && draw.chance(0.3) && { axes: draw.of([[1], [1], [0], [1, 2], [1, 3], [0, 2, 4]]) }),
     ...((op === 'rmsNorm' || op === 'addRmsNorm') && { cast }),
-    ...(op === 'l2Norm' && { epsMode: draw.of(['max', 'add']) }),
     ...(after && draw.chance(0.35) && { activation: draw.of(activations) }),
     ...(after && draw.of([{}, {}, {}, {}, {}, { residual: true }, { residual: true }, { gate: true }])),
     schedule: drawSchedule(draw),
@@ -155,7 +153,7 @@ function drawShape(
       const groups = draw.of([2, 3, 4, 8]);
       return { shape: [rows, groups * draw.integer(1, 60)], groups };
     }
-    if (length > 1 && draw.chance(0.12)) {
+    if (draw.chance(0.12)) {
       const samples = draw.integer(1, 5);
       const each = Math.max(1, Math.floor(rows / samples));
       return { shape: [samples, each, length], apart: draw.integer(1, 2) };
@@ -226,6 +224,13 @@ function drawData(
   return { ...common, offset: draw.of(narrow || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
 }
 
+/** l2Norm in the place of some of rmsNorm, whose options it has but for the cast: by a draw of its own, so that all others stay what they were. */
+function withoutCast(draw: Draw, variant: Omit<Subject, 'shape'>): Omit<Subject, 'shape'> {
+  if (variant.op !== 'rmsNorm' || draw.chance(0.5)) return variant;
+  const { cast: _, ...others } = variant;
+  return { ...others, op: 'l2Norm', epsMode: draw.of(['max', 'add']) };
+}
+
 /**
  * An eps that no length is as large as, where a last bit would decide what dx is, and in f16 one that 1 / eps and its like are in range of.
  */
@@ -234,7 +239,9 @@ const leastLength = ({ dtype }: Subject, drawn: number | undefined): number | un
 
 /** Configuration number `index` of a seed. */
 export function configurationOf(seed: number, index: number): Configuration {
-  const { response, backward, ...variant } = drawVariant(new Draw(seed, -1 - Math.floor(index / family)));
+  const nth = Math.floor(index / family);
+  const { response, backward, ...drawnVariant } = drawVariant(new Draw(seed, -1 - nth));
+  const variant = withoutCast(new Draw(seed, -1e6 - nth), drawnVariant);
   const draw = new Draw(seed, index);
   const shape = drawShape(
     draw,
