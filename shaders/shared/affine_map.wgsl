@@ -1,5 +1,5 @@
 // affine_map
-// needs: affine hyperbolic storage
+// needs: affine saturation storage
 // y = x̂·weight + bias in f32. Absent ones are 1 and 0.
 override HAS_WEIGHT: bool = false;
 override HAS_BIAS: bool = false;

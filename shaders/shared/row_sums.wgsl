@@ -1,5 +1,5 @@
 // row_sums
-// needs: hyperbolic saved_statistics set_statistics
+// needs: saturation saved_statistics set_statistics
 // What dx of a row is made with: the means of g and g·x̂, and the row's statistics (merge/sums.wgsl).
 var<storage, read> sums: array<vec4<f32>>;
 

@@ -6,6 +6,7 @@ import { elementCount, parameterCount, setCount, setSize } from '../plan/geometr
 import { longestSplit, rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
+import type { Choices } from '../shaders/link.ts';
 import {
   type At,
   afterFirstPass,
@@ -41,8 +42,10 @@ import {
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
  * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out.
+ *
+ * @param own - what its kernels are linked with beside what all are.
  */
-export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
+export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts, own: Choices = {}): Program {
   const { geometry } = d;
   if (elementCount(geometry) === 0) return ofNothing(d, facts);
   const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
@@ -66,69 +69,78 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const parts: [At, number][] = [];
-  return partsOf(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
-    const chunk = chunks[index] as Chunk;
-    const head = chunks[0] as Chunk;
-    const together = registers ? rowGroupsOf(schedule.team) : 1;
-    const most = splitsOfChunk(head, gradientSplits, together);
-    const splits = splitsOfChunk(chunk, most, together);
-    // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
-    // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
-    const kept = alignUp(sumBytes * head.samples, scratchAlignment);
-    const beside = budget - head.samples * (partBytes + 16);
-    const shared =
-      long && d.paramDtype !== 'f32' && chunks.length > 1
-        ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
-        : 0;
-    const direct = makes && !shared && (long || chunks.length === 1);
-    if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
-    const merged = () =>
-      index === chunks.length - 1 && !direct
-        ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
-        : [];
-    if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
-    const sets = setCount(at.g);
-    const inOne = !shared && span === whole.span;
-    const saturates = d.kind === 'tanh';
-    if (inOne && !saturates && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
-      const carried = sets * schedule.splits;
-      const [second, add] = [afterFirstPass(at), index > 0];
-      const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
-      if (merging) {
-        at.need('partials', partBytes * sets);
-        return [...packed(at), sumRows(at, carried), merging, ...merged()];
+  return partsOf(
+    d,
+    schedule,
+    setSegments,
+    facts,
+    rowBytes,
+    fixed,
+    (at, index, chunks) => {
+      const chunk = chunks[index] as Chunk;
+      const head = chunks[0] as Chunk;
+      const together = registers ? rowGroupsOf(schedule.team) : 1;
+      const most = splitsOfChunk(head, gradientSplits, together);
+      const splits = splitsOfChunk(chunk, most, together);
+      // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
+      // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
+      const kept = alignUp(sumBytes * head.samples, scratchAlignment);
+      const beside = budget - head.samples * (partBytes + 16);
+      const shared =
+        long && d.paramDtype !== 'f32' && chunks.length > 1
+          ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
+          : 0;
+      const direct = makes && !shared && (long || chunks.length === 1);
+      if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
+      const merged = () =>
+        index === chunks.length - 1 && !direct
+          ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
+          : [];
+      if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
+      const sets = setCount(at.g);
+      const inOne = !shared && span === whole.span;
+      const saturates = d.kind === 'tanh';
+      if (inOne && !saturates && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
+        const carried = sets * schedule.splits;
+        const [second, add] = [afterFirstPass(at), index > 0];
+        const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
+        if (merging) {
+          at.need('partials', partBytes * sets);
+          return [...packed(at), sumRows(at, carried), merging, ...merged()];
+        }
       }
-    }
-    at.need('partials', 8 * sets * schedule.splits);
-    const size = shared ? kept : sumBytes * sets;
-    const offset = shared ? index * size : 0;
-    if (!saturates) at.need('sums', offset + size);
-    const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const merge = saturates
-      ? mergeAlpha(own, sets * schedule.splits, index > 0)
-      : [mergeSums(own, false, undefined, direct || again)];
-    const sums = [...packed(own), ...(merge.length > 0 ? [sumRows(own), ...merge] : [])];
-    const second = afterFirstPass(own);
-    if (inOne) {
-      return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
-    }
-    parts.push([second, splits]);
-    if (shared && index < chunks.length - 1) return sums;
-    // Those of all parts, or this one's.
-    const ready = parts.splice(0);
-    const [[first, firstSplits]] = ready as [[At, number]];
-    const each = shared || span;
-    return [
-      ...sums,
-      ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
-        const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
-        return [
-          ...ready.map(([part, splits], j) => columns(part, splits, false, j > 0, range)),
-          ...mergeRequested(first, { role: 'gradients', splits: firstSplits, columns: range }),
-        ];
-      }).flat(),
-    ];
-  });
+      at.need('partials', 8 * sets * schedule.splits);
+      const size = shared ? kept : sumBytes * sets;
+      const offset = shared ? index * size : 0;
+      if (!saturates) at.need('sums', offset + size);
+      const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
+      const merge = saturates
+        ? mergeAlpha(own, sets * schedule.splits, index > 0)
+        : [mergeSums(own, false, undefined, direct || again)];
+      const sums = [...packed(own), ...(merge.length > 0 ? [sumRows(own), ...merge] : [])];
+      const second = afterFirstPass(own);
+      if (inOne) {
+        return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
+      }
+      parts.push([second, splits]);
+      if (shared && index < chunks.length - 1) return sums;
+      // Those of all parts, or this one's.
+      const ready = parts.splice(0);
+      const [[first, firstSplits]] = ready as [[At, number]];
+      const each = shared || span;
+      return [
+        ...sums,
+        ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
+          const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
+          return [
+            ...ready.map(([part, splits], j) => columns(part, splits, false, j > 0, range)),
+            ...mergeRequested(first, { role: 'gradients', splits: firstSplits, columns: range }),
+          ];
+        }).flat(),
+      ];
+    },
+    own,
+  );
 }
 
 /**
@@ -247,8 +259,9 @@ export function partsOf(
   sampleBytes: readonly number[],
   fixedBytes: Readonly<Record<string, number>>,
   stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
+  own: Choices = {},
 ): Program {
-  const plan = { d, schedule, segmentsOf, facts, choices: backwardChoices(d, facts) };
+  const plan = { d, schedule, segmentsOf, facts, choices: { ...backwardChoices(d, facts), ...own } };
   return inParts(
     plan,
     sampleBytes,

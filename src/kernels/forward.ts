@@ -76,11 +76,20 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics:
   return { steps, scratch: { ...scratch, ...unrequestedStatistics(d, steps) } };
 }
 
-/** The dispatch, or one for each part of x, of rows that have no statistics but alpha: tanh. Roles: those of rowForward, and alpha. */
-export function saturatedForward(d: ForwardDescriptor, facts: DeviceFacts): Program {
+/**
+ * The dispatch, or one for each part of x, of rows that have no statistics but alpha: tanh. Roles: those of rowForward, and alpha.
+ *
+ * @param saturation - the shader of tanh.
+ */
+export function saturatedForward(
+  d: ForwardDescriptor,
+  facts: DeviceFacts,
+  saturation: ShaderModule,
+): Program {
   if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
   const schedule = scheduleRowForward(d.geometry, facts, splitted(d), byteSize(d.dtype));
-  const plan = { d, schedule, segmentsOf: setSegments, facts, choices: normChoices(d, facts) };
+  const choices = { ...normChoices(d, facts), saturation };
+  const plan = { d, schedule, segmentsOf: setSegments, facts, choices };
   return inParts(plan, [], {}, (at) => [applyRows(at)]);
 }
 

@@ -1,3 +1,4 @@
+import saturation from '../../shaders/interfaces/saturation/tanh.wgsl';
 import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import { rowBackward } from './backward.ts';
@@ -27,5 +28,9 @@ export const layerNormKernels: ForwardKernels & BackwardKernels = {
 export const rmsNormKernels: ForwardKernels & BackwardKernels = { forward: rmsNorm, backward };
 
 // No norm, but the same map of columns behind tanh(alpha·x): DyT.
-export const tanhForward: ForwardKernels = { forward: saturatedForward };
-export const tanhBackward: BackwardKernels = { backward: rowBackward };
+export const tanhForward: ForwardKernels = {
+  forward: (d, facts) => saturatedForward(d, facts, saturation),
+};
+export const tanhBackward: BackwardKernels = {
+  backward: (d, facts) => rowBackward(d, facts, { saturation }),
+};

@@ -10,6 +10,7 @@ import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
+import { tanhBackward, tanhForward } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { checkGrid } from '../plan/grid.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
@@ -28,6 +29,15 @@ import {
   forwardInputs,
   forwardOutputs,
 } from './descriptors.ts';
+import {
+  checkChoices,
+  dynamicTanhBackwardNames,
+  dynamicTanhNames,
+  tanhBackwardDescriptor,
+  tanhCall,
+  tanhForwardDescriptor,
+  tanhGradients,
+} from './dynamic-tanh.ts';
 import { checkGate, refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
 import { instanceNormBackwardNames, instanceNormNames } from './instance-norm.ts';
@@ -114,10 +124,10 @@ export interface DescribeOptions {
    * addRmsNorm, whose x is then the sum that forward left, else false.
    */
   dsum?: boolean | null | undefined;
-  /** Backward: which gradients of the parameters are wanted. Default: those of the parameters that there are. */
-  wants?: { dweight?: boolean; dbias?: boolean } | undefined;
+  /** Backward: which gradients of the parameters are wanted; dalpha is of dynamicTanh. Default: those of the parameters that there are. */
+  wants?: { dweight?: boolean; dbias?: boolean; dalpha?: boolean } | undefined;
   /** Backward: whether dweight and dbias are added to what their buffers hold. Default false. */
-  accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
+  accumulate?: boolean | { dweight: boolean; dbias: boolean; dalpha?: boolean } | undefined;
   /** localResponseNorm, which needs it: channels in a window. */
   size?: number | undefined;
   /** localResponseNorm: factor of the window's sum of squares, which is divided by size. Default 1e-4. */
@@ -153,6 +163,10 @@ const floor: Omit<DeviceFacts, 'f16'> = {
 
 type Names = Readonly<Record<string, OptionKind>>;
 
+// alpha is always there: the option of that name is another op's.
+const { alpha: _forward, ...tanhNames } = dynamicTanhNames;
+const { alpha: _backward, ...tanhBackwardNames } = dynamicTanhBackwardNames;
+
 /** The options of each function, forward and backward. */
 const functions: Readonly<
   Record<DescribedOp, { forward: Names; backward: Names; reasons?: Readonly<Record<string, string>> }>
@@ -166,6 +180,7 @@ const functions: Readonly<
   instanceNorm: { forward: instanceNormNames, backward: instanceNormBackwardNames },
   batchNorm: { forward: batchNormForwardNames, backward: batchNormBackwardNames },
   localResponseNorm: { forward: localResponseNormNames, backward: localResponseNormNames },
+  dynamicTanh: { forward: tanhNames, backward: tanhBackwardNames },
 };
 
 const ownNames = {
@@ -190,7 +205,7 @@ export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Na
     ...Object.fromEntries(told),
     ...common,
     ...(op === 'localResponseNorm' ? {} : { paramDtype }),
-    ...('normalizedShape' in functions[op][pass] ? { parameterShape } : {}),
+    ...('normalizedShape' in functions[op][pass] || op === 'dynamicTanh' ? { parameterShape } : {}),
   };
 }
 
@@ -231,7 +246,9 @@ export function describe(op: DescribedOp, options: DescribeOptions, facts: Descr
   const described =
     op === 'localResponseNorm'
       ? responseParts(pass, shape, dtype, options, all)
-      : (pass === 'forward' ? forwardParts : backwardParts)(op, shape, { ...options, dtype }, all);
+      : op === 'dynamicTanh'
+        ? tanhParts(pass, { shape, dtype }, options, all)
+        : (pass === 'forward' ? forwardParts : backwardParts)(op, shape, { ...options, dtype }, all);
   checkGrid(described.program, all);
   return { abi: 1, op, pass, ...describeProgram(described, all) };
 }
@@ -293,6 +310,32 @@ function responseParts(
   return pass === 'forward'
     ? { program, inputs: { x }, outputs: { y: x } }
     : { program, inputs: { dy: x, x }, outputs: { dx: x } };
+}
+
+function tanhParts(
+  pass: 'forward' | 'backward',
+  x: { shape: readonly number[]; dtype: FloatDType },
+  options: DescribeOptions,
+  facts: DeviceFacts,
+): Described {
+  const { paramDtype = x.dtype, parameterShape, wants, accumulate } = options;
+  const sizes = parameterShape === undefined ? x.shape.slice(-1) : sizesOf(parameterShape, 'parameterShape');
+  const alpha = { shape: [1], dtype: paramDtype };
+  const parameter = { shape: sizes, dtype: floatDType({ dtype: paramDtype }, 'weight') };
+  const there = (given: boolean | null | undefined) =>
+    (given ?? given === undefined) ? parameter : undefined;
+  const parameters = { alpha, weight: there(options.weight), bias: there(options.bias) };
+  const call = tanhCall(x, parameters);
+  if (pass === 'forward') {
+    const program = tanhForward.forward(tanhForwardDescriptor(call, parameters), facts);
+    return { program, inputs: { x, ...parameters }, outputs: { y: x } };
+  }
+  checkChoices("describe('dynamicTanh')", wants, accumulate);
+  const d = tanhBackwardDescriptor(call, { ...parameters, wants, accumulate });
+  const inputs = { dy: x, x, alpha, weight: parameters.weight };
+  const added = { ...d.accumulate, dalpha: d.dalpha?.accumulate === true };
+  const outputs = tanhGradients(call, d, x.shape);
+  return { program: tanhBackward.backward(d, facts), inputs, outputs, accumulate: added };
 }
 
 /** What is known of the call without its tensors. */

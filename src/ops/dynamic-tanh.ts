@@ -4,7 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import type { BackwardDescriptor } from '../kernels/descriptor.ts';
+import type { BackwardDescriptor, ForwardDescriptor } from '../kernels/descriptor.ts';
 import { tanhBackward, tanhForward } from '../kernels/row-kernels.ts';
 import {
   checkLike,
@@ -37,7 +37,8 @@ export interface DynamicTanhOptions extends DynamicTanhParameters, RecordOptions
   out?: { y?: Tensor | undefined } | undefined;
 }
 
-const forwardNames = {
+/** @internal */
+export const dynamicTanhNames = {
   ...recordNames,
   alpha: 'tensor',
   weight: 'tensor?',
@@ -73,8 +74,9 @@ export interface DynamicTanhBackwardOptions extends DynamicTanhParameters, Recor
   out?: DynamicTanhGradients | undefined;
 }
 
-const backwardNames = {
-  ...forwardNames,
+/** @internal */
+export const dynamicTanhBackwardNames = {
+  ...dynamicTanhNames,
   wants: 'other',
   accumulate: 'other',
 } as const satisfies OptionNames<DynamicTanhBackwardOptions>;
@@ -110,7 +112,7 @@ export interface DynamicTanhBackwardResult {
  */
 export function dynamicTanh(gpu: Gpu, x: Tensor, options: DynamicTanhOptions): { y: Tensor } {
   checkTensor(gpu, x, 'x');
-  checkOptions('dynamicTanh', options, forwardNames);
+  checkOptions('dynamicTanh', options, dynamicTanhNames);
   checkTensor(gpu, options.alpha, 'alpha');
   const { alpha, weight, bias, out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
@@ -156,27 +158,18 @@ export function recordTanhBackward(
 ): DynamicTanhBackwardResult {
   checkTensor(gpu, x, 'x');
   checkTensor(gpu, dy, 'dy');
-  checkOptions('dynamicTanhBackward', options, backwardNames);
+  checkOptions('dynamicTanhBackward', options, dynamicTanhBackwardNames);
   checkTensor(gpu, options.alpha, 'alpha');
   const { alpha, weight, bias, out = {}, wants = {}, accumulate = false, encoder, pass } = options;
   checkTarget({ encoder, pass });
   checkOptions("dynamicTanhBackward's out", out, gradientNames);
-  checkOptions("dynamicTanhBackward's wants", wants, choiceNames);
-  if (typeof accumulate !== 'boolean') {
-    checkOptions("dynamicTanhBackward's accumulate", accumulate, choiceNames);
-  }
+  checkChoices('dynamicTanhBackward', wants, accumulate);
   const inputs = { dy, x, alpha, weight: weight ?? undefined };
   checkOperands(gpu, { ...inputs, bias: bias ?? undefined }, named(out));
   const call = tanhCall(x, options);
   const d = tanhBackwardDescriptor(call, options);
   checkLike({ dy }, x);
-  const parameter: Like = { shape: call.parameterShape, dtype: d.paramDtype };
-  const outputs = {
-    dx: { shape: x.shape, dtype: d.dtype },
-    dalpha: d.dalpha && { shape: [1], dtype: d.paramDtype },
-    dweight: d.dweight ? parameter : undefined,
-    dbias: d.dbias ? parameter : undefined,
-  };
+  const outputs = tanhGradients(call, d, x.shape);
   const unwanted = 'it is not among what is wanted';
   checkOutputs(out, outputs, { dalpha: unwanted, dweight: unwanted, dbias: unwanted });
   const program = tanhBackwardProgram(gpu, d);
@@ -186,6 +179,16 @@ export function recordTanhBackward(
     const { dx, dalpha = null, dweight = null, dbias = null } = made;
     return { dx: dx as Tensor, dalpha, dweight, dbias };
   });
+}
+
+/** @internal Throws `value` unless both say what is wanted of the gradients. */
+export function checkChoices(
+  name: string,
+  wants: DynamicTanhBackwardOptions['wants'] = {},
+  accumulate: DynamicTanhBackwardOptions['accumulate'] = false,
+): void {
+  checkOptions(`${name}'s wants`, wants, choiceNames);
+  if (typeof accumulate !== 'boolean') checkOptions(`${name}'s accumulate`, accumulate, choiceNames);
 }
 
 interface TanhLike {
@@ -210,14 +213,24 @@ interface TanhCall extends NormCall {
   dtypes: { dtype: FloatDType; paramDtype: FloatDType };
 }
 
-/** @internal The dispatches of a forward pass. */
-export function tanhForwardProgram(gpu: Gpu, call: TanhCall, { weight, bias }: TanhLike): Program {
-  const d = forwardDescriptor(call, {
-    ...call.dtypes,
-    weight: !!weight,
-    bias: !!bias,
-    statistics: false,
-  });
+/** @internal What a backward pass writes. */
+export function tanhGradients(call: TanhCall, d: BackwardDescriptor, shape: readonly number[]) {
+  const parameter: Like = { shape: call.parameterShape, dtype: d.paramDtype };
+  return {
+    dx: { shape, dtype: d.dtype },
+    dalpha: d.dalpha && { shape: [1], dtype: d.paramDtype },
+    dweight: d.dweight ? parameter : undefined,
+    dbias: d.dbias ? parameter : undefined,
+  };
+}
+
+/** @internal What a forward pass is described as. */
+export const tanhForwardDescriptor = (call: TanhCall, { weight, bias }: TanhLike): ForwardDescriptor =>
+  forwardDescriptor(call, { ...call.dtypes, weight: !!weight, bias: !!bias, statistics: false });
+
+/** @internal Its dispatches. */
+export function tanhForwardProgram(gpu: Gpu, call: TanhCall, parameters: TanhLike): Program {
+  const d = tanhForwardDescriptor(call, parameters);
   return remember(gpu, 'dynamic_tanh.forward', d, () => tanhForward.forward(d, gpu.facts));
 }
 

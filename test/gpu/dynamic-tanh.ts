@@ -7,6 +7,7 @@ import {
   type Gpu,
   init,
   type Tensor,
+  workspaceBytes,
 } from '../../src/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
@@ -193,6 +194,7 @@ export const cases: Case[] = [
       assert(Math.abs(((await norm.alpha?.grad?.data())?.[0] ?? 0) - twice) < 1e-5, 'gradients add up');
       await norm.prepare([5, 12]);
       assert(norm.workspaceBytes([5, 12]) > 0, 'scratch');
+      assertEqual(workspaceBytes(gpu, 'dynamicTanh', [5, 12]), norm.workspaceBytes([5, 12]), 'its scratch');
       assertEqual(norm.expects(x), [5, 12], 'the shape of y');
       refuses(gpu, 'shape', () => norm.expects({ shape: [5, 11], dtype: 'f32' }));
       refuses(gpu, 'value', () => new DynamicTanh(gpu, 12, { alphaInitValue: Number.NaN }));

@@ -70,6 +70,13 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
     ],
     backward: [{ shape: image }, { shape: image, training: true, activation: 'relu' }],
   },
+  dynamicTanh: {
+    forward: [{ shape: [6, 40] }, { shape: [4, 3, 5], parameterShape: [3, 5], bias: false }],
+    backward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], weight: false, accumulate: true, wants: { dalpha: true, dbias: false } },
+    ],
+  },
   localResponseNorm: {
     forward: [
       { shape: image, size: 3 },

@@ -1,5 +1,5 @@
 // rows/backward_sums
-// needs: affine_map hyperbolic params reduce saved_statistics segments set_statistics statistics tensors upstream worker
+// needs: affine_map params reduce saturation saved_statistics segments set_statistics statistics tensors upstream worker
 // Partial Σg and Σg·x̂ of segments that are divided into splits; merge/sums.wgsl makes what dx needs of them.
 // PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl).
 // PER_CHANNEL true: a segment is one channel of a sample, `inner` elements long, and g = dz; the same partials also make

@@ -1,4 +1,4 @@
-// hyperbolic
+// saturation/tanh
 // tanh and its derivative, to the last bits: WGSL's own tanh may be off by 1e-5 (https://www.w3.org/TR/WGSL/#floating-point-accuracy).
 //
 // Near 0 by the polynomial of Cephes (Moshier, tanhf.c), elsewhere by exp of −2|u|, which cannot overflow. Inf and NaN have the right
