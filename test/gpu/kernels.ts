@@ -60,7 +60,7 @@ function argumentsOf(
   const { op, inputs, outputs } = plan;
   const told = Object.entries(rest).filter(([name]) => !tensorOptions.includes(name));
   const given: Record<string, unknown> = Object.fromEntries(told);
-  if (/(layer|rms)Norm$/i.test(op)) given.normalizedShape ??= shape[shape.length - 1];
+  if (/(layer|rms|l2)Norm$/i.test(op)) given.normalizedShape ??= shape[shape.length - 1];
   const gradients = outputs.filter(({ name }) => name === 'dweight' || name === 'dbias');
   const updated = outputs.filter((one) => one.inPlace && !gradients.includes(one));
   for (const { name } of [...inputs, ...updated]) {
