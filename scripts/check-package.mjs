@@ -25,7 +25,7 @@ const budgets = [
     code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
     most: 58_700,
   },
-  { name: 'everything', code: "export * from 'webgpu-norm'", most: 91_800 },
+  { name: 'everything', code: "export * from 'webgpu-norm'", most: 95_600 },
   { name: 'import { SGD }', code: "export { SGD } from 'webgpu-norm/optim'", most: 16_500 },
   {
     name: 'import { AdamW, OneCycleLR }',
@@ -35,7 +35,7 @@ const budgets = [
   { name: 'everything of optim', code: "export * from 'webgpu-norm/optim'", most: 83_500 },
 ];
 /** Likewise of the file that is minified already. */
-const single = { path: 'dist/webgpu-norm.min.js', most: 91_800 };
+const single = { path: 'dist/webgpu-norm.min.js', most: 95_600 };
 
 /** @type {string[]} */
 const problems = [];

@@ -24,6 +24,7 @@ export {
   BatchNorm3d,
   type BatchNormModuleOptions,
 } from './nn/batch-norm.ts';
+export { DynamicTanh, type DynamicTanhModuleOptions } from './nn/dynamic-tanh.ts';
 export {
   type FoldableModule,
   type FoldTarget,
@@ -51,6 +52,7 @@ export {
   InstanceNorm3d,
   type InstanceNormModuleOptions,
 } from './nn/instance-norm.ts';
+export { L2Norm, type L2NormModuleOptions } from './nn/l2-norm.ts';
 export {
   LayerNorm,
   LayerNorm2d,
@@ -88,7 +90,17 @@ export {
   batchNorm,
   batchNormBackward,
 } from './ops/batch-norm.ts';
-export type { RmsNormCast, RunningVariance } from './ops/conventions.ts';
+export type { EpsMode, RmsNormCast, RunningVariance } from './ops/conventions.ts';
+export {
+  type DynamicTanhBackwardOptions,
+  type DynamicTanhBackwardResult,
+  type DynamicTanhChoice,
+  type DynamicTanhGradients,
+  type DynamicTanhOptions,
+  type DynamicTanhParameters,
+  dynamicTanh,
+  dynamicTanhBackward,
+} from './ops/dynamic-tanh.ts';
 export type { EpilogueBackwardOptions, EpilogueOptions, GateOptions } from './ops/epilogue.ts';
 export type { Folded, FoldOptions } from './ops/fold.ts';
 export {
@@ -103,6 +115,14 @@ export {
   instanceNorm,
   instanceNormBackward,
 } from './ops/instance-norm.ts';
+export {
+  type L2EpsOptions,
+  type L2NormBackwardOptions,
+  type L2NormOptions,
+  type L2NormResult,
+  l2Norm,
+  l2NormBackward,
+} from './ops/l2-norm.ts';
 export {
   type AddLayerNormOptions,
   addLayerNorm,

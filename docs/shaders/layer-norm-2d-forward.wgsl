@@ -165,7 +165,7 @@ fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
   let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
-  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  var scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
   let unit = select(SMALL, 1.0, plain);
   let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
   let scaled = select(means * SMALL, means, plain);

@@ -217,7 +217,7 @@ fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
   let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
-  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  var scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
   let unit = select(SMALL, 1.0, plain);
   let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);
   let scaled = select(means * SMALL, means, plain);
@@ -241,7 +241,8 @@ struct RowSums {
 }
 
 fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
-  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
+  var slope = vec4<f32>(means.s.scale * means.mean_g_xhat);
+  var out = fma(-centred, slope, g) * means.s.unit;
   out -= means.mean_g * means.s.unit;
   return out * means.s.scale;
 }

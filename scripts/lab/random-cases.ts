@@ -91,7 +91,9 @@ function rowOptions(draw: Draw, op: DescribedOp, common: DescribeOptions): Descr
     options.shape = [draw.size(1, 64), draw.size(2, Math.max(3, Math.min(4096, most / kept / 64))), kept];
   }
   if (op === 'rmsNorm' || op === 'addRmsNorm') options.cast = draw.of(['torch', 'llama', 'gemma']);
+  else if (op === 'l2Norm') options.epsMode = draw.of(['max', 'add']);
   else if (draw.chance(0.1)) options.bias = false;
+  if (op === 'dynamicTanh') return { ...options, axes: undefined };
   if (op === 'layerNorm') epilogue(draw, options);
   if (options.pass === 'backward' && op === 'rmsNorm' && draw.chance(0.3)) options.dsum = true;
   if (options.pass === 'forward' && draw.chance(0.3)) options.statistics = false;

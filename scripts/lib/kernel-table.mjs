@@ -35,7 +35,7 @@ const evaluation = { training: false };
 const running = { runningMean: true, runningVar: true };
 
 /** What has rows: norms that differ in nothing else share a line. @type {NormOp[]} */
-const rowNorms = ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm'];
+const rowNorms = ['layerNorm', 'rmsNorm', 'l2Norm', 'addLayerNorm', 'addRmsNorm'];
 
 /** @type {Row[]} */
 const rows = [

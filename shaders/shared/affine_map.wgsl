@@ -1,5 +1,5 @@
 // affine_map
-// needs: affine storage
+// needs: affine saturation storage
 // y = x̂·weight + bias in f32. Absent ones are 1 and 0.
 override HAS_WEIGHT: bool = false;
 override HAS_BIAS: bool = false;
@@ -7,6 +7,8 @@ override HAS_BIAS: bool = false;
 override WEIGHT_OFFSET: f32 = 0.0;
 // llama's RMSNorm rounds x̂ to the storage type before it multiplies by weight.
 override CAST_FIRST: bool = false;
+// DyT: x̂ is tanh(alpha·x). Nothing else is a statistic then, and alpha stands where rstd does.
+override SATURATES: bool = false;
 
 // Where the weight and bias of a segment begin: found once, outside the loops, since it takes a division.
 fn parameters_of(segment: u32) -> u32 {
@@ -39,6 +41,8 @@ fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
   let xhat = centred * scale;
   if (CAST_FIRST) {
     return round_to_storage(xhat);
+  } else if (SATURATES) {
+    return saturated(xhat);
   } else {
     return xhat;
   }
@@ -48,6 +52,8 @@ fn normalized(centred: vec4<f32>, scale: f32) -> vec4<f32> {
 fn affine(centred: vec4<f32>, scale: f32, w: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
   if (CAST_FIRST) {
     return normalized(centred, scale) * w + b;
+  } else if (SATURATES) {
+    return saturated(centred * scale) * w + b;
   } else {
     return centred * (scale * w) + b;
   }

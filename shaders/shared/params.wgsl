@@ -22,6 +22,8 @@ struct Params {
   opaque_ones: u32,        // all bits set, which the compiler must not know
   count: f32,              // elements of a set
   eps: f32,
+  most_rstd: f32,          // what rstd is at most, where eps is the least length of a set
+  shrink: f32,             // 1 / sqrt(elements of a set): what makes a length of 1 of a root mean square of 1
   momentum: f32,           // of running statistics
   first_element: u32,      // where x and its likes begin in their bindings, which start at aligned offsets
   first_set: u32,          // the set that is number 0 here, in mean and rstd, which are bound whole

@@ -27,6 +27,9 @@ fn quad_statistics(hi: vec4<f32>, lo: vec4<f32>, bits: vec4<u32>) -> ColumnStati
   let nan = bitcast<vec4<f32>>(vec4<u32>(NOT_A_NUMBER) & vec4<u32>(params.opaque_ones));
   s.hi = select(s.hi, nan, invalid);
   s.scale = select(s.scale, nan, invalid);
+  if (UNIT_LENGTH) {
+    s.scale *= params.shrink;
+  }
   return s;
 }
 

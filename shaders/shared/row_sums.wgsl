@@ -1,5 +1,5 @@
 // row_sums
-// needs: saved_statistics set_statistics
+// needs: saturation saved_statistics set_statistics
 // What dx of a row is made with: the means of g and g·x̂, and the row's statistics (merge/sums.wgsl).
 var<storage, read> sums: array<vec4<f32>>;
 
@@ -13,7 +13,9 @@ struct RowSums {
 }
 
 fn sums_of_row(row: u32) -> RowSums {
-  if (JOINT) {
+  if (SATURATES) {
+    return RowSums(0.0, 0.0, saved(row));
+  } else if (JOINT) {
     return joint_sums(sums[2u * row], sums[2u * row + 1u]);
   } else {
     let first = sums[row];
@@ -27,9 +29,17 @@ fn joint_sums(first: vec4<f32>, m: vec4<f32>) -> RowSums {
 }
 
 fn gradient_of_x(centred: vec4<f32>, g: vec4<f32>, means: RowSums) -> vec4<f32> {
-  var out = fma(-centred, vec4<f32>(means.s.scale * means.mean_g_xhat), g) * means.s.unit;
-  if (HAS_MEAN) {
-    out -= means.mean_g * means.s.unit;
+  if (SATURATES) {
+    return g * means.s.scale * saturated_slope(centred * means.s.scale);
+  } else {
+    var slope = vec4<f32>(means.s.scale * means.mean_g_xhat);
+    if (LIMITED) {
+      slope = unless_limited(slope, vec4<f32>(means.s.scale), means.s.unit);
+    }
+    var out = fma(-centred, slope, g) * means.s.unit;
+    if (HAS_MEAN) {
+      out -= means.mean_g * means.s.unit;
+    }
+    return out * means.s.scale;
   }
-  return out * means.s.scale;
 }

@@ -1,5 +1,5 @@
 // saved_statistics
-// needs: params set_statistics
+// needs: params set_statistics storage
 // given by the kernel: partials
 // Statistics that an earlier dispatch saved: mean as (hi, lo), rstd; or all three in one array (merge/pack.wgsl), or
 // behind the partial sums (rows/backward_sums.wgsl), for kernels that have no binding left for two.
@@ -7,8 +7,12 @@ var<storage, read> mean: array<vec2<f32>>;
 var<storage, read> rstd: array<f32>;
 var<storage, read> statistics: array<vec4<f32>>;
 
+// Of DyT, whose x is multiplied by it.
+var<storage, read> alpha: array<W>;
+
 override PACKED: bool = false;
 override CARRIED: bool = false;
+override SATURATES: bool = false;
 
 fn saved(which: u32) -> Statistics {
   if (CARRIED) {
@@ -18,6 +22,9 @@ fn saved(which: u32) -> Statistics {
   } else if (PACKED) {
     let packed = statistics[which];
     return statistics_from(packed.x, packed.y, bitcast<u32>(packed.z));
+  } else if (SATURATES) {
+    let alpha_there = w_element(alpha[0], 0u);
+    return Statistics(0.0, 0.0, alpha_there, 1.0, alpha_there);
   } else {
     var m = vec2<f32>();
     if (HAS_MEAN) {

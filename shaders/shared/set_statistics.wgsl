@@ -10,7 +10,7 @@
 struct Statistics {
   hi: f32,     // the mean is hi + lo, unevaluated; both times `unit`
   lo: f32,
-  scale: f32,  // rstd / unit: what x·unit − hi − lo is multiplied by
+  scale: f32,  // rstd / unit: what x·unit − hi − lo is multiplied by; with UNIT_LENGTH that by `shrink`
   unit: f32,   // 1; or 2^-60 where x − mean may overflow, and rstd or rstd·weight may be subnormal
   rstd: f32,
 }
@@ -62,6 +62,17 @@ fn rstd_of(squares: f32, scale: f32) -> u32 {
   return (((bits & 0x7fffffu) | 0x800000u) + (1u << (shift - 1u))) >> shift;
 }
 
+// L2 normalization: x̂ has a length of 1 and not a root mean square of 1. rstd is that of the root mean square all the same, for which f32
+// has room where 1 / length is too small; `scale` has the rest of the way.
+override UNIT_LENGTH: bool = false;
+// Whether eps is the least length that a set is divided by, rather than added under the root.
+override LIMITED: bool = false;
+
+// What dx has of x̂ by way of rstd: nothing where eps has made that, and not x.
+fn unless_limited(slope: vec4<f32>, scale: vec4<f32>, unit: f32) -> vec4<f32> {
+  return select(slope, vec4<f32>(), scale * unit >= vec4<f32>(params.most_rstd * params.shrink));
+}
+
 // Without a branch, behind which a compiler would put the loads of what is normalized.
 fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
   let r = bitcast<f32>(bits & params.opaque_ones);
@@ -70,7 +81,10 @@ fn statistics_from(hi: f32, lo: f32, bits: u32) -> Statistics {
   let shift = countLeadingZeros(bits) - 8u;
   let subnormal = ((61u - shift) << 23u) | ((bits << shift) & 0x7fffffu);
   let small = select(bits + (60u << 23u), subnormal, bits < 0x00800000u);
-  let scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  var scale = bitcast<f32>(select(small, bits, plain) & params.opaque_ones);
+  if (UNIT_LENGTH) {
+    scale *= params.shrink;
+  }
   let unit = select(SMALL, 1.0, plain);
   // No mean where there is no number.
   let means = select(vec2<f32>(hi, lo), vec2<f32>(r), bits == NOT_A_NUMBER);

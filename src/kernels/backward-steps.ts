@@ -348,6 +348,25 @@ export function mergeGradients(at: Merged, { role, offset = 0, splits, inner = 1
   });
 }
 
+/** The gradient of alpha from so many sums of rows, if it is wanted. */
+export function mergeAlpha(at: Merged, splits: number, add: boolean): Step[] {
+  const { dalpha } = at.d;
+  if (!dalpha) return [];
+  const { gradients: team } = at.schedule;
+  const ACCUMULATE_WEIGHT = add || dalpha.accumulate;
+  const choices = { ...storageOf(at), WANTS_WEIGHT: true, WANTS_BIAS: false, ACCUMULATE_WEIGHT };
+  const numbers = { channels: 1, first_col: 0, inner: 1, splits, block: blockOf(splits / team.lanes) };
+  return [
+    dispatch({ ...at, ranges: {} }, joinGradients, {
+      choices,
+      numbers,
+      sources: { dweight: 'dalpha' },
+      team,
+      workers: 1,
+    }),
+  ];
+}
+
 /** What dweight and dbias are stored in, and which are wanted: a replica's own are others than those of the pass. */
 const storageOf = ({ d, facts }: Pick<At, 'd' | 'facts'>): Choices => ({
   ...storedAs('W', d.paramDtype, facts),

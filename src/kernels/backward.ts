@@ -6,6 +6,7 @@ import { elementCount, parameterCount, setCount, setSize } from '../plan/geometr
 import { longestSplit, rowGroupsOf, scheduleBackward, scheduleRowBackward } from '../plan/schedule.ts';
 import type { BackwardSchedule, ScheduleOptions } from '../plan/strategy.ts';
 import { workspaceBudget } from '../plan/workspace.ts';
+import type { Choices } from '../shaders/link.ts';
 import {
   type At,
   afterFirstPass,
@@ -14,6 +15,7 @@ import {
   collectGradients,
   columns,
   makesGradients,
+  mergeAlpha,
   mergeAndApplyChannels,
   mergeGradients,
   mergeSums,
@@ -40,8 +42,10 @@ import {
 /**
  * The dispatches of a backward pass where every column of a row has a weight: LayerNorm, RMSNorm. Roles: x, dy, dsum,
  * weight, bias, residual, mean, rstd in; dx, dweight, dbias, dresidual out.
+ *
+ * @param own - what its kernels are linked with beside what all are.
  */
-export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program {
+export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts, own: Choices = {}): Program {
   const { geometry } = d;
   if (elementCount(geometry) === 0) return ofNothing(d, facts);
   const schedule = scheduleRowBackward(geometry, facts, overrides(d), byteSize(d.dtype));
@@ -65,65 +69,78 @@ export function rowBackward(d: BackwardDescriptor, facts: DeviceFacts): Program 
   const fixed = { 'The partials of dweight and dbias': gradients };
   const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const parts: [At, number][] = [];
-  return partsOf(d, schedule, setSegments, facts, rowBytes, fixed, (at, index, chunks) => {
-    const chunk = chunks[index] as Chunk;
-    const head = chunks[0] as Chunk;
-    const together = registers ? rowGroupsOf(schedule.team) : 1;
-    const most = splitsOfChunk(head, gradientSplits, together);
-    const splits = splitsOfChunk(chunk, most, together);
-    // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
-    // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
-    const kept = alignUp(sumBytes * head.samples, scratchAlignment);
-    const beside = budget - head.samples * (partBytes + 16);
-    const shared =
-      long && d.paramDtype !== 'f32' && chunks.length > 1
-        ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
-        : 0;
-    const direct = makes && !shared && (long || chunks.length === 1);
-    if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
-    const merged = () =>
-      index === chunks.length - 1 && !direct
-        ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
-        : [];
-    if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
-    const sets = setCount(at.g);
-    const inOne = !shared && span === whole.span;
-    if (inOne && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
-      const carried = sets * schedule.splits;
-      const [second, add] = [afterFirstPass(at), index > 0];
-      const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
-      if (merging) {
-        at.need('partials', partBytes * sets);
-        return [...packed(at), sumRows(at, carried), merging, ...merged()];
+  return partsOf(
+    d,
+    schedule,
+    setSegments,
+    facts,
+    rowBytes,
+    fixed,
+    (at, index, chunks) => {
+      const chunk = chunks[index] as Chunk;
+      const head = chunks[0] as Chunk;
+      const together = registers ? rowGroupsOf(schedule.team) : 1;
+      const most = splitsOfChunk(head, gradientSplits, together);
+      const splits = splitsOfChunk(chunk, most, together);
+      // Parts add their partials up rather than round each. Where rows are too long for that, f32 gradients add up instead;
+      // in f16 the sums of all parts come first, so that a range of columns can go through all parts before the next.
+      const kept = alignUp(sumBytes * head.samples, scratchAlignment);
+      const beside = budget - head.samples * (partBytes + 16);
+      const shared =
+        long && d.paramDtype !== 'f32' && chunks.length > 1
+          ? Math.min(whole.span, sharedSpan(kept * chunks.length, beside, most, facts))
+          : 0;
+      const direct = makes && !shared && (long || chunks.length === 1);
+      if (any && !direct) at.need('gradients', shared ? 8 * most * shared : gradients);
+      const merged = () =>
+        index === chunks.length - 1 && !direct
+          ? mergeRequested({ ...at, accumulate: d.accumulate }, { role: 'gradients', splits: most })
+          : [];
+      if (registers) return [onePassPerRow(at, splits * groups, index > 0), ...merged()];
+      const sets = setCount(at.g);
+      const inOne = !shared && span === whole.span;
+      const saturates = d.kind === 'tanh';
+      if (inOne && !saturates && schedule.mergesInApply && sets <= splits * groups * longestSplit) {
+        const carried = sets * schedule.splits;
+        const [second, add] = [afterFirstPass(at), index > 0];
+        const merging = withinFloor(columns(second, splits * groups, direct, add, whole, carried));
+        if (merging) {
+          at.need('partials', partBytes * sets);
+          return [...packed(at), sumRows(at, carried), merging, ...merged()];
+        }
       }
-    }
-    at.need('partials', 8 * sets * schedule.splits);
-    const size = shared ? kept : sumBytes * sets;
-    const offset = shared ? index * size : 0;
-    at.need('sums', offset + size);
-    const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
-    const sums = [...packed(own), sumRows(own), mergeSums(own, false, undefined, direct || again)];
-    const second = afterFirstPass(own);
-    if (inOne) {
-      return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
-    }
-    parts.push([second, splits]);
-    if (shared && index < chunks.length - 1) return sums;
-    // Those of all parts, or this one's.
-    const ready = parts.splice(0);
-    const [[first, firstSplits]] = ready as [[At, number]];
-    const each = shared || span;
-    return [
-      ...sums,
-      ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
-        const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
-        return [
-          ...ready.map(([part, splits], j) => columns(part, splits, false, j > 0, range)),
-          ...mergeRequested(first, { role: 'gradients', splits: firstSplits, columns: range }),
-        ];
-      }).flat(),
-    ];
-  });
+      at.need('partials', 8 * sets * schedule.splits);
+      const size = shared ? kept : sumBytes * sets;
+      const offset = shared ? index * size : 0;
+      if (!saturates) at.need('sums', offset + size);
+      const own = { ...at, ranges: { ...at.ranges, sums: { offset, size } } };
+      const merge = saturates
+        ? mergeAlpha(own, sets * schedule.splits, index > 0)
+        : [mergeSums(own, false, undefined, direct || again)];
+      const sums = [...packed(own), ...(merge.length > 0 ? [sumRows(own), ...merge] : [])];
+      const second = afterFirstPass(own);
+      if (inOne) {
+        return [...sums, columns(second, splits * groups, direct, index > 0, whole), ...merged()];
+      }
+      parts.push([second, splits]);
+      if (shared && index < chunks.length - 1) return sums;
+      // Those of all parts, or this one's.
+      const ready = parts.splice(0);
+      const [[first, firstSplits]] = ready as [[At, number]];
+      const each = shared || span;
+      return [
+        ...sums,
+        ...Array.from({ length: Math.ceil(whole.span / each) }, (_, i) => {
+          const range = { first: i * each, span: Math.min(each, whole.span - i * each) };
+          return [
+            ...ready.map(([part, splits], j) => columns(part, splits, false, j > 0, range)),
+            ...mergeRequested(first, { role: 'gradients', splits: firstSplits, columns: range }),
+          ];
+        }).flat(),
+      ];
+    },
+    own,
+  );
 }
 
 /**
@@ -208,12 +225,14 @@ export function backwardProgram(d: BackwardDescriptor, facts: DeviceFacts): Prog
  * has both.
  */
 const overrides = (d: BackwardDescriptor): ScheduleOptions =>
-  d.frozen || d.residual === 'after' || d.stage ? { ...d.schedule, strategy: 'split' } : d.schedule;
+  d.frozen || d.residual === 'after' || d.stage || d.kind === 'tanh'
+    ? { ...d.schedule, strategy: 'split' }
+    : d.schedule;
 
 /** The gradients of nothing are zeros: a sum over no splits. */
 export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, accumulate } = d;
-  if (parameterCount(geometry) === 0) return { steps: [], scratch: {} };
+  if (parameterCount(geometry) === 0 && !d.dalpha) return { steps: [], scratch: {} };
   const part = partOf(d, { firstSample: 0, samples: geometry.samples }, facts);
   const at = {
     d,
@@ -223,7 +242,12 @@ export function ofNothing(d: BackwardDescriptor, facts: DeviceFacts): Program {
     accumulate,
     schedule: { gradients: alone },
   };
-  return { steps: mergeRequested(at, { role: 'gradients', splits: 0 }), scratch: { gradients: 8 } };
+  const ofAlpha = mergeAlpha(at, 0, false);
+  const others = parameterCount(geometry) > 0 ? mergeRequested(at, { role: 'gradients', splits: 0 }) : [];
+  return {
+    steps: [...ofAlpha, ...others],
+    scratch: { gradients: 8, ...(ofAlpha.length > 0 && { partials: 8 }) },
+  };
 }
 
 /** {@link inParts}, with what a backward pass has beside. Later parts add to what the first one wrote. */
@@ -235,15 +259,18 @@ export function partsOf(
   sampleBytes: readonly number[],
   fixedBytes: Readonly<Record<string, number>>,
   stepsOf: (at: At, index: number, chunks: readonly Chunk[]) => Step[],
+  own: Choices = {},
 ): Program {
-  const plan = { d, schedule, segmentsOf, facts, choices: backwardChoices(d, facts) };
+  const plan = { d, schedule, segmentsOf, facts, choices: { ...backwardChoices(d, facts), ...own } };
   return inParts(
     plan,
     sampleBytes,
     fixedBytes,
     (pass: Pass<BackwardDescriptor, BackwardSchedule>, need, index, chunks) => {
       const accumulate = index > 0 ? { dweight: true, dbias: true } : d.accumulate;
-      return stepsOf({ ...pass, accumulate, need, upstream: 'dy' }, index, chunks);
+      // With x̂ of length 1 the derivative has the sums of g·x̂ and not their means.
+      const numbers = d.kind === 'l2' ? { ...pass.numbers, count: 1 } : pass.numbers;
+      return stepsOf({ ...pass, numbers, accumulate, need, upstream: 'dy' }, index, chunks);
     },
   );
 }

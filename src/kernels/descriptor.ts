@@ -6,6 +6,9 @@ import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import type { Activation } from './activation.ts';
 
+/** A statistic, and what x is divided by. */
+export type NormKind = 'moments' | 'rms' | 'l2' | 'tanh';
+
 /** A norm as the kernels see it: a geometry, a statistic, an affine map. */
 export interface NormDescriptor {
   geometry: Geometry;
@@ -14,13 +17,19 @@ export interface NormDescriptor {
    * own. Absent: they alternate (set = sample·groups + group).
    */
   blocked?: true | undefined;
-  /** `moments` subtracts the mean; `rms` does not. */
-  kind: 'moments' | 'rms';
+  /**
+   * `moments` subtracts the mean; `rms` does not, and neither does `l2`, whose x̂ has a length of 1 rather than a root mean square of 1. Of
+   * `tanh`, x̂ is tanh(alpha·x).
+   */
+  kind: NormKind;
   /** Of x and everything of its shape. */
   dtype: FloatDType;
   /** Of weight and bias. */
   paramDtype: FloatDType;
+  /** Added under the root. */
   eps: number;
+  /** Of l2: what rstd is at most. Absent: nothing limits it but eps. */
+  mostRstd?: number | undefined;
   weight: boolean;
   bias: boolean;
   /** Added to weight (gemma: 1). */
@@ -74,6 +83,8 @@ export interface ForwardDescriptor extends NormDescriptor, Replicated {
 export interface BackwardDescriptor extends NormDescriptor, Replicated {
   /** The statistics did not depend on x. */
   frozen?: boolean | undefined;
+  /** Of tanh: whether the gradient of alpha is wanted, and added to what its tensor holds. */
+  dalpha?: { accumulate: boolean } | undefined;
   /** Which gradients of the parameters are wanted; `weight` and `bias` say what forward had. */
   dweight: boolean;
   dbias: boolean;

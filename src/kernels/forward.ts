@@ -76,6 +76,25 @@ export function rowForward(d: ForwardDescriptor, facts: DeviceFacts, statistics:
   return { steps, scratch: { ...scratch, ...unrequestedStatistics(d, steps) } };
 }
 
+/**
+ * The dispatch, or one for each part of x, of rows that have no statistics but alpha: tanh. Roles: those of rowForward, and alpha.
+ *
+ * @param saturation - the shader of tanh.
+ */
+export function saturatedForward(
+  d: ForwardDescriptor,
+  facts: DeviceFacts,
+  saturation: ShaderModule,
+): Program {
+  if (elementCount(d.geometry) === 0) return { steps: [], scratch: {} };
+  const schedule = scheduleRowForward(d.geometry, facts, splitted(d), byteSize(d.dtype));
+  const choices = { ...normChoices(d, facts), saturation };
+  const plan = { d, schedule, segmentsOf: setSegments, facts, choices };
+  return inParts(plan, [], {}, (at) => [applyRows(at)]);
+}
+
+const splitted = ({ schedule }: ForwardDescriptor) => ({ ...schedule, strategy: 'split' as const });
+
 /** The dispatches of any forward pass. Roles: those of {@link rowForward}, and of running statistics. */
 export function forwardProgram(d: ForwardDescriptor, facts: DeviceFacts): Program {
   const { geometry, running, stage } = d;

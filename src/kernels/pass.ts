@@ -66,6 +66,9 @@ export const oneByOne = ({ facts }: { facts: DeviceFacts }, holdsMuch: boolean):
 export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => ({
   ...storageChoices(d.dtype, d.paramDtype, facts),
   HAS_MEAN: d.kind === 'moments',
+  UNIT_LENGTH: d.kind === 'l2',
+  LIMITED: d.mostRstd !== undefined,
+  SATURATES: d.kind === 'tanh',
   HAS_WEIGHT: d.weight,
   HAS_BIAS: d.bias,
   BLOCKED: d.blocked === true,
@@ -183,7 +186,15 @@ export function partFrom(
   const { runs: _, ...sizes } = g;
   return {
     g,
-    numbers: { ...sizes, count: setSize(g), eps: d.eps, first_element: first, first_set: 0 },
+    numbers: {
+      ...sizes,
+      count: setSize(g),
+      shrink: 1 / Math.sqrt(setSize(g)),
+      eps: d.eps,
+      most_rstd: d.mostRstd ?? 0,
+      first_element: first,
+      first_set: 0,
+    },
     ranges,
     layouts: d.layouts,
   };

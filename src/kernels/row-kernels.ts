@@ -1,8 +1,9 @@
+import saturation from '../../shaders/interfaces/saturation/tanh.wgsl';
 import meanSquare from '../../shaders/interfaces/statistics/mean_square.wgsl';
 import moments from '../../shaders/interfaces/statistics/moments.wgsl';
 import { rowBackward } from './backward.ts';
 import type { BackwardKernels, ForwardDescriptor, ForwardKernels } from './descriptor.ts';
-import { rowForward } from './forward.ts';
+import { rowForward, saturatedForward } from './forward.ts';
 import { keptBackward } from './kept-backward.ts';
 import { keptForward } from './kept-forward.ts';
 
@@ -25,3 +26,11 @@ export const layerNormKernels: ForwardKernels & BackwardKernels = {
   backward,
 };
 export const rmsNormKernels: ForwardKernels & BackwardKernels = { forward: rmsNorm, backward };
+
+// No norm, but the same map of columns behind tanh(alpha·x): DyT.
+export const tanhForward: ForwardKernels = {
+  forward: (d, facts) => saturatedForward(d, facts, saturation),
+};
+export const tanhBackward: BackwardKernels = {
+  backward: (d, facts) => rowBackward(d, facts, { saturation }),
+};

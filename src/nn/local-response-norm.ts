@@ -2,14 +2,14 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { scratchBytes } from '../gpu/program.ts';
 import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
-import { checkLike, checkTensors, floatDType, type Like } from '../ops/check.ts';
+import { checkLike, floatDType, type Like } from '../ops/check.ts';
 import {
   checkLocalResponseNorm,
   localResponseNorm,
   localResponseNormBackward,
   localResponseNormProgram,
 } from '../ops/local-response-norm.ts';
-import { sharedOperands } from '../ops/shared-buffers.ts';
+import { checkRanges } from '../ops/shared-buffers.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions, passNames } from './module.ts';
@@ -102,8 +102,7 @@ export class LocalResponseNorm extends Module {
     if (this.backward !== LocalResponseNorm.prototype.backward) return;
     const x = this.#last.get().x;
     this.gpu.checkUsable(x, 'x');
-    checkTensors(this.gpu, { 'out.dx': out });
-    sharedOperands(this.gpu, { x }, { 'out.dx': out });
+    checkRanges(this.gpu, { x }, { 'out.dx': out });
     checkLike({ dy: output, 'out.dx': out }, x);
   }
 

@@ -5,7 +5,7 @@ import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { noteChange, Replay } from '../gpu/replay.ts';
 import { type FloatDType, sizesOf, type Tensor } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
-import { checkLike, checkTensors, floatDType, type Like } from '../ops/check.ts';
+import { checkLike, floatDType, type Like } from '../ops/check.ts';
 import type { CallOptions } from '../ops/descriptors.ts';
 import { checkActivation } from '../ops/epilogue.ts';
 import {
@@ -23,7 +23,7 @@ import {
   normForward,
 } from '../ops/norm-forward.ts';
 import { prepareNorm, scratchBytesOf } from '../ops/prepare-norm.ts';
-import { sharedOperands } from '../ops/shared-buffers.ts';
+import { checkRanges } from '../ops/shared-buffers.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { LastForward } from './last-forward.ts';
 import { Module, type PassOptions } from './module.ts';
@@ -289,8 +289,7 @@ export abstract class NormModule extends Module {
     if (this.#accepted.find(...key)) return shape;
     const call = this.describe(shape);
     const running = this.running(call);
-    checkTensors(this.gpu, { weight, bias, ...running, 'out.y': out });
-    sharedOperands(this.gpu, { weight, bias, ...running }, { 'out.y': out });
+    checkRanges(this.gpu, { weight, bias, ...running }, { 'out.y': out });
     checkRunning(call, running);
     checkParameters(call, input, weight, bias);
     checkLike({ 'out.y': out }, input);
@@ -307,8 +306,7 @@ export abstract class NormModule extends Module {
     const { x, mean, rstd } = this.#savedWithout();
     this.gpu.checkUsable(x, 'x');
     const inputs = { x, weight: this.weight?.data, mean, rstd };
-    checkTensors(this.gpu, { ...inputs, 'out.dx': out });
-    sharedOperands(this.gpu, inputs, { 'out.dx': out });
+    checkRanges(this.gpu, inputs, { 'out.dx': out });
     checkLike({ dy: output, 'out.dx': out }, x);
   }
 

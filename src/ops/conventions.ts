@@ -15,3 +15,9 @@ export type RmsNormCast = 'torch' | 'llama' | 'gemma';
  * and Flax (https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html). Their momentum is 1 − momentum here.
  */
 export type RunningVariance = 'unbiased' | 'biased';
+
+/**
+ * What eps does to the length of a vector that is divided by it: 'max' takes eps where the length is below it, max(‖x‖, eps), as
+ * torch.nn.functional.normalize; 'add' adds it to the square, sqrt(‖x‖² + eps), as flash-linear-attention's l2norm.
+ */
+export type EpsMode = 'max' | 'add';

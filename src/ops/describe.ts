@@ -10,12 +10,13 @@ import { checkOptions, type OptionKind, type OptionNames } from '../gpu/options.
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
+import { tanhBackward, tanhForward } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import { checkGrid } from '../plan/grid.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardNames, batchNormForwardNames } from './batch-norm.ts';
 import { floatDType } from './check.ts';
-import type { RmsNormCast, RunningVariance } from './conventions.ts';
+import type { EpsMode, RmsNormCast, RunningVariance } from './conventions.ts';
 import { type Described, describeProgram } from './describe-program.ts';
 import { type PlacesOptions, placesOf } from './described-places.ts';
 import type { DescribedOp, Description } from './description.ts';
@@ -29,9 +30,19 @@ import {
   forwardInputs,
   forwardOutputs,
 } from './descriptors.ts';
+import {
+  checkChoices,
+  dynamicTanhBackwardNames,
+  dynamicTanhNames,
+  tanhBackwardDescriptor,
+  tanhCall,
+  tanhForwardDescriptor,
+  tanhGradients,
+} from './dynamic-tanh.ts';
 import { checkGate, refuseEpilogue } from './epilogue.ts';
 import { groupNormBackwardNames, groupNormNames } from './group-norm.ts';
 import { instanceNormBackwardNames, instanceNormNames } from './instance-norm.ts';
+import { l2NormBackwardNames, l2NormNames, l2NormReasons } from './l2-norm.ts';
 import { addLayerNormNames, layerNormBackwardNames, layerNormNames } from './layer-norm.ts';
 import {
   type LocalResponseNormSettings,
@@ -57,7 +68,7 @@ export interface DescribeOptions extends PlacesOptions {
   paramDtype?: FloatDType | undefined;
   /** Default 'forward'. */
   pass?: 'forward' | 'backward' | undefined;
-  /** layerNorm, rmsNorm and their residual forms: the trailing sizes that are normalized together. Default: the last size. */
+  /** layerNorm, rmsNorm and their residual forms, l2Norm: the trailing sizes that are normalized together. Default: the last size. */
   normalizedShape?: number | ArrayLike<number> | undefined;
   /** Likewise: the axes that are normalized together, instead. */
   axes?: number | ArrayLike<number> | undefined;
@@ -71,8 +82,13 @@ export interface DescribeOptions extends PlacesOptions {
   layout?: Layout | undefined;
   /** rmsNorm, addRmsNorm: where it rounds, and what weight means. Default 'torch'. */
   cast?: RmsNormCast | undefined;
-  /** Added to the variance or the mean square. Default 1e-5, or 2^-23 of rmsNorm. A backward pass does not use it. */
+  /**
+   * Added to the variance or the mean square. Default 1e-5, or 2^-23 of rmsNorm. A backward pass does not use it, but for that of l2Norm,
+   * where it is what epsMode says, and 1e-12 or, where it is added, 1e-6.
+   */
   eps?: number | undefined;
+  /** l2Norm: whether eps is the least length, or added to its square. Default 'max'. */
+  epsMode?: EpsMode | undefined;
   /** Whether there is γ. Default true. */
   weight?: boolean | null | undefined;
   /** Whether there is β. Default true where the norm has one. A backward pass reads it only where an activation follows. */
@@ -109,10 +125,10 @@ export interface DescribeOptions extends PlacesOptions {
    * addRmsNorm, whose x is then the sum that forward left, else false.
    */
   dsum?: boolean | null | undefined;
-  /** Backward: which gradients of the parameters are wanted. Default: those of the parameters that there are. */
-  wants?: { dweight?: boolean; dbias?: boolean } | undefined;
+  /** Backward: which gradients of the parameters are wanted; dalpha is of dynamicTanh. Default: those of the parameters that there are. */
+  wants?: { dweight?: boolean; dbias?: boolean; dalpha?: boolean } | undefined;
   /** Backward: whether dweight and dbias are added to what their buffers hold. Default false. */
-  accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
+  accumulate?: boolean | { dweight: boolean; dbias: boolean; dalpha?: boolean } | undefined;
   /** localResponseNorm, which needs it: channels in a window. */
   size?: number | undefined;
   /** localResponseNorm: factor of the window's sum of squares, which is divided by size. Default 1e-4. */
@@ -148,6 +164,10 @@ const floor: Omit<DeviceFacts, 'f16'> = {
 
 type Names = Readonly<Record<string, OptionKind>>;
 
+// alpha is always there: the option of that name is another op's.
+const { alpha: _forward, ...tanhNames } = dynamicTanhNames;
+const { alpha: _backward, ...tanhBackwardNames } = dynamicTanhBackwardNames;
+
 /** The options of each function, forward and backward. */
 const functions: Readonly<
   Record<DescribedOp, { forward: Names; backward: Names; reasons?: Readonly<Record<string, string>> }>
@@ -156,10 +176,12 @@ const functions: Readonly<
   addLayerNorm: { forward: addLayerNormNames, backward: layerNormBackwardNames },
   rmsNorm: { forward: rmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
   addRmsNorm: { forward: addRmsNormNames, backward: rmsNormBackwardNames, reasons: rmsNormReasons },
+  l2Norm: { forward: l2NormNames, backward: l2NormBackwardNames, reasons: l2NormReasons },
   groupNorm: { forward: groupNormNames, backward: groupNormBackwardNames },
   instanceNorm: { forward: instanceNormNames, backward: instanceNormBackwardNames },
   batchNorm: { forward: batchNormForwardNames, backward: batchNormBackwardNames },
   localResponseNorm: { forward: localResponseNormNames, backward: localResponseNormNames },
+  dynamicTanh: { forward: tanhNames, backward: tanhBackwardNames },
 };
 
 const ownNames = {
@@ -187,6 +209,7 @@ export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Na
     ...common,
     ...(op === 'localResponseNorm' ? {} : { paramDtype }),
     ...('normalizedShape' in functions[op][pass] ? { parameterShape, strides } : {}),
+    ...(op === 'dynamicTanh' ? { parameterShape } : {}),
   };
 }
 
@@ -227,7 +250,9 @@ export function describe(op: DescribedOp, options: DescribeOptions, facts: Descr
   const described =
     op === 'localResponseNorm'
       ? responseParts(pass, shape, dtype, options, all)
-      : (pass === 'forward' ? forwardParts : backwardParts)(op, shape, { ...options, dtype }, all);
+      : op === 'dynamicTanh'
+        ? tanhParts(pass, { shape, dtype }, options, all)
+        : (pass === 'forward' ? forwardParts : backwardParts)(op, shape, { ...options, dtype }, all);
   checkGrid(described.program, all);
   return { abi: 1, op, pass, ...describeProgram(described, all) };
 }
@@ -289,6 +314,36 @@ function responseParts(
     ...(shared && { shared }),
   };
   return { program: responseProgram(pass, d, facts), ...tensors };
+}
+
+function tanhParts(
+  pass: 'forward' | 'backward',
+  x: { shape: readonly number[]; dtype: FloatDType },
+  options: DescribeOptions,
+  facts: DeviceFacts,
+): Described {
+  const { paramDtype = x.dtype, parameterShape, wants, accumulate } = options;
+  const sizes = parameterShape === undefined ? x.shape.slice(-1) : sizesOf(parameterShape, 'parameterShape');
+  const alpha = { shape: [1], dtype: paramDtype };
+  const parameter = { shape: sizes, dtype: floatDType({ dtype: paramDtype }, 'weight') };
+  const there = (given: boolean | null | undefined) =>
+    (given ?? given === undefined) ? parameter : undefined;
+  const parameters = { alpha, weight: there(options.weight), bias: there(options.bias) };
+  const call = tanhCall(x, parameters);
+  if (pass === 'forward') {
+    const tensors = { inputs: { x, ...parameters }, outputs: { y: x } };
+    const { shared } = placesOf(tensors, options);
+    const program = tanhForward.forward(tanhForwardDescriptor(call, parameters, shared), facts);
+    return { program, ...tensors };
+  }
+  checkChoices("describe('dynamicTanh')", wants, accumulate);
+  const told = { ...parameters, wants, accumulate };
+  const inputs = { dy: x, x, alpha, weight: parameters.weight };
+  const outputs = tanhGradients(call, tanhBackwardDescriptor(call, told), x.shape);
+  const { shared } = placesOf({ inputs, outputs }, options);
+  const d = tanhBackwardDescriptor(call, told, shared);
+  const added = { ...d.accumulate, dalpha: d.dalpha?.accumulate === true };
+  return { program: tanhBackward.backward(d, facts), inputs, outputs, accumulate: added };
 }
 
 /** What is known of the call without its tensors. */

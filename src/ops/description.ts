@@ -120,4 +120,4 @@ export interface Description {
 }
 
 /** What can be described: every functional norm, by its name. */
-export type DescribedOp = NormOp | 'localResponseNorm';
+export type DescribedOp = NormOp | 'localResponseNorm' | 'dynamicTanh';

@@ -68,7 +68,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
   });
   if (residual === 'before') refuseEpilogue(call.name, { activation, gate: gated });
   checkOptions('schedule', schedule, scheduleNames);
-  const { kind, geometry, blocked, eps, weightOffset = 0, castFirst = false } = call;
+  const { kind, geometry, blocked, eps, mostRstd, weightOffset = 0, castFirst = false } = call;
   return {
     geometry,
     ...(blocked && { blocked }),
@@ -76,6 +76,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     dtype,
     paramDtype,
     eps,
+    ...(mostRstd !== undefined && { mostRstd }),
     weight,
     bias,
     weightOffset: weight ? weightOffset : 0,

@@ -9,9 +9,9 @@ import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type ResponseDescriptor, responseBackward, responseForward } from '../kernels/response.ts';
 import { groupNormGeometry, type Layout } from '../plan/geometry.ts';
-import { checkCount, checkLayout, checkLike, checkTarget, checkTensors, floatDType } from './check.ts';
+import { checkCount, checkLayout, checkLike, checkTarget, floatDType } from './check.ts';
 import { remember } from './programs.ts';
-import { sharedOperands } from './shared-buffers.ts';
+import { checkRanges } from './shared-buffers.ts';
 
 /** What a local response normalization is made of. */
 export interface LocalResponseNormSettings {
@@ -84,8 +84,7 @@ export function localResponseNorm(
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
   checkOptions("localResponseNorm's out", out, { y: 'tensor' });
-  checkTensors(gpu, { x, 'out.y': out.y });
-  const shared = sharedOperands(gpu, { x }, { 'out.y': out.y });
+  const shared = checkRanges(gpu, { x }, { 'out.y': out.y });
   const program = localResponseNormProgram(gpu, 'forward', x.shape, floatDType(x, 'x'), options, shared);
   checkLike({ 'out.y': out.y }, x);
   return gpu.orNothing(() => {
@@ -117,8 +116,7 @@ export function localResponseNormBackward(
   const { out = {}, encoder, pass } = options;
   checkTarget({ encoder, pass });
   checkOptions("localResponseNormBackward's out", out, { dx: 'tensor' });
-  checkTensors(gpu, { dy, x, 'out.dx': out.dx });
-  const shared = sharedOperands(gpu, { dy, x }, { 'out.dx': out.dx });
+  const shared = checkRanges(gpu, { dy, x }, { 'out.dx': out.dx });
   const program = localResponseNormProgram(gpu, 'backward', x.shape, floatDType(x, 'x'), options, shared);
   checkLike({ dy, 'out.dx': out.dx }, x);
   return gpu.orNothing(() => {

@@ -5,7 +5,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import type { OptionNames } from '../gpu/options.ts';
 import type { Program } from '../gpu/program.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
-import type { BackwardKernels, ForwardKernels } from '../kernels/descriptor.ts';
+import type { BackwardKernels, ForwardKernels, NormKind } from '../kernels/descriptor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { checkEps, checkTensorShape, floatDType, type Like, parameterDType } from './check.ts';
@@ -104,7 +104,7 @@ export interface BackwardOptions extends NormOptions {
   /** Adds dweight and dbias to what `out.dweight` and `out.dbias` hold, as PyTorch accumulates gradients. Default false. */
   accumulate?: boolean | { dweight: boolean; dbias: boolean } | undefined;
   out?: BackwardOutputs | undefined;
-  /** Not used, since rstd holds it: it may be there, so that forward's options can be spread into these. */
+  /** Not used, since rstd holds it, but by l2NormBackward: it may be there, so that forward's options can be spread into these. */
   eps?: number | undefined;
   /** Not used: it may be there, so that all of forward's result can be spread into these options. */
   y?: Tensor | undefined;
@@ -161,7 +161,7 @@ export interface BackwardResult {
 export interface NormCall {
   /** The function's name, for labels. */
   name: string;
-  kind: 'moments' | 'rms';
+  kind: NormKind;
   geometry: Geometry;
   /** As in the descriptor of the kernels. */
   blocked?: true | undefined;
@@ -172,6 +172,8 @@ export interface NormCall {
   /** Shape of rstd. */
   setShape: readonly number[];
   eps: number;
+  /** As in the descriptor of the kernels. */
+  mostRstd?: number | undefined;
   weightOffset?: number | undefined;
   castFirst?: boolean | undefined;
   /** What becomes of running statistics; absent where there are none. */

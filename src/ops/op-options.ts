@@ -11,11 +11,12 @@ import { layerNormKernels, rmsNormKernels } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
-import type { RmsNormCast, RunningVariance } from './conventions.ts';
+import type { EpsMode, RmsNormCast, RunningVariance } from './conventions.ts';
 import type { CallOptions } from './descriptors.ts';
 import { checkGate } from './epilogue.ts';
 import { groupNormCall } from './group-norm.ts';
 import { instanceNormBackwardCall, instanceNormParts } from './instance-norm.ts';
+import { l2NormCall } from './l2-norm.ts';
 import { layerNormCall } from './layer-norm.ts';
 import type { BothCalls } from './norm.ts';
 import { rmsNormCall } from './rms-norm.ts';
@@ -26,21 +27,22 @@ export type NormOp =
   | 'addLayerNorm'
   | 'rmsNorm'
   | 'addRmsNorm'
+  | 'l2Norm'
   | 'groupNorm'
   | 'instanceNorm'
   | 'batchNorm';
 
 /** What the functional norms are told, without the tensors. */
 export interface NormOpOptions {
-  /** LayerNorm, RMSNorm. Default: the last size, unless there are axes. */
+  /** Norms over rows: LayerNorm, RMSNorm, l2Norm. Default: the last size, unless there are axes. */
   normalizedShape?: number | ArrayLike<number> | undefined;
-  /** LayerNorm, RMSNorm: the axes that are normalized together, as `layerNorm` has them. */
+  /** Norms over rows: the axes that are normalized together, as `layerNorm` has them. */
   axes?: number | ArrayLike<number> | undefined;
-  /** GroupNorm, LayerNorm, RMSNorm. Default 1. */
+  /** GroupNorm, norms over rows. Default 1. */
   numGroups?: number | undefined;
-  /** LayerNorm, RMSNorm: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
+  /** Norms over rows: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
   parameterShape?: ArrayLike<number> | undefined;
-  /** LayerNorm, RMSNorm. Default false. */
+  /** Norms over rows. Default false. */
   zeroCenteredGamma?: boolean | undefined;
   /** Default 'channels-first'. */
   layout?: Layout | undefined;
@@ -52,7 +54,7 @@ export interface NormOpOptions {
   dtype?: FloatDType | undefined;
   /** Of weight and bias. Default: that of x. */
   paramDtype?: FloatDType | undefined;
-  /** Whether there are weight and bias (RMSNorm: weight), whose gradients are then wanted. Default true. */
+  /** Whether there are weight and bias (RMSNorm, l2Norm: weight), whose gradients are then wanted. Default true. */
   affine?: boolean | undefined;
   /** Default 'none'. */
   activation?: Activation | undefined;
@@ -96,6 +98,7 @@ export interface CallSettings
     | 'cast'
   > {
   eps?: number | undefined;
+  epsMode?: EpsMode | undefined;
   momentum?: number | null | undefined;
   runningMean?: boolean | undefined;
   runningVar?: boolean | undefined;
@@ -117,6 +120,8 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
     case 'rmsNorm':
     case 'addRmsNorm':
       return { ...rmsNormCall(shape, { ...rows, cast }, given), ...rmsNormKernels };
+    case 'l2Norm':
+      return { ...l2NormCall(shape, { ...rows, epsMode: settings.epsMode }, given), ...rmsNormKernels };
     case 'groupNorm':
       return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
     case 'instanceNorm':
@@ -142,7 +147,8 @@ export function backwardCall(op: NormOp, shape: readonly number[], settings: Cal
     return { ...instanceNormBackwardCall(shape, layout, training ?? true), ...channelKernels };
   if (op === 'batchNorm')
     return { ...batchNormBackwardCall(shape, layout, training ?? false), ...channelKernels };
-  return forwardCall(op, shape, { ...settings, eps: 0 });
+  // Of l2Norm, eps says where rstd does not depend on x.
+  return forwardCall(op, shape, op === 'l2Norm' ? settings : { ...settings, eps: 0 });
 }
 
 /** @internal The call that an op makes of x of that shape. */
@@ -158,6 +164,9 @@ export function callOf(op: NormOp, shape: readonly number[], options: NormOpOpti
 /** @internal Whether an op normalizes x + residual. */
 export const addsResidual = (op: NormOp): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
 
+/** Whether an op may have a bias. */
+const hasBias = (op: NormOp): boolean => op !== 'rmsNorm' && op !== 'addRmsNorm' && op !== 'l2Norm';
+
 /** @internal What the programs of the op are made from, beside the call. */
 export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
   const { dtype, paramDtype, affine = true, activation, residual, gate, schedule } = options;
@@ -166,7 +175,7 @@ export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOption
     dtype,
     paramDtype,
     weight: affine,
-    bias: affine && op !== 'rmsNorm' && op !== 'addRmsNorm',
+    bias: affine && hasBias(op),
     activation,
     residual: addsResidual(op) ? 'before' : residual || gate ? 'after' : 'none',
     gated: gate,

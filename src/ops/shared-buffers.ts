@@ -4,6 +4,7 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { bindingOffset } from '../gpu/layout.ts';
 import { alignUp } from '../gpu/program.ts';
 import type { Tensor } from '../gpu/tensor.ts';
+import { checkTensors } from './check.ts';
 
 type Tensors = Readonly<Record<string, Tensor | undefined>>;
 
@@ -31,6 +32,13 @@ export function sharedOperands(gpu: Gpu, inputs: Tensors, outputs: Tensors): rea
     if (other) throw overlap(one, other);
   }
   return shared.length > 0 ? shared.map(({ name }) => roleOf(name)).sort() : undefined;
+}
+
+/** Throws unless those tensors that are there can be used; then as {@link sharedOperands}. */
+export function checkRanges(gpu: Gpu, inputs: Tensors, outputs: Tensors): readonly string[] | undefined {
+  checkTensors(gpu, inputs);
+  checkTensors(gpu, outputs);
+  return sharedOperands(gpu, inputs, outputs);
 }
 
 interface Placed {

@@ -2,9 +2,10 @@ import { checkContext } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
-import { scratchBytes } from '../gpu/program.ts';
+import { type Program, scratchBytes } from '../gpu/program.ts';
 import { shown } from '../gpu/shown.ts';
 import { sizesOf } from '../gpu/tensor.ts';
+import { tanhBackwardDescriptor, tanhBackwardProgram, tanhCall, tanhForwardProgram } from './dynamic-tanh.ts';
 import { type LocalResponseNormSettings, localResponseNormProgram } from './local-response-norm.ts';
 import { type StatisticsOption, statisticsNames } from './norm.ts';
 import { callOf, type NormOp, type NormOpOptions, normOpNames, prepareOptionsOf } from './op-options.ts';
@@ -43,7 +44,7 @@ const names = {
  */
 export function workspaceBytes(
   gpu: Gpu,
-  op: NormOp | 'localResponseNorm',
+  op: NormOp | 'localResponseNorm' | 'dynamicTanh',
   shape: ArrayLike<number>,
   options: WorkspaceOptions = {},
 ): number {
@@ -54,16 +55,29 @@ export function workspaceBytes(
   if (pass !== undefined && pass !== 'forward' && pass !== 'backward') {
     throw new NormError('value', `There is no pass '${shown(pass)}'.`, "Use 'forward' or 'backward'.");
   }
-  const bytes = (direction: 'forward' | 'backward'): number =>
-    scratchBytes(
-      op === 'localResponseNorm'
-        ? localResponseNormProgram(gpu, direction, sizes, dtype, { ...options, size })
-        : programOf(
-            gpu,
-            callOf(op, sizes, options),
-            { ...prepareOptionsOf(op, options), statistics },
-            direction,
-          ),
-    );
+  const programFor = (direction: 'forward' | 'backward') => {
+    if (op === 'localResponseNorm') {
+      return localResponseNormProgram(gpu, direction, sizes, dtype, { ...options, size });
+    }
+    if (op === 'dynamicTanh') return tanhProgram(gpu, direction, sizes, options);
+    const described = { ...prepareOptionsOf(op, options), statistics };
+    return programOf(gpu, callOf(op, sizes, options), described, direction);
+  };
+  const bytes = (direction: 'forward' | 'backward'): number => scratchBytes(programFor(direction));
   return pass ? bytes(pass) : Math.max(bytes('forward'), bytes('backward'));
+}
+
+function tanhProgram(
+  gpu: Gpu,
+  direction: 'forward' | 'backward',
+  shape: readonly number[],
+  { dtype = 'f32', paramDtype = dtype, affine = true, parameterShape }: NormOpOptions,
+): Program {
+  const size = parameterShape === undefined ? shape.slice(-1) : sizesOf(parameterShape, 'parameterShape');
+  const parameter = affine ? { shape: size, dtype: paramDtype } : undefined;
+  const parameters = { alpha: { shape: [1], dtype: paramDtype }, weight: parameter, bias: parameter };
+  const call = tanhCall({ shape, dtype }, parameters);
+  return direction === 'forward'
+    ? tanhForwardProgram(gpu, call, parameters)
+    : tanhBackwardProgram(gpu, tanhBackwardDescriptor(call, parameters));
 }

@@ -12,7 +12,7 @@ describe('the fuzz', () => {
 
   it('reaches every op, dtype, layout, pattern, strategy, kind of facts, and tensors without elements', () => {
     const seen = (of: (index: number) => unknown) => new Set(many.map((_, index) => of(index)));
-    expect(seen((i) => many[i]?.subject.op).size).toBe(7);
+    expect(seen((i) => many[i]?.subject.op).size).toBe(8);
     expect(seen((i) => many[i]?.response !== undefined)).toEqual(new Set([true, false]));
     const dtypes = seen((i) => `${many[i]?.subject.dtype} ${many[i]?.subject.paramDtype}`);
     for (const pair of ['f16 f16', 'f16 f32', 'bf16 bf16', 'bf16 f32']) expect(dtypes).toContain(pair);

@@ -470,6 +470,7 @@ group('mistakes', () => {
       layout: true,
       cast: true,
       eps: true,
+      epsMode: true,
       weight: true,
       bias: true,
       residual: true,

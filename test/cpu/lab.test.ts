@@ -120,7 +120,7 @@ it('knows targets by their names and those of their makers', () => {
 it('describes random calls of every op and pass, the same ones each time', () => {
   const few = randomCases(true, 3);
   expect(few).toEqual(randomCases(true, 3));
-  expect(few).toHaveLength(8 * 2 * 3);
+  expect(few).toHaveLength(10 * 2 * 3);
   const facts = { ...floor, subgroup: 32, maxInvocations: 1024, maxBindingBytes: 2 ** 32 };
   const kernels = corpus(facts, 3);
   expect(new Set(kernels.map(({ wgsl }) => wgsl)).size).toBe(kernels.length);

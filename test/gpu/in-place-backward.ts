@@ -11,6 +11,8 @@ import {
   instanceNorm,
   instanceNormBackward,
   LayerNorm,
+  l2Norm,
+  l2NormBackward,
   layerNorm,
   layerNormBackward,
   rmsNorm,
@@ -71,6 +73,17 @@ const rms = (shape: number[]): Subject => ({
     const options = { normalizedShape: weight.shape, weight, schedule };
     const { rstd } = rmsNorm(gpu, x, options);
     return { ...rmsNormBackward(gpu, dy, x, { ...options, rstd, ...outOf(dx) }) };
+  },
+});
+
+const l2 = (shape: number[]): Subject => ({
+  shape,
+  parameters: [shape.at(-1) as number],
+  over: ['dy', 'x'],
+  run(gpu, { dy, x, weight }, schedule, dx) {
+    const options = { normalizedShape: weight.shape, weight, schedule };
+    const { rstd } = l2Norm(gpu, x, options);
+    return { ...l2NormBackward(gpu, dy, x, { ...options, rstd, ...outOf(dx) }) };
   },
 });
 
@@ -136,6 +149,7 @@ const others = [
   channels('instance', [2, 5, 33]),
   channels('batch', [4, 6, 5, 10]),
   channels('batch', [70, 13]),
+  l2([9, 36]),
 ];
 
 async function compare(

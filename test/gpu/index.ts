@@ -12,6 +12,7 @@ import { cases as conformance } from './conformance.ts';
 import { cases as conformanceChannels } from './conformance-channels.ts';
 import { cases as conventions } from './conventions.ts';
 import { cases as dataParallel } from './data-parallel.ts';
+import { cases as dynamicTanh } from './dynamic-tanh.ts';
 import { cases as epilogue } from './epilogue.ts';
 import { cases as errors } from './errors.ts';
 import { cases as frozenBatchNorm } from './frozen-batch-norm.ts';
@@ -25,6 +26,7 @@ import { cases as instanceNorm } from './instance-norm.ts';
 import { cases as isolation } from './isolation.ts';
 import { cases as keptAxes } from './kept-axes.ts';
 import { cases as kernels } from './kernels.ts';
+import { cases as l2Norm } from './l2-norm.ts';
 import { cases as leaks } from './leaks.ts';
 import { cases as limits } from './limits.ts';
 import { cases as localResponseNorm } from './local-response-norm.ts';
@@ -68,6 +70,8 @@ export const allCases: Case[] = [
   ...rowGroups,
   ...keptAxes,
   ...range,
+  ...l2Norm,
+  ...dynamicTanh,
   ...batchNorm,
   ...columns,
   ...merging,

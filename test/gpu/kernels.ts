@@ -60,7 +60,7 @@ function argumentsOf(
   const { op, inputs, outputs } = plan;
   const told = Object.entries(rest).filter(([name]) => !tensorOptions.includes(name));
   const given: Record<string, unknown> = Object.fromEntries(told);
-  if (/(layer|rms)Norm$/i.test(op)) given.normalizedShape ??= shape[shape.length - 1];
+  if (/(layer|rms|l2)Norm$/i.test(op)) given.normalizedShape ??= shape[shape.length - 1];
   const gradients = outputs.filter(({ name }) => name === 'dweight' || name === 'dbias');
   const updated = outputs.filter((one) => one.inPlace && !gradients.includes(one));
   for (const { name } of [...inputs, ...updated]) {
@@ -143,6 +143,7 @@ const plain: Subject[] = [
   { op: 'addLayerNorm', options: { shape: [17, 96] } },
   { op: 'rmsNorm', options: { shape: [40, 33], cast: 'gemma', eps: 1e-6 } },
   { op: 'addRmsNorm', options: { shape: [17, 96] } },
+  { op: 'l2Norm', options: { shape: [17, 96], eps: 0.5 } },
   { op: 'groupNorm', options: { shape: [3, 8, 5, 4], numGroups: 4, ...activated } },
   { op: 'groupNorm', options: { shape: [3, 20, 8], numGroups: 2, layout: 'channels-last' } },
   {

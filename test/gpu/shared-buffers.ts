@@ -4,6 +4,8 @@ import {
   BatchNorm2d,
   batchNorm,
   batchNormBackward,
+  dynamicTanh,
+  dynamicTanhBackward,
   type FloatDType,
   type Gpu,
   groupNorm,
@@ -12,6 +14,8 @@ import {
   instanceNorm,
   instanceNormBackward,
   LayerNorm,
+  l2Norm,
+  l2NormBackward,
   layerNorm,
   layerNormBackward,
   localResponseNorm,
@@ -154,6 +158,27 @@ const others: Run = (gpu, make) => {
   return { ...out, dx, response: response.y, responseDx: back.dx, kept: kept.y };
 };
 
+const variants: Run = (gpu, make) => {
+  const rows = [12, 40];
+  const of = (seed: number) => make(rows, values(rows, seed, 1));
+  const [x, dy, weight, alpha] = [of(1), of(2), make([40], values([40], 3)), make([1], Float32Array.of(0.5))];
+  const { y, rstd } = l2Norm(gpu, x, {
+    normalizedShape: 40,
+    weight,
+    out: { y: make(rows), rstd: make([12]) },
+  });
+  const l2 = l2NormBackward(gpu, dy, x, {
+    normalizedShape: 40,
+    weight,
+    rstd,
+    out: { dx: make(rows), dweight: make([40]) },
+  });
+  const tanh = dynamicTanh(gpu, x, { alpha, weight, out: { y: make(rows) } });
+  const out = { dx: make(rows), dalpha: make([1]), dweight: make([40]) };
+  dynamicTanhBackward(gpu, dy, x, { alpha, weight, out });
+  return { y, rstd, l2Dx: l2.dx, l2Dweight: l2.dweight, tanh: tanh.y, ...out };
+};
+
 const modules: Run = (gpu, make) => {
   const [x, dy] = [make(shape, values(shape, 1)), make(shape, values(shape, 2))];
   const [norm, batch] = [new LayerNorm(gpu, 8), new BatchNorm2d(gpu, 6)];
@@ -194,6 +219,7 @@ const runs: Record<string, Run> = {
   'batch norm in training': batchNorms(true),
   'batch norm in evaluation': batchNorms(false),
   'instance norm, local response norm, kept axes': others,
+  'l2 norm and dynamic tanh': variants,
   modules,
   'in place': inPlace,
 };

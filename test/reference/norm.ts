@@ -8,10 +8,15 @@ export interface ReferenceOptions {
   weight?: ArrayLike<number> | null | undefined;
   /** One value per channel; absent or null means 0. */
   bias?: ArrayLike<number> | null | undefined;
-  /** Added to the variance (or the mean square) inside the square root. */
+  /** Added to the variance (or the mean square) inside the square root; of 'l2' to the sum of squares. */
   eps: number;
-  /** 'moments' subtracts the mean and divides by the standard deviation; 'rms' only divides by the root mean square. */
-  kind: 'moments' | 'rms';
+  /**
+   * 'moments' subtracts the mean and divides by the standard deviation; 'rms' only divides by the root mean square, and 'l2' by the root of
+   * the sum of squares.
+   */
+  kind: 'moments' | 'rms' | 'l2';
+  /** Of 'l2': 'max' divides by eps where the length is below it, instead of adding it to the square. Default 'add'. */
+  epsMode?: 'max' | 'add' | undefined;
   /** Added to every weight: Gemma stores weight - 1 and multiplies by (1 + weight). Default 0. */
   weightOffset?: number | undefined;
   /** Statistics to normalize with instead of those of x, on which they then do not depend: one of each per set. */
@@ -36,7 +41,7 @@ export interface ReferenceForward {
   y: Float64Array;
   /** One per set, in the order (sample, group); zeros for 'rms'. */
   mean: Float64Array;
-  /** One per set: 1 / sqrt(variance + eps), or 1 / sqrt(mean square + eps). */
+  /** One per set: 1 / sqrt(variance + eps), or 1 / sqrt(mean square + eps); of 'l2' what x is multiplied by, times sqrt(elements). */
   rstd: Float64Array;
 }
 
@@ -89,11 +94,16 @@ function checkLengths(
   }
 }
 
+/** What rstd is multiplied by. */
+const shrinkOf = (geometry: Geometry, { kind }: ReferenceOptions): number =>
+  kind === 'l2' ? 1 / Math.sqrt(setSize(geometry)) : 1;
+
 /**
  * mean and rstd of every set, in two passes: the variance is the mean of the squared distances from the mean, divided
  * by the number of elements (the biased variance, which torch.nn's norms normalise with).
  */
-function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, frozen }: ReferenceOptions) {
+function statistics(x: ArrayLike<number>, geometry: Geometry, options: ReferenceOptions) {
+  const { eps, kind, epsMode, frozen } = options;
   if (frozen) {
     const rstd = Float64Array.from(frozen.variance, (variance) => 1 / Math.sqrt(variance + eps));
     return { mean: Float64Array.from(frozen.mean), rstd };
@@ -111,6 +121,12 @@ function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, froze
     const distance = (x[element] as number) - (mean[set] as number);
     squares.add(set, distance * distance);
   });
+  if (kind === 'l2') {
+    const lengths = squares
+      .values()
+      .map((sum) => (epsMode === 'max' ? Math.max(Math.sqrt(sum), eps) : Math.sqrt(sum + eps)));
+    return { mean, rstd: lengths.map((length) => Math.sqrt(size) / length) };
+  }
   return { mean, rstd: squares.values(size).map((variance) => 1 / Math.sqrt(variance + eps)) };
 }
 
@@ -119,12 +135,13 @@ function statistics(x: ArrayLike<number>, geometry: Geometry, { eps, kind, froze
  *
  *     xhat = (x - mean) * rstd        mean = E[x],  rstd = 1 / sqrt(E[(x - mean)^2] + eps)        'moments'
  *     xhat = x * rstd                               rstd = 1 / sqrt(E[x^2] + eps)                 'rms'
+ *     xhat = x / length               length = sqrt(sum(x^2) + eps), or max(sqrt(sum(x^2)), eps)  'l2'
  *     z    = xhat * (weight + weightOffset) + bias + residual
  *     y    = activation(z), or z * activation(gate)
  *
  * LayerNorm: Ba, Kiros, Hinton 2016 (arXiv:1607.06450). RMSNorm: Zhang, Sennrich 2019 (arXiv:1910.07467), with eps
  * where torch.nn.RMSNorm has it. GroupNorm: Wu, He 2018 (arXiv:1803.08494). InstanceNorm: Ulyanov, Vedaldi, Lempitsky
- * 2016 (arXiv:1607.08022). BatchNorm: Ioffe, Szegedy 2015 (arXiv:1502.03167). The conventions (biased variance, eps inside the root) are torch.nn's.
+ * 2016 (arXiv:1607.08022). L2 normalization: torch.nn.functional.normalize, flash-linear-attention's l2norm. BatchNorm: Ioffe, Szegedy 2015 (arXiv:1502.03167). The conventions (biased variance, eps inside the root) are torch.nn's.
  */
 export function normReference(
   x: ArrayLike<number>,
@@ -141,9 +158,10 @@ export function normReference(
   });
   const weight = scaleOf(geometry, options);
   const { mean, rstd } = statistics(x, geometry, options);
+  const shrink = shrinkOf(geometry, options);
   const y = new Float64Array(count);
   forEachElement(geometry, (element, set, channel) => {
-    const xhat = ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
+    const xhat = ((x[element] as number) - (mean[set] as number)) * ((rstd[set] as number) * shrink);
     const shift = (bias ? (bias[channel] as number) : 0) + (residual ? (residual[element] as number) : 0);
     const z = xhat * (weight[channel] as number) + shift;
     y[element] = options.gate
@@ -160,6 +178,7 @@ export function normReference(
  *     g       = dy * (weight + weightOffset)
  *     dx      = rstd * (g - E[g] - xhat * E[g * xhat]) + dsum        'moments'; E is the mean over the set
  *     dx      = rstd * (g        - xhat * E[g * xhat]) + dsum        'rms'
+ *     dx      = (g - xhat * sum(g * xhat)) / length                  'l2', or g / length where that is eps
  *     dx      = rstd * g + dsum                                      frozen
  *     dweight = sum over the channel of dy * xhat
  *     dbias   = sum over the channel of dy
@@ -187,8 +206,12 @@ export function normBackwardReference(
   const { mean, rstd } = statistics(x, geometry, options);
   const centred = options.kind === 'moments';
   const sets = setCount(geometry);
+  const shrink = shrinkOf(geometry, options);
+  // Where eps is the length that x is divided by.
+  const least =
+    options.kind === 'l2' && options.epsMode === 'max' ? Math.sqrt(setSize(geometry)) / options.eps : 0;
   const xhatAt = (element: number, set: number): number =>
-    ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number);
+    ((x[element] as number) - (mean[set] as number)) * (rstd[set] as number) * shrink;
 
   const sumG = new Sums(sets);
   const sumGXhat = new Sums(sets);
@@ -209,15 +232,16 @@ export function normBackwardReference(
   });
 
   const meanG = sumG.values(setSize(geometry));
-  const meanGXhat = sumGXhat.values(setSize(geometry));
+  const meanGXhat = sumGXhat.values(options.kind === 'l2' ? 1 : setSize(geometry));
   const dx = new Float64Array(count);
   const dxScale = new Float64Array(count);
   forEachElement(geometry, (element, set, channel) => {
     const g = (dy[element] as number) * (weight[channel] as number);
-    const r = rstd[set] as number;
+    const r = (rstd[set] as number) * shrink;
+    const depends = !options.frozen && rstd[set] !== least;
     const extra = dsum ? (dsum[element] as number) : 0;
     const through = (meanG[set] as number) + xhatAt(element, set) * (meanGXhat[set] as number);
-    dx[element] = r * (options.frozen ? g : g - through) + extra;
+    dx[element] = r * (depends ? g - through : g) + extra;
     dxScale[element] = r * (terms[element] as number) * Math.abs(weight[channel] as number) + Math.abs(extra);
   });
   return {

@@ -171,6 +171,7 @@ export function worldOf(gpu: Gpu): World {
   const schedule = { strategy: 'split', workgroup: 64, splits: 2, vec4: false };
   const channels = { layout: 'channels-first', eps: 1e-5, weight, bias };
   const rows = { normalizedShape: [4], weight, bias, eps: 1e-5 };
+  const one = gpu.tensor([0.5], [1]);
   const outs = () => ({ y, mean: gpu.zeros([2, 2]), rstd: gpu.zeros([2]) });
   const wants = { wants: { dweight: true, dbias: true }, accumulate: { dweight: false, dbias: false } };
   const statistics = { runningMean, runningVar };
@@ -207,6 +208,30 @@ export function worldOf(gpu: Gpu): World {
       dy,
       x,
       { normalizedShape: [4], weight, rstd: row.rstd, dsum: y },
+    ]),
+    fn('l2Norm', norms.l2Norm, () => [
+      gpu,
+      x,
+      { normalizedShape: [4], weight, eps: 0.1, epsMode: 'add', activation: 'relu', out: { y } },
+    ]),
+    fn('l2NormBackward', norms.l2NormBackward, () => [
+      gpu,
+      dy,
+      x,
+      { normalizedShape: [4], weight, rstd: row.rstd, eps: 0.1, epsMode: 'max', gate: y },
+    ]),
+    fn('dynamicTanh', norms.dynamicTanh, () => [gpu, x, { alpha: one, weight, bias, out: { y } }]),
+    fn('dynamicTanhBackward', norms.dynamicTanhBackward, () => [
+      gpu,
+      dy,
+      x,
+      {
+        alpha: one,
+        weight,
+        wants: { dalpha: true, dbias: false },
+        accumulate: { dweight: true },
+        out: { dx: y },
+      },
     ]),
     fn('groupNorm', norms.groupNorm, () => [gpu, image, { numGroups: 2, ...channels, ...epilogue }]),
     fn('groupNormBackward', norms.groupNormBackward, () => [
@@ -296,6 +321,8 @@ export function worldOf(gpu: Gpu): World {
       { eps: 1e-5, bias: true, dtype: 'f32', ...epilogue },
     ]),
     make('RMSNorm', norms.RMSNorm, () => [gpu, [4], { eps: null, cast: 'gemma', elementwiseAffine: true }]),
+    make('L2Norm', norms.L2Norm, () => [gpu, [4], { eps: 0.1, epsMode: 'max', elementwiseAffine: true }]),
+    make('DynamicTanh', norms.DynamicTanh, () => [gpu, [4], { alphaInitValue: 0.5 }]),
     make('LayerNorm2d', norms.LayerNorm2d, () => [gpu, 4, { eps: 1e-6, bias: true }]),
     make('RMSNorm2d', norms.RMSNorm2d, () => [gpu, 4, { eps: 1e-6 }]),
     make('GroupNorm', norms.GroupNorm, () => [gpu, 2, 4, { affine: true, layout: 'channels-last' }]),

@@ -44,6 +44,14 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
     ],
   },
   addRmsNorm: { forward: [{ shape: [6, 40] }], backward: [{ shape: [6, 40] }] },
+  l2Norm: {
+    forward: [{ shape: [6, 40] }, { shape: [6, 40], epsMode: 'add', eps: 1e-6 }, { shape: image, axes: [1] }],
+    backward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], epsMode: 'add' },
+      { shape: image, axes: [1], weight: false },
+    ],
+  },
   groupNorm: {
     forward: [
       { shape: image, numGroups: 2, sharedBuffer: ['x', 'y', 'rstd'] },
@@ -66,6 +74,13 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: image, training: true },
     ],
     backward: [{ shape: image }, { shape: image, training: true, activation: 'relu' }],
+  },
+  dynamicTanh: {
+    forward: [{ shape: [6, 40] }, { shape: [4, 3, 5], parameterShape: [3, 5], bias: false }],
+    backward: [
+      { shape: [6, 40] },
+      { shape: [6, 40], weight: false, accumulate: true, wants: { dalpha: true, dbias: false } },
+    ],
   },
   localResponseNorm: {
     forward: [

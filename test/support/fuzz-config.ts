@@ -226,9 +226,24 @@ function drawData(
   return { ...common, offset: draw.of(narrow || evaluation ? [0, 1, -10] : [0, 1, -10, 1e2, 1e4, -1e5]) };
 }
 
+/** l2Norm in the place of some of rmsNorm, whose options it has but for the cast: by a draw of its own, so that all others stay what they were. */
+function withoutCast(draw: Draw, variant: Omit<Subject, 'shape'>): Omit<Subject, 'shape'> {
+  if (variant.op !== 'rmsNorm' || draw.chance(0.5)) return variant;
+  const { cast: _, ...others } = variant;
+  return { ...others, op: 'l2Norm', epsMode: draw.of(['max', 'add']) };
+}
+
+/**
+ * An eps that no length is as large as, where a last bit would decide what dx is, and in f16 one that 1 / eps and its like are in range of.
+ */
+const leastLength = ({ dtype }: Subject, drawn: number | undefined): number | undefined =>
+  dtype === 'f16' ? 1.7e-3 : drawn && 1.7 * drawn;
+
 /** Configuration number `index` of a seed. */
 export function configurationOf(seed: number, index: number): Configuration {
-  const { response, backward, ...variant } = drawVariant(new Draw(seed, -1 - Math.floor(index / family)));
+  const nth = Math.floor(index / family);
+  const { response, backward, ...drawnVariant } = drawVariant(new Draw(seed, -1 - nth));
+  const variant = withoutCast(new Draw(seed, -1e6 - nth), drawnVariant);
   const draw = new Draw(seed, index);
   const shape = drawShape(
     draw,
@@ -240,7 +255,8 @@ export function configurationOf(seed: number, index: number): Configuration {
   const subject: Subject = { ...variant, ...shape };
   const data = drawData(draw, subject, response !== undefined);
   // eps would be the whole answer of small values.
-  const eps = (data.magnitude ?? 1) < 1 ? 0 : draw.of([undefined, undefined, 1e-3, 1e-6]);
+  const drawn = draw.of([undefined, undefined, 1e-3, 1e-6]);
+  const eps = (data.magnitude ?? 1) < 1 ? 0 : subject.op === 'l2Norm' ? leastLength(subject, drawn) : drawn;
   const facts = draw.chance(0.75) ? 'own' : draw.of(Object.keys(factsOf) as FactsName[]);
   return {
     subject: eps === undefined ? subject : { ...subject, eps },

@@ -6,6 +6,7 @@ import {
   type BackwardOutputs,
   batchNorm,
   batchNormBackward,
+  type EpsMode,
   type FloatDType,
   type ForwardOutputs,
   type Gpu,
@@ -15,6 +16,8 @@ import {
   instanceNorm,
   instanceNormBackward,
   type Layout,
+  l2Norm,
+  l2NormBackward,
   layerNorm,
   layerNormBackward,
   type RmsNormCast,
@@ -56,11 +59,12 @@ export type Op =
   | 'rmsNorm'
   | 'addLayerNorm'
   | 'addRmsNorm'
+  | 'l2Norm'
   | 'groupNorm'
   | 'instanceNorm'
   | 'batchNorm';
 
-/** Without batchNorm, which has cases of its own. */
+/** Without batchNorm and l2Norm, which have cases of their own. */
 export const ops: readonly Op[] = [
   'layerNorm',
   'rmsNorm',
@@ -84,6 +88,8 @@ export interface Subject {
   zeroCentered?: boolean;
   layout?: Layout;
   eps?: number;
+  /** l2Norm. Default 'max'. */
+  epsMode?: EpsMode;
   cast?: RmsNormCast;
   dtype?: FloatDType;
   paramDtype?: FloatDType;
@@ -128,7 +134,8 @@ export interface Results {
   dgate?: Float32Array;
 }
 
-export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm';
+/** Whether there is no mean, and no bias. */
+export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm' || op === 'l2Norm';
 /** Whether the residual comes before the norm. */
 export const hasResidual = ({ op }: Subject): boolean => op === 'addLayerNorm' || op === 'addRmsNorm';
 
@@ -177,7 +184,9 @@ const leadingShapeOf = ({ shape, apart = 0, trailing = 1 }: Subject): number[] =
 const blocksOf = (subject: Subject): number => leadingShapeOf(subject).reduce((all, size) => all * size, 1);
 
 export function epsOf(subject: Subject): number {
-  return subject.eps ?? (isRms(subject) ? 2 ** -23 : 1e-5);
+  const { op, eps, epsMode } = subject;
+  if (op === 'l2Norm') return eps ?? (epsMode === 'add' ? 1e-6 : 1e-12);
+  return eps ?? (isRms(subject) ? 2 ** -23 : 1e-5);
 }
 
 export function nameOf(subject: Subject): string {
@@ -202,6 +211,7 @@ export function nameOf(subject: Subject): string {
   if (subject.zeroCentered) words.push('zero-centered');
   if (layout) words.push(layout);
   if (cast) words.push(cast);
+  if (subject.epsMode) words.push(`epsMode=${subject.epsMode}`);
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
   if (affine === false) words.push('no affine');
   if (subject.evaluation) words.push('evaluation');
@@ -420,6 +430,8 @@ export function runForward(
       return rmsNorm(gpu, x, { ...rows, ...epilogue, cast });
     case 'addRmsNorm':
       return addRmsNorm(gpu, x, residual as Tensor, { ...rows, cast });
+    case 'l2Norm':
+      return l2Norm(gpu, x, { ...rows, ...epilogue, epsMode: subject.epsMode });
     case 'groupNorm':
       return groupNorm(gpu, x, { ...common, ...epilogue, numGroups: groups, layout });
     case 'instanceNorm':
@@ -451,6 +463,11 @@ export function runBackward(
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
     const epilogue = { activation, negativeSlope, residual, gate };
     return rmsNormBackward(gpu, dy, x, { ...common, ...rows, ...epilogue, cast, dsum });
+  }
+  if (op === 'l2Norm') {
+    const { epsMode } = subject;
+    const others = { activation, negativeSlope, residual, gate, eps: epsOf(subject), epsMode };
+    return l2NormBackward(gpu, dy, x, { ...common, ...rows, ...others });
   }
   const centred = {
     ...common,
@@ -626,7 +643,8 @@ function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false):
 function referenceOptions(subject: Subject, arrays: Arrays): ReferenceOptions {
   return {
     eps: epsOf(subject),
-    kind: isRms(subject) ? 'rms' : 'moments',
+    kind: subject.op === 'l2Norm' ? 'l2' : isRms(subject) ? 'rms' : 'moments',
+    epsMode: subject.epsMode ?? 'max',
     weight: arrays.weight,
     bias: arrays.bias,
     weightOffset: subject.cast === 'gemma' || subject.zeroCentered ? 1 : 0,

@@ -25,7 +25,13 @@ import {
   updateProgram,
 } from '../../src/kernels/optim.ts';
 import { responseBackward, responseForward } from '../../src/kernels/response.ts';
-import { layerNormForward, rmsNormForward, rowBackwardKernels } from '../../src/kernels/row-kernels.ts';
+import {
+  layerNormForward,
+  rmsNormForward,
+  rowBackwardKernels,
+  tanhBackward,
+  tanhForward,
+} from '../../src/kernels/row-kernels.ts';
 import { adagradKernel } from '../../src/optim/adagrad.ts';
 import { adamKernel } from '../../src/optim/adam.ts';
 import { adamaxKernel } from '../../src/optim/adamax.ts';
@@ -256,9 +262,59 @@ export function everyStep(subgroups: boolean, storage: Storage): Step[] {
   }
   for (const program of keptPrograms(storage, facts)) add(program);
   if (storage !== 'f32') for (const program of partPrograms(reduction, facts)) add(program);
+  for (const program of otherRowPrograms(storage, facts)) add(program);
   for (const program of responsePrograms(storage, facts)) add(program);
   for (const program of optimizerPrograms(storage, facts)) add(program);
   return steps;
+}
+
+/** Rows of length 1, and tanh: what they have beside RMSNorm does not depend on how rows are loaded and merged. */
+function otherRowPrograms(storage: Storage, facts: DeviceFacts): Program[] {
+  const rows: Geometry = { samples: 6, positions: 1, channels: 64, inner: 1, groups: 1 };
+  const kept: Geometry = {
+    samples: 2,
+    positions: 12,
+    channels: 8,
+    inner: 1,
+    groups: 8,
+    runs: { reduced: [12], kept: [8] },
+  };
+  return dtypesOf[storage].flatMap(([dtype, paramDtype]) => {
+    const common = {
+      dtype,
+      paramDtype,
+      eps: 0,
+      weight: true,
+      bias: false,
+      weightOffset: 0,
+      castFirst: false,
+      activation: 'none',
+      negativeSlope: 0,
+      residual: 'none',
+    } as const;
+    const gradients = {
+      dweight: true,
+      dbias: false,
+      dsum: false,
+      accumulate: { dweight: false, dbias: false },
+    };
+    const both = [
+      { geometry: rows, schedule: { strategy: 'registers', lanes: 16 } },
+      { geometry: rows, schedule: { strategy: 'split', splits: 2 } },
+      { geometry: kept, schedule: {} },
+    ] as const;
+    const lengths = both.flatMap((own) => {
+      const d = { ...common, ...own, kind: 'l2', mostRstd: 8 } as const;
+      return [rmsNormForward.forward(d, facts), rowBackwardKernels.backward({ ...d, ...gradients }, facts)];
+    });
+    const d = { ...common, geometry: rows, schedule: {}, kind: 'tanh', bias: true } as const;
+    const dalpha = { accumulate: false };
+    return [
+      ...lengths,
+      tanhForward.forward({ ...d, statistics: false }, facts),
+      tanhBackward.backward({ ...d, ...gradients, bias: false, dbias: true, dalpha }, facts),
+    ];
+  });
 }
 
 /** Kept axes behind reduced ones and between them, by themselves and in a workgroup, with all that may go with them. */

@@ -31,6 +31,7 @@ const shapesOf: Record<Op, Shape[]> = {
   rmsNorm: rows,
   addLayerNorm: rows,
   addRmsNorm: rows,
+  l2Norm: rows,
   groupNorm: images.map((image) => ({ ...image, groups: 2 })),
   instanceNorm: [...images, ...images.map((image) => ({ ...image, evaluation: true }))],
   batchNorm: [...batches, ...batches.map((batch) => ({ ...batch, evaluation: true }))],

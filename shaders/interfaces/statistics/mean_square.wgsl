@@ -77,7 +77,12 @@ fn unpack_to(v: vec4<f32>, k: f32) -> Part {
 }
 
 fn finish(p: Part, k: f32) -> Statistics {
-  return statistics_from(0.0, 0.0, rstd_of(p.x, p.y));
+  var bits = rstd_of(p.x, p.y);
+  if (LIMITED) {
+    // Positive numbers have the order of their bits. NaN stays only where x has an Inf or NaN.
+    bits = select(min(bits, bitcast<u32>(params.most_rstd)), bits, out_of_range(p.x));
+  }
+  return statistics_from(0.0, 0.0, bits);
 }
 
 fn variance_of(p: Part, count: f32) -> f32 {

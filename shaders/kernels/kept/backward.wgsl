@@ -187,6 +187,9 @@ fn means_of(c: Kept, s: ColumnStatistics, worker: Worker) -> ColumnMeans {
     means.mean_g = vec4<f32>(a.x, b.x, d.x, e.x) / params.count * s.unit;
   }
   means.slope = vec4<f32>(a.y, b.y, d.y, e.y) / params.count * s.scale;
+  if (LIMITED) {
+    means.slope = unless_limited(means.slope, s.scale, s.unit);
+  }
   return means;
 }
 

@@ -1,5 +1,5 @@
 // rows/backward_sums
-// needs: affine_map params reduce saved_statistics segments set_statistics statistics tensors upstream worker
+// needs: affine_map params reduce saturation saved_statistics segments set_statistics statistics tensors upstream worker
 // Partial Σg and Σg·x̂ of segments that are divided into splits; merge/sums.wgsl makes what dx needs of them.
 // PER_CHANNEL false: a segment is a row and g = dz·weight, where dz is dy, or dy·activation'(z) (shared/upstream.wgsl).
 // PER_CHANNEL true: a segment is one channel of a sample, `inner` elements long, and g = dz; the same partials also make
@@ -140,5 +140,10 @@ fn add_terms(t: Terms, at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4
   if (!PER_CHANNEL) {
     g *= w;
   }
-  return Terms(t.g + g, t.g_xhat + g * within(valid, centred * s.scale));
+  // Of DyT the second sum is that of alpha's gradient.
+  var per_g = centred * s.scale;
+  if (SATURATES) {
+    per_g = centred * saturated_slope(per_g);
+  }
+  return Terms(t.g + g, t.g_xhat + g * within(valid, per_g));
 }
