@@ -69,7 +69,13 @@ export const cases: Case[] = [
     timeout: 180_000,
     async run(t) {
       const half = [...shapes.slice(0, 4), ...forced('registers')];
-      const list = half.map((subject) => ({ ...subject, dtype: 'f16' as const, data: {} }));
+      const rounded = { op: 'rmsNorm', shape: [3, 5, 24], cast: 'llama', zeroCentered: true } as const;
+      const list: Listed[] = [
+        ...half.map((subject) => ({ ...subject, dtype: 'f16' as const, data: {} })),
+        // x̂ is rounded before it meets 1 + weight.
+        { ...rounded, dtype: 'bf16', apart: 1 },
+        { ...rounded, dtype: 'f16' },
+      ];
       t.note('errors', summary(await verifyAll(t.gpu, list)));
     },
   },

@@ -4,7 +4,7 @@ import { forEachElement, type Geometry, rounders } from '../reference/index.ts';
 import { bounds } from './tolerances.ts';
 
 /**
- * y = rounded(x·rstd)·weight and dweight = Σ dy·rounded(x·rstd).
+ * y = rounded(x·rstd)·(weight + weightOffset) and dweight = Σ dy·rounded(x·rstd).
  *
  * Where x̂ is so near a tie that f32 arithmetic may land on its other side, either neighbour is right: `slack` says
  * how far that can move each element of y and dweight.
@@ -16,6 +16,7 @@ export function roundedFirst(
   geometry: Geometry,
   rstd: Float64Array,
   dtype: FloatDType,
+  weightOffset = 0,
 ): { y: Float64Array; dweight: Float64Array; slack: { y: Float64Array; dweight: Float64Array } } {
   const round = rounders[dtype];
   const y = new Float64Array(x.length);
@@ -28,7 +29,7 @@ export function roundedFirst(
     const exact = (x[element] as number) * (rstd[set] as number);
     const xhat = round(exact);
     const step = Math.abs(round(exact * (1 + bounds.forward)) - round(exact * (1 - bounds.forward)));
-    const w = weight?.[channel] ?? 1;
+    const w = weight ? (weight[channel] as number) + weightOffset : 1;
     y[element] = xhat * w;
     slack.y[element] = step * Math.abs(w);
     add(dweight, channel, (dy[element] as number) * xhat);

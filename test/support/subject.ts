@@ -636,7 +636,16 @@ function wholeReference(subject: Subject, arrays: Arrays, judgeByTerms = false):
   const forward = normReference(x, geometry, options);
   const backward = normBackwardReference(arrays.dy, x, geometry, options, arrays.dsum);
   if (cast !== 'llama' || dtype === 'f32') return { x, forward, backward };
-  const { y, dweight, slack } = roundedFirst(x, arrays.dy, arrays.weight, geometry, forward.rstd, dtype);
+  const { weight, dy } = arrays;
+  const { y, dweight, slack } = roundedFirst(
+    x,
+    dy,
+    weight,
+    geometry,
+    forward.rstd,
+    dtype,
+    options.weightOffset,
+  );
   return { x, forward: { ...forward, y }, backward: { ...backward, dweight }, slack };
 }
 
