@@ -151,11 +151,11 @@ describe.each(fabrics)('over $name', (fabric) => {
     ['flat', {}],
     ['in a tree', { treeAbove: 1, fanOut: 2 }],
   ])('a rank that does not call is named by all others, %s', async (_, options) => {
-    const groups = await fabric.groups(5, { ...options, timeout: 2000 });
+    const groups = await fabric.groups(5, { ...options, timeout: 10_000 });
     const calling = groups.filter(({ rank }) => rank !== 3);
     await Promise.all(groups.map((group) => group.barrier()));
     const refusals = await Promise.all(
-      calling.map((group) => refusal(group.allReduce(new Float32Array(4), { timeout: 1000 }))),
+      calling.map((group) => refusal(group.allReduce(new Float32Array(4), { timeout: 3000 }))),
     );
     for (const { error } of refusals) {
       expect(error).toMatchObject({ code: 'timeout', ranks: [3] });

@@ -6,6 +6,8 @@ import {
   groupNorm,
   init,
   LayerNorm,
+  l2Norm,
+  l2NormBackward,
   layerNorm,
   layerNormBackward,
   type NormErrorCode,
@@ -212,6 +214,22 @@ export const cases: Case[] = [
       assertEqual(groupNorm(gpu, dense, { numGroups: 1 }).y.shape, [2, 1, 4], 'a norm that has no strides');
       const empty = gpu.wrap(row.buffer, [0, 8], { strides: [100, 3] });
       assertEqual((await layerNorm(gpu, empty, { normalizedShape: 8 }).y.data()).length, 0, 'of nothing');
+    },
+  },
+  {
+    name: 'strides: lengths of one',
+    async run({ gpu }) {
+      const placed = places['q of a packed qkv'] as Placed;
+      const { shape } = placed;
+      const [xs, dys] = [normal(product(shape)), normal(product(shape), { seed: 2 })];
+      const [x, dy] = [gpu.tensor(xs, shape), gpu.tensor(dys, shape)];
+      const { y, rstd } = l2Norm(gpu, x, { normalizedShape: 16 });
+      const { dx } = l2NormBackward(gpu, dy, x, { normalizedShape: 16, rstd });
+      const [sx, sdy] = [within(gpu, placed, 'f32', xs), within(gpu, placed, 'f32', dys)];
+      l2NormBackward(gpu, sdy.tensor, sx.tensor, { normalizedShape: 16, rstd, out: { dx: sdy.tensor } });
+      assertEqual(await sdy.data('dx'), await dx.data(), 'dx');
+      l2Norm(gpu, sx.tensor, { normalizedShape: 16, out: { y: sx.tensor } });
+      assertEqual(await sx.data('y'), await y.data(), 'y');
     },
   },
   {
