@@ -153,8 +153,8 @@ export class Gpu {
    * A view of a GPUBuffer of yours, never destroyed or resized here.
    *
    * With strides it is a part of a larger tensor, or an axis that is broadcast, or has its axes in another order: {@link layerNorm},
-   * {@link rmsNorm}, {@link l2Norm}, their add and backward forms and their modules read and write it where it lies; everything else refuses it. QK-norm in the
-   * packed output of one projection, [batch, time, 3, heads, 64], in place:
+   * {@link rmsNorm}, {@link l2Norm}, their add and backward forms and their modules read and write it where it lies; everything else refuses
+   * it. QK-norm in the packed output of one projection, [batch, time, 3, heads, 64], in place:
    *
    * ```ts
    * const width = 3 * heads * 64;
