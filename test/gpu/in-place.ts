@@ -278,10 +278,10 @@ export const cases: Case[] = [
       await refuses(() =>
         layerNorm(gpu, row, { ...rows, weight, out: { y: gpu.wrap(weight.buffer, [1, 32]) } }),
       );
-      // Another place in the same buffer, strategies that read what was written, rows that no workgroup holds.
+      // A place in the same buffer that overlaps, strategies that read what was written, rows that no workgroup holds.
       const both = gpu.tensor(normal(192), [3, 64]);
-      const place = (offset: number) => gpu.wrap(both.buffer, [1, 64], { offset });
-      await refuses(() => layerNorm(gpu, place(0), { normalizedShape: 64, out: { y: place(256) } }));
+      const place = (offset: number) => gpu.wrap(both.buffer, [1, 128], { offset });
+      await refuses(() => layerNorm(gpu, place(0), { normalizedShape: 128, out: { y: place(256) } }));
       for (const strategy of ['split', 'thread', 'workgroup'] as const)
         await refuses(() =>
           addRmsNorm(gpu, x, residual, { ...rows, schedule: { strategy }, out: { sum: residual } }),

@@ -155,8 +155,11 @@ export function geometryOf(subject: Subject): Geometry {
 
 /** How the library sees it. */
 export function plannedGeometry(subject: Subject): PlannedGeometry {
-  const { shape, axes } = subject;
-  return axes ? normalizedParts(shape, { axes }).geometry : geometryOf(subject);
+  const { shape, axes, apart = 0 } = subject;
+  if (axes) return normalizedParts(shape, { axes }).geometry;
+  if (apart === 0) return geometryOf(subject);
+  return normalizedParts(shape, { normalizedShape: normalizedShapeOf(subject) }, parameterShapeOf(subject))
+    .geometry;
 }
 
 /** What is normalized, as the functions take it. */
