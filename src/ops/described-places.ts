@@ -11,7 +11,7 @@ import { checkInjective, scheduleStrided } from './layouts.ts';
 export interface PlacesOptions {
   /**
    * Norms over rows: by the name of a tensor of x's shape, such as `{ x: [98304, 2304, 64, 1] }`, the elements from one index of each axis to
-   * the next, as of {@link Gpu.wrap}. A buffer of it begins with the first element. Default: all tensors are dense.
+   * the next, as of `gpu.wrap`. A buffer of it begins with the first element. Default: all tensors are dense.
    */
   strides?: Readonly<Record<string, ArrayLike<number>>> | undefined;
   /**
