@@ -3,7 +3,7 @@ import type { Page } from 'puppeteer';
 import { describe, expect, it } from 'vitest';
 import { Demo, fitsAndIsAccessible, loseDevice, settingsIn, settled, text } from './harness.ts';
 
-const long = 60_000;
+const long = 120_000;
 
 const verdicts = (page: Page): Promise<string[][]> =>
   page.$$eval('#verdicts tbody tr', (rows) =>
