@@ -18,8 +18,8 @@ import { batchNormBackwardNames, batchNormForwardNames } from './batch-norm.ts';
 import { floatDType } from './check.ts';
 import type { EpsMode, RmsNormCast, RunningVariance } from './conventions.ts';
 import { type Described, describeProgram } from './describe-program.ts';
-import { type PlacesOptions, placesOf } from './described-places.ts';
-import type { DescribedOp, Description } from './description.ts';
+import { placesOf } from './described-places.ts';
+import type { DescribedOp, Description, PlacesOptions } from './description.ts';
 import {
   backwardDescriptor,
   backwardInputs,

@@ -121,3 +121,17 @@ export interface Description {
 
 /** What can be described: every functional norm, by its name. */
 export type DescribedOp = NormOp | 'localResponseNorm' | 'dynamicTanh';
+
+/** What a description is told of where its tensors lie. */
+export interface PlacesOptions {
+  /**
+   * Norms over rows: by the name of a tensor of x's shape, such as `{ x: [98304, 2304, 64, 1] }`, the elements from one index of each axis to
+   * the next, as of `gpu.wrap`. A buffer of it begins with the first element. Default: all tensors are dense.
+   */
+  strides?: Readonly<Record<string, ArrayLike<number>>> | undefined;
+  /**
+   * Names of tensors that lie in one buffer with others of them, one of which is an output, each in a range of its own: they are bound as
+   * `read_write`, without which WebGPU refuses them. Default: every output has a buffer of its own.
+   */
+  sharedBuffer?: readonly string[] | undefined;
+}
