@@ -16,4 +16,5 @@ export type {
   DescribedTensor,
   DescribedUniform,
   Description,
+  PlacesOptions,
 } from './ops/description.ts';
