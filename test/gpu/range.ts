@@ -329,12 +329,15 @@ const faults: Case[] = [
         (i) => 5 - 0.37 * i,
         (i) => 1e5 + 0.01 * i,
         (i) => 100 + 0.1 * Math.floor(i / 260),
+        // Two groups of five channels: each is 0, 0.001, 0.002, …
+        (i) => 0.001 * (5 * Math.floor(i / 10) + (i % 5)),
       ];
       const channels = { op: 'batchNorm', layout: 'channels-last' } as const;
       const subjects: Subject[] = [
         { ...channels, shape: [1, 4, 8, 260] },
         { ...channels, shape: [1, 4, 8, 260], schedule: { splits: 2 } },
         { ...channels, shape: [1, 8, 8, 260], schedule: { splits: 3 } },
+        { op: 'groupNorm', layout: 'channels-last', shape: [1, 27, 10], groups: 2, affine: false },
         { op: 'layerNorm', shape: [2, 4096], schedule: { strategy: 'split', splits: 2 } },
         { op: 'layerNorm', shape: [2, 4096], schedule: { strategy: 'workgroup', workgroup: 32 } },
       ];

@@ -16,14 +16,15 @@ const CHUNK = 64u;  // rows in a chunk
 // what is held of four columns costs registers.
 override BLOCKS: bool = true;
 
-// The mean of the first four rows, as in interfaces/statistics/moments.wgsl: one row alone may be far from the others, and
-// Σ(x−p)² − (Σ(x−p))²/n then cancels.
+// The mean of four rows, spread over the chunk: one row alone may be far from the others, and the first four are far from the last ones of a
+// ramp. Σ(x−p)² − (Σ(x−p))²/n then cancels.
 fn chunk_pivot(c: Column, first: u32, stop: u32, scale: f32) -> vec4<f32> {
   let last = stop - 1u;
+  let third = (last - first) / 3u;
   let a = load_x(place_of(c, first), c.valid) * scale;
-  let b = load_x(place_of(c, min(first + 1u, last)), c.valid) * scale - a;
-  let d = load_x(place_of(c, min(first + 2u, last)), c.valid) * scale - a;
-  let e = load_x(place_of(c, min(first + 3u, last)), c.valid) * scale - a;
+  let b = load_x(place_of(c, first + third), c.valid) * scale - a;
+  let d = load_x(place_of(c, last - third), c.valid) * scale - a;
+  let e = load_x(place_of(c, last), c.valid) * scale - a;
   return a + 0.25 * ((b + d) + e);
 }
 
