@@ -137,9 +137,9 @@ export class DynamicTanh extends Module {
       }),
     );
     this.#last.answer();
-    if (wants.dalpha) this.alpha?.keepGradient();
-    if (wants.dweight) this.weight?.keepGradient();
-    if (wants.dbias) this.bias?.keepGradient();
+    if (wants.dalpha) this.alpha?.keepGradient(target);
+    if (wants.dweight) this.weight?.keepGradient(target);
+    if (wants.dbias) this.bias?.keepGradient(target);
     return dx;
   }
 

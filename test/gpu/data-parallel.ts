@@ -12,6 +12,7 @@ import {
 } from '../../src/distributed/index.ts';
 import {
   BatchNorm1d,
+  DynamicTanh,
   type Gpu,
   LayerNorm,
   Module,
@@ -187,6 +188,15 @@ const gradients: Case[] = [
         'first true, second true, bias true, second false, bias false, bias true, bias false',
       );
       await assertThrows(() => bias.registerPostAccumulateGradHook(1 as never), { code: 'value' });
+
+      // A module that is no norm says it, too.
+      const tanh = new DynamicTanh(gpu, channels);
+      seen.length = 0;
+      for (const [name, parameter] of tanh.namedParameters())
+        parameter.registerPostAccumulateGradHook(say(name));
+      tanh.forward(input(gpu, 1));
+      tanh.backward(input(gpu, 2));
+      assertEqual(seen.join(', '), 'alpha true, weight true, bias true');
     },
   },
   {
@@ -235,11 +245,7 @@ const gradients: Case[] = [
         let received = 0;
         const arrived = async () => {
           // Without overlap the other rank never sends, and this runs into the time-out of the case.
-          const before = performance.now();
-          while (group.traffic.bytesReceived === received) {
-            assert(performance.now() - before < 15_000, 'no bucket came during backward');
-            await new Promise((next) => setTimeout(next));
-          }
+          while (group.traffic.bytesReceived === received) await new Promise((next) => setTimeout(next));
         };
         const model = new Sequential(
           gpu,
