@@ -27,6 +27,13 @@ export function keptBackward(d: BackwardDescriptor, facts: DeviceFacts): Program
   if (elementCount(geometry) === 0) return ofNothing(d, facts);
   const { positions, groups } = geometry;
   // A thread with sixteen columns does its last quad again where there are fewer, which must not read what it has written in place.
+  if (d.aliases && d.schedule.fourRows) {
+    throw new NormError(
+      'aliasing',
+      'out.dx is an input, which a thread with sixteen columns may read again after it was written.',
+      'Leave fourRows out of the schedule, or give out.dx a tensor of its own.',
+    );
+  }
   const options = d.aliases ? { ...d.schedule, fourRows: false } : d.schedule;
   const schedule = scheduleKept(geometry, facts, options, byteSize(d.dtype));
   const any = d.dweight || d.dbias;

@@ -4,7 +4,6 @@ import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { shown } from '../gpu/shown.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
 import { setSize } from '../plan/geometry.ts';
 import { checkEps } from './check.ts';
 import type { EpsMode } from './conventions.ts';
@@ -22,9 +21,8 @@ import {
   type StatisticsOption,
   statisticsNames,
 } from './norm.ts';
-import { normBackward } from './norm-backward.ts';
-import { normForward } from './norm-forward.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
+import { backwardWithoutMean, forwardWithoutMean } from './without-mean.ts';
 
 /** What a length is compared with, or what is added to its square. */
 export interface L2EpsOptions {
@@ -114,11 +112,7 @@ export function l2Norm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x', true);
   checkOptions('l2Norm', options, l2NormNames, l2NormReasons);
   const call = l2NormCall(x.shape, options, parameterShapeOf(options));
-  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, {
-    ...options,
-    epilogue: options,
-  });
-  return { y, rstd: rstd ?? null } as L2NormResult<Kept>;
+  return forwardWithoutMean(gpu, call, x, options) as L2NormResult<Kept>;
 }
 
 /**
@@ -138,13 +132,7 @@ export function l2NormBackward(
 ): Omit<BackwardResult, 'dbias'> {
   checkTensor(gpu, x, 'x', true);
   checkOptions('l2NormBackward', options, l2NormBackwardNames, l2NormReasons);
-  const call = { ...l2NormCall(x.shape, options, parameterShapeOf(options)), ...rowBackwardKernels };
-  const result: BackwardResult = normBackward(gpu, call, dy, x, undefined, undefined, false, {
-    ...options,
-    epilogue: options,
-  });
-  const { dx, dweight, dresidual, dgate } = result;
-  return { dx, dweight, dresidual, ...(dgate && { dgate }) };
+  return backwardWithoutMean(gpu, l2NormCall(x.shape, options, parameterShapeOf(options)), dy, x, options);
 }
 
 /** The largest rstd that kernels make, so that a limit beyond it is none. */

@@ -3,7 +3,7 @@ import { NormError } from '../gpu/errors.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
-import { rmsNormForward, rowBackwardKernels } from '../kernels/row-kernels.ts';
+import { rmsNormForward } from '../kernels/row-kernels.ts';
 import type { RmsNormCast } from './conventions.ts';
 import {
   type EpilogueOptions,
@@ -25,9 +25,9 @@ import {
   type StatisticsOption,
   statisticsNames,
 } from './norm.ts';
-import { normBackward } from './norm-backward.ts';
 import { normForward } from './norm-forward.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
+import { backwardWithoutMean, forwardWithoutMean } from './without-mean.ts';
 
 /** The default eps of torch.nn.RMSNorm: the machine epsilon of the type it computes in, f32. */
 export const rmsNormEps = 2 ** -23;
@@ -112,11 +112,7 @@ export function rmsNorm<Kept extends boolean | undefined = true>(
   checkTensor(gpu, x, 'x', true);
   checkOptions('rmsNorm', options, rmsNormNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, options, parameterShapeOf(options));
-  const { y, rstd } = normForward(gpu, { ...call, ...rmsNormForward }, x, undefined, undefined, {
-    ...options,
-    epilogue: options,
-  });
-  return { y, rstd: rstd ?? null } as RmsNormResult<Kept>;
+  return forwardWithoutMean(gpu, call, x, options) as RmsNormResult<Kept>;
 }
 
 /**
@@ -160,18 +156,7 @@ export function rmsNormBackward(
   checkTensor(gpu, x, 'x', true);
   checkOptions('rmsNormBackward', options, rmsNormBackwardNames, rmsNormReasons);
   const call = rmsNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
-  const result: BackwardResult = normBackward(
-    gpu,
-    { ...call, ...rowBackwardKernels },
-    dy,
-    x,
-    undefined,
-    options.dsum ?? undefined,
-    false,
-    { ...options, epilogue: options },
-  );
-  const { dx, dweight, dresidual, dgate } = result;
-  return { dx, dweight, dresidual, ...(dgate && { dgate }) };
+  return backwardWithoutMean(gpu, call, dy, x, options);
 }
 
 type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;

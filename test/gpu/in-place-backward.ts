@@ -281,6 +281,19 @@ export const cases: Case[] = [
       refuses(gpu, 'aliasing', () =>
         layerNormBackward(gpu, dy, x, { ...options, out: { dx: rstd as Tensor } }),
       );
+      const image = gpu.zeros([2, 4, 8]);
+      const kept = layerNorm(gpu, image, { axes: [1] });
+      const schedule = { strategy: 'thread', fourRows: true } as const;
+      const over = gpu.zeros([2, 4, 8]);
+      refuses(gpu, 'aliasing', () =>
+        layerNormBackward(gpu, over, image, {
+          axes: [1],
+          mean: kept.mean,
+          rstd: kept.rstd,
+          schedule,
+          out: { dx: over },
+        }),
+      );
     },
   },
 ];

@@ -1,4 +1,6 @@
 /** Operands in one GPUBuffer: the bits of operands that have a buffer each, with what lies between them left alone. */
+
+import { LocalProcessGroup, syncBatchNorm, syncBatchNormBackward } from '../../src/distributed/index.ts';
 import {
   addRmsNorm,
   BatchNorm2d,
@@ -260,6 +262,38 @@ export const cases: Case[] = [
         return { ...out, ...gradients };
       });
       gpu.destroy();
+    },
+  },
+  {
+    name: 'one buffer: replicas of batch norm',
+    timeout: 240_000,
+    async run({ gpu }) {
+      const groups = LocalProcessGroup.create(2);
+      const results = async (makeOf: (rank: number) => Make) =>
+        Promise.all(
+          groups.map(async (group) => {
+            const make = makeOf(group.rank);
+            const of = (seed: number) => make(shape, values(shape, 2 * seed + group.rank, 1));
+            const weight = make([6], values([6], 9));
+            const common = { group, training: true, weight };
+            const [x, dy] = [of(1), of(2)];
+            const out = { y: make(shape), mean: make([6, 2]), rstd: make([6]) };
+            const { mean, rstd, count } = await syncBatchNorm(gpu, x, { ...common, out });
+            const gradients = { dx: make(shape), dweight: make([6]), dbias: make([6]) };
+            const back = { ...common, mean, rstd, count, out: gradients };
+            await syncBatchNormBackward(gpu, dy, x, back);
+            return Promise.all(Object.values({ ...out, ...gradients }).map((tensor) => tensor.data()));
+          }),
+        );
+      const apart = await results(
+        () =>
+          (sizes, given, dtype = 'f32') =>
+            given ? gpu.tensor(given, sizes, { dtype }) : gpu.zeros(sizes, { dtype }),
+      );
+      const arenas = groups.map(() => arena(gpu, 2 ** 16));
+      assertEqual(await results((rank) => (arenas[rank] as ReturnType<typeof arena>).make), apart, 'results');
+      for (const { check } of arenas) await check('replicas');
+      for (const group of groups) group.close();
     },
   },
   {
