@@ -21,7 +21,15 @@ describe('Check it', () => {
     const rows = await verdicts(page);
     const strategies = (op: string) => rows.filter((row) => row[0] === op).map((row) => row[2]);
     const all = ['chosen', 'thread', 'registers', 'workgroup', 'split'];
-    for (const op of ['layerNorm', 'rmsNorm', 'addLayerNorm', 'addRmsNorm', 'groupNorm', 'instanceNorm']) {
+    for (const op of [
+      'layerNorm',
+      'rmsNorm',
+      'addLayerNorm',
+      'addRmsNorm',
+      'l2Norm',
+      'groupNorm',
+      'instanceNorm',
+    ]) {
       expect(strategies(op), op).toEqual(all);
     }
     expect(strategies('batchNorm')).toEqual(['chosen', 'split']);

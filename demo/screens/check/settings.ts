@@ -7,6 +7,7 @@ export const ops: readonly CheckedOp[] = [
   'rmsNorm',
   'addLayerNorm',
   'addRmsNorm',
+  'l2Norm',
   'groupNorm',
   'instanceNorm',
   'batchNorm',
