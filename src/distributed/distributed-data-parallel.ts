@@ -1,5 +1,4 @@
 import { NormError } from '../gpu/errors.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
 import { checkKind, checkOptions, type OptionNames } from '../gpu/options.ts';
 import type { FloatDType, Tensor } from '../gpu/tensor.ts';
 import { type AwaitedOptions, backwardOf, forwardOf } from '../nn/awaited.ts';
@@ -9,6 +8,7 @@ import { checkGroup } from './check-group.ts';
 import { broadcastParameters, checkBucketBytes, defaultBucketBytes } from './gradients.ts';
 import type { ProcessGroup } from './process-group.ts';
 import { Reducer } from './reducer.ts';
+import { refuseRecording } from './refuse-recording.ts';
 import { SyncBatchNorm } from './sync-batch-norm-module.ts';
 
 /** Options of {@link DistributedDataParallel.wrap}. The same on all ranks. */
@@ -166,7 +166,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    */
   override async forward(x: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
     this.checkWrapped();
-    refuseRecording(options);
+    refuseRecording(options, 'DistributedDataParallel');
     this.gpu.checkUsable(x, 'x');
     if (this.training) await this.#begin(true);
     return forwardOf(this.module, x, options);
@@ -180,7 +180,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
    */
   override async backward(dy: Tensor, options: AwaitedOptions = {}): Promise<Tensor> {
     this.checkWrapped();
-    refuseRecording(options);
+    refuseRecording(options, 'DistributedDataParallel');
     this.gpu.checkUsable(dy, 'dy');
     this.#checkRound();
     let dx: Tensor;
@@ -393,14 +393,4 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
       'Call forward() of the DistributedDataParallel before each backward, and train().',
     );
   }
-}
-
-function refuseRecording(options: object): void {
-  const { encoder, pass } = (options ?? {}) as RecordOptions;
-  if (!encoder && !pass) return;
-  throw new NormError(
-    'unsupported',
-    'Gradients are read back between two submits: DistributedDataParallel cannot be recorded.',
-    'Leave out encoder and pass.',
-  );
 }

@@ -20,7 +20,8 @@ import type { RunningVariance } from '../ops/conventions.ts';
 import { checkGroup } from './check-group.ts';
 import { backwardInSteps, forwardInSteps, prepareInSteps } from './module-steps.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
-import { backwardTogether, forwardTogether, refuseRecording } from './sync-batch-norm.ts';
+import { refuseRecording } from './refuse-recording.ts';
+import { backwardTogether, forwardTogether, recorded } from './sync-batch-norm.ts';
 
 /** Options of {@link SyncBatchNorm}. */
 export interface SyncBatchNormModuleOptions extends BatchNormModuleOptions {
@@ -251,7 +252,7 @@ export class SyncBatchNorm extends Module {
   }
 
   async #backwardResidual(dy: Tensor, options: SyncBackwardOptions, total: number) {
-    refuseRecording(options);
+    refuseRecording(options, recorded);
     const step = backwardInSteps(this.#norm, dy, options);
     if (!step.residual) {
       throw new NormError('order', 'The last forward() had no residual.', 'Call backward().');
@@ -293,7 +294,7 @@ export class SyncBatchNorm extends Module {
     if (new Set(calls.map(([, x]) => x.dtype)).size > 1) {
       throw new NormError('value', 'The inputs differ in dtype.', 'Call forward() of each.');
     }
-    for (const [, , options = {}] of calls) refuseRecording(options);
+    for (const [, , options = {}] of calls) refuseRecording(options, recorded);
     const steps = calls.map(([module, x, options = {}]) => forwardInSteps(module.#norm, x, options));
     const results = await SyncBatchNorm.#together(modules, () =>
       forwardTogether(
@@ -320,7 +321,7 @@ export class SyncBatchNorm extends Module {
     if (modules.every((module) => module.#total === undefined)) {
       return calls.map(([module, dy, options]) => module.#norm.backward(dy, withoutWaiting(options)));
     }
-    for (const [, , options = {}] of calls) refuseRecording(options);
+    for (const [, , options = {}] of calls) refuseRecording(options, recorded);
     const steps = calls.map(([module, dy, options = {}]) => {
       const step = backwardInSteps(module.#norm, dy, options);
       if (module.#total === undefined || step.residual) {

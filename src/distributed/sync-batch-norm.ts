@@ -1,6 +1,5 @@
 import { checkTensor } from '../gpu/check-context.ts';
 import { NormError } from '../gpu/errors.ts';
-import type { RecordOptions } from '../gpu/execute.ts';
 import type { Gpu } from '../gpu/gpu.ts';
 import { checkOptions, type OptionNames } from '../gpu/options.ts';
 import { decode, type Tensor } from '../gpu/tensor.ts';
@@ -20,6 +19,7 @@ import type { BackwardResult, ForwardResult, NormCall } from '../ops/norm.ts';
 import { checkGroup } from './check-group.ts';
 import { mergeMoments, momentsLayout, packMoments, statisticsOf, unpackMoments } from './moments.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
+import { refuseRecording } from './refuse-recording.ts';
 import { type Measured, ReplicaBackward, ReplicaForward } from './replicated.ts';
 
 /** What makes a BatchNorm one over replicas. It reads back between two submits, so it cannot be recorded. */
@@ -30,6 +30,9 @@ interface Replicas extends Pick<CollectiveOptions, 'signal' | 'timeout'> {
 
 /** Options of {@link syncBatchNorm}. */
 export interface SyncBatchNormOptions extends Omit<BatchNormOptions, 'encoder' | 'pass' | 'gate'>, Replicas {}
+
+/** @internal Whose calls cannot be recorded. */
+export const recorded = 'SyncBatchNorm in training';
 
 // A gate is not among what replicas share a pass with.
 const { gate: _, ...forwardNames } = batchNormNames;
@@ -70,7 +73,7 @@ export async function syncBatchNorm(
   x: Tensor,
   options: SyncBatchNormOptions,
 ): Promise<SyncForwardResult> {
-  refuseRecording(options);
+  refuseRecording(options, recorded);
   checkOptions('syncBatchNorm', options, { ...forwardNames, ...replicaNames });
   const { group, training = false, bias } = options;
   checkGroup(group);
@@ -102,7 +105,7 @@ export async function syncBatchNormBackward(
   x: Tensor,
   options: SyncBatchNormBackwardOptions,
 ): Promise<BackwardResult> {
-  refuseRecording(options);
+  refuseRecording(options, recorded);
   checkOptions('syncBatchNormBackward', options, {
     ...backwardNames,
     ...replicaNames,
@@ -131,17 +134,6 @@ export async function syncBatchNormBackward(
 function withoutGroup<Options extends Partial<Replicas>>(options: Options): Omit<Options, keyof Replicas> {
   const { group: _, signal: __, timeout: ___, ...rest } = options;
   return rest;
-}
-
-/** @internal Throws if a call that communicates is to be recorded. */
-export function refuseRecording(options: object): void {
-  const { encoder, pass } = (options ?? {}) as RecordOptions;
-  if (!encoder && !pass) return;
-  throw new NormError(
-    'unsupported',
-    'SyncBatchNorm in training reads back between two submits: it cannot be recorded.',
-    'Leave out encoder and pass, and submit what comes before it.',
-  );
 }
 
 /** @internal Layers whose statistics travel together: one read-back, one collective. */
