@@ -11,7 +11,7 @@ import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { fingerprint } from '../scripts/lib/fingerprint.mjs';
 import { resultFile } from '../scripts/lib/paths.mjs';
-import { needsSoftwareDriver } from '../scripts/lib/vulkan.mjs';
+import { runsInSoftware } from '../scripts/lib/vulkan.mjs';
 import { fuzzCases } from './gpu/fuzz.ts';
 import { allCases } from './gpu/index.ts';
 import { defaultTimeout, type Outcome } from './harness/case.ts';
@@ -34,9 +34,9 @@ const cases = everyCase
 
 /**
  * How many of the engine run cases beside each other. Software drivers compile in one thread, and that is most of the time: two take
- * half of it. A GPU is not shared, nor is the browser whose driver uses all cores by itself.
+ * little more than half of it. A GPU is not shared.
  */
-const hosts = needsSoftwareDriver(name) && availableParallelism() > 1 ? 2 : 1;
+const hosts = runsInSoftware() && availableParallelism() > 1 ? 2 : 1;
 const test = hosts > 1 ? it.concurrent : it;
 
 let engines: Engine[] = [];

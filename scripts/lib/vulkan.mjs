@@ -37,7 +37,12 @@ export function driverName(engine) {
 
 /** @param {Engine} engine Chromium carries its own */
 export function needsSoftwareDriver(engine) {
-  if (process.platform !== 'linux' || engine === 'chromium') return false;
+  return engine !== 'chromium' && runsInSoftware();
+}
+
+/** Whether engines find no GPU here, as far as files tell, and the user names no driver. */
+export function runsInSoftware() {
+  if (process.platform !== 'linux') return false;
   if (process.env.VK_DRIVER_FILES || process.env.VK_ICD_FILENAMES) return false;
   const devices = existsSync('/dev/dri') ? readdirSync('/dev/dri') : [];
   return !existsSync('/dev/nvidiactl') && !devices.some((name) => name.startsWith('renderD'));
