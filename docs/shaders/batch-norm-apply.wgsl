@@ -14,6 +14,8 @@
 // Made by npm run kernels from shaders/.
 alias X = f32;
 alias X4 = vec4<X>;
+alias Y = f32;
+alias Y4 = vec4<Y>;
 const HAS_WEIGHT: bool = true;
 const HAS_BIAS: bool = true;
 const WEIGHT_OFFSET: f32 = 0.0;
@@ -43,7 +45,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<X4>;
-@group(0) @binding(2) var<storage, read_write> y: array<X4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Y4>;
 @group(0) @binding(3) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(5) var<storage, read> partials: array<vec4<f32>>;
@@ -54,8 +56,8 @@ fn x_quad(entry: X4) -> vec4<f32> {
   return vec4<f32>(entry);
 }
 
-fn rounded_x(v: vec4<f32>) -> X4 {
-  return X4(v);
+fn rounded_y(v: vec4<f32>) -> Y4 {
+  return Y4(v);
 }
 
 fn first_parameter(segment: u32) -> u32 {
@@ -179,7 +181,7 @@ fn stored_input(at: u32, valid: u32) -> vec4<f32> {
 
 fn store_output(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
-  *out_y = rounded_x(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
+  *out_y = rounded_y(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
 }
 
 struct Invocation {

@@ -13,6 +13,8 @@
 // Made by npm run kernels from shaders/.
 alias X = f32;
 alias X4 = vec4<X>;
+alias Y = f32;
+alias Y4 = vec4<Y>;
 alias W = f32;
 const HAS_WEIGHT: bool = true;
 const HAS_BIAS: bool = true;
@@ -38,7 +40,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<W>;
 @group(0) @binding(2) var<storage, read> bias: array<W>;
 @group(0) @binding(3) var<storage, read> x: array<X4>;
-@group(0) @binding(4) var<storage, read_write> y: array<X4>;
+@group(0) @binding(4) var<storage, read_write> y: array<Y4>;
 @group(0) @binding(5) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
@@ -58,8 +60,8 @@ fn x_quad(entry: X4) -> vec4<f32> {
   return vec4<f32>(entry);
 }
 
-fn rounded_x(v: vec4<f32>) -> X4 {
-  return X4(v);
+fn rounded_y(v: vec4<f32>) -> Y4 {
+  return Y4(v);
 }
 
 fn first_parameter(segment: u32) -> u32 {
@@ -137,7 +139,7 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = rounded_x(v);
+  y[at] = rounded_y(v);
 }
 
 fn added_residual(at: u32, valid: u32) -> vec4<f32> {

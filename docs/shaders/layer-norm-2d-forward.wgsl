@@ -14,6 +14,8 @@
 const AT_ONCE: u32 = 4u;
 alias X = f32;
 alias X4 = vec4<X>;
+alias Y = f32;
+alias Y4 = vec4<Y>;
 alias W = f32;
 const WEIGHT_OFFSET: f32 = 0.0;
 const WORKGROUP: u32 = 128u;
@@ -35,7 +37,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<W>;
 @group(0) @binding(2) var<storage, read> bias: array<W>;
 @group(0) @binding(3) var<storage, read> x: array<X4>;
-@group(0) @binding(4) var<storage, read_write> y: array<X4>;
+@group(0) @binding(4) var<storage, read_write> y: array<Y4>;
 @group(0) @binding(5) var<storage, read_write> mean: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
@@ -51,8 +53,8 @@ fn x_quad(entry: X4) -> vec4<f32> {
   return vec4<f32>(entry);
 }
 
-fn rounded_x(v: vec4<f32>) -> X4 {
-  return X4(v);
+fn rounded_y(v: vec4<f32>) -> Y4 {
+  return Y4(v);
 }
 
 fn load_weight(start: u32, col: u32, valid: u32) -> vec4<f32> {
@@ -98,7 +100,7 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = rounded_x(v);
+  y[at] = rounded_y(v);
 }
 
 fn epilogue(at: u32, valid: u32, z: vec4<f32>) -> vec4<f32> {
@@ -361,7 +363,7 @@ fn reduce(part: Part, worker: Worker) -> Part {
 fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4<f32>) {
   let out_y = &y[at];
   let centred = centre_columns(stored_input(at, valid), s);
-  *out_y = rounded_x(epilogue(at, valid, affine_columns(centred, s, w, b)));
+  *out_y = rounded_y(epilogue(at, valid, affine_columns(centred, s, w, b)));
 }
 
 fn statistics_of(c: Kept, worker: Worker) -> ColumnStatistics {

@@ -14,6 +14,8 @@
 // Made by npm run kernels from shaders/.
 alias X = f32;
 alias X4 = vec4<X>;
+alias Y = f32;
+alias Y4 = vec4<Y>;
 alias W = f32;
 alias W4 = vec4<W>;
 const GROUPED: bool = false;
@@ -41,7 +43,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> weight: array<W4>;
 @group(0) @binding(2) var<storage, read_write> gradient_pairs: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> x: array<X4>;
-@group(0) @binding(4) var<storage, read> dy: array<X4>;
+@group(0) @binding(4) var<storage, read> dy: array<Y4>;
 @group(0) @binding(5) var<storage, read_write> dx: array<X4>;
 @group(0) @binding(6) var<storage, read> mean: array<vec2<f32>>;
 @group(0) @binding(7) var<storage, read> rstd: array<f32>;
@@ -51,6 +53,10 @@ fn add_up(v: vec4<f32>) -> f32 {
 }
 
 fn x_quad(entry: X4) -> vec4<f32> {
+  return vec4<f32>(entry);
+}
+
+fn y_quad(entry: Y4) -> vec4<f32> {
   return vec4<f32>(entry);
 }
 
@@ -174,7 +180,7 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn load_dy(at: u32, valid: u32) -> vec4<f32> {
-  return x_quad(dy[at]);
+  return y_quad(dy[at]);
 }
 
 fn store_dx(at: u32, valid: u32, v: vec4<f32>) {

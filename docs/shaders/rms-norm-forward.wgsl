@@ -12,6 +12,8 @@
 enable f16;
 alias X = f16;
 alias X4 = vec4<X>;
+alias Y = f16;
+alias Y4 = vec4<Y>;
 alias W = f16;
 alias W4 = vec4<W>;
 const HAS_WEIGHT: bool = true;
@@ -34,7 +36,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<W4>;
 @group(0) @binding(2) var<storage, read> x: array<X4>;
-@group(0) @binding(3) var<storage, read_write> y: array<X4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Y4>;
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
 fn add_up(v: vec4<f32>) -> f32 {
@@ -49,8 +51,8 @@ fn w_quad(entry: W4) -> vec4<f32> {
   return vec4<f32>(entry);
 }
 
-fn rounded_x(v: vec4<f32>) -> X4 {
-  return X4(v);
+fn rounded_y(v: vec4<f32>) -> Y4 {
+  return Y4(v);
 }
 
 fn first_of_set(segment: u32) -> u32 {
@@ -106,7 +108,7 @@ fn load_x(at: u32, valid: u32) -> vec4<f32> {
 }
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
-  y[at] = rounded_x(v);
+  y[at] = rounded_y(v);
 }
 
 fn added_residual(at: u32, valid: u32) -> vec4<f32> {

@@ -1,21 +1,27 @@
 // storage
 // needs: packed_bf16 packed_f16 params
-// The types that tensors are stored in: the only place that knows them. X is of x and everything of its shape, W of weight, bias and
-// their gradients; the host chooses both. Where WGSL has the type, an array holds its elements. Where it has not (bf16, and f16 on a
-// device without the feature shader-f16), an array holds words of two elements each, the first in the low half: packed.
+// The types that tensors are stored in: the only place that knows them. Y is of y and its gradient dy, X of x and everything else
+// of its shape, W of weight, bias and their gradients; the host chooses all three. Where WGSL has the type, an array holds its
+// elements. Where it has not (bf16, and f16 on a device without the feature shader-f16), an array holds words of two elements each,
+// the first in the low half: packed.
 //
 // Numerics: loads are exact; a store rounds once, to nearest even, overflow to infinity; subnormal halves are kept, NaN stays NaN.
 alias X = f32;         // an entry of an array
 alias X4 = vec4<X>;    // of one whose entries are quads
+alias Y = f32;
+alias Y4 = vec4<Y>;
 alias W = f32;
 alias W4 = vec4<W>;
 alias SHARED_X = X;    // of one whose neighbouring elements different threads write
+alias SHARED_Y = Y;
 alias SHARED_W = W;
 
 override X_PACKED: bool = false;
+override Y_PACKED: bool = false;
 override W_PACKED: bool = false;
 // Which type is packed: bf16, or else f16.
 override X_BF16: bool = false;
+override Y_BF16: bool = false;
 override W_BF16: bool = false;
 // Whether X is WGSL's f16.
 override STORES_F16: bool = false;
@@ -23,6 +29,14 @@ override STORES_F16: bool = false;
 // The entry that element i is in.
 fn x_entry(i: u32) -> u32 {
   if (X_PACKED) {
+    return i >> 1u;
+  } else {
+    return i;
+  }
+}
+
+fn y_entry(i: u32) -> u32 {
+  if (Y_PACKED) {
     return i >> 1u;
   } else {
     return i;
@@ -46,6 +60,14 @@ fn x_element(entry: X, i: u32) -> f32 {
   }
 }
 
+fn y_element(entry: Y, i: u32) -> f32 {
+  if (Y_PACKED) {
+    return half_of(y_pair(entry), i);
+  } else {
+    return f32(entry);
+  }
+}
+
 fn w_element(entry: W, i: u32) -> f32 {
   if (W_PACKED) {
     return half_of(w_pair(entry), i);
@@ -58,6 +80,14 @@ fn w_element(entry: W, i: u32) -> f32 {
 fn x_quad(entry: X4) -> vec4<f32> {
   if (X_PACKED) {
     return vec4<f32>(x_pair(entry.x), x_pair(entry.y));
+  } else {
+    return vec4<f32>(entry);
+  }
+}
+
+fn y_quad(entry: Y4) -> vec4<f32> {
+  if (Y_PACKED) {
+    return vec4<f32>(y_pair(entry.x), y_pair(entry.y));
   } else {
     return vec4<f32>(entry);
   }
@@ -80,6 +110,14 @@ fn rounded_x(v: vec4<f32>) -> X4 {
   }
 }
 
+fn rounded_y(v: vec4<f32>) -> Y4 {
+  if (Y_PACKED) {
+    return y_words(v);
+  } else {
+    return Y4(v);
+  }
+}
+
 fn rounded_w(v: vec4<f32>) -> W4 {
   if (W_PACKED) {
     return w_words(v);
@@ -97,6 +135,14 @@ fn x_pair(word: u32) -> vec2<f32> {
   }
 }
 
+fn y_pair(word: u32) -> vec2<f32> {
+  if (Y_BF16) {
+    return bf16_pair(word);
+  } else {
+    return f16_pair(word);
+  }
+}
+
 fn w_pair(word: u32) -> vec2<f32> {
   if (W_BF16) {
     return bf16_pair(word);
@@ -108,6 +154,14 @@ fn w_pair(word: u32) -> vec2<f32> {
 // Four numbers as two words.
 fn x_words(v: vec4<f32>) -> vec2<u32> {
   if (X_BF16) {
+    return bf16_words(v);
+  } else {
+    return f16_words(v);
+  }
+}
+
+fn y_words(v: vec4<f32>) -> vec2<u32> {
+  if (Y_BF16) {
     return bf16_words(v);
   } else {
     return f16_words(v);

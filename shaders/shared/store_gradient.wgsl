@@ -27,7 +27,7 @@ fn store_gradient(
     let in_dy = &dy[at];
     let out_dx = &dx[at];
     let centred = centre(x_quad(*in_x), s);
-    let dz = x_quad(*in_dy);
+    let dz = y_quad(*in_dy);
     *out_dx = rounded_x(gradient_of_x(centred, dz * w, means));
     return Gradients(before.dbias + dz, before.dweight + dz * normalized(centred, s.scale));
   } else {

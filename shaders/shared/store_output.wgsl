@@ -8,7 +8,7 @@ override POINTS_AT_Y: bool = false;
 fn store_output(at: u32, valid: u32, s: Statistics, w: vec4<f32>, b: vec4<f32>) {
   if (POINTS_AT_Y) {
     let out_y = &y[at];
-    *out_y = rounded_x(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
+    *out_y = rounded_y(epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
   } else {
     store_y(at, valid, epilogue(at, valid, affine(centre(stored_input(at, valid), s), s.scale, w, b)));
   }

@@ -44,9 +44,10 @@ export function trialOf(
 ): Trial {
   const { pass, dtype = 'f32' } = options;
   const described = prepareOptionsOf(op, options);
-  const { paramDtype = dtype, activation, residual: place, gated } = described;
+  const { paramDtype = dtype, yDtype = dtype, activation, residual: place, gated } = described;
   const count = shape.reduce((product, size) => product * size, 1);
-  const like = (seed: number, low = -1) => gpu.tensor(numbers(count, seed, low), shape, { dtype });
+  const like = (seed: number, low = -1, of = dtype) =>
+    gpu.tensor(numbers(count, seed, low), shape, { dtype: of });
   const parameterCount = call.parameterShape.reduce((product, size) => product * size, 1);
   const parameter = (seed: number, low = -1) =>
     gpu.tensor(numbers(parameterCount, seed, low), call.parameterShape, { dtype: paramDtype });
@@ -63,7 +64,15 @@ export function trialOf(
     numBatchesTracked: call.running.counted ? gpu.zeros([], { dtype: 'u32' }) : undefined,
   };
   const forward = (schedule: ScheduleOptions, target: object, out = {}) =>
-    normForward(gpu, call, x, addend, bias, { weight, schedule, epilogue, running, out, ...target });
+    normForward(gpu, call, x, addend, bias, {
+      weight,
+      schedule,
+      yDtype,
+      epilogue,
+      running,
+      out,
+      ...target,
+    });
   const made = forward({}, {});
   const program = (schedule: ScheduleOptions) => programOf(gpu, call, { ...described, schedule }, pass);
   if (pass === 'forward') {
@@ -76,13 +85,14 @@ export function trialOf(
       results: () => read({ y, sum, rstd }, {}),
     };
   }
-  const dy = like(7, 0);
+  const dy = like(7, 0, yDtype);
   const dsum = addend && like(8);
   const backward = (schedule: ScheduleOptions, target: object, out = {}) =>
     normBackward(gpu, call, dy, made.sum ?? x, made.mean, dsum, call.kind === 'moments', {
       weight,
       rstd: made.rstd as Tensor,
       schedule,
+      yDtype,
       epilogue: { ...epilogue, bias: bias ?? null },
       wants: { dweight: described.weight === true, dbias: described.bias === true },
       out,

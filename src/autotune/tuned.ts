@@ -42,7 +42,7 @@ export function classOf(
   d: ForwardDescriptor | BackwardDescriptor,
   facts: DeviceFacts,
 ): string {
-  const { geometry, kind, dtype, residual, gated, activation } = d;
+  const { geometry, kind, dtype, yDtype, residual, gated, activation } = d;
   const { positions, channels, inner, groups } = geometry;
   const bucket = (value: number) => Math.round(Math.log2(Math.max(1, value)));
   const family = familyOf(geometry, facts, byteSize(dtype));
@@ -52,7 +52,7 @@ export function classOf(
     direction,
     family,
     kind,
-    dtype,
+    yDtype ? `${dtype} to ${yDtype}` : dtype,
     gated ? 'gate' : residual,
     activation === 'none' ? 'plain' : 'activated',
     'frozen' in d && d.frozen ? 'frozen' : 'running' in d && d.running ? d.running : 'own',

@@ -9,15 +9,15 @@ import { ReplicaBackward, ReplicaForward } from './replicated.ts';
 export function forwardInSteps(
   norm: BatchNorm,
   x: Tensor,
-  { out, residual, schedule }: ForwardOptions,
+  { out, residual, schedule, yDtype }: ForwardOptions,
 ): { forward: ReplicaForward; keep(result: { mean: Tensor; rstd: Tensor }): void } {
   const { gpu, bias } = norm;
   gpu.checkUsable(x, 'x');
   const { call, running } = norm.replica(x.shape);
-  const options = { schedule, ...norm.forwardOptions(residual, out), running };
+  const options = { schedule, yDtype, ...norm.forwardOptions(residual, out), running };
   return {
     forward: new ReplicaForward(gpu, call, x, bias?.data, options),
-    keep: ({ mean, rstd }) => norm.keepForward({ call, x, mean, rstd, residual }),
+    keep: ({ mean, rstd }) => norm.keepForward({ call, x, mean, rstd, residual, yDtype }),
   };
 }
 

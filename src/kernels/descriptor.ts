@@ -22,8 +22,10 @@ export interface NormDescriptor {
    * `tanh`, x̂ is tanh(alpha·x).
    */
   kind: NormKind;
-  /** Of x and everything of its shape. */
+  /** Of x and everything of its shape but y and dy. */
   dtype: FloatDType;
+  /** Of y and dy. Absent where it is that of x, so that a program has one description. */
+  yDtype?: FloatDType | undefined;
   /** Of weight and bias. */
   paramDtype: FloatDType;
   /** Added under the root. */

@@ -50,6 +50,7 @@ import {
   setSegments,
   sumColumns,
   sumSegments,
+  widestOf,
 } from './pass.ts';
 
 type ForwardPlan = Plan<ForwardDescriptor, ForwardSchedule>;
@@ -168,14 +169,16 @@ function applyGiven(plan: ForwardPlan): Step[] {
   const { d, schedule, segmentsOf, facts } = plan;
   const { geometry } = d;
   checkParameterBytes(d, facts);
-  const bytes = byteSize(d.dtype);
+  const { elementBytes: bytes, facts: limits } = widestOf(d, facts);
   if (!schedule.columns) {
     const segments = segmentsOf(geometry, schedule.vec4);
-    return stretchesOf(segments.count, segments.cols, bytes, facts).map(({ segment, count, cols, first }) => {
-      const { numbers, ...part } = partFrom(d, geometry, first, count * cols, facts);
-      const stretch = { ...part, numbers: { ...numbers, first_segment: segment } };
-      return applyRows(passOf(plan, stretch, { ...segments, count, cols }));
-    });
+    return stretchesOf(segments.count, segments.cols, bytes, limits).map(
+      ({ segment, count, cols, first }) => {
+        const { numbers, ...part } = partFrom(d, geometry, first, count * cols, facts);
+        const stretch = { ...part, numbers: { ...numbers, first_segment: segment } };
+        return applyRows(passOf(plan, stretch, { ...segments, count, cols }));
+      },
+    );
   }
   // Threads own columns of whole positions, of one sample after the other where one does not fit a binding.
   const { samples, positions, groups } = geometry;
@@ -184,7 +187,7 @@ function applyGiven(plan: ForwardPlan): Step[] {
   const apart = all * bytes > bindableBytes(bytes, facts);
   const each = apart ? { ...geometry, samples: 1 } : geometry;
   const length = (positionsPerRow * all) / (samples * positions);
-  const stretches = stretchesOf((each.samples * positions) / positionsPerRow, length, bytes, facts, true);
+  const stretches = stretchesOf((each.samples * positions) / positionsPerRow, length, bytes, limits, true);
   return Array.from({ length: samples / each.samples }, (_, sample) =>
     stretches.map(({ count, first }) => {
       const g = apart ? { ...each, positions: count * positionsPerRow } : each;

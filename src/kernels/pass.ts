@@ -64,7 +64,7 @@ export const oneByOne = ({ facts }: { facts: DeviceFacts }, holdsMuch: boolean):
 
 /** What every kernel of a norm may ask for: types, the affine map, what follows it. */
 export const normChoices = (d: NormDescriptor, facts: DeviceFacts): Choices => ({
-  ...storageChoices(d.dtype, d.paramDtype, facts),
+  ...storageChoices(d.dtype, d.paramDtype, facts, d.yDtype),
   HAS_MEAN: d.kind === 'moments',
   UNIT_LENGTH: d.kind === 'l2',
   LIMITED: d.mostRstd !== undefined,
@@ -133,6 +133,24 @@ export interface Part {
 
 const likeX = ['x', 'residual', 'gate', 'y', 'sum', 'dy', 'dsum', 'dx', 'dresidual', 'dgate'];
 
+/** Bytes of an element of such a tensor. */
+const elementBytesOf = ({ dtype, yDtype = dtype }: NormDescriptor, role: string): number =>
+  byteSize(role === 'y' || role === 'dy' ? yDtype : dtype);
+
+/**
+ * What limits the parts of tensors of x's shape: bytes of the widest element, and how far apart parts may begin, in bytes of that. All begin
+ * with the same element, which must be at an aligned offset in the narrowest, too.
+ */
+export function widestOf(
+  d: NormDescriptor,
+  facts: DeviceFacts,
+): { elementBytes: number; facts: DeviceFacts } {
+  const [x, y] = [elementBytesOf(d, 'x'), elementBytesOf(d, 'y')];
+  const elementBytes = Math.max(x, y);
+  const offsetAlignment = (facts.offsetAlignment * elementBytes) / Math.min(x, y);
+  return { elementBytes, facts: { ...facts, offsetAlignment } };
+}
+
 /** What the operand of an epilogue stands for where it is a gate. */
 const gates = { residual: 'gate', dresidual: 'dgate' };
 
@@ -151,20 +169,20 @@ export function rangeOf(
   { firstSample, samples }: Chunk,
   facts: DeviceFacts,
 ): { first: number; like: Range } {
-  const sampleBytes = elementCount({ ...geometry, samples: 1 }) * byteSize(dtype);
-  return boundFrom(firstSample * sampleBytes, samples * sampleBytes, dtype, facts);
+  const elements = elementCount({ ...geometry, samples: 1 });
+  const bytes = byteSize(dtype);
+  const { begin, first } = boundFrom(firstSample * elements, bytes, facts);
+  return { first, like: { offset: begin * bytes, size: (first + samples * elements) * bytes } };
 }
 
-/** The same for some bytes from `start` on. */
-export function boundFrom(
+/** The element that a binding begins with, at or before `start`, and the place of that in it. */
+function boundFrom(
   start: number,
-  bytes: number,
-  dtype: FloatDType,
-  facts: DeviceFacts,
-): { first: number; like: Range } {
-  const offset = start - (start % facts.offsetAlignment);
-  const like = { offset, size: start - offset + bytes };
-  return { first: (start - offset) / byteSize(dtype), like };
+  elementBytes: number,
+  { offsetAlignment }: DeviceFacts,
+): { begin: number; first: number } {
+  const first = start % (offsetAlignment / elementBytes);
+  return { begin: start - first, first };
 }
 
 /** Some elements of a tensor: {@link partOf}, with the geometry of those, from `start` on. */
@@ -175,13 +193,16 @@ export function partFrom(
   elements: number,
   facts: DeviceFacts,
 ): Part {
-  const bytes = byteSize(d.dtype);
-  const { first, like } = boundFrom(start * bytes, elements * bytes, d.dtype, facts);
+  const widest = widestOf(d, facts);
+  const { begin, first } = boundFrom(start, widest.elementBytes, widest.facts);
   const ranges: Record<string, Range> = {};
-  for (const role of likeX) ranges[role] = like;
+  for (const role of likeX) {
+    const bytes = elementBytesOf(d, role);
+    ranges[role] = { offset: begin * bytes, size: (first + elements) * bytes };
+  }
   // Such a pass is not cut into parts, so that these begin with the tensor.
   for (const [role, { first, span }] of Object.entries(d.layouts ?? {})) {
-    ranges[role] = { offset: 0, size: (first + span) * bytes };
+    ranges[role] = { offset: 0, size: (first + span) * elementBytesOf(d, role) };
   }
   const { runs: _, ...sizes } = g;
   return {
@@ -284,16 +305,16 @@ export function inParts<D extends NormDescriptor, S extends ForwardSchedule>(
 ): { steps: Step[]; scratch: Record<string, number> } {
   const { d, facts } = plan;
   const { geometry } = d;
-  const elementBytes = byteSize(d.dtype);
-  const budget = workspaceBudget(geometry, elementBytes, facts);
+  const budget = workspaceBudget(geometry, byteSize(d.dtype), facts);
   const taken = Object.values(fixedBytes).reduce((sum, size) => sum + size, 0);
   // Splits that are asked for may take more than there is: parts of single samples would not make up for it.
   const rest = Math.max(budget / 2, budget - taken);
   const whole = { ...parameterBytes(d), ...fixedBytes, ...stridedBytes(d) };
+  const widest = widestOf(d, facts);
   const undivided = d.layouts ? 'x with strides' : d.blocked && 'x beside a weight per sample';
   const chunks = undivided
-    ? onePart(geometry, elementBytes, undivided, whole, facts)
-    : chunksOf(geometry, elementBytes, sampleBytes, whole, facts, rest, mostSamples);
+    ? onePart(geometry, widest.elementBytes, undivided, whole, facts)
+    : chunksOf(geometry, widest.elementBytes, sampleBytes, whole, widest.facts, rest, mostSamples);
   const scratch: Record<string, number> = {};
   const need: Need = (role, size) => {
     scratch[role] = Math.max(scratch[role] ?? 0, size);
@@ -485,11 +506,11 @@ const parameterBytes = (d: NormDescriptor): Record<string, number> => ({
 });
 
 /** Bytes of what has strides, which is bound whole, with what lies between. */
-const stridedBytes = ({ layouts = {}, dtype }: NormDescriptor): Record<string, number> =>
+const stridedBytes = (d: NormDescriptor): Record<string, number> =>
   Object.fromEntries(
-    Object.entries(layouts).map(([role, { first, span }]) => [
+    Object.entries(d.layouts ?? {}).map(([role, { first, span }]) => [
       `${role} with its strides`,
-      (first + span) * byteSize(dtype),
+      (first + span) * elementBytesOf(d, role),
     ]),
   );
 

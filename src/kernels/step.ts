@@ -31,15 +31,21 @@ type Native = Pick<DeviceFacts, 'f16'>;
 export const isPacked = (dtype: DType, { f16 }: Native): boolean =>
   dtype === 'bf16' || (dtype === 'f16' && !f16);
 
-/** The types of x and its likes, and of weight and its likes. */
-export const storageChoices = (dtype: DType, paramDtype: DType, facts: Native): Choices => ({
+/** The types of x and its likes, of weight and its likes, and of y and dy. */
+export const storageChoices = (
+  dtype: DType,
+  paramDtype: DType,
+  facts: Native,
+  yDtype: DType = dtype,
+): Choices => ({
   ...storedAs('X', dtype, facts),
+  ...storedAs('Y', yDtype, facts),
   ...storedAs('W', paramDtype, facts),
   STORES_F16: dtype === 'f16' && facts.f16,
 });
 
-/** The type of x and its likes (`X`), or of weight and its likes (`W`). */
-export function storedAs(which: 'X' | 'W', dtype: DType, facts: Native): Choices {
+/** The type of x and its likes (`X`), of y and dy (`Y`), or of weight and its likes (`W`). */
+export function storedAs(which: 'X' | 'Y' | 'W', dtype: DType, facts: Native): Choices {
   const packed = isPacked(dtype, facts);
   return {
     [which]: packed ? 'u32' : dtype,
@@ -52,7 +58,7 @@ export function storedAs(which: 'X' | 'W', dtype: DType, facts: Native): Choices
 
 /** The dtypes of the tensors that a kernel binds, for its label. */
 function dtypesOf({ constants }: Linked, choices: Choices): string[] {
-  const bound = (['X', 'W'] as const).filter((which) =>
+  const bound = (['X', 'Y', 'W'] as const).filter((which) =>
     [which, `${which}4`, `SHARED_${which}`].some((alias) => alias in constants),
   );
   const names = bound.map((which) => {

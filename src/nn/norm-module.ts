@@ -56,6 +56,8 @@ export interface ForwardOptions extends PassOptions {
    */
   gate?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
+  /** Of y, as {@link NormOptions.yDtype}; backward then takes a dy of it. Default: that of x. */
+  yDtype?: FloatDType | undefined;
 }
 
 /** @internal */
@@ -66,6 +68,7 @@ export const forwardNames = {
   residual: 'tensor',
   gate: 'tensor',
   schedule: 'other',
+  yDtype: 'string',
 } as const satisfies OptionNames<ForwardOptions & { outSum?: Tensor }>;
 
 /** Options of a module's backward. */
@@ -109,12 +112,15 @@ export interface ModulePrepareOptions {
    */
   residual?: 'none' | 'before' | 'after' | undefined;
   schedule?: ScheduleOptions | undefined;
+  /** Of y and dy. Default: that of the input. */
+  yDtype?: FloatDType | undefined;
 }
 
 const prepareNames = {
   dtype: 'string',
   residual: 'string',
   schedule: 'other',
+  yDtype: 'string',
 } as const satisfies OptionNames<ModulePrepareOptions>;
 
 /** @internal What forward keeps for backward. The statistics are the module's; x is the caller's. */
@@ -125,6 +131,8 @@ export interface Saved {
   rstd: Tensor;
   residual: Tensor | undefined;
   gate?: Tensor | undefined;
+  /** Undefined where it is that of x. */
+  yDtype?: FloatDType | undefined;
 }
 
 /** A pass, to be recorded again. */
@@ -216,7 +224,7 @@ export abstract class NormModule extends Module {
   }
 
   /**
-   * y = activation(norm(x) + residual), shape and dtype of x.
+   * y = activation(norm(x) + residual), shape of x, and its dtype unless `yDtype` is another.
    *
    * @throws NormError as the function of the same name.
    */
@@ -303,11 +311,12 @@ export abstract class NormModule extends Module {
 
   /** @internal What backward of a norm accepts, likewise. */
   acceptsGradient(output: Like, out?: Tensor): void {
-    const { x, mean, rstd } = this.#savedWithout();
+    const { x, mean, rstd, yDtype = x.dtype } = this.#savedWithout();
     this.gpu.checkUsable(x, 'x');
     const inputs = { x, weight: this.weight?.data, mean, rstd };
     checkRanges(this.gpu, inputs, { 'out.dx': out });
-    checkLike({ dy: output, 'out.dx': out }, x);
+    checkLike({ dy: output }, { shape: x.shape, dtype: yDtype });
+    checkLike({ 'out.dx': out }, x);
   }
 
   /** @internal What backward goes with. Throws `order` before forward. */
@@ -352,6 +361,7 @@ export abstract class NormModule extends Module {
     return {
       weight: weight?.data,
       rstd: saved.rstd,
+      yDtype: saved.yDtype,
       epilogue: this.#epilogue(saved.residual, saved.gate, bias?.data ?? null),
       wants: this.#wants(),
       accumulate: true,
@@ -412,7 +422,7 @@ export abstract class NormModule extends Module {
       return known.result;
     }
     checkOptions('forward', options, forwardNames);
-    const { out, outSum, residual, gate, schedule } = options;
+    const { out, outSum, residual, gate, schedule, yDtype } = options;
     this.checkUsable();
     // Whether it may have strides is known behind its shape.
     this.gpu.checkUsable(x, 'x', true);
@@ -424,6 +434,7 @@ export abstract class NormModule extends Module {
       encoder: options.encoder,
       pass: options.pass,
       schedule,
+      yDtype,
       ...this.forwardOptions(residual, out, outSum, gate),
       running: this.running(call),
       keepsInputs: true,
@@ -432,7 +443,7 @@ export abstract class NormModule extends Module {
       },
     });
     const rstd = result.rstd as Tensor; // statistics are wanted
-    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual, gate };
+    const saved = { call, x: result.sum ?? x, mean: result.mean, rstd, residual, gate, yDtype };
     this.#last.keep(saved);
     if (bound?.current) this.#forwards.keep(x, addend, this.runningKey(), options, { bound, result, saved });
     else this.#forwards.forget();

@@ -34,7 +34,11 @@ export function checkTensorDType(tensor: Pick<Like, 'dtype'>, dtype: DType, name
 /** The tensor's dtype. Throws `dtype` unless it is one that norms compute with. */
 export function floatDType({ dtype }: { dtype: DType }, name: string): FloatDType {
   if (isFloatDType(dtype)) return dtype;
-  throw new NormError('dtype', `${name} is ${shown(dtype)}; f32, f16 or bf16 is needed.`, `Convert ${name}.`);
+  throw new NormError(
+    'dtype',
+    `${name} is ${shown(dtype)}; f32, f16 or bf16 is needed.`,
+    `Use one of these types for ${name}.`,
+  );
 }
 
 /**

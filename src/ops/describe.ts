@@ -62,8 +62,10 @@ import { addRmsNormNames, rmsNormBackwardNames, rmsNormNames, rmsNormReasons } f
 export interface DescribeOptions extends PlacesOptions {
   /** Of x: integers ≥ 0, as the function wants them. */
   shape: ArrayLike<number>;
-  /** Of x and everything of its shape. Arithmetic is f32 whichever it is. Default 'f32'. */
+  /** Of x and everything of its shape but y and dy. Arithmetic is f32 whichever it is. Default 'f32'. */
   dtype?: FloatDType | undefined;
+  /** Of y and dy. Default: that of x. Not of localResponseNorm and dynamicTanh. */
+  yDtype?: FloatDType | undefined;
   /** Of weight, bias and their gradients: that of x, or 'f32' beside 'f16' and 'bf16'. Default: that of x. Not of localResponseNorm. */
   paramDtype?: FloatDType | undefined;
   /** Default 'forward'. */
@@ -245,8 +247,10 @@ export function describe(op: DescribedOp, options: DescribeOptions, facts: Descr
   checkOptions(`describe('${op}') ${pass}`, options, names, functions[op].reasons);
   const shape = sizesOf(options.shape);
   const dtype = floatDType({ dtype: options.dtype ?? 'f32' }, 'x');
+  const { paramDtype = dtype, yDtype = dtype } = options;
   checkSize(shape, dtype);
-  const all = factsOf(facts, dtype, options.paramDtype ?? dtype);
+  checkSize(shape, yDtype);
+  const all = factsOf(facts, [dtype, paramDtype, yDtype]);
   const described =
     op === 'localResponseNorm'
       ? responseParts(pass, shape, dtype, options, all)
@@ -268,12 +272,12 @@ function checkSize(shape: readonly number[], dtype: FloatDType): void {
 }
 
 /** All facts. Throws `value` for those that make no sense. */
-function factsOf(given: DescribeFacts, dtype: FloatDType, paramDtype: FloatDType): DeviceFacts {
+function factsOf(given: DescribeFacts, dtypes: readonly FloatDType[]): DeviceFacts {
   checkOptions('facts', given, { ...factNames, iterations: 'number?' });
   const { iterations, ...others } = given;
   checkFacts(others);
   const facts = overrideFacts(
-    { ...floor, f16: dtype === 'f16' || paramDtype === 'f16' },
+    { ...floor, f16: dtypes.includes('f16') },
     { ...others, iterations: iterations ?? floor.iterations },
   );
   const { subgroup, offsetAlignment } = facts;
@@ -349,13 +353,15 @@ function tanhParts(
 /** What is known of the call without its tensors. */
 function callOptions(op: NormOp, pass: 'forward' | 'backward', options: DescribeOptions): CallOptions {
   const names = functions[op][pass];
-  const { dtype, paramDtype, activation, negativeSlope, schedule, statistics, accumulate, wants } = options;
+  const { dtype, paramDtype, yDtype, activation, negativeSlope } = options;
+  const { schedule, statistics, accumulate, wants } = options;
   const adds = addsResidual(op);
   const before = pass === 'forward' ? adds : (options.dsum ?? adds);
   checkGate(options.residual, options.gate);
   return {
     dtype,
     paramDtype,
+    yDtype,
     weight: options.weight ?? options.weight === undefined,
     bias: 'bias' in names && (options.bias ?? options.bias === undefined),
     residual: before ? 'before' : options.residual || options.gate ? 'after' : 'none',

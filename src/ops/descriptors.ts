@@ -7,7 +7,7 @@ import type { FloatDType } from '../gpu/tensor.ts';
 import type { Activation } from '../kernels/activation.ts';
 import type { BackwardDescriptor, ForwardDescriptor, NormDescriptor } from '../kernels/descriptor.ts';
 import { type ScheduleOptions, scheduleNames } from '../plan/strategy.ts';
-import type { Like } from './check.ts';
+import { floatDType, type Like } from './check.ts';
 import { epilogueOf, refuseEpilogue } from './epilogue.ts';
 import type { BackwardOptions, NormCall, StatisticsOption } from './norm.ts';
 
@@ -15,6 +15,8 @@ import type { BackwardOptions, NormCall, StatisticsOption } from './norm.ts';
 export interface CallOptions {
   dtype?: FloatDType | undefined;
   paramDtype?: FloatDType | undefined;
+  /** Of y and dy. Default: dtype. */
+  yDtype?: FloatDType | undefined;
   weight?: boolean | undefined;
   bias?: boolean | undefined;
   /** x + residual is normalized (`before`), or residual is added after (`after`). Default 'none'. */
@@ -67,6 +69,14 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     negativeSlope: options.negativeSlope,
   });
   if (residual === 'before') refuseEpilogue(call.name, { activation, gate: gated });
+  const yDtype = floatDType({ dtype: options.yDtype ?? dtype }, 'yDtype');
+  if (yDtype !== dtype && residual === 'after' && !gated) {
+    throw new NormError(
+      'dtype',
+      `yDtype is ${yDtype} while x and the residual are ${dtype}.`,
+      'Leave yDtype out beside a residual, or add the residual to y yourself.',
+    );
+  }
   checkOptions('schedule', schedule, scheduleNames);
   const { kind, geometry, blocked, eps, mostRstd, weightOffset = 0, castFirst = false } = call;
   return {
@@ -75,6 +85,7 @@ function common(call: NormCall, options: CallOptions): NormDescriptor {
     kind,
     dtype,
     paramDtype,
+    ...(yDtype !== dtype && { yDtype }),
     eps,
     ...(mostRstd !== undefined && { mostRstd }),
     weight,
@@ -141,14 +152,19 @@ export const statisticsLike = ({ setShape }: NormCall): Record<'mean' | 'rstd', 
   rstd: { shape: setShape, dtype: 'f32' },
 });
 
+/** @internal Of y and dy, where x has that shape. */
+export const yLike = ({ dtype, yDtype = dtype }: NormDescriptor, shape: readonly number[]): Like => ({
+  shape,
+  dtype: yDtype,
+});
+
 /** @internal Shapes and dtypes of what a forward pass over an x of that shape writes; undefined for what it does not. */
 export function forwardOutputs(call: NormCall, d: ForwardDescriptor, shape: readonly number[]) {
-  const y: Like = { shape, dtype: d.dtype };
   const { mean, rstd } = statisticsLike(call);
   const kept = d.statistics !== false;
   return {
-    y,
-    sum: d.residual === 'before' ? y : undefined,
+    y: yLike(d, shape),
+    sum: d.residual === 'before' ? { shape, dtype: d.dtype } : undefined,
     mean: kept && d.kind === 'moments' ? mean : undefined,
     rstd: kept ? rstd : undefined,
     variance: call.variance ? rstd : undefined,
@@ -204,7 +220,7 @@ export function backwardInputs(call: NormCall, d: BackwardDescriptor, shape: rea
   const { x, ...rest } = inputsOf(call, d, shape);
   const { mean, rstd } = statisticsLike(call);
   return {
-    dy: x,
+    dy: yLike(d, shape),
     x,
     ...rest,
     mean: d.kind === 'moments' ? mean : undefined,

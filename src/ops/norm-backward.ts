@@ -7,7 +7,13 @@ import { checkOptions } from '../gpu/options.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { BackwardDescriptor } from '../kernels/descriptor.ts';
 import { checkLike, checkTarget, checkTensors, floatDType, parameterDType } from './check.ts';
-import { backwardDescriptor, backwardOutputs, checkGradientOptions, statisticsLike } from './descriptors.ts';
+import {
+  backwardDescriptor,
+  backwardOutputs,
+  checkGradientOptions,
+  statisticsLike,
+  yLike,
+} from './descriptors.ts';
 import { type EpilogueBackwardOptions, epilogueOf, type GateOptions } from './epilogue.ts';
 import { backwardAliasesOf, checkResidualGradient } from './in-place.ts';
 import { checkInjective, layoutsOf, scheduleStrided } from './layouts.ts';
@@ -99,6 +105,7 @@ export function planBackward(
   const d = backwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
     paramDtype,
+    yDtype: options.yDtype,
     weight: !!weight,
     bias: !!bias,
     residual: dsum ? 'before' : (residual ?? gate) ? 'after' : 'none',
@@ -114,7 +121,8 @@ export function planBackward(
   });
   const outputs = backwardOutputs(call, d, x.shape);
   const perSet = statisticsLike(call);
-  checkLike({ dy, dsum, residual, gate }, x);
+  checkLike({ dy }, yLike(d, x.shape));
+  checkLike({ dsum, residual, gate }, x);
   checkLike({ mean }, perSet.mean);
   checkLike({ rstd }, perSet.rstd);
   const unwanted = 'it is not among what is wanted';

@@ -120,6 +120,7 @@ export function planForward(
   const d = forwardDescriptor(call, {
     dtype: floatDType(x, 'x'),
     paramDtype,
+    yDtype: options.yDtype,
     weight: !!inputs.weight,
     bias: !!inputs.bias,
     residual: addend ? 'before' : (after ?? gate) ? 'after' : 'none',

@@ -19,12 +19,18 @@ export interface NormOptions extends RecordOptions {
   weight?: Tensor | null | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
   schedule?: ScheduleOptions | undefined;
+  /**
+   * Of y, and of dy in the backward pass: 'f16' for a matmul behind a norm of an f32 residual stream. y is rounded to it once; all else
+   * keeps the dtype of x, so that dx does not lose what y has lost. Not beside a residual that is added after the norm. Default: that of x.
+   */
+  yDtype?: FloatDType | undefined;
 }
 
 export const normNames = {
   ...recordNames,
   weight: 'tensor?',
   schedule: 'other',
+  yDtype: 'string',
 } as const satisfies OptionNames<NormOptions>;
 
 /** Whether a functional forward pass returns the statistics that it normalized with. */
@@ -47,7 +53,7 @@ export type Statistic<Kept extends boolean | undefined> = Kept extends false ? n
  * themselves, which are then gone: not where a backward pass follows that needs them, unless that is of `sum`.
  */
 export interface ForwardOutputs {
-  /** Shape and dtype of x. In place: x, or the residual. */
+  /** Shape of x, and its dtype unless yDtype is another. In place, where it is not: x, or the residual. */
   y?: Tensor | undefined;
   /**
    * Shape and dtype of x: x + residual. In place: the residual, or x, for rows of up to 32,768 elements on a GPU and 16,384 elsewhere, or

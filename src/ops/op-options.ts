@@ -54,6 +54,8 @@ export interface NormOpOptions {
   dtype?: FloatDType | undefined;
   /** Of weight and bias. Default: that of x. */
   paramDtype?: FloatDType | undefined;
+  /** Of y and dy. Default: that of x. */
+  yDtype?: FloatDType | undefined;
   /** Whether there are weight and bias (RMSNorm, l2Norm: weight), whose gradients are then wanted. Default true. */
   affine?: boolean | undefined;
   /** Default 'none'. */
@@ -77,6 +79,7 @@ export const normOpNames = {
   cast: 'string',
   dtype: 'string',
   paramDtype: 'string',
+  yDtype: 'string',
   affine: 'boolean',
   activation: 'string',
   residual: 'boolean',
@@ -169,11 +172,12 @@ const hasBias = (op: NormOp): boolean => op !== 'rmsNorm' && op !== 'addRmsNorm'
 
 /** @internal What the programs of the op are made from, beside the call. */
 export function prepareOptionsOf(op: NormOp, options: NormOpOptions): CallOptions {
-  const { dtype, paramDtype, affine = true, activation, residual, gate, schedule } = options;
+  const { dtype, paramDtype, yDtype, affine = true, activation, residual, gate, schedule } = options;
   checkGate(residual, gate);
   return {
     dtype,
     paramDtype,
+    yDtype,
     weight: affine,
     bias: affine && hasBias(op),
     activation,

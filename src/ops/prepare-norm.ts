@@ -9,9 +9,10 @@ import { backwardOf, forwardOf } from './programs.ts';
 
 /** @internal Throws `dtype` unless norms compute with the dtypes, and the device does; `limit` if it has no room for x. */
 export function checkInput(gpu: Gpu, { geometry }: NormCall, options: CallOptions): void {
-  const { dtype = 'f32', paramDtype = dtype } = options;
+  const { dtype = 'f32', paramDtype = dtype, yDtype = dtype } = options;
   bytesOf(gpu, [elementCount(geometry)], floatDType({ dtype }, 'dtype'));
   gpu.checkDType(floatDType({ dtype: paramDtype }, 'paramDtype'));
+  bytesOf(gpu, [elementCount(geometry)], floatDType({ dtype: yDtype }, 'yDtype'));
 }
 
 /** @internal */

@@ -459,6 +459,7 @@ group('mistakes', () => {
       shape: true,
       dtype: true,
       paramDtype: true,
+      yDtype: true,
       strides: true,
       sharedBuffer: true,
       pass: true,

@@ -58,6 +58,7 @@ import { cases as syncBatchNorm } from './sync-batch-norm.ts';
 import { cases as training } from './training.ts';
 import { cases as variants } from './variants.ts';
 import { cases as workspace } from './workspace.ts';
+import { cases as yDtype } from './y-dtype.ts';
 
 /** Every GPU case, in the order they run. */
 export const allCases: Case[] = [
@@ -89,6 +90,7 @@ export const allCases: Case[] = [
   ...gate,
   ...sharedBuffers,
   ...strided,
+  ...yDtype,
   ...inPlace,
   ...inPlaceBackward,
   ...conformance,

@@ -233,6 +233,12 @@ function withoutCast(draw: Draw, variant: Omit<Subject, 'shape'>): Omit<Subject,
   return { ...others, op: 'l2Norm', epsMode: draw.of(['max', 'add']) };
 }
 
+/** y and dy in another type than x, where that may be: by a draw of its own, too. Not in f16, whose range dy is not drawn for. */
+function toOther(draw: Draw, variant: Omit<Subject, 'shape'>): Omit<Subject, 'shape'> {
+  if (variant.residual || draw.chance(0.8)) return variant;
+  return { ...variant, yDtype: draw.of(['f32', 'bf16']) };
+}
+
 /**
  * An eps that no length is as large as, where a last bit would decide what dx is, and in f16 one that 1 / eps and its like are in range of.
  */
@@ -243,7 +249,8 @@ const leastLength = ({ dtype }: Subject, drawn: number | undefined): number | un
 export function configurationOf(seed: number, index: number): Configuration {
   const nth = Math.floor(index / family);
   const { response, backward, ...drawnVariant } = drawVariant(new Draw(seed, -1 - nth));
-  const variant = withoutCast(new Draw(seed, -1e6 - nth), drawnVariant);
+  const other = withoutCast(new Draw(seed, -1e6 - nth), drawnVariant);
+  const variant = response ? other : toOther(new Draw(seed, -2e6 - nth), other);
   const draw = new Draw(seed, index);
   const shape = drawShape(
     draw,
@@ -330,6 +337,7 @@ export function simpler(configuration: Configuration): Configuration[] {
   if (subject.activation) change({ activation: 'none' });
   if (subject.residual && !hasResidual(subject)) change({ residual: false });
   if (subject.affine !== false) change({ affine: false });
+  if (subject.yDtype) change({ yDtype: subject.dtype ?? 'f32' });
   if ((subject.dtype ?? 'f32') !== 'f32' || (subject.paramDtype ?? 'f32') !== 'f32')
     change({ dtype: 'f32', paramDtype: 'f32' });
   const { seed = 1, ...rest } = data;

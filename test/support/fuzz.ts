@@ -213,7 +213,7 @@ function outputShapes(
           ]
         : [...keptSizes(subject), ...((subject.groups ?? 1) > 1 ? [subject.groups as number] : [])];
   const of: Record<keyof Results, [readonly number[], FloatDType]> = {
-    y: [shape, dtype],
+    y: [shape, subject.yDtype ?? dtype],
     sum: [shape, dtype],
     mean: [[...sets, 2], 'f32'],
     rstd: [sets, 'f32'],
@@ -273,7 +273,7 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
     if (values) sketches.push([name, { shape: of, dtype: type, values }]);
   };
   like(arrays.x, 'x', shape, dtype);
-  like(arrays.dy, 'dy', shape, dtype);
+  like(arrays.dy, 'dy', shape, subject.yDtype ?? dtype);
   like(arrays.residual, 'residual', shape, dtype);
   like(arrays.gate, 'gate', shape, dtype);
   like(arrays.dsum, 'dsum', shape, dtype);
@@ -445,7 +445,7 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged)
   const { output } = one;
   const geometry = geometryOf(subject);
   const { dtype = 'f32' } = subject;
-  const narrow = dtype !== 'f32';
+  const { yDtype = dtype } = subject;
   const x = hasResidual(subject)
     ? stored(
         dtype,
@@ -485,12 +485,12 @@ function byTerms(subject: Subject, arrays: Arrays, y: Float32Array, one: Judged)
       terms[element] *= Math.abs(activate(arrays.gate[element] as number, activation, negativeSlope));
     }
   });
-  const rounding = relativeError(roundAllTo(dtype, exact), exact, terms);
+  const rounding = relativeError(roundAllTo(yDtype, exact), exact, terms);
   const forward = bounds.forward;
   return {
     output,
     error: relativeError(y, exact, terms),
-    bound: narrow ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
+    bound: yDtype !== 'f32' ? bounds.halfFactor * rounding + bounds.halfSlack : forward,
   };
 }
 

@@ -93,6 +93,8 @@ export interface Subject {
   cast?: RmsNormCast;
   dtype?: FloatDType;
   paramDtype?: FloatDType;
+  /** Of y and dy. Default: dtype. */
+  yDtype?: FloatDType;
   /** Default true. */
   affine?: boolean;
   /** batchNorm, instanceNorm: with running statistics instead of those of x. */
@@ -216,6 +218,7 @@ export function nameOf(subject: Subject): string {
   if (cast) words.push(cast);
   if (subject.epsMode) words.push(`epsMode=${subject.epsMode}`);
   words.push(dtype + (paramDtype && paramDtype !== dtype ? ` with ${paramDtype} parameters` : ''));
+  if (subject.yDtype && subject.yDtype !== dtype) words.push(`to ${subject.yDtype}`);
   if (affine === false) words.push('no affine');
   if (subject.evaluation) words.push('evaluation');
   if (subject.residual) words.push('residual');
@@ -282,7 +285,7 @@ export function arraysOf(subject: Subject, data: DataOptions = {}): Arrays {
   const dy = normal(count, { seed: seed + 1, mean: dyMean * dyScale, std: dyStd * dyScale });
   return withoutKinks(subject, {
     x: store(x),
-    dy: store(dy),
+    dy: stored(subject.yDtype ?? dtype, dy),
     residual: residual && store(residual),
     gate: subject.gate ? store(normal(count, { seed: seed + 8 })) : undefined,
     // About as large as the rest of dx, so that it hides nothing.
@@ -359,7 +362,7 @@ export async function run(gpu: Gpu, subject: Subject, arrays: Arrays): Promise<R
     keep(values ? gpu.tensor(values, parameterShapeOf(subject), { dtype: paramDtype }) : undefined);
   try {
     const x = upload(arrays.x) as Tensor;
-    const dy = upload(arrays.dy) as Tensor;
+    const dy = keep(gpu.tensor(arrays.dy, shape, { dtype: subject.yDtype ?? dtype }));
     const residual = upload(arrays.residual);
     const gate = upload(arrays.gate);
     const dsum = upload(arrays.dsum);
@@ -420,7 +423,8 @@ export function runForward(
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', schedule = {} } = subject;
   // As if true: who asks for none knows that they are not there.
   const statistics = subject.statistics as true | undefined;
-  const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics };
+  const { yDtype } = subject;
+  const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics, yDtype };
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined, gate };
   const rows = { ...common, ...normalizedOf(subject) };
@@ -460,7 +464,8 @@ export function runBackward(
 ): { dx: Tensor; dweight: Tensor | null; dbias?: Tensor | null; dresidual?: Tensor | null } {
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
-  const common = { weight, rstd, schedule, out, ...(isRms(subject) ? {} : { wants: { dbias: affine } }) };
+  const wants = isRms(subject) ? {} : { wants: { dbias: affine } };
+  const common = { weight, rstd, schedule, out, yDtype: subject.yDtype, ...wants };
   const rows = normalizedOf(subject);
   const { activation, negativeSlope } = subject;
   if (op === 'rmsNorm' || op === 'addRmsNorm') {
@@ -707,7 +712,7 @@ export function errorsOf(
     const limit = (storage !== 'f32' ? bounds.halfFactor * rounding + bounds.halfSlack : bound) + more;
     found.push({ output, error: relativeError(actual, expected, scale), bound: limit });
   };
-  judge('y', results.y, forward.y, forwardBound, forward.y, dtype, slack?.y);
+  judge('y', results.y, forward.y, forwardBound, forward.y, subject.yDtype ?? dtype, slack?.y);
   judge('rstd', results.rstd, forward.rstd, forwardBound);
   const wanted = outputsOf(subject, arrays);
   if (wanted.includes('mean')) {

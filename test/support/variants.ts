@@ -244,6 +244,9 @@ export function everyStep(subgroups: boolean, storage: Storage): Step[] {
                       ? forwardProgram({ ...d, ...blocked }, facts)
                       : backwardProgram({ ...backward, ...blocked }, facts),
                   );
+                  const yDtype = dtype === 'f32' ? 'bf16' : 'f32';
+                  add(forwardProgram({ ...d, yDtype }, facts));
+                  add(backwardProgram({ ...backward, yDtype }, facts));
                   add(forwardProgram({ ...d, statistics: false }, facts));
                   add(forwardProgram({ ...d, residual: 'before' }, facts));
                   add(

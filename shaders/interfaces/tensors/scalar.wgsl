@@ -4,9 +4,9 @@
 // stays four wide; the last quad of a segment is masked. A quad is four consecutive elements; `at` is its place.
 var<storage, read> x: array<X>;
 var<storage, read> residual: array<X>;
-var<storage, read_write> y: array<SHARED_X>;
+var<storage, read_write> y: array<SHARED_Y>;
 var<storage, read_write> sum: array<SHARED_X>;
-var<storage, read> dy: array<X>;
+var<storage, read> dy: array<Y>;
 var<storage, read> dsum: array<X>;
 var<storage, read_write> dx: array<SHARED_X>;
 var<storage, read_write> dresidual: array<SHARED_X>;
@@ -58,9 +58,9 @@ fn residual_of(i: u32) -> f32 {
 fn dy_of(i: u32) -> f32 {
   if (DY_STRIDED) {
     let there = strided(i, DY_LAYOUT);
-    return x_element(dy[x_entry(there)], there);
+    return y_element(dy[y_entry(there)], there);
   } else {
-    return x_element(dy[x_entry(i)], i);
+    return y_element(dy[y_entry(i)], i);
   }
 }
 
@@ -82,8 +82,8 @@ fn y_of(i: u32) -> f32 {
 }
 
 fn y_at(i: u32) -> f32 {
-  if (X_PACKED) {
-    return x_element(atomicLoad(&y[x_entry(i)]), i);
+  if (Y_PACKED) {
+    return y_element(atomicLoad(&y[y_entry(i)]), i);
   } else {
     return f32(y[i]);
   }
@@ -199,16 +199,16 @@ fn load_dy_element(i: u32) -> f32 {
   }
 }
 
-// The words that a quad lies in, where X is packed: three, if it begins in the middle of one.
+// The words that a quad lies in, where its type is packed: three, if it begins in the middle of one.
 struct QuadWords {
   first: u32,
   bits: vec3<u32>,
   own: vec3<u32>,  // which of the bits are the quad's
 }
 
-fn quad_words(at: u32, valid: u32, v: vec4<f32>) -> QuadWords {
+fn quad_words(at: u32, valid: u32, words: vec2<u32>) -> QuadWords {
   let own = vec2<u32>(select(0xffffu, 0xffffffffu, valid > 1u), select(select(0u, 0xffffu, valid > 2u), 0xffffffffu, valid > 3u));
-  let bits = x_words(v) & own;
+  let bits = words & own;
   if (at % 2u == 0u) { return QuadWords(at / 2u, vec3<u32>(bits, 0u), vec3<u32>(own, 0u)); }
   return QuadWords(at / 2u, across(bits), across(own));
 }
@@ -223,13 +223,13 @@ fn store_y(at: u32, valid: u32, v: vec4<f32>) {
     for (var i = 0u; i < valid; i++) {
       put_y_element(strided(at + i, Y_LAYOUT), v[i]);
     }
-  } else if (X_PACKED) {
-    let q = quad_words(at, valid, v);
+  } else if (Y_PACKED) {
+    let q = quad_words(at, valid, y_words(v));
     put_y(q.first, q.bits.x, q.own.x);
     put_y(q.first + 1u, q.bits.y, q.own.y);
     put_y(q.first + 2u, q.bits.z, q.own.z);
   } else {
-    let e = X4(v);
+    let e = Y4(v);
     y[at] = e.x;
     if (valid > 1u) {
       y[at + 1u] = e.y;
@@ -244,10 +244,10 @@ fn store_y(at: u32, valid: u32, v: vec4<f32>) {
 }
 
 fn put_y_element(i: u32, v: f32) {
-  if (X_PACKED) {
-    put_y(x_entry(i), half_word(x_words(vec4<f32>(v)), i), ~other_half(i));
+  if (Y_PACKED) {
+    put_y(y_entry(i), half_word(y_words(vec4<f32>(v)), i), ~other_half(i));
   } else {
-    y[i] = X(v);
+    y[i] = Y(v);
   }
 }
 
@@ -266,7 +266,7 @@ fn store_sum(at: u32, valid: u32, v: vec4<f32>) {
       put_sum_element(strided(at + i, SUM_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
-    let q = quad_words(at, valid, v);
+    let q = quad_words(at, valid, x_words(v));
     put_sum(q.first, q.bits.x, q.own.x);
     put_sum(q.first + 1u, q.bits.y, q.own.y);
     put_sum(q.first + 2u, q.bits.z, q.own.z);
@@ -308,7 +308,7 @@ fn store_dx(at: u32, valid: u32, v: vec4<f32>) {
       put_dx_element(strided(at + i, DX_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
-    let q = quad_words(at, valid, v);
+    let q = quad_words(at, valid, x_words(v));
     put_dx(q.first, q.bits.x, q.own.x);
     put_dx(q.first + 1u, q.bits.y, q.own.y);
     put_dx(q.first + 2u, q.bits.z, q.own.z);
@@ -350,7 +350,7 @@ fn store_dresidual(at: u32, valid: u32, v: vec4<f32>) {
       put_dresidual_element(strided(at + i, DRESIDUAL_LAYOUT), v[i]);
     }
   } else if (X_PACKED) {
-    let q = quad_words(at, valid, v);
+    let q = quad_words(at, valid, x_words(v));
     put_dresidual(q.first, q.bits.x, q.own.x);
     put_dresidual(q.first + 1u, q.bits.y, q.own.y);
     put_dresidual(q.first + 2u, q.bits.z, q.own.z);

@@ -5,9 +5,9 @@
 // software adapter does not see that two loads compute the same.
 var<storage, read> x: array<X4>;
 var<storage, read> residual: array<X4>;
-var<storage, read_write> y: array<X4>;
+var<storage, read_write> y: array<Y4>;
 var<storage, read_write> sum: array<X4>;
-var<storage, read> dy: array<X4>;
+var<storage, read> dy: array<Y4>;
 var<storage, read> dsum: array<X4>;
 var<storage, read_write> dx: array<X4>;
 var<storage, read_write> dresidual: array<X4>;
@@ -65,9 +65,9 @@ fn load_residual(at: u32, valid: u32) -> vec4<f32> {
 
 fn load_y(at: u32, valid: u32) -> vec4<f32> {
   if (Y_STRIDED) {
-    return x_quad(y[strided(at, Y_LAYOUT)]);
+    return y_quad(y[strided(at, Y_LAYOUT)]);
   } else {
-    return x_quad(y[at]);
+    return y_quad(y[at]);
   }
 }
 
@@ -91,9 +91,9 @@ fn load_dy(at: u32, valid: u32) -> vec4<f32> {
   if (DY_IS_DX) {
     return load_dx(at, valid);
   } else if (DY_STRIDED) {
-    return x_quad(dy[strided(at, DY_LAYOUT)]);
+    return y_quad(dy[strided(at, DY_LAYOUT)]);
   } else {
-    return x_quad(dy[at]);
+    return y_quad(dy[at]);
   }
 }
 
@@ -113,9 +113,9 @@ fn load_dsum(at: u32, valid: u32) -> vec4<f32> {
 
 fn store_y(at: u32, valid: u32, v: vec4<f32>) {
   if (Y_STRIDED) {
-    y[strided(at, Y_LAYOUT)] = rounded_x(v);
+    y[strided(at, Y_LAYOUT)] = rounded_y(v);
   } else {
-    y[at] = rounded_x(v);
+    y[at] = rounded_y(v);
   }
 }
 

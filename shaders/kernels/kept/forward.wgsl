@@ -84,7 +84,7 @@ fn store_columns(at: u32, valid: u32, s: ColumnStatistics, w: vec4<f32>, b: vec4
   if (POINTS_AT_Y) {
     let out_y = &y[at];
     let centred = centre_columns(stored_input(at, valid), s);
-    *out_y = rounded_x(epilogue(at, valid, affine_columns(centred, s, w, b)));
+    *out_y = rounded_y(epilogue(at, valid, affine_columns(centred, s, w, b)));
   } else {
     let centred = centre_columns(stored_input(at, valid), s);
     store_y(at, valid, epilogue(at, valid, affine_columns(centred, s, w, b)));
