@@ -27,6 +27,7 @@ interface Drawn {
   kind: 'moments' | 'rms';
   dtype: 'f32' | 'f16';
   paramDtype: 'f32' | 'f16';
+  yDtype?: 'f32' | 'f16' | undefined;
   activation: Activation;
   residual: 'none' | 'before' | 'after';
   running?: 'update' | 'frozen' | undefined;
@@ -84,6 +85,7 @@ function draw(next: () => number): Drawn {
     residual: kind === 'rms' && residual === 'after' ? 'none' : residual,
     running: perChannel && residual === 'none' ? pick(undefined, 'update', 'frozen') : undefined,
     statistics: pick(undefined, false),
+    yDtype: residual === 'after' ? undefined : pick(undefined, dtype === 'f32' ? 'f16' : 'f32'),
     facts: {
       ...floor,
       software: pick(true, false),
@@ -96,7 +98,7 @@ function draw(next: () => number): Drawn {
 }
 
 /** Bytes of a role's whole tensor. */
-function tensorBytes(role: string, { geometry, dtype, paramDtype }: Drawn): number {
+function tensorBytes(role: string, { geometry, dtype, paramDtype, yDtype = dtype }: Drawn): number {
   const bytes = { f32: 4, f16: 2 };
   if (role === 'weight' || role === 'bias' || role === 'dweight' || role === 'dbias') {
     return geometry.channels * bytes[paramDtype];
@@ -104,7 +106,7 @@ function tensorBytes(role: string, { geometry, dtype, paramDtype }: Drawn): numb
   if (role === 'running_mean' || role === 'running_var') return 4 * geometry.channels;
   if (role === 'mean') return 8 * setCount(geometry);
   if (role === 'rstd') return 4 * setCount(geometry);
-  return elementCount(geometry) * bytes[dtype];
+  return elementCount(geometry) * bytes[role === 'y' || role === 'dy' ? yDtype : dtype];
 }
 
 /** What a program asks for that the device does not have. */

@@ -142,7 +142,7 @@ const plain: Subject[] = [
   { op: 'layerNorm', options: { shape: [9, 50] }, backward: { accumulate: true, wants: { dbias: false } } },
   { op: 'addLayerNorm', options: { shape: [17, 96] } },
   { op: 'rmsNorm', options: { shape: [40, 33], cast: 'gemma', eps: 1e-6 } },
-  { op: 'addRmsNorm', options: { shape: [17, 96] } },
+  { op: 'addRmsNorm', options: { shape: [17, 96], yDtype: 'bf16' } },
   { op: 'l2Norm', options: { shape: [17, 96], eps: 0.5 } },
   { op: 'groupNorm', options: { shape: [3, 8, 5, 4], numGroups: 4, ...activated } },
   { op: 'groupNorm', options: { shape: [3, 20, 8], numGroups: 2, layout: 'channels-last' } },
@@ -164,7 +164,7 @@ const plain: Subject[] = [
 const parts: Subject[] = [
   { op: 'layerNorm', options: { shape: [300, 256] } },
   { op: 'layerNorm', options: { shape: [300, 256], schedule: { strategy: 'split' } } },
-  { op: 'addRmsNorm', options: { shape: [290, 260] } },
+  { op: 'addRmsNorm', options: { shape: [290, 260], yDtype: 'bf16' } },
   { op: 'groupNorm', options: { shape: [40, 8, 256], numGroups: 2, ...activated } },
   { op: 'groupNorm', options: { shape: [12, 500, 10], numGroups: 5, layout: 'channels-last' } },
   {

@@ -21,11 +21,13 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: [6, 40], residual: true, activation: 'gelu' },
       { shape: image, axes: 1 },
       { shape: [6, 40], strides: { x: [64, 1] }, sharedBuffer: ['y', 'weight'] },
+      { shape: [6, 40], yDtype: 'bf16' },
     ],
     backward: [
       { shape: [6, 40] },
       { shape: image, axes: [1], residual: true, activation: 'relu' },
       { shape: [6, 40], wants: { dbias: false }, accumulate: true, dsum: true },
+      { shape: [6, 40], yDtype: 'f32', strides: { dy: [64, 1] } },
       { shape: [6, 40], residual: true, activation: 'gelu' },
     ],
   },
@@ -73,7 +75,7 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: image, ...counted, momentum: null, layout: 'channels-last' },
       { shape: image, training: true },
     ],
-    backward: [{ shape: image }, { shape: image, training: true, activation: 'relu' }],
+    backward: [{ shape: image }, { shape: image, training: true, activation: 'relu', yDtype: 'f16' }],
   },
   dynamicTanh: {
     forward: [{ shape: [6, 40] }, { shape: [4, 3, 5], parameterShape: [3, 5], bias: false }],
