@@ -17,13 +17,13 @@ import { root } from './lib/paths.mjs';
  * @type {{ name: string, code: string, most: number }[]}
  */
 const budgets = [
-  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 58_700 },
-  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 66_200 },
-  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 44_900 },
+  { name: 'import { LayerNorm }', code: "export { LayerNorm } from 'webgpu-norm'", most: 59_500 },
+  { name: 'import { init, LayerNorm }', code: "export { init, LayerNorm } from 'webgpu-norm'", most: 66_900 },
+  { name: 'import { init, layerNorm }', code: "export { init, layerNorm } from 'webgpu-norm'", most: 45_300 },
   {
     name: 'import { init, layerNorm, layerNormBackward }',
     code: "export { init, layerNorm, layerNormBackward } from 'webgpu-norm'",
-    most: 58_700,
+    most: 59_500,
   },
   { name: 'everything', code: "export * from 'webgpu-norm'", most: 95_600 },
   { name: 'import { SGD }', code: "export { SGD } from 'webgpu-norm/optim'", most: 16_500 },
