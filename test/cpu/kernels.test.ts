@@ -106,7 +106,7 @@ group('a description', () => {
     expect(plan.dispatches.length).toBeGreaterThan(0);
     expect(faultsOf(plan)).toEqual([]);
     expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
-    expect(plan.features.includes('shader-f16')).toBe(options.dtype === 'f16');
+    expect(plan.features.includes('shader-f16')).toBe([options.dtype, options.yDtype].includes('f16'));
     expect(describe(op, options), 'the same again').toEqual(plan);
   });
 
