@@ -56,7 +56,7 @@ export interface ForwardOptions extends PassOptions {
    */
   gate?: Tensor | undefined;
   schedule?: ScheduleOptions | undefined;
-  /** Of y, as {@link NormOptions.yDtype}; backward then takes a dy of it. Default: that of x. */
+  /** Of y, as the function has it; backward then takes a dy of that type. Not beside a residual. Default: that of x. */
   yDtype?: FloatDType | undefined;
 }
 

@@ -75,7 +75,7 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
       { shape: image, ...counted, momentum: null, layout: 'channels-last' },
       { shape: image, training: true },
     ],
-    backward: [{ shape: image }, { shape: image, training: true, activation: 'relu', yDtype: 'f16' }],
+    backward: [{ shape: image }, { shape: image, training: true, activation: 'relu', yDtype: 'bf16' }],
   },
   dynamicTanh: {
     forward: [{ shape: [6, 40] }, { shape: [4, 3, 5], parameterShape: [3, 5], bias: false }],
