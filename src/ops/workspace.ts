@@ -55,6 +55,9 @@ export function workspaceBytes(
   if (pass !== undefined && pass !== 'forward' && pass !== 'backward') {
     throw new NormError('value', `There is no pass '${shown(pass)}'.`, "Use 'forward' or 'backward'.");
   }
+  if (options.yDtype !== undefined && (op === 'localResponseNorm' || op === 'dynamicTanh')) {
+    throw new NormError('value', `${op} has no 'yDtype'.`, 'Leave it out: its y has the dtype of x.');
+  }
   const programFor = (direction: 'forward' | 'backward') => {
     if (op === 'localResponseNorm') {
       return localResponseNormProgram(gpu, direction, sizes, dtype, { ...options, size });

@@ -1,41 +1,18 @@
 /** L2 normalization: both conventions of eps, every strategy, geometry and storage, lengths of every size. */
-import {
-  init,
-  L2Norm,
-  l2Norm,
-  l2NormBackward,
-  type ScheduleOptions,
-  type Strategy,
-} from '../../src/index.ts';
-import { strategiesOf } from '../../src/plan/strategy.ts';
+import { init, L2Norm, l2Norm, l2NormBackward } from '../../src/index.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { relativeError } from '../reference/index.ts';
 import { normal } from '../support/data.ts';
 import { decode, type GoldenTensor } from '../support/golden.ts';
 import { refuses } from '../support/refuses.ts';
-import {
-  arraysOf,
-  type DataOptions,
-  plannedGeometry,
-  type Subject,
-  summary,
-  verify,
-  verifyAll,
-} from '../support/subject.ts';
+import { inEveryStrategy } from '../support/strategies.ts';
+import { arraysOf, type DataOptions, type Subject, summary, verify, verifyAll } from '../support/subject.ts';
 import { bounds } from '../support/tolerances.ts';
 
 const op = 'l2Norm';
-const strategies: readonly Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
 
 type Listed = Subject & { data?: DataOptions };
-
-const scheduleOf = (strategy: Strategy): ScheduleOptions => ({
-  strategy,
-  workgroup: 16,
-  ...(strategy === 'registers' && { lanes: 16 }),
-  ...(strategy === 'split' && { splits: 2 }),
-});
 
 interface Golden {
   name: string;
@@ -46,15 +23,6 @@ interface Golden {
   inputs: { x: GoldenTensor; dy: GoldenTensor; weight?: GoldenTensor };
   outputs: { y: GoldenTensor; dx: GoldenTensor; dweight?: GoldenTensor };
 }
-
-/** Every strategy that a subject has, and what it takes by itself. */
-const inAll = (subject: Subject): Subject[] => [
-  subject,
-  ...strategies
-    .filter((strategy) => strategiesOf(plannedGeometry(subject), 'forward').includes(strategy))
-    .filter((strategy) => strategy !== 'registers' || (subject.shape.at(-1) ?? 0) <= 512)
-    .map((strategy) => ({ ...subject, schedule: scheduleOf(strategy) })),
-];
 
 const plain: Subject[] = [
   { op, shape: [9, 68] },
@@ -89,7 +57,7 @@ export const cases: Case[] = [
     timeout: 300_000,
     async run(t) {
       const list = plain
-        .flatMap(inAll)
+        .flatMap(inEveryStrategy)
         .flatMap((subject) =>
           magnitudes.map((data) => ({ ...subject, data, ...(data.magnitude === 1e-10 && { eps: 0 }) })),
         );
@@ -105,7 +73,7 @@ export const cases: Case[] = [
         summary(
           await verifyAll(
             t.gpu,
-            others.flatMap((one) => inAll(one)),
+            others.flatMap((one) => inEveryStrategy(one)),
           ),
         ),
       );
@@ -121,7 +89,7 @@ export const cases: Case[] = [
       const half = plain
         .slice(0, 2)
         .flatMap((subject) => [
-          ...inAll({ ...subject, dtype: 'bf16' }),
+          ...inEveryStrategy({ ...subject, dtype: 'bf16' }),
           { ...subject, dtype: 'f16' as const },
           { ...subject, dtype: 'f16' as const, paramDtype: 'f32' as const },
         ]);
@@ -134,9 +102,9 @@ export const cases: Case[] = [
     async run(t) {
       for (const eps of [1e-12, 0.5, 1e-30, 1e20]) {
         for (const subject of [
-          ...inAll({ op, shape: [12, 40], eps }),
-          ...inAll({ op, shape: [2, 10, 6], axes: [1], eps }),
-          ...inAll({ op, shape: [12, 40], eps, epsMode: 'add' }),
+          ...inEveryStrategy({ op, shape: [12, 40], eps }),
+          ...inEveryStrategy({ op, shape: [2, 10, 6], axes: [1], eps }),
+          ...inEveryStrategy({ op, shape: [12, 40], eps, epsMode: 'add' }),
         ]) {
           const arrays = arraysOf(subject);
           // Some rows shorter than eps and some longer, by far and by little: never so little that rounding decides.

@@ -10,22 +10,15 @@ import {
   layerNorm,
   layerNormBackward,
   type Tensor,
+  workspaceBytes,
 } from '../../src/index.ts';
 import { cast } from '../../src/ops/cast.ts';
-import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assert, assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
 import { refuses } from '../support/refuses.ts';
-import {
-  arraysOf,
-  plannedGeometry,
-  runBackward,
-  runForward,
-  type Subject,
-  summary,
-  verifyAll,
-} from '../support/subject.ts';
+import { inEveryStrategy } from '../support/strategies.ts';
+import { arraysOf, runBackward, runForward, type Subject, summary, verifyAll } from '../support/subject.ts';
 
 /** The type of x and that of y. */
 const pairs = [
@@ -56,22 +49,6 @@ const others: Subject[] = [
   { op: 'batchNorm', shape: [4, 6, 5, 5], activation: 'relu' },
   { op: 'batchNorm', shape: [5, 7, 7, 8], layout: 'channels-last' },
   { op: 'batchNorm', shape: [4, 6, 4, 4], evaluation: true },
-];
-
-/** Every strategy that a subject has, and what it takes by itself. */
-const inAll = (subject: Subject): Subject[] => [
-  subject,
-  ...strategiesOf(plannedGeometry(subject), 'forward')
-    .filter((strategy) => !subject.evaluation || strategy === 'split')
-    .map((strategy) => ({
-      ...subject,
-      schedule: {
-        strategy,
-        workgroup: 16,
-        ...(strategy === 'registers' && { lanes: 16 }),
-        ...(strategy === 'split' && { splits: 2 }),
-      },
-    })),
 ];
 
 /** A pass of a subject, with y and dy in that type. The values of dy are those of the subject's own type of it. */
@@ -112,7 +89,7 @@ export const cases: Case[] = [
     timeout: 300_000,
     async run(t) {
       const list = pairs.flatMap(([dtype, yDtype]) =>
-        rows.flatMap((subject) => inAll({ ...subject, dtype, yDtype })),
+        rows.flatMap((subject) => inEveryStrategy({ ...subject, dtype, yDtype })),
       );
       t.note('errors', summary(await verifyAll(t.gpu, list)));
     },
@@ -135,7 +112,7 @@ export const cases: Case[] = [
     name: 'y in another type: the bits of a conversion of y, and of a dy that was converted',
     timeout: 300_000,
     async run({ gpu }) {
-      const list = [...rows.flatMap(inAll), ...others.filter(({ evaluation }) => !evaluation)];
+      const list = [...rows.flatMap(inEveryStrategy), ...others.filter(({ evaluation }) => !evaluation)];
       for (const [i, subject] of list.entries()) {
         const yDtype = i % 2 === 0 ? 'bf16' : 'f16';
         const narrow: Subject = { ...subject, yDtype };
@@ -239,6 +216,8 @@ export const cases: Case[] = [
       refuses(gpu, 'dtype', () => layerNormBackward(gpu, half, x, { ...back, yDtype, out: { dx: half } }));
       refuses(gpu, 'dtype', () => layerNormBackward(gpu, half, x, { ...back, yDtype, residual: x }));
       refuses(gpu, 'dtype', () => norm.workspaceBytes([2, 12], { yDtype: 'i8' as never }));
+      refuses(gpu, 'value', () => workspaceBytes(gpu, 'localResponseNorm', [2, 3, 4], { yDtype }));
+      refuses(gpu, 'value', () => workspaceBytes(gpu, 'dynamicTanh', [2, 12], { yDtype }));
       refuses(gpu, 'value', () => new LayerNorm(gpu, 12, { yDtype } as never));
     },
   },
