@@ -47,7 +47,7 @@ fn column_weight(c: Column) -> vec4<f32> {
   if (HAS_WEIGHT) {
     for (var j = 0u; j < 4u; j++) {
       let channel = channel_of(c, j);
-      w[j] = w_element(weight[w_entry(channel)], channel);
+      w[j] = w_element(weight[w_entry(channel)], channel) + WEIGHT_OFFSET;
     }
   }
   return w;

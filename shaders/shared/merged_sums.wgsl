@@ -18,6 +18,8 @@ override MAKES_GRADIENTS: bool = false;
 // Statistics that do not depend on x (BatchNorm in evaluation): dx = rstd·dy·weight, so both means count as zero.
 override FROZEN: bool = false;
 override HAS_WEIGHT: bool = false;
+// As in shared/affine_map.wgsl.
+override WEIGHT_OFFSET: f32 = 0.0;
 
 struct MergedSums {
   means: Part,       // of g and g·x̂
@@ -81,7 +83,7 @@ fn factor_of(channel: u32, one: f32) -> f32 {
       if (ONE_CHANNEL) {
         return one;
       } else {
-        return w_element(weight[w_entry(channel)], channel);
+        return w_element(weight[w_entry(channel)], channel) + WEIGHT_OFFSET;
       }
     } else {
       return 1.0;

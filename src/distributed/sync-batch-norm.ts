@@ -15,7 +15,7 @@ import {
   batchNormParts,
   oneValue,
 } from '../ops/batch-norm.ts';
-import type { BackwardResult, ForwardResult, NormCall } from '../ops/norm.ts';
+import { type BackwardResult, type ForwardResult, type NormCall, weightOffsetOf } from '../ops/norm.ts';
 import { checkGroup } from './check-group.ts';
 import { mergeMoments, momentsLayout, packMoments, statisticsOf, unpackMoments } from './moments.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
@@ -121,7 +121,10 @@ export async function syncBatchNormBackward(
   if (!(Number.isInteger(count) && count >= x.size / (options.rstd.size || 1))) {
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
   }
-  const call = batchNormCall(x.shape, layout, 1, undefined, group.size);
+  const call = {
+    ...batchNormCall(x.shape, layout, 1, undefined, group.size),
+    weightOffset: weightOffsetOf(options),
+  };
   const backward = new ReplicaBackward(gpu, { ...call, ...channelBackward }, dy, x, mean, {
     ...options,
     epilogue: options,

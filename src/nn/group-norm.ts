@@ -65,6 +65,6 @@ export class GroupNorm extends NormModule {
         'Match numChannels and layout to the input.',
       );
     }
-    return { ...groupNormCall(shape, this.numGroups, this.layout, this.eps), ...channelKernels };
+    return { ...groupNormCall(shape, this), ...channelKernels };
   }
 }

@@ -20,12 +20,14 @@ import {
   backwardNames,
   type ForwardOutputs,
   type ForwardResult,
+  type GammaOption,
   type NormCall,
   type NormOptions,
   normNames,
   type Running,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
@@ -168,7 +170,7 @@ export function batchNormParts<T = Tensor>(
   const running = tensors && ({ mode: training ? 'update' : 'frozen', momentum, counted, biased } as const);
   const call = batchNormCall(shape, layout, eps, running, replicas);
   return {
-    call: { ...call, variance: wantsVariance(options, training) },
+    call: { ...call, weightOffset: weightOffsetOf(options), variance: wantsVariance(options, training) },
     running: tensors && {
       ...tensors,
       numBatchesTracked: counted ? (numBatchesTracked ?? undefined) : undefined,
@@ -194,10 +196,9 @@ export function batchNormBackward(
 ): BackwardResult {
   checkOptions('batchNormBackward', options, batchNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const { layout, mean } = options;
   const training = modeOf(options.rstd, options.training, false);
-  const call = batchNormBackwardCall(x.shape, layout, training);
-  return normBackward(gpu, { ...call, ...channelBackward }, dy, x, mean, undefined, true, {
+  const call = batchNormBackwardCall(x.shape, options, training);
+  return normBackward(gpu, { ...call, ...channelBackward }, dy, x, options.mean, undefined, true, {
     ...options,
     epilogue: options,
   });
@@ -206,9 +207,12 @@ export function batchNormBackward(
 /** @internal */
 export const batchNormBackwardCall = (
   shape: readonly number[],
-  layout: Layout | undefined,
+  settings: GammaOption & Pick<BatchNormOptions, 'layout'>,
   training: boolean,
-): NormCall => batchNormCall(shape, layout, 1, frozenUnless(training));
+): NormCall => ({
+  ...batchNormCall(shape, settings.layout, 1, frozenUnless(training)),
+  weightOffset: weightOffsetOf(settings),
+});
 
 /**
  * @internal Without `running`, the statistics are those of x and leave no trace.

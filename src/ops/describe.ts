@@ -74,9 +74,12 @@ export interface DescribeOptions extends PlacesOptions {
   normalizedShape?: number | ArrayLike<number> | undefined;
   /** Likewise: the axes that are normalized together, instead. */
   axes?: number | ArrayLike<number> | undefined;
-  /** Likewise: the shape of weight and bias. Default: normalizedShape; else as the function has it, such as [N, 1, D] for [N, T, D]. */
+  /**
+   * Of weight and bias. Default: normalizedShape, or one value per channel; else as the function has it, such as [N, 1, D] for [N, T, D], or
+   * [N, C] of groupNorm and instanceNorm. Not of batchNorm and localResponseNorm.
+   */
   parameterShape?: ArrayLike<number> | undefined;
-  /** Likewise: whether weight holds γ − 1. Default false. */
+  /** Whether weight holds γ − 1. Default false. Not of localResponseNorm and dynamicTanh. */
   zeroCenteredGamma?: boolean | undefined;
   /** Groups that the channels fall into (groupNorm, which needs it), or the elements of normalizedShape (default 1). */
   numGroups?: number | undefined;
@@ -210,8 +213,8 @@ export function describeNames(op: DescribedOp, pass: 'forward' | 'backward'): Na
     ...Object.fromEntries(told),
     ...common,
     ...(op === 'localResponseNorm' ? {} : { paramDtype }),
-    ...('normalizedShape' in functions[op][pass] ? { parameterShape, strides } : {}),
-    ...(op === 'dynamicTanh' ? { parameterShape } : {}),
+    ...('normalizedShape' in functions[op][pass] ? { strides } : {}),
+    ...(op === 'localResponseNorm' || op === 'batchNorm' ? {} : { parameterShape }),
   };
 }
 

@@ -15,17 +15,20 @@ import {
   type GateOptions,
   gateNames,
 } from './epilogue.ts';
+import { modulatedChannels, parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
   type ForwardResult,
+  type GammaOption,
   type NormCall,
   type NormOptions,
   normNames,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
@@ -34,7 +37,7 @@ import { forwardResult, normForward } from './norm-forward.ts';
 export interface GroupNormOptions extends NormOptions, EpilogueOptions, GateOptions {
   /** Groups that the channels fall into; each has a mean and variance of its own per sample. */
   numGroups: number;
-  /** β, [C]. Absent or null: 0. */
+  /** β, [C], or [N, C] beside such a weight. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /** Added to the variance. Default 1e-5. */
   eps?: number | undefined;
@@ -80,6 +83,9 @@ export const groupNormBackwardNames = {
  * (Wu and He 2018, arXiv 1803.08494; torch.nn.functional.group_norm), or the activation of that and a
  * residual: see {@link EpilogueOptions}.
  *
+ * With channels first, weight and bias may have values of their own for each sample, [N, C]: AdaGN (Dhariwal and Nichol 2021, arXiv
+ * 2105.05233). x then has to fit one binding of the device.
+ *
  * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 0 or more spatial dimensions.
  * @returns y like x; mean f32 [N, numGroups, 2]; rstd f32 [N, numGroups]; both null with
  * `statistics: false`.
@@ -93,7 +99,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('groupNorm', options, groupNormNames);
   checkTensor(gpu, x, 'x');
-  const call = groupNormCall(x.shape, options.numGroups, options.layout, options.eps);
+  const call = groupNormCall(x.shape, options, parameterShapeOf(options));
   const made = normForward(gpu, { ...call, ...channelForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -108,7 +114,7 @@ export function groupNorm<Kept extends boolean | undefined = true>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual; dgate.
+ * @returns dx like x; dweight and dbias of the shape of weight, or null where not wanted; dresidual; dgate.
  * @throws as {@link groupNorm}.
  */
 export function groupNormBackward(
@@ -119,20 +125,22 @@ export function groupNormBackward(
 ): BackwardResult {
   checkOptions('groupNormBackward', options, groupNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const call = groupNormCall(x.shape, options.numGroups, options.layout, 0);
+  const call = groupNormCall(x.shape, { ...options, eps: 0 }, parameterShapeOf(options));
   return normBackward(gpu, { ...call, ...channelBackward }, dy, x, options.mean, undefined, true, {
     ...options,
     epilogue: options,
   });
 }
 
-/** @internal */
+type GroupNormSettings = GammaOption & Pick<GroupNormOptions, 'numGroups' | 'layout' | 'eps'>;
+
+/** @internal @param given - the shape of weight and bias. Default: one value per channel. */
 export function groupNormCall(
   shape: readonly number[],
-  numGroups: number,
-  layout: Layout = 'channels-first',
-  eps = 1e-5,
+  settings: GroupNormSettings,
+  given?: readonly number[],
 ): NormCall {
+  const { numGroups, layout = 'channels-first', eps = 1e-5 } = settings;
   if (shape.length < 2) {
     throw new NormError(
       'shape',
@@ -152,14 +160,16 @@ export function groupNormCall(
       'Normalize more than one value per group.',
     );
   }
-  return {
+  const call = {
     name: 'group_norm',
     kind: 'moments',
     geometry,
     parameterShape: [channels],
     setShape: [samples, numGroups],
     eps,
-  };
+    weightOffset: weightOffsetOf(settings),
+  } as const;
+  return modulatedChannels(call, given);
 }
 
 /** Throws `value` unless the channels fall into the groups. */

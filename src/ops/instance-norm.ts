@@ -14,18 +14,21 @@ import {
   type GateOptions,
   gateNames,
 } from './epilogue.ts';
+import { modulatedChannels, parameterShapeOf } from './modulated.ts';
 import {
   type BackwardOptions,
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
   type ForwardResult,
+  type GammaOption,
   type NormCall,
   type NormOptions,
   normNames,
   type Running,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
@@ -44,7 +47,7 @@ import {
 
 /** Options of {@link instanceNorm}. */
 export interface InstanceNormOptions extends NormOptions, EpilogueOptions, GateOptions, RunningOptions {
-  /** β, [C]. Absent or null: 0. */
+  /** β, [C], or [N, C] beside such a weight. Absent or null: 0. */
   bias?: Tensor | null | undefined;
   /**
    * Normalizes with the statistics of x, and updates the running ones where they are given; else with the running ones.
@@ -106,6 +109,9 @@ export const instanceNormBackwardNames = {
  * The running statistics become (1 − momentum) · running + momentum · (the mean over the batch of each sample's
  * statistic), with unbiased variances or, by `runningVariance`, biased ones; without training every sample is normalized with them.
  *
+ * With channels first and without running statistics, weight and bias may have values of their own for each sample, [N, C]: AdaIN (Huang
+ * and Belongie 2017, arXiv 1703.06868) and conditional instance normalization. x then has to fit one binding of the device.
+ *
  * @param x - f32, f16 or bf16, [N, C, ...spatial] or, channels-last, [N, ...spatial, C], 1 or more spatial dimensions.
  * @returns y like x; mean f32 [N, C, 2]; rstd f32 [N, C], both null with `statistics: false`; variance f32 [N, C], if wanted.
  * @throws NormError `shape` (also for a single spatial element, as PyTorch), `dtype`, `value`, `aliasing`, `limit`,
@@ -118,7 +124,7 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
 ): ForwardResult<Kept> {
   checkOptions('instanceNorm', options, instanceNormNames);
   checkTensor(gpu, x, 'x');
-  const { call, running } = instanceNormParts(x.shape, options);
+  const { call, running } = instanceNormParts(x.shape, options, parameterShapeOf(options));
   const made = normForward(gpu, { ...call, ...channelForward }, x, undefined, options.bias, {
     ...options,
     epilogue: options,
@@ -132,6 +138,7 @@ export function instanceNorm<Kept extends boolean | undefined = true>(
 export function instanceNormParts<T = Tensor>(
   shape: readonly number[],
   options: With<InstanceNormOptions, T>,
+  given?: readonly number[],
 ): { call: NormCall; running: { runningMean: T; runningVar: T } | undefined } {
   const { training = true, momentum = 0.1, layout, eps } = options;
   const running = runningTensors(options);
@@ -146,6 +153,8 @@ export function instanceNormParts<T = Tensor>(
   const biased = isBiased(options.runningVariance);
   const call = instanceNormCall(shape, layout, eps, {
     running: running && { mode, momentum, counted: false, biased },
+    weightOffset: weightOffsetOf(options),
+    given,
   });
   return { call: { ...call, variance: wantsVariance(options, training) }, running };
 }
@@ -156,7 +165,7 @@ export function instanceNormParts<T = Tensor>(
  *
  * @param dy - like x.
  * @param x - what forward normalized.
- * @returns dx like x; dweight and dbias [C], or null where not wanted; dresidual.
+ * @returns dx like x; dweight and dbias of the shape of weight, or null where not wanted; dresidual.
  * @throws as {@link instanceNorm}.
  */
 export function instanceNormBackward(
@@ -167,9 +176,8 @@ export function instanceNormBackward(
 ): BackwardResult {
   checkOptions('instanceNormBackward', options, instanceNormBackwardNames);
   checkTensor(gpu, x, 'x');
-  const { layout } = options;
   const training = modeOf(options.rstd, options.training, true);
-  const call = instanceNormBackwardCall(x.shape, layout, training);
+  const call = instanceNormBackwardCall(x.shape, options, training, parameterShapeOf(options));
   return normBackward(gpu, { ...call, ...channelBackward }, dy, x, options.mean, undefined, true, {
     ...options,
     epilogue: options,
@@ -179,16 +187,33 @@ export function instanceNormBackward(
 /** @internal */
 export const instanceNormBackwardCall = (
   shape: readonly number[],
-  layout: Layout | undefined,
+  settings: GammaOption & Pick<InstanceNormOptions, 'layout'>,
   training: boolean,
-): NormCall => instanceNormCall(shape, layout, 0, { running: frozenUnless(training) });
+  given?: readonly number[],
+): NormCall =>
+  instanceNormCall(shape, settings.layout, 0, {
+    running: frozenUnless(training),
+    weightOffset: weightOffsetOf(settings),
+    given,
+  });
 
-/** @internal `unbatched`: shape lacks the batch dimension. Without `running`, the statistics are those of x. */
+/** @internal What {@link instanceNormCall} may be told beside. */
+interface InstanceNormSettings {
+  /** Whether shape lacks the batch dimension. */
+  unbatched?: boolean;
+  /** Absent: the statistics are those of x. */
+  running?: Running | undefined;
+  weightOffset?: number;
+  /** The shape of weight and bias. Default: one value per channel. */
+  given?: readonly number[] | undefined;
+}
+
+/** @internal */
 export function instanceNormCall(
   shape: readonly number[],
   layout: Layout = 'channels-first',
   eps = 1e-5,
-  { unbatched = false, running }: { unbatched?: boolean; running?: Running | undefined } = {},
+  { unbatched = false, running, weightOffset = 0, given }: InstanceNormSettings = {},
 ): NormCall {
   checkLayout(layout);
   const batched = unbatched ? [1, ...shape] : shape;
@@ -212,13 +237,15 @@ export function instanceNormCall(
       'Normalize more than one spatial element.',
     );
   }
-  return {
+  const call = {
     name: 'instance_norm',
     kind: 'moments',
     geometry,
     parameterShape: [channels],
     setShape: unbatched ? [channels] : [samples, channels],
     eps,
+    weightOffset,
     ...(running ? { running } : {}),
-  };
+  } as const;
+  return modulatedChannels(call, given);
 }

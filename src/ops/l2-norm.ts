@@ -14,12 +14,14 @@ import {
   type BackwardResult,
   backwardNames,
   type ForwardOutputs,
+  type GammaOption,
   type NormCall,
   type NormOptions,
   normNames,
   type Statistic,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
 import { backwardWithoutMean, forwardWithoutMean } from './without-mean.ts';
@@ -151,7 +153,7 @@ export function l2Eps({ eps, epsMode = 'max' }: L2EpsOptions): { eps: number; ep
 /** @internal */
 export function l2NormCall(
   shape: readonly number[],
-  settings: NormalizedOptions & L2EpsOptions,
+  settings: NormalizedOptions & GammaOption & L2EpsOptions,
   parameterShape?: readonly number[],
 ): NormCall {
   const { eps, epsMode } = l2Eps(settings);
@@ -167,6 +169,6 @@ export function l2NormCall(
     ...parts,
     eps: epsMode === 'add' ? eps / count : 0,
     ...(limited && { mostRstd }),
-    weightOffset: settings.zeroCenteredGamma ? 1 : 0,
+    weightOffset: weightOffsetOf(settings),
   };
 }

@@ -19,11 +19,13 @@ import {
   backwardNames,
   type ForwardOutputs,
   type ForwardResult,
+  type GammaOption,
   type NormCall,
   type NormOptions,
   normNames,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { normBackward } from './norm-backward.ts';
 import { forwardResult, normForward } from './norm-forward.ts';
@@ -176,10 +178,10 @@ export function layerNormBackward(
 /** @internal @param parameterShape - of weight and bias. Default: the normalized sizes. */
 export function layerNormCall(
   shape: readonly number[],
-  { eps = 1e-5, ...normalized }: NormalizedOptions & { eps?: number | undefined },
+  { eps = 1e-5, ...normalized }: NormalizedOptions & GammaOption & { eps?: number | undefined },
   parameterShape?: readonly number[],
 ): NormCall {
   const parts = normalizedParts(shape, normalized, parameterShape);
-  const weightOffset = normalized.zeroCenteredGamma ? 1 : 0;
+  const weightOffset = weightOffsetOf(normalized);
   return { name: 'layer_norm', kind: 'moments', strided: true, ...parts, eps, weightOffset };
 }

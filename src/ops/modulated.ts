@@ -1,9 +1,9 @@
-// Row norms whose weight and bias differ between the samples of a batch, or between rows, as in AdaLN.
+// Norms whose weight and bias differ between the samples of a batch, or between rows, as in AdaLN and AdaGN.
 import { NormError } from '../gpu/errors.ts';
 import type { Tensor } from '../gpu/tensor.ts';
 import type { Geometry } from '../plan/geometry.ts';
 import { sameShape } from './check.ts';
-import type { BackwardOutputs } from './norm.ts';
+import type { BackwardOutputs, NormCall } from './norm.ts';
 
 /** What a row norm sees of x, and what weight and bias belong to. */
 export interface RowParts {
@@ -48,12 +48,45 @@ export function modulated(parts: RowParts, given: readonly number[] | undefined)
     );
   }
   const { count: groups, rows: samples } = blocks;
-  if (groups <= 1) return { ...parts, parameterShape: given };
+  if (groups === 0) return { ...parts, geometry: { ...geometry, channels: 0 }, parameterShape: given };
+  if (groups === 1) return { ...parts, parameterShape: given };
   const channels = groups * geometry.channels;
   return {
     ...parts,
     geometry: { ...geometry, samples, channels, groups },
     blocked: true,
+    parameterShape: given,
+  };
+}
+
+/**
+ * @internal A norm over the channels of each sample where weight and bias have that shape: [C], or [N, C] for values of each sample's own.
+ * The channels of all samples are then those of one, which is the same tensor where the channels come first.
+ *
+ * @throws NormError `value` for [N, C] with channels last, and with running statistics.
+ */
+export function modulatedChannels(call: NormCall, given: readonly number[] | undefined): NormCall {
+  const { samples, positions, channels, groups } = call.geometry;
+  if (!given || !sameShape(given, [samples, channels])) return call;
+  const refuse = (what: string, fix: string): never => {
+    throw new NormError(
+      'value',
+      `weight and bias have shape [${given}], values of each sample's own, ${what}.`,
+      fix,
+    );
+  };
+  if (call.running) refuse('with running statistics', `Pass one value per channel, [${channels}].`);
+  if (positions > 1 && samples > 1) {
+    refuse(
+      'with channels last',
+      `Use layout 'channels-first', or pass one value per channel, [${channels}].`,
+    );
+  }
+  const geometry = { ...call.geometry, samples: 1, channels: samples * channels, groups: samples * groups };
+  // Without samples there are no channels either, so that gradients are as empty as weight.
+  return {
+    ...call,
+    geometry: samples > 0 ? geometry : { ...call.geometry, channels: 0 },
     parameterShape: given,
   };
 }

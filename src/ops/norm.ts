@@ -15,8 +15,11 @@ export interface NormOptions extends RecordOptions {
   /**
    * γ, one value per normalized element (LayerNorm, RMSNorm), of the shape of these, or per channel. Absent or null: 1. Norms over the
    * last axes take others for the indices of x's first axes, in the shape that broadcasts: [N, 1, D] beside an x of shape [N, T, D].
+   * GroupNorm and InstanceNorm take others for each sample, [N, C], with channels first.
    */
   weight?: Tensor | null | undefined;
+  /** Whether weight holds γ − 1, as in Megatron, TransformerEngine and the scale of AdaLN. Default false; true of rmsNorm's cast 'gemma'. */
+  zeroCenteredGamma?: boolean | undefined;
   /** Overrides how the work is laid out on the device. The result differs at most in rounding. */
   schedule?: ScheduleOptions | undefined;
   /**
@@ -29,9 +32,16 @@ export interface NormOptions extends RecordOptions {
 export const normNames = {
   ...recordNames,
   weight: 'tensor?',
+  zeroCenteredGamma: 'boolean',
   schedule: 'other',
   yDtype: 'string',
 } as const satisfies OptionNames<NormOptions>;
+
+/** @internal What weight means, of those options. */
+export type GammaOption = Pick<NormOptions, 'zeroCenteredGamma'>;
+
+/** @internal What is added to weight. */
+export const weightOffsetOf = ({ zeroCenteredGamma }: GammaOption): number => (zeroCenteredGamma ? 1 : 0);
 
 /** Whether a functional forward pass returns the statistics that it normalized with. */
 export interface StatisticsOption<Kept extends boolean | undefined = boolean | undefined> {

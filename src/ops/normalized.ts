@@ -23,8 +23,6 @@ export interface NormalizedOptions {
    * weight and bias still have a value per element. Of trailing axes alone. Default 1: all are normalized together.
    */
   numGroups?: number | undefined;
-  /** Whether weight holds γ − 1, as in Megatron, TransformerEngine and the scale of AdaLN. Default false; true of rmsNorm's cast 'gemma'. */
-  zeroCenteredGamma?: boolean | undefined;
 }
 
 /** @internal */
@@ -32,7 +30,6 @@ export const normalizedNames = {
   normalizedShape: 'other',
   axes: 'other',
   numGroups: 'number',
-  zeroCenteredGamma: 'boolean',
 } as const satisfies OptionNames<NormalizedOptions>;
 
 /** @internal The sizes of normalizedShape. Throws `shape` unless there are some. */

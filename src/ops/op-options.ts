@@ -11,6 +11,7 @@ import { layerNormKernels, rmsNormKernels } from '../kernels/row-kernels.ts';
 import type { Layout } from '../plan/geometry.ts';
 import type { ScheduleOptions } from '../plan/strategy.ts';
 import { batchNormBackwardCall, batchNormParts } from './batch-norm.ts';
+import { checkTensorShape } from './check.ts';
 import type { EpsMode, RmsNormCast, RunningVariance } from './conventions.ts';
 import type { CallOptions } from './descriptors.ts';
 import { checkGate } from './epilogue.ts';
@@ -40,9 +41,11 @@ export interface NormOpOptions {
   axes?: number | ArrayLike<number> | undefined;
   /** GroupNorm, norms over rows. Default 1. */
   numGroups?: number | undefined;
-  /** Norms over rows: of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape. */
+  /**
+   * Of weight and bias, which may have values of their own for the samples of a batch. Default: normalizedShape, or one value per channel.
+   */
   parameterShape?: ArrayLike<number> | undefined;
-  /** Norms over rows. Default false. */
+  /** Default false. */
   zeroCenteredGamma?: boolean | undefined;
   /** Default 'channels-first'. */
   layout?: Layout | undefined;
@@ -112,10 +115,26 @@ export interface CallSettings
 
 /** @internal The call that a forward pass makes of x of that shape. */
 export function forwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
-  const { axes, normalizedShape = axes === undefined ? shape.slice(-1) : undefined } = settings;
-  const { numGroups, layout, cast, eps, parameterShape, zeroCenteredGamma } = settings;
-  const rows = { normalizedShape, axes, numGroups, eps, zeroCenteredGamma };
+  const { parameterShape } = settings;
   const given = parameterShape === undefined ? undefined : sizesOf(parameterShape, 'parameterShape');
+  return withParameters(madeCall(op, shape, settings, given), given);
+}
+
+/** The call, if weight and bias of the given shape are what it takes. */
+function withParameters(call: BothCalls, given: readonly number[] | undefined): BothCalls {
+  if (given) checkTensorShape({ shape: given }, call.parameterShape, 'parameterShape');
+  return call;
+}
+
+function madeCall(
+  op: NormOp,
+  shape: readonly number[],
+  settings: CallSettings,
+  given: readonly number[] | undefined,
+): BothCalls {
+  const { axes, normalizedShape = axes === undefined ? shape.slice(-1) : undefined } = settings;
+  const { numGroups, layout, cast, eps, zeroCenteredGamma } = settings;
+  const rows = { normalizedShape, axes, numGroups, eps, zeroCenteredGamma };
   switch (op) {
     case 'layerNorm':
     case 'addLayerNorm':
@@ -126,10 +145,14 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
     case 'l2Norm':
       return { ...l2NormCall(shape, { ...rows, epsMode: settings.epsMode }, given), ...rmsNormKernels };
     case 'groupNorm':
-      return { ...groupNormCall(shape, numGroups as number, layout, eps), ...channelKernels };
+      return {
+        ...groupNormCall(shape, { numGroups: numGroups as number, layout, eps, zeroCenteredGamma }, given),
+        ...channelKernels,
+      };
     case 'instanceNorm':
       return {
-        ...instanceNormParts<boolean>(shape, { ...settings, momentum: settings.momentum ?? undefined }).call,
+        ...instanceNormParts<boolean>(shape, { ...settings, momentum: settings.momentum ?? undefined }, given)
+          .call,
         ...channelKernels,
       };
     case 'batchNorm':
@@ -145,11 +168,18 @@ export function forwardCall(op: NormOp, shape: readonly number[], settings: Call
 
 /** @internal Likewise of a backward pass, which takes the statistics that forward left. */
 export function backwardCall(op: NormOp, shape: readonly number[], settings: CallSettings): BothCalls {
-  const { layout, training } = settings;
-  if (op === 'instanceNorm')
-    return { ...instanceNormBackwardCall(shape, layout, training ?? true), ...channelKernels };
-  if (op === 'batchNorm')
-    return { ...batchNormBackwardCall(shape, layout, training ?? false), ...channelKernels };
+  const { training, parameterShape } = settings;
+  const given = parameterShape === undefined ? undefined : sizesOf(parameterShape, 'parameterShape');
+  if (op === 'instanceNorm') {
+    const call = instanceNormBackwardCall(shape, settings, training ?? true, given);
+    return withParameters({ ...call, ...channelKernels }, given);
+  }
+  if (op === 'batchNorm') {
+    return withParameters(
+      { ...batchNormBackwardCall(shape, settings, training ?? false), ...channelKernels },
+      given,
+    );
+  }
   // Of l2Norm, eps says where rstd does not depend on x.
   return forwardCall(op, shape, op === 'l2Norm' ? settings : { ...settings, eps: 0 });
 }

@@ -24,6 +24,7 @@ import {
   type Statistic,
   type StatisticsOption,
   statisticsNames,
+  weightOffsetOf,
 } from './norm.ts';
 import { normForward } from './norm-forward.ts';
 import { type NormalizedOptions, normalizedNames, normalizedParts } from './normalized.ts';
@@ -159,7 +160,7 @@ export function rmsNormBackward(
   return backwardWithoutMean(gpu, call, dy, x, options);
 }
 
-type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast'>;
+type RmsSettings = NormalizedOptions & Pick<RmsNormOptions, 'eps' | 'cast' | 'zeroCenteredGamma'>;
 
 /** @internal */
 export function rmsNormCall(
@@ -185,7 +186,7 @@ export function rmsNormCall(
     strided: true,
     ...parts,
     eps,
-    weightOffset: cast === 'gemma' || normalized.zeroCenteredGamma ? 1 : 0,
+    weightOffset: cast === 'gemma' ? 1 : weightOffsetOf(normalized),
     castFirst: cast === 'llama',
   };
 }

@@ -27,6 +27,21 @@ it('weights of their own for samples take no more dispatches than one for all', 
   }
 });
 
+it('channels with weights of their own for samples take no more dispatches than with one weight for all', () => {
+  const facts = { subgroup: 32 };
+  for (const [op, groups] of [
+    ['groupNorm', { numGroups: 32 }],
+    ['instanceNorm', {}],
+  ] as const) {
+    const plain = { shape: [8, 320, 32, 32], ...groups };
+    const modulated = { ...plain, parameterShape: [8, 320], zeroCenteredGamma: true };
+    for (const pass of ['forward', 'backward'] as const) {
+      const allowed = count(op, { ...plain, pass }, facts);
+      expect(count(op, { ...modulated, pass }, facts), `${op} ${pass}`).toBeLessThanOrEqual(allowed);
+    }
+  }
+});
+
 it('refuses groups that do not divide a row', () => {
   const codeOf = (numGroups: number) => {
     try {

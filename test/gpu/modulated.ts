@@ -1,17 +1,21 @@
-/** Row norms whose weight and bias differ between samples (AdaLN), or between rows, and whose weight is γ − 1. */
+/** Norms whose weight and bias differ between samples (AdaLN, AdaGN, AdaIN), or between rows, and whose weight is γ − 1. */
 import {
   addLayerNorm,
+  groupNorm,
+  groupNormBackward,
   init,
+  instanceNorm,
   layerNorm,
   layerNormBackward,
   type NormError,
   rmsNorm,
   type Strategy,
 } from '../../src/index.ts';
+import { strategiesOf } from '../../src/plan/strategy.ts';
 import { assertEqual } from '../harness/assert.ts';
 import type { Case } from '../harness/case.ts';
 import { normal } from '../support/data.ts';
-import { type DataOptions, type Subject, summary, verifyAll } from '../support/subject.ts';
+import { type DataOptions, plannedGeometry, type Subject, summary, verifyAll } from '../support/subject.ts';
 
 const strategies: Strategy[] = ['thread', 'registers', 'workgroup', 'split'];
 
@@ -35,13 +39,34 @@ const shapes: Listed[] = [
 // Aligned rows and others, with a sum and without.
 const few = shapes.filter((_, i) => [0, 1, 8].includes(i));
 
-const forced = (strategy: Strategy): Listed[] =>
-  few.map((subject) => ({
+/** Channels of samples: planes of whole quads and others, none, few and many channels in a group. */
+const channels: Listed[] = [
+  { op: 'groupNorm', shape: [3, 12, 6, 6], groups: 4, apart: 1, zeroCentered: true, data: { offset: 100 } },
+  { op: 'groupNorm', shape: [2, 10, 5, 3], groups: 2, apart: 1, activation: 'silu' },
+  { op: 'groupNorm', shape: [5, 24], groups: 3, apart: 1 },
+  { op: 'groupNorm', shape: [4, 6, 130], groups: 1, apart: 1, activation: 'relu', residual: true },
+  { op: 'instanceNorm', shape: [3, 7, 4, 8], apart: 1, data: { dyMean: 1 } },
+  { op: 'instanceNorm', shape: [2, 3, 17, 59], apart: 1, zeroCentered: true, gate: true },
+  { op: 'instanceNorm', shape: [1, 5, 40], apart: 1 },
+];
+
+/** Norms over channels whose weight is γ − 1 for all samples. */
+const zeroCentered: Listed[] = [
+  { op: 'groupNorm', shape: [3, 12, 7, 5], groups: 4, zeroCentered: true },
+  { op: 'groupNorm', shape: [3, 7, 5, 12], groups: 4, zeroCentered: true, layout: 'channels-last' },
+  { op: 'instanceNorm', shape: [2, 5, 33], zeroCentered: true, evaluation: true },
+  { op: 'batchNorm', shape: [40, 10], zeroCentered: true, activation: 'gelu' },
+  { op: 'batchNorm', shape: [6, 5, 4, 9], zeroCentered: true, residual: true, activation: 'relu' },
+  { op: 'batchNorm', shape: [6, 4, 9, 5], zeroCentered: true, layout: 'channels-last', evaluation: true },
+];
+
+const forced = (strategy: Strategy, list = few, lanes = 4): Listed[] =>
+  list.map((subject) => ({
     ...subject,
     schedule: {
       strategy,
       workgroup: 16,
-      ...(strategy === 'registers' ? { lanes: 4, workgroup: 32 } : {}),
+      ...(strategy === 'registers' ? { lanes, workgroup: 32 } : {}),
       ...(strategy === 'split' ? { splits: 2 } : {}),
     },
   }));
@@ -63,6 +88,108 @@ export const cases: Case[] = [
       },
     }),
   ),
+  {
+    name: 'modulated channels: as they come',
+    timeout: 180_000,
+    async run(t) {
+      t.note('errors', summary(await verifyAll(t.gpu, [...channels, ...zeroCentered])));
+    },
+  },
+  {
+    name: 'modulated channels: with the facts of GPUs',
+    timeout: 180_000,
+    async run(t) {
+      const gpu = await init({ device: t.device, facts: { deviceClass: 'datacenter' } });
+      t.note('errors', summary(await verifyAll(gpu, [...channels, ...zeroCentered])));
+      gpu.destroy();
+    },
+  },
+  {
+    name: 'modulated channels: every strategy',
+    timeout: 180_000,
+    async run(t) {
+      for (const strategy of strategies) {
+        const list = channels.filter((subject) =>
+          strategiesOf(plannedGeometry(subject), 'forward').includes(strategy),
+        );
+        t.note(strategy, summary(await verifyAll(t.gpu, forced(strategy, list, 32))));
+      }
+    },
+  },
+  {
+    name: 'modulated channels: bf16',
+    timeout: 180_000,
+    async run(t) {
+      const list = [...channels, ...zeroCentered].map((subject) => ({
+        ...subject,
+        dtype: 'bf16' as const,
+        data: {},
+      }));
+      t.note('errors', summary(await verifyAll(t.gpu, list)));
+    },
+  },
+  {
+    name: 'modulated channels: the same weight for every sample has the bits of one weight for all',
+    async run({ gpu }) {
+      const x = gpu.tensor(normal(2 * 6 * 20), [2, 6, 20]);
+      const dy = gpu.tensor(normal(2 * 6 * 20, { seed: 5 }), [2, 6, 20]);
+      const values = normal(6, { seed: 2 });
+      const options = { numGroups: 3, activation: 'silu' } as const;
+      const [one, each] = [[6], [2, 6]].map((shape) => {
+        const tile = Float32Array.from({ length: shape.length * 6 }, (_, i) => values[i % 6] as number);
+        const affine = { weight: gpu.tensor(tile, shape), bias: gpu.tensor(tile, shape) };
+        const { y, mean, rstd } = groupNorm(gpu, x, { ...options, ...affine });
+        return { y, mean, rstd, ...groupNormBackward(gpu, dy, x, { ...options, ...affine, mean, rstd }) };
+      });
+      for (const name of ['y', 'mean', 'rstd', 'dx'] as const) {
+        assertEqual(await each?.[name].data(), await one?.[name].data(), name);
+      }
+      assertEqual([...(each?.dweight?.shape ?? [])], [2, 6], 'shape of dweight');
+      assertEqual([...(each?.mean.shape ?? [])], [2, 3, 2], 'shape of mean');
+    },
+  },
+  {
+    name: 'modulated rows and channels: no samples',
+    async run({ gpu }) {
+      const x = gpu.zeros([0, 6, 4]);
+      const weight = gpu.zeros([0, 6]);
+      const { y, mean, rstd } = groupNorm(gpu, x, { numGroups: 2, weight });
+      const { dweight } = groupNormBackward(gpu, y, x, { numGroups: 2, weight, mean, rstd });
+      assertEqual([...(dweight?.shape ?? []), dweight?.size], [0, 6, 0], 'dweight of channels');
+      const rows = { normalizedShape: 4, weight: gpu.zeros([0, 1, 4]) };
+      const made = layerNorm(gpu, x, rows);
+      const back = layerNormBackward(gpu, made.y, x, { ...rows, mean: made.mean, rstd: made.rstd });
+      assertEqual([...(back.dweight?.shape ?? []), back.dweight?.size], [0, 1, 4, 0], 'dweight of rows');
+    },
+  },
+  {
+    name: 'modulated channels: what cannot be is refused',
+    async run({ gpu }) {
+      const x = gpu.tensor(normal(2 * 6 * 20), [2, 6, 20]);
+      const [own, wrong] = [gpu.zeros([2, 6]), gpu.zeros([3, 6])];
+      const last = gpu.zeros([2, 20]);
+      const running = { runningMean: gpu.zeros([6]), runningVar: gpu.zeros([6]) };
+      const refused = (what: string, body: () => unknown, code: string, words: string) => {
+        let found = 'nothing';
+        try {
+          body();
+        } catch (error) {
+          found = (error as NormError).code;
+          if (!(error as NormError).message.includes(words)) found += `: ${(error as NormError).message}`;
+        }
+        assertEqual(found, code, what);
+      };
+      refused('other samples', () => groupNorm(gpu, x, { numGroups: 2, weight: wrong }), 'shape', '[6]');
+      const options = { numGroups: 2, layout: 'channels-last', weight: last } as const;
+      refused('channels last', () => groupNorm(gpu, x, options), 'value', 'channels last');
+      refused(
+        'running statistics',
+        () => instanceNorm(gpu, x, { weight: own, ...running }),
+        'value',
+        'running statistics',
+      );
+    },
+  },
   {
     name: 'modulated rows: f16',
     requires: ['f16'],

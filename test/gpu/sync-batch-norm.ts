@@ -511,6 +511,32 @@ const behaviour: Case[] = [
     },
   },
   {
+    name: 'syncBatchNorm: a weight that is γ − 1 has the bits of γ',
+    async run(t) {
+      const { gpu } = t;
+      await Promise.all(
+        ranksOf(gpu, 2).map(async ({ group, x }) => {
+          const gamma = Float32Array.from([0.25, 1, -1.5, 3]);
+          const common = { group, training: true } as const;
+          const plain = { ...common, weight: gpu.tensor(gamma, [4]) };
+          const weight = gpu.tensor(
+            gamma.map((value) => value - 1),
+            [4],
+          );
+          const centred = { ...common, weight, zeroCenteredGamma: true };
+          const [one, other] = [await syncBatchNorm(gpu, x, plain), await syncBatchNorm(gpu, x, centred)];
+          assertEqual(await other.y.data(), await one.y.data(), 'y');
+          const [expected, back] = [
+            await syncBatchNormBackward(gpu, x, x, { ...plain, ...one }),
+            await syncBatchNormBackward(gpu, x, x, { ...centred, ...other }),
+          ];
+          assertEqual(await back.dx.data(), await expected.dx.data(), 'dx');
+          assertEqual(await back.dweight?.data(), await expected.dweight?.data(), 'dweight');
+        }),
+      );
+    },
+  },
+  {
     name: 'convertSyncBatchNorm: shares parameters, buffers, mode; the model is awaited',
     async run(t) {
       const { gpu } = t;

@@ -62,10 +62,14 @@ const settings: Record<DescribedOp, { forward: Options[]; backward: Options[] }>
     backward: [
       { shape: image, numGroups: 2 },
       { shape: image, numGroups: 2, layout: 'channels-last' },
+      { shape: image, numGroups: 2, parameterShape: [2, 8], zeroCenteredGamma: true },
     ],
   },
   instanceNorm: {
-    forward: [{ shape: image }, { shape: image, ...running, momentum: 0.2, variance: true }],
+    forward: [
+      { shape: image, parameterShape: [2, 8] },
+      { shape: image, ...running, momentum: 0.2, variance: true },
+    ],
     backward: [{ shape: image }, { shape: image, training: false }],
   },
   batchNorm: {

@@ -239,6 +239,16 @@ function toOther(draw: Draw, variant: Omit<Subject, 'shape'>): Omit<Subject, 'sh
   return { ...variant, yDtype: draw.of(['f32', 'bf16']) };
 }
 
+/** Weights over channels that are γ − 1, or each sample's own: by a draw of its own, too. */
+function otherWeights(draw: Draw, subject: Subject): Partial<Subject> {
+  const { op, evaluation, layout, shape, affine } = subject;
+  const zeroCentered = draw.chance(0.15);
+  const apart = draw.chance(0.3);
+  if (!hasChannels(op) || !affine) return {};
+  const may = op !== 'batchNorm' && !evaluation && layout === 'channels-first' && shape[0] !== 0;
+  return { ...(zeroCentered && { zeroCentered }), ...(apart && may && { apart: 1 }) };
+}
+
 /**
  * An eps that no length is as large as, where a last bit would decide what dx is, and in f16 one that 1 / eps and its like are in range of.
  */
@@ -259,7 +269,9 @@ export function configurationOf(seed: number, index: number): Configuration {
     response !== undefined,
     variant.axes,
   );
-  const subject: Subject = { ...variant, ...shape };
+  const drawnSubject: Subject = { ...variant, ...shape };
+  const others = response ? {} : otherWeights(new Draw(seed, -3e6 - index), drawnSubject);
+  const subject = { ...drawnSubject, ...others };
   const data = drawData(draw, subject, response !== undefined);
   // eps would be the whole answer of small values.
   const drawn = draw.of([undefined, undefined, 1e-3, 1e-6]);

@@ -27,6 +27,8 @@ import {
   type Strategy,
   type Tensor,
 } from '../../src/index.ts';
+import { groupNormCall } from '../../src/ops/group-norm.ts';
+import { instanceNormCall } from '../../src/ops/instance-norm.ts';
 import { normalizedParts } from '../../src/ops/normalized.ts';
 import type { Geometry as PlannedGeometry } from '../../src/plan/geometry.ts';
 import { scheduleKept } from '../../src/plan/kept.ts';
@@ -82,9 +84,12 @@ export interface Subject {
   /** Or any axes that are. */
   axes?: readonly number[];
   groups?: number;
-  /** Leading axes of x each of whose indices has a weight and bias of its own (layerNorm, rmsNorm and their residual forms). Default 0. */
+  /**
+   * Leading axes of x each of whose indices has a weight and bias of its own (layerNorm, rmsNorm and their residual forms; 1 of groupNorm and
+   * instanceNorm, too). Default 0.
+   */
   apart?: number;
-  /** Whether weight holds γ − 1, of the same norms. Default false. */
+  /** Whether weight holds γ − 1. Default false. */
   zeroCentered?: boolean;
   layout?: Layout;
   eps?: number;
@@ -136,6 +141,9 @@ export interface Results {
   dgate?: Float32Array;
 }
 
+/** Whether weight and bias have a value per channel. */
+const hasChannels = ({ op }: Subject): boolean =>
+  op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm';
 /** Whether there is no mean, and no bias. */
 export const isRms = ({ op }: Subject): boolean => op === 'rmsNorm' || op === 'addRmsNorm' || op === 'l2Norm';
 /** Whether the residual comes before the norm. */
@@ -157,9 +165,13 @@ export function geometryOf(subject: Subject): Geometry {
 
 /** How the library sees it. */
 export function plannedGeometry(subject: Subject): PlannedGeometry {
-  const { shape, axes, apart = 0 } = subject;
+  const { op, shape, axes, apart = 0, groups: numGroups = 1 } = subject;
   if (axes) return normalizedParts(shape, { axes }).geometry;
   if (apart === 0) return geometryOf(subject);
+  if (op === 'groupNorm') return groupNormCall(shape, { numGroups }, parameterShapeOf(subject)).geometry;
+  if (op === 'instanceNorm') {
+    return instanceNormCall(shape, undefined, undefined, { given: parameterShapeOf(subject) }).geometry;
+  }
   return normalizedParts(shape, { normalizedShape: normalizedShapeOf(subject) }, parameterShapeOf(subject))
     .geometry;
 }
@@ -167,23 +179,22 @@ export function plannedGeometry(subject: Subject): PlannedGeometry {
 /** What is normalized, as the functions take it. */
 const normalizedOf = (subject: Subject) =>
   subject.axes
-    ? { axes: subject.axes, zeroCenteredGamma: subject.zeroCentered }
-    : {
-        normalizedShape: normalizedShapeOf(subject),
-        numGroups: subject.groups ?? 1,
-        zeroCenteredGamma: subject.zeroCentered,
-      };
+    ? { axes: subject.axes }
+    : { normalizedShape: normalizedShapeOf(subject), numGroups: subject.groups ?? 1 };
 
 export function parameterShapeOf(subject: Subject): number[] {
-  const { op } = subject;
-  return op === 'groupNorm' || op === 'instanceNorm' || op === 'batchNorm'
-    ? [geometryOf(subject).channels]
+  return hasChannels(subject)
+    ? [...leadingShapeOf(subject), geometryOf(subject).channels]
     : [...leadingShapeOf(subject), ...normalizedShapeOf(subject)];
 }
 
 /** What weight's shape has before the normalized sizes: those of the axes that it tells apart, then ones. */
-const leadingShapeOf = ({ shape, apart = 0, trailing = 1 }: Subject): number[] =>
-  apart === 0 ? [] : shape.slice(0, shape.length - trailing).map((size, axis) => (axis < apart ? size : 1));
+const leadingShapeOf = (subject: Subject): number[] => {
+  const { shape, apart = 0, trailing = 1 } = subject;
+  if (apart === 0) return [];
+  if (hasChannels(subject)) return shape.slice(0, apart);
+  return shape.slice(0, shape.length - trailing).map((size, axis) => (axis < apart ? size : 1));
+};
 
 /** How many weights and biases of x's channels there are. */
 const blocksOf = (subject: Subject): number => leadingShapeOf(subject).reduce((all, size) => all * size, 1);
@@ -424,7 +435,8 @@ export function runForward(
   // As if true: who asks for none knows that they are not there.
   const statistics = subject.statistics as true | undefined;
   const { yDtype } = subject;
-  const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics, yDtype };
+  const { zeroCentered: zeroCenteredGamma } = subject;
+  const common = { weight, bias, eps: epsOf(subject), schedule, out, statistics, yDtype, zeroCenteredGamma };
   const { activation, negativeSlope } = subject;
   const epilogue = { activation, negativeSlope, residual: subject.residual ? residual : undefined, gate };
   const rows = { ...common, ...normalizedOf(subject) };
@@ -465,7 +477,8 @@ export function runBackward(
   const { op, groups = 1, layout = 'channels-first', cast = 'torch', affine = true } = subject;
   const schedule = backwardSchedule(subject);
   const wants = isRms(subject) ? {} : { wants: { dbias: affine } };
-  const common = { weight, rstd, schedule, out, yDtype: subject.yDtype, ...wants };
+  const { yDtype, zeroCentered: zeroCenteredGamma } = subject;
+  const common = { weight, rstd, schedule, out, yDtype, zeroCenteredGamma, ...wants };
   const rows = normalizedOf(subject);
   const { activation, negativeSlope } = subject;
   if (op === 'rmsNorm' || op === 'addRmsNorm') {

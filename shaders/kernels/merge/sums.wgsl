@@ -28,7 +28,7 @@ override HAS_MEAN: bool = true;
     if (HAS_WEIGHT) {
       if (ONE_CHANNEL) {
         let channel = which % params.groups;
-        w = w_element(weight[w_entry(channel)], channel);
+        w = w_element(weight[w_entry(channel)], channel) + WEIGHT_OFFSET;
       }
     }
   }
