@@ -54,9 +54,9 @@ export function setCount({ samples, groups }: Geometry): number {
 export const parameterCount = ({ positions, channels, runs }: Geometry): number =>
   runs ? positions : channels;
 
-/** How many elements share one mean and one rstd. */
+/** How many elements share one mean and one rstd; 0 where there are no sets. */
 export function setSize({ positions, channels, inner, groups }: Geometry): number {
-  return positions * (channels / groups) * inner;
+  return groups === 0 ? 0 : positions * (channels / groups) * inner;
 }
 
 /**

@@ -42,6 +42,17 @@ it('channels with weights of their own for samples take no more dispatches than 
   }
 });
 
+it('norms over axes without kept elements do nothing, in each of their conventions', () => {
+  const nothing = { shape: [257, 0], axes: [0] };
+  const cases = [
+    ['layerNorm', {}],
+    ['rmsNorm', {}],
+    ['l2Norm', {}],
+    ['l2Norm', { epsMode: 'add' }],
+  ] as const;
+  for (const [op, own] of cases) expect(count(op, { ...nothing, ...own }), op).toBe(0);
+});
+
 it('refuses groups that do not divide a row', () => {
   const codeOf = (numGroups: number) => {
     try {

@@ -328,9 +328,11 @@ export async function runConfiguration(gpu: Gpu, configuration: Configuration): 
     attempt(() => void record(gpu, configuration, operands, second));
   } else {
     attempt(() => {
-      own = configuration.backward
-        ? record(gpu, configuration, operands, {})
-        : recordInPlace(gpu, configuration, operands, arrays.x);
+      const { dtype = 'f32', yDtype = dtype } = configuration.subject;
+      own =
+        configuration.backward || yDtype !== dtype
+          ? record(gpu, configuration, operands, {})
+          : recordInPlace(gpu, configuration, operands, arrays.x);
     });
   }
   const compared = Object.entries(own).filter(([name]) => outputs[name]) as [string, Tensor][];
