@@ -9,13 +9,13 @@ import {
   type BatchNormOptions,
   batchNorm,
   batchNormBackward,
+  batchNormBackwardCall,
   batchNormBackwardNames,
-  batchNormCall,
   batchNormNames,
   batchNormParts,
   oneValue,
 } from '../ops/batch-norm.ts';
-import { type BackwardResult, type ForwardResult, type NormCall, weightOffsetOf } from '../ops/norm.ts';
+import type { BackwardResult, ForwardResult, NormCall } from '../ops/norm.ts';
 import { checkGroup } from './check-group.ts';
 import { mergeMoments, momentsLayout, packMoments, statisticsOf, unpackMoments } from './moments.ts';
 import type { CollectiveOptions, ProcessGroup } from './process-group.ts';
@@ -111,7 +111,7 @@ export async function syncBatchNormBackward(
     ...replicaNames,
     count: 'number',
   });
-  const { group, training = false, layout, mean, count } = options;
+  const { group, training = false, mean, count } = options;
   checkGroup(group);
   if (!training || group.size === 1) {
     const { count: _, ...rest } = withoutGroup(options);
@@ -121,10 +121,7 @@ export async function syncBatchNormBackward(
   if (!(Number.isInteger(count) && count >= x.size / (options.rstd.size || 1))) {
     throw new NormError('value', `count is ${count}.`, 'Pass what forward returned.');
   }
-  const call = {
-    ...batchNormCall(x.shape, layout, 1, undefined, group.size),
-    weightOffset: weightOffsetOf(options),
-  };
+  const call = batchNormBackwardCall(x.shape, options, true, group.size);
   const backward = new ReplicaBackward(gpu, { ...call, ...channelBackward }, dy, x, mean, {
     ...options,
     epilogue: options,

@@ -204,13 +204,14 @@ export function batchNormBackward(
   });
 }
 
-/** @internal */
+/** @internal @param replicas - as of {@link batchNormCall}. */
 export const batchNormBackwardCall = (
   shape: readonly number[],
   settings: GammaOption & Pick<BatchNormOptions, 'layout'>,
   training: boolean,
+  replicas = 1,
 ): NormCall => ({
-  ...batchNormCall(shape, settings.layout, 1, frozenUnless(training)),
+  ...batchNormCall(shape, settings.layout, 1, frozenUnless(training), replicas),
   weightOffset: weightOffsetOf(settings),
 });
 

@@ -42,6 +42,14 @@ it('channels with weights of their own for samples take no more dispatches than 
   }
 });
 
+it('gradients of weights of no samples take no dispatch', () => {
+  const rows = { shape: [0, 6, 4], parameterShape: [0, 1, 4], pass: 'backward' } as const;
+  const channels = { shape: [0, 6, 4], parameterShape: [0, 6], pass: 'backward' } as const;
+  expect(count('layerNorm', rows)).toBe(0);
+  expect(count('groupNorm', { ...channels, numGroups: 2 })).toBe(0);
+  expect(count('instanceNorm', channels)).toBe(0);
+});
+
 it('norms over axes without kept elements do nothing, in each of their conventions', () => {
   const nothing = { shape: [257, 0], axes: [0] };
   const cases = [

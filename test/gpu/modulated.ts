@@ -71,6 +71,18 @@ const forced = (strategy: Strategy, list = few, lanes = 4): Listed[] =>
     },
   }));
 
+/** Fails unless the call is refused with that code, in a message that has those words. */
+function refused(what: string, body: () => unknown, code: string, words = ''): void {
+  let found = 'nothing';
+  try {
+    body();
+  } catch (error) {
+    const { code, message } = error as NormError;
+    found = message.includes(words) ? code : `${code}: ${message}`;
+  }
+  assertEqual(found, code, what);
+}
+
 export const cases: Case[] = [
   {
     name: 'modulated rows: as they come',
@@ -169,16 +181,6 @@ export const cases: Case[] = [
       const [own, wrong] = [gpu.zeros([2, 6]), gpu.zeros([3, 6])];
       const last = gpu.zeros([2, 20]);
       const running = { runningMean: gpu.zeros([6]), runningVar: gpu.zeros([6]) };
-      const refused = (what: string, body: () => unknown, code: string, words: string) => {
-        let found = 'nothing';
-        try {
-          body();
-        } catch (error) {
-          found = (error as NormError).code;
-          if (!(error as NormError).message.includes(words)) found += `: ${(error as NormError).message}`;
-        }
-        assertEqual(found, code, what);
-      };
       refused('other samples', () => groupNorm(gpu, x, { numGroups: 2, weight: wrong }), 'shape', '[6]');
       const options = { numGroups: 2, layout: 'channels-last', weight: last } as const;
       refused('channels last', () => groupNorm(gpu, x, options), 'value', 'channels last');
@@ -235,15 +237,6 @@ export const cases: Case[] = [
     name: 'modulated rows: what cannot be is refused',
     async run({ gpu, device }) {
       const x = gpu.tensor(normal(6 * 24), [2, 3, 24]);
-      const refused = (what: string, body: () => unknown, code: string) => {
-        let found = 'nothing';
-        try {
-          body();
-        } catch (error) {
-          found = (error as NormError).code;
-        }
-        assertEqual(found, code, what);
-      };
       const ones = (...shape: number[]) => gpu.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape);
       for (const shape of [
         [1, 3, 24],
